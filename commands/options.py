@@ -1,0 +1,78 @@
+"""From a frozen dataclass to a command line, and back to a dictionary that is saved beside the results."""
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+Options = TypeVar("Options")
+
+
+def option(default: Any, help: str, *, choices: Sequence[str] = (), repeat: bool = False, metavar: str = "") -> Any:
+    """Declares a field that is a command-line option: its default, its help and what it may be."""
+    metadata = {"help": help, "choices": tuple(choices), "repeat": repeat, "metavar": metavar}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def parse(kind: type[Options], argv: Sequence[str] | None, description: str, **presets: Any) -> Options:
+    """Returns the options that the command line gives; wrong ones end with exit code 2 and a hint.
+
+    `presets` replace defaults that only the command knows, as the name of its stream.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
+    )
+    types_of = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if "help" in field.metadata:
+            _add(parser, field, types_of[field.name], presets.get(field.name, field.default))
+    values = vars(parser.parse_args(argv))
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+    try:
+        return kind(**{**presets, **values})
+    except ValueError as error:  # A dataclass may check its values against each other.
+        parser.error(str(error))
+
+
+def as_dictionary(options: Any) -> dict[str, Any]:
+    """Returns the options as values that JSON can hold."""
+    return {name: _plain(value) for name, value in dataclasses.asdict(options).items()}
+
+
+def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: Any, default: Any) -> None:
+    name, metadata = field.name.replace("_", "-"), field.metadata
+    if kind is bool:
+        action = argparse.BooleanOptionalAction if default else "store_true"
+        parser.add_argument(f"--{name}", action=action, default=default, help=metadata["help"])
+        return
+    settings: dict[str, Any] = {"default": default, "help": metadata["help"], "type": _value_type(kind)}
+    if metadata["choices"]:
+        settings["choices"] = metadata["choices"]
+    elif metadata["metavar"]:
+        settings["metavar"] = metadata["metavar"]
+    if metadata["repeat"]:
+        settings |= {"action": "append", "default": list(default) or None}
+    if default in (None, ()):
+        # Argparse would print "(default: None)": the help text says what happens instead.
+        settings["default"] = argparse.SUPPRESS
+    parser.add_argument(f"--{name}", **settings)
+
+
+def _value_type(kind: Any) -> Any:
+    """Returns what turns a word into a value: the first real type of `int | None` or of `tuple[str, ...]`."""
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is tuple:
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    return kind
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value

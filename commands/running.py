@@ -1,0 +1,88 @@
+"""What every command does the same way: where things lie, errors, JSON, a quiet TensorFlow, progress bars."""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[1]
+DATASETS = PROJECT / "datasets"
+RUNS = PROJECT / "runs"
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a command and exits: 0 when it did its work, 1 with one message when it could not, 130 on Ctrl-C."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        if os.environ.get("TWO_STREAM_TRACEBACK"):
+            raise
+        print(f"Error: {_first_words(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all: beside its place, synced, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a value as readable JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path` that takes its place once the block ends well."""
+    handle, name = tempfile.mkstemp(prefix=".incomplete.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        # The temporary file is the owner's alone; what takes its place has the rights that any new file would have.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def quiet_tensorflow() -> None:
+    """Imports TensorFlow without its start-up chatter; errors of the import itself still show."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Some lines are printed by the library before it knows its log level, so the file descriptor is closed to it.
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as swallowed:
+        saved = os.dup(2)
+        os.dup2(swallowed.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _first_words(error: BaseException) -> str:
+    """Returns an error's message as a user should read it."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return str(error) or type(error).__name__

@@ -1,0 +1,182 @@
+"""The built-in data set: made-up videos that need both streams.
+
+Every class is a pair of an appearance and a motion. The appearance is the texture of a disc, which one frame shows
+and flow does not; the motion is the path of the disc, which flow shows and one frame does not. A perfect spatial
+network is therefore right once in three videos, so is a perfect temporal one, and both together are always right.
+"""
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from commands.running import write_text
+from data.catalog import DataSet, Split, Video
+from data.video import write_video
+
+APPEARANCES = ("Checks", "Rings", "Stripes")
+MOTIONS = ("Slide", "Lift", "Circle")
+CLASSES = tuple(f"{appearance}{motion}" for appearance in APPEARANCES for motion in MOTIONS)
+
+GROUPS, CLIPS = 25, 3
+FRAMES, WIDTH, HEIGHT, FRAME_RATE = 16, 80, 72, 12.0
+TEST_GROUPS = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}  # As in UCF-101.
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that is random in one video."""
+
+    appearance: str
+    motion: str
+    generator: np.random.Generator
+
+
+def open_dataset(root: Path) -> DataSet:
+    """Returns the data set, whose lists are a matter of its naming alone."""
+    videos = {video.name: video for video in _videos()}
+    splits = {number: _split(videos, test_groups) for number, test_groups in TEST_GROUPS.items()}
+    return DataSet("shapes", root, CLASSES, videos, splits)
+
+
+def make_videos(root: Path, seed: int = 0, workers: int = 2) -> None:
+    """Draws all videos into `root`/videos, complete or not at all; does nothing where they lie already."""
+    folder = root / "videos"
+    if folder.exists():
+        return
+    unfinished = root / ".incomplete.videos"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for name in CLASSES:
+        (unfinished / name).mkdir(parents=True)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        list(pool.map(partial(_write, unfinished, seed), _videos(), chunksize=25))
+    write_text(unfinished / "README.txt", f"Made by data/shapes.py with seed {seed}.\n")
+    unfinished.rename(folder)
+
+
+def draw(video: Video, seed: int = 0) -> Iterator[np.ndarray]:
+    """Yields the frames of one video, the same for the same seed whatever else is drawn."""
+    appearance, motion = divmod(video.label, len(MOTIONS))
+    key = [seed, video.label, *(int(part[1:]) for part in video.name.split("_")[2:])]
+    scene = Scene(APPEARANCES[appearance], MOTIONS[motion], np.random.default_rng(key))
+    yield from _render(scene)
+
+
+def _videos() -> Iterator[Video]:
+    for label, name in enumerate(CLASSES):
+        for group in range(1, GROUPS + 1):
+            for clip in range(1, CLIPS + 1):
+                # A group is a seed of its own within its class, as in UCF-101, where g01 of two classes share nothing.
+                yield Video(
+                    f"v_{name}_g{group:02d}_c{clip:02d}", name, ".avi", (label,), group=f"{name}_g{group:02d}"
+                )
+
+
+def _split(videos: dict[str, Video], test_groups: range) -> Split:
+    def is_test(name: str) -> bool:
+        return int(name.split("_g")[1][:2]) in test_groups
+
+    return Split(
+        train=tuple(name for name in videos if not is_test(name)), test=tuple(name for name in videos if is_test(name))
+    )
+
+
+def _write(folder: Path, seed: int, video: Video) -> None:
+    write_video(folder / video.relative_path, draw(video, seed), FRAME_RATE)
+
+
+def _render(scene: Scene) -> Iterator[np.ndarray]:
+    random = scene.generator
+    radius = random.uniform(15, 19)
+    disc = _disc(scene.appearance, random)
+    background = random.uniform(60, 190, 3) + _texture(random, HEIGHT + 16, WIDTH + 16, scales=(3, 8, 24), strength=20)
+    start = np.array([random.uniform(0, WIDTH), random.uniform(0, HEIGHT)])
+    path = start + _path(scene.motion, random)
+    for position in path:
+        shake = random.uniform(-0.8, 0.8, 2) + 8
+        frame = _shifted(background, -shake, WIDTH, HEIGHT)
+        # The world is a torus: the disc leaves on one side and enters on the other, so that where it is
+        # says nothing about where it goes.
+        for wrap_x in (-WIDTH, 0, WIDTH):
+            for wrap_y in (-HEIGHT, 0, HEIGHT):
+                centre = np.mod(position, (WIDTH, HEIGHT)) + (wrap_x, wrap_y)
+                _paste(frame, disc, centre, radius)
+        noise = random.normal(0, 6, frame.shape)
+        yield np.clip(frame + noise, 0, 255).astype(np.uint8)
+
+
+def _path(motion: str, random: np.random.Generator) -> np.ndarray:
+    """Returns displacements from the start: the same speeds whatever the motion, in either direction."""
+    speed = random.uniform(2.0, 3.5) * random.choice([-1, 1])
+    time = np.arange(FRAMES)
+    if motion == "Slide":
+        return np.stack([speed * time, 0 * time], axis=1)
+    if motion == "Lift":
+        return np.stack([0 * time, speed * time], axis=1)
+    turn = 2 * np.pi / random.uniform(11, 14)  # Radians a frame: within ten frames the disc goes nearly round.
+    angle = turn * time + random.uniform(0, 2 * np.pi)
+    return abs(speed / turn) * np.stack([np.cos(angle), np.sign(speed) * np.sin(angle)], axis=1)
+
+
+def _disc(appearance: str, random: np.random.Generator) -> np.ndarray:
+    """Returns a square of the texture, big enough for any disc: two random colours in a pattern, and grain.
+
+    The grain is alike in all appearances and strong enough that flow finds the same motion on each of them.
+    """
+    size = 52
+    y, x = np.mgrid[0:size, 0:size] - size / 2
+    angle = random.uniform(0, np.pi)
+    x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    period, phase_x, phase_y = random.uniform(9, 12), *random.uniform(0, 2 * np.pi, 2)
+    across, along = 2 * np.pi * x / period + phase_x, 2 * np.pi * y / period + phase_y
+    # Each pattern covers about half of the disc, so that no mean colour tells them apart.
+    pattern = {
+        "Checks": 2 * np.sin(across) * np.sin(along),
+        "Rings": 1.5 * np.sin(2 * np.pi * np.hypot(x, y) / period + phase_x),
+        "Stripes": 1.5 * np.sin(across),
+    }[appearance]
+    mask = 1 / (1 + np.exp(-6 * pattern))[..., None]
+    first, second = _two_colours(random)
+    return mask * first + (1 - mask) * second + _texture(random, size, size, scales=(2, 4), strength=22)
+
+
+def _two_colours(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Returns two colours that differ clearly, either one the lighter."""
+    while True:
+        first, second = random.uniform(20, 235, (2, 3))
+        if abs(first.mean() - second.mean()) > 50:
+            return first, second
+
+
+def _texture(
+    random: np.random.Generator, height: int, width: int, scales: tuple[int, ...], strength: float
+) -> np.ndarray:
+    """Returns a texture around zero with detail at several scales, mostly grey with a little colour."""
+    texture = np.zeros((height, width, 3))
+    for scale in scales:
+        rows, columns = height // scale + 2, width // scale + 2
+        coarse = random.normal(0, strength, (rows, columns, 1)) + random.normal(0, strength / 3, (rows, columns, 3))
+        texture += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return texture
+
+
+def _shifted(texture: np.ndarray, offset: np.ndarray, width: int, height: int) -> np.ndarray:
+    matrix = np.array([[1, 0, offset[0]], [0, 1, offset[1]]], np.float64)
+    return cv2.warpAffine(texture, matrix, (width, height), flags=cv2.INTER_CUBIC)
+
+
+def _paste(frame: np.ndarray, disc: np.ndarray, centre: np.ndarray, radius: float) -> None:
+    """Draws the disc, moved by fractions of a pixel, with a soft edge."""
+    height, width = frame.shape[:2]
+    if not (-radius < centre[0] < width + radius and -radius < centre[1] < height + radius):
+        return
+    y, x = np.mgrid[0:height, 0:width]
+    inside = np.clip(radius - np.hypot(x - centre[0], y - centre[1]) + 0.5, 0, 1)[..., None]
+    moved = _shifted(disc, centre - np.array(disc.shape[1::-1]) / 2, width, height)
+    frame += inside * (moved - frame)

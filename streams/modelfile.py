@@ -1,0 +1,63 @@
+"""The `.keras` file as the contract between a stream and its use: plain Keras opens it, and it says what it is."""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from commands.running import replacing
+
+# A member of the archive that Keras does not look at.
+_CARD = "two_stream.json"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a saved model is, besides its network."""
+
+    stream: str  # "spatial", "temporal", or a name of the user's.
+    input_kind: str  # One of pipelines.inputs.KINDS.
+    length: int  # Frames or fields in a clip.
+    classes: tuple[str, ...]
+    data_set: str
+    split: int
+    selection: str  # How the weights were chosen: "validation", "paper" or "test-selected".
+    flow: dict[str, Any] = field(default_factory=dict)  # flow.json of its training data; empty for RGB.
+    multi_label: bool = False
+
+
+def save_model(model: keras.Model, card: ModelCard, path: Path) -> None:
+    """Writes a model and its card as one file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(_CARD, json.dumps(asdict(card), indent=2))
+
+
+def load_model(path: Path) -> tuple[keras.Model, ModelCard]:
+    """Opens a model that `save_model` wrote, in Keras' safe mode."""
+    card = read_card(path)
+    return keras.saving.load_model(path, compile=False, safe_mode=True), card
+
+
+def read_card(path: Path) -> ModelCard:
+    """Returns what a model file says of itself, without building the network."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no model {path}. Train it first, or name another file.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            card = json.loads(archive.read(_CARD))
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{path} is not a model that this project saved: it has no {_CARD} inside.") from error
+    return ModelCard(**{**card, "classes": tuple(card["classes"])})
+
+
+def file_hash(path: Path) -> str:
+    """Returns the SHA-256 of a file, by which scores know the model that made them."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
