@@ -23,7 +23,7 @@ JPEG_QUALITY = 95
 class Recipe:
     """How frames and flow are made: what `flow.json` records."""
 
-    method: str = "tvl1"
+    method: str = "dis"
     preset: str = "balanced"
     bound: float = 20.0
     short_side: int | None = None  # None keeps the size of the video.
@@ -41,7 +41,7 @@ def extract_video(source: Path, folder: Path, name: str, parent: str, recipe: Re
     try:
         cv2.setNumThreads(1)
         counted = _write_all(_resized(read_frames(source), recipe.short_side), unfinished, recipe)
-        row = Row(name, parent, **counted)
+        row = _row(name, parent, counted)
         (unfinished / "video.json").write_text(json.dumps(counted))
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
@@ -57,7 +57,11 @@ def extract_video(source: Path, folder: Path, name: str, parent: str, recipe: Re
 def finished_row(folder: Path, name: str, parent: str) -> Row | None:
     """Returns the row of a video that was extracted before, or None."""
     counts = folder / "video.json"
-    return Row(name, parent, **json.loads(counts.read_text())) if counts.exists() else None
+    return _row(name, parent, json.loads(counts.read_text())) if counts.exists() else None
+
+
+def _row(name: str, parent: str, counts: dict[str, int]) -> Row:
+    return Row(name, parent, counts["frames"], counts["flows"], counts["width"], counts["height"])
 
 
 def _write_all(frames: Iterable[np.ndarray], folder: Path, recipe: Recipe) -> dict[str, int]:

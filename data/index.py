@@ -64,10 +64,5 @@ _MISSING = Row("", "", state="missing")
 
 
 def _row(fields: Mapping[str, str]) -> Row:
-    return Row(
-        fields["video"],
-        fields["folder"],
-        *(int(fields[name]) for name in ("frames", "flows", "width", "height")),
-        fields["state"],
-        fields["reason"],
-    )
+    frames, flows, width, height = (int(fields[name]) for name in ("frames", "flows", "width", "height"))
+    return Row(fields["video"], fields["folder"], frames, flows, width, height, fields["state"], fields["reason"])

@@ -22,6 +22,7 @@ from commands.running import DATASETS, run, write_json
 from data import shapes
 from data.catalog import KNOWN, DataSet, Video, open_dataset
 from data.extract import Recipe, extract_video, finished_row
+from data.flow import METHODS
 from data.index import READY, Row, index_path, read_index, with_counts, write_index
 from data.layouts import frame_folder
 
@@ -32,14 +33,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("dataset", nargs="?", default="shapes", help=f"one of {', '.join(sorted(KNOWN))}")
     parser.add_argument("--root", type=Path, help="its folder; datasets/<data set> unless given")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that work side by side")
+    parser.add_argument("--method", choices=METHODS, default=Recipe.method, help="how flow is computed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what became of the videos here too")
     options = parser.parse_args(argv)
     root = options.root or DATASETS / options.dataset
-    rows = prepare(open_dataset(options.dataset, root), options.workers)
+    rows = prepare(open_dataset(options.dataset, root), options.workers, Recipe(method=options.method))
     broken = [row for row in rows if row.state != READY]
     print(f"{len(rows)} videos: {len(rows) - len(broken)} ready, {len(broken)} broken (see {index_path(root)})")
     if options.json:
-        write_json(options.json, {"ready": len(rows) - len(broken), "broken": {row.video: row.reason for row in broken}})
+        write_json(
+            options.json, {"ready": len(rows) - len(broken), "broken": {row.video: row.reason for row in broken}}
+        )
 
 
 def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None) -> list[Row]:

@@ -73,9 +73,7 @@ def _videos() -> Iterator[Video]:
         for group in range(1, GROUPS + 1):
             for clip in range(1, CLIPS + 1):
                 # A group is a seed of its own within its class, as in UCF-101, where g01 of two classes share nothing.
-                yield Video(
-                    f"v_{name}_g{group:02d}_c{clip:02d}", name, ".avi", (label,), group=f"{name}_g{group:02d}"
-                )
+                yield Video(f"v_{name}_g{group:02d}_c{clip:02d}", name, ".avi", (label,), group=f"{name}_g{group:02d}")
 
 
 def _split(videos: dict[str, Video], test_groups: range) -> Split:
@@ -93,9 +91,9 @@ def _write(folder: Path, seed: int, video: Video) -> None:
 
 def _render(scene: Scene) -> Iterator[np.ndarray]:
     random = scene.generator
-    radius = random.uniform(15, 19)
+    radius = random.uniform(18, 22)
     disc = _disc(scene.appearance, random)
-    background = random.uniform(60, 190, 3) + _texture(random, HEIGHT + 16, WIDTH + 16, scales=(3, 8, 24), strength=20)
+    background = random.uniform(60, 190, 3) + _texture(random, HEIGHT + 16, WIDTH + 16, scales=(3, 8, 24), strength=16)
     start = np.array([random.uniform(0, WIDTH), random.uniform(0, HEIGHT)])
     path = start + _path(scene.motion, random)
     for position in path:
@@ -105,9 +103,9 @@ def _render(scene: Scene) -> Iterator[np.ndarray]:
         # says nothing about where it goes.
         for wrap_x in (-WIDTH, 0, WIDTH):
             for wrap_y in (-HEIGHT, 0, HEIGHT):
-                centre = np.mod(position, (WIDTH, HEIGHT)) + (wrap_x, wrap_y)
+                centre = np.mod(position, (WIDTH, HEIGHT)) + np.array([wrap_x, wrap_y])
                 _paste(frame, disc, centre, radius)
-        noise = random.normal(0, 6, frame.shape)
+        noise = random.normal(0, 4, frame.shape)
         yield np.clip(frame + noise, 0, 255).astype(np.uint8)
 
 
@@ -129,11 +127,11 @@ def _disc(appearance: str, random: np.random.Generator) -> np.ndarray:
 
     The grain is alike in all appearances and strong enough that flow finds the same motion on each of them.
     """
-    size = 52
+    size = 48
     y, x = np.mgrid[0:size, 0:size] - size / 2
-    angle = random.uniform(0, np.pi)
+    angle = np.pi / 4 + random.uniform(-0.4, 0.4)
     x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
-    period, phase_x, phase_y = random.uniform(9, 12), *random.uniform(0, 2 * np.pi, 2)
+    period, phase_x, phase_y = random.uniform(10, 13), *random.uniform(0, 2 * np.pi, 2)
     across, along = 2 * np.pi * x / period + phase_x, 2 * np.pi * y / period + phase_y
     # Each pattern covers about half of the disc, so that no mean colour tells them apart.
     pattern = {
@@ -143,15 +141,13 @@ def _disc(appearance: str, random: np.random.Generator) -> np.ndarray:
     }[appearance]
     mask = 1 / (1 + np.exp(-6 * pattern))[..., None]
     first, second = _two_colours(random)
-    return mask * first + (1 - mask) * second + _texture(random, size, size, scales=(2, 4), strength=22)
+    return mask * first + (1 - mask) * second + _texture(random, size, size, scales=(2, 4), strength=12)
 
 
 def _two_colours(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Returns two colours that differ clearly, either one the lighter."""
-    while True:
-        first, second = random.uniform(20, 235, (2, 3))
-        if abs(first.mean() - second.mean()) > 50:
-            return first, second
+    """Returns a light and a dark colour, in either order."""
+    colours = random.uniform(140, 235, 3), random.uniform(20, 115, 3)
+    return colours if random.random() < 0.5 else colours[::-1]
 
 
 def _texture(

@@ -65,9 +65,7 @@ def video_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_v
     """Builds a dataset of one element a video: `(uint8[views, H, W, C], label)`, whole frames, in order."""
     table = _table(dataset, videos, clip)
     counts = table["num_items"].numpy()
-    table["starts"] = tf.constant(
-        np.stack([sampling.view_starts(count, clip.length, num_views) for count in counts])
-    )
+    table["starts"] = tf.constant(np.stack([sampling.view_starts(count, clip.length, num_views) for count in counts]))
 
     def load(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         video = {name: column[row] for name, column in table.items()}
