@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.layouts import OURS, Layout
+
 # Name on the command line, and the module of this package that has `open_dataset(root) -> DataSet`.
 KNOWN = {"shapes": "data.shapes"}
 
@@ -58,6 +60,7 @@ class DataSet:
     videos: Mapping[str, Video]
     splits: Mapping[int, Split]
     multi_label: bool = False
+    layout: Layout = OURS
 
     def part(self, split: int, part: str) -> tuple[Video, ...]:
         """Returns the videos of the `train` or `test` part of a split, in the order of its list."""

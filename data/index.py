@@ -9,6 +9,7 @@ from pathlib import Path
 
 from commands.running import write_text
 from data.catalog import DataSet
+from data.layouts import read_layout
 
 READY, BROKEN = "ready", "broken"
 
@@ -51,10 +52,11 @@ def read_index(root: Path) -> dict[str, Row]:
 
 
 def with_counts(dataset: DataSet) -> DataSet:
-    """Returns the data set with the frame and flow counts of its index in its videos; unprepared ones keep 0."""
+    """Returns the data set with the counts of its index in its videos, and its layout; unprepared ones keep 0."""
     rows = read_index(dataset.root)
     known = (video for video in dataset.videos.values() if rows.get(video.name, _MISSING).state == READY)
-    return dataset.replace_videos(
+    placed = dataclasses.replace(dataset, layout=read_layout(dataset.root))
+    return placed.replace_videos(
         dataclasses.replace(video, num_frames=rows[video.name].frames, num_flows=rows[video.name].flows)
         for video in known
     )
