@@ -2,23 +2,82 @@
 
 from dataclasses import dataclass
 
+# Kinds that are made of frames, and kinds that are made of flow fields.
+FRAME_KINDS = ("rgb", "grey", "sg3i", "rgb_difference")
+FLOW_KINDS = ("flow", "trajectory", "bidirectional", "warped")
+KINDS = FRAME_KINDS + FLOW_KINDS
+
+# Kinds whose clips have one length only, in the frames that they span.
+_FIXED_LENGTH = {"rgb": 1, "sg3i": 3}
+
 
 @dataclass(frozen=True)
 class Input:
-    """A kind of input and the length of its clips: L fields for flow, 1 for single frames."""
+    """What one clip is made of. All kinds are uint8 as decoded; scaling, means and differences are the model's.
 
-    kind: str
+    ==============  =========================================================================  ========
+    kind            a clip                                                                     channels
+    ==============  =========================================================================  ========
+    rgb             one frame                                                                  3
+    grey            L grey frames                                                              L
+    sg3i            three grey frames as the channels of one image, the earliest first         3
+    rgb_difference  L + 1 frames, R G B each, which the model subtracts: L differences          3 (L + 1)
+    flow            L consecutive fields, x1 y1 x2 y2 ...                                      2 L
+    trajectory      L fields, each sampled where its point has moved to (Sec. 3.1)             2 L
+    bidirectional   L/2 fields forward from a frame, then L/2 backward from it, nearest first  2 L
+    warped          as flow, of flow that has been compensated for the camera                  2 L
+    ==============  =========================================================================  ========
+
+    A clip takes every `stride`-th frame or field. With `segments` K > 1 an example is one clip from each of K equal
+    parts of its video: [K, H, W, channels].
+    """
+
+    kind: str = "rgb"
     length: int = 1
+    segments: int = 1
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuses what no clip can be made of."""
+        if self.kind not in KINDS:
+            raise ValueError(f"There is no input kind {self.kind!r}. Those known are: {', '.join(KINDS)}.")
+        for name in ("length", "segments", "stride"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"The {name} of an input must be at least 1. Received {getattr(self, name)}.")
+        if self.kind == "bidirectional" and self.length % 2:
+            raise ValueError(
+                "A bidirectional input is half forward and half backward, so its length must be even. "
+                f"Received {self.length}; pass {self.length + 1}."
+            )
 
     @property
     def is_flow(self) -> bool:
-        """Tells whether channels are displacements, x and y interleaved."""
-        return self.kind == "flow"
+        """Tells whether channels are displacements, x and y in turn, of which mirroring negates x."""
+        return self.kind in FLOW_KINDS
+
+    @property
+    def is_colour(self) -> bool:
+        """Tells whether channels come in threes of red, green and blue."""
+        return self.kind in ("rgb", "rgb_difference")
+
+    @property
+    def num_items(self) -> int:
+        """How many frames or fields are read for a clip."""
+        if self.kind in _FIXED_LENGTH:
+            return _FIXED_LENGTH[self.kind]
+        return self.length + 1 if self.kind == "rgb_difference" else self.length
+
+    @property
+    def span(self) -> int:
+        """How many consecutive frames or fields a clip stretches over."""
+        return (self.num_items - 1) * self.stride + 1
 
     @property
     def channels(self) -> int:
         """How many channels a clip has."""
-        return 2 * self.length if self.is_flow else 3
+        return self.num_items * (2 if self.is_flow else 3 if self.is_colour else 1)
 
-
-KINDS = ("rgb", "flow")
+    def shape(self, size: int) -> tuple[int, ...]:
+        """Returns the shape of an example whose clips are squares of `size`."""
+        clip = (size, size, self.channels)
+        return clip if self.segments == 1 else (self.segments, *clip)
