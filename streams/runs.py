@@ -1,7 +1,11 @@
 """What a run leaves behind, by name."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from streams.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -33,3 +37,27 @@ class Run:
     def scores(self, part: str, protocol: str) -> Path:
         """The scores of the model on a part of its split."""
         return self.folder / "scores" / f"{part}_{protocol}.h5"
+
+
+def is_finished(config: TrainConfig, run: Run) -> bool:
+    """Tells whether this very training is done; raises where another one lies in its place."""
+    if config.again or not run.model.exists():
+        return False
+    found = json.loads(run.config.read_text())["options"]
+    for name, value in config.identity().items():
+        if found.get(name) != value:
+            raise ValueError(
+                f"{run.folder} holds a finished run with {name} = {found.get(name)!r}, not {value!r}. "
+                "Pass --again to replace it, or --runs DIR to keep both."
+            )
+    return True
+
+
+def say_result(run: Run) -> dict[str, Any]:
+    """Prints what a finished run reached, and returns it."""
+    result: dict[str, Any] = json.loads(run.config.read_text())["result"]
+    print(
+        f"Best epoch {result['epoch']}: validation loss {result['val_loss']:.3f}, "
+        f"frame accuracy {result['val_accuracy']:.1%}. Saved {run.model}"
+    )
+    return {"model": str(run.model), **result}
