@@ -31,4 +31,5 @@ def mirror_flow(stack: tf.Tensor) -> tf.Tensor:
     """
     mirrored = stack[..., ::-1, :]
     is_x = tf.range(tf.shape(stack)[-1]) % 2 == 0
-    return tf.where(is_x, tf.zeros_like(mirrored) - mirrored, mirrored)
+    # Inverting bits and adding one is that for bytes; TensorFlow has no negation of unsigned numbers.
+    return tf.where(is_x, tf.bitwise.invert(mirrored) + 1, mirrored)

@@ -39,7 +39,7 @@ def ten_crops(frames: tf.Tensor, size: int, *, is_flow: bool) -> tf.Tensor:
     mirrored = five[..., ::-1, :]
     if is_flow:  # What moved right now moves left; levels are centred on 128, so that 256 less one is its negative.
         is_x = tf.range(tf.shape(five)[-1]) % 2 == 0
-        mirrored = tf.where(is_x, tf.zeros_like(mirrored) - mirrored, mirrored)
+        mirrored = tf.where(is_x, tf.bitwise.invert(mirrored) + 1, mirrored)
     return tf.concat([five, mirrored], axis=1)
 
 
