@@ -1,6 +1,8 @@
 """What every command does the same way: where things lie, errors, JSON, a quiet TensorFlow, progress bars."""
 
 import contextlib
+import errno
+import importlib.metadata
 import json
 import os
 import sys
@@ -17,6 +19,7 @@ RUNS = PROJECT / "runs"
 def run(main: Callable[[], None]) -> None:
     """Runs a command and exits: 0 when it did its work, 1 with one message when it could not, 130 on Ctrl-C."""
     try:
+        _check_opencv()
         main()
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
@@ -75,6 +78,20 @@ def quiet_tensorflow() -> None:
             os.close(saved)
 
 
+def _check_opencv() -> None:
+    """Refuses two OpenCV packages side by side: they overwrite each other's files, and neither is whole."""
+    names = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+    found = [name for name in names if any(importlib.metadata.distributions(name=name))]
+    if len(found) == 1:
+        return
+    what = " and ".join(found) or "no OpenCV at all"
+    raise ImportError(
+        f"This Python has {what}; it must have one OpenCV. Repair it with:\n"
+        f"  {sys.executable} -m pip uninstall -y {' '.join(names)}\n"
+        f'  {sys.executable} -m pip install "opencv-contrib-python-headless>=4.13,<5"'
+    )
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -84,5 +101,8 @@ def _umask() -> int:
 def _first_words(error: BaseException) -> str:
     """Returns an error's message as a user should read it."""
     if isinstance(error, OSError) and error.filename:
-        return f"{error.strerror}: {error.filename}"
+        where = f"{error.strerror}: {error.filename}."
+        if isinstance(error, PermissionError | NotADirectoryError) or error.errno in (errno.EROFS, errno.ENOSPC):
+            return f"{where} Name a folder with room that you may write to: --root for data, --runs for results."
+        return where
     return str(error) or type(error).__name__

@@ -95,7 +95,7 @@ def _render(scene: Scene) -> Iterator[np.ndarray]:
     disc = _disc(scene.appearance, random)
     background = random.uniform(60, 190, 3) + _texture(random, HEIGHT + 16, WIDTH + 16, scales=(3, 8, 24), strength=16)
     start = np.array([random.uniform(0, WIDTH), random.uniform(0, HEIGHT)])
-    path = start + _path(scene.motion, random)
+    path = start + disc_path(scene.motion, random)
     for position in path:
         shake = random.uniform(-0.8, 0.8, 2) + 8
         frame = _shifted(background, -shake, WIDTH, HEIGHT)
@@ -109,7 +109,7 @@ def _render(scene: Scene) -> Iterator[np.ndarray]:
         yield np.clip(frame + noise, 0, 255).astype(np.uint8)
 
 
-def _path(motion: str, random: np.random.Generator) -> np.ndarray:
+def disc_path(motion: str, random: np.random.Generator) -> np.ndarray:
     """Returns displacements from the start: the same speeds whatever the motion, in either direction."""
     speed = random.uniform(2.0, 3.5) * random.choice([-1, 1])
     time = np.arange(FRAMES)

@@ -1,0 +1,16 @@
+"""What tests share: real data where it lies beside the project, and tiny prepared data sets."""
+
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the project; tests that need it are skipped where it is absent."""
+    for folder in (PROJECT.parent / "shared" / "data", PROJECT.parents[1] / "shared" / "data"):
+        if folder.is_dir():
+            return folder
+    pytest.skip("needs the real data in ../shared/data, which is not here")

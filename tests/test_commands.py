@@ -1,0 +1,90 @@
+"""What every command does with wrong input: one clear message, the right exit code, nothing half-written."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from commands.options import as_dictionary, option, parse
+from commands.running import replacing, write_json
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def command(*words, folder=PROJECT):
+    return subprocess.run([sys.executable, *map(str, words)], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("script", ["data/prepare.py", "spatial/train.py", "temporal/train.py", "fusion/evaluate.py"])
+def test_an_unknown_option_ends_with_2_and_its_name(script):
+    done = command(PROJECT / script, "--speeed", "9")
+
+    assert done.returncode == 2
+    assert "--speeed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("data/prepare.py", "no-such-set"),
+        ("spatial/train.py", "--dataset", "no-such-set"),
+        ("temporal/train.py", "--dataset", "no-such-set"),
+        ("fusion/evaluate.py", "--dataset", "no-such-set"),
+    ],
+)
+def test_an_unknown_data_set_is_named_with_those_that_are_known(words, tmp_path):
+    done = command(PROJECT / words[0], *words[1:], folder=tmp_path)
+
+    assert done.returncode in (1, 2)
+    assert "no-such-set" in done.stderr
+    assert "shapes" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+
+    done = command("data/prepare.py", "shapes", "--root", blocked / "shapes")
+
+    assert done.returncode == 1
+    assert str(blocked) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    steps: int = option(3, "how many")
+    name: str | None = option(None, "of whom")
+    fast: bool = option(False, "hurry")
+    weights: tuple[float, ...] = option((), "one for each", repeat=True)
+
+
+def test_options_come_from_words_and_go_to_a_dictionary():
+    options = parse(Options, ["--steps", "5", "--weights", "1", "--weights", "2.5", "--fast"], "A test.")
+
+    assert options == Options(steps=5, fast=True, weights=(1.0, 2.5))
+    assert as_dictionary(options) == {"steps": 5, "name": None, "fast": True, "weights": [1.0, 2.5]}
+
+
+def test_a_wrong_value_ends_with_2(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(Options, ["--steps", "many"], "A test.")
+
+    assert ended.value.code == 2
+    assert "--steps" in capsys.readouterr().err
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "result.json"
+    write_json(path, {"kept": True})
+
+    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
+        temporary.write_text("half of")
+        raise KeyboardInterrupt
+
+    assert '"kept": true' in path.read_text()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
