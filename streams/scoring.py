@@ -1,6 +1,6 @@
 """Scores videos with a saved model: the only prediction loop."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -12,6 +12,16 @@ def score_videos(
     model: keras.Model, views: Iterable[tuple[tf.Tensor, tf.Tensor]], *, num_crops: int, num_videos: int, title: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns `(logits float32[V, views, C], labels)` of whole-frame views, averaged over the crops of a view."""
+    score = view_scorer(model, num_crops=num_crops)
+    logits, labels = [], []
+    for frames, label in track(views, title, total=num_videos):
+        logits.append(score(frames).numpy())
+        labels.append(label.numpy())
+    return np.stack(logits), np.array(labels)
+
+
+def view_scorer(model: keras.Model, *, num_crops: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a compiled function from views uint8[views, H, W, C] to their logits, averaged over crops."""
     size = model.inputs[0].shape[1]
     is_flow = model.inputs[0].name == "flow"
 
@@ -21,11 +31,7 @@ def score_videos(
         logits = model(tf.reshape(crops, [-1, *model.inputs[0].shape[1:]]), training=False)
         return tf.reduce_mean(tf.reshape(logits, [-1, num_crops, logits.shape[-1]]), axis=1)
 
-    logits, labels = [], []
-    for frames, label in track(views, title, total=num_videos):
-        logits.append(score(frames).numpy())
-        labels.append(label.numpy())
-    return np.stack(logits), np.array(labels)
+    return score
 
 
 def centre(frames: tf.Tensor, size: int) -> tf.Tensor:
