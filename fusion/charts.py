@@ -53,10 +53,11 @@ def confusion(counts: np.ndarray, classes: Sequence[str], tone: str, label: str)
     cell = 26 if named else max(2.5, 300 / len(classes))
     margin = 6.3 * max(map(len, classes)) + 8 if named else 4
     side = cell * len(classes)
-    head = margin * 0.75  # Names of columns lean to the right at 45 degrees.
+    head = margin * 0.75
+    # Names of columns lean to the right at 45 degrees, and the last one needs its room.
+    width, height = margin + side + (head - 20 if named else 4), head + side + 4
     parts = [
-        f'<svg viewBox="0 0 {margin + side + (head - 20 if named else 4):.0f} {head + side + 4:.0f}" style="--tone:{tone}" role="img" '
-        f'aria-label="{escape(label)}">'
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" style="--tone:{tone}" role="img" aria-label="{escape(label)}">'
     ]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     for row, column in zip(*np.nonzero(counts), strict=True):

@@ -124,9 +124,9 @@ def _agreement(report: Mapping[str, Any], tones: Mapping[str, str]) -> str:
     legend = "".join(f"<span>{_dot(tone)}{escape(name)}: {count}</span>" for name, count, tone in parts)
     return (
         "<h2>Who is right</h2>"
-        f'<p class="quiet">How many of the {total} videos each stream recognises by itself. A judge who always knew which '
-        f"stream to believe would reach {1 - counts['none'] / total:.1%}; adding up scores can go beyond, where the right "
-        "class is the second choice of both.</p>"
+        f'<p class="quiet">How many of the {total} videos each stream recognises by itself. A judge who always knew '
+        f"which stream to believe would reach {1 - counts['none'] / total:.1%}; adding up scores can go beyond, where "
+        "the right class is the second choice of both.</p>"
         f'<div class="stack">{bars}</div><div class="legend">{legend}</div>'
     )
 
@@ -160,8 +160,8 @@ def _examples(
         "<h2>Examples</h2><div class='beside'>"
         f'<img class="wheel" src="{wheel_picture()}" alt="colour wheel">'
         '<p class="quiet">Above frames, below the flow from each to the next: the hue is the direction in which a '
-        "point moves, as in the wheel; the stronger the colour, the faster; white stands still. Beside them what each stream "
-        "said, the true class in bold.</p></div>" + "".join(cards)
+        "point moves, as in the wheel; the stronger the colour, the faster; white stands still. Beside them what each "
+        "stream said, the true class in bold.</p></div>" + "".join(cards)
     )
 
 
