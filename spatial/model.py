@@ -2,11 +2,12 @@
 
 import keras
 
+from pipelines.inputs import Input
 from streams.networks import build_network
+from streams.preprocessing import Pixels
 
 
-def spatial_network(backbone: str, *, size: int, num_classes: int, dropout: float) -> keras.Model:
-    """Returns a network that looks at one RGB frame."""
-    return build_network(
-        backbone, input_name="rgb", channels=3, size=size, num_classes=num_classes, dropout=dropout, flow_bound=0
-    )
+def spatial_network(backbone: str, clip: Input, *, size: int, num_classes: int, dropout: float) -> keras.Model:
+    """Returns a network that looks at one RGB frame, or at another kind of clip that is made of frames."""
+    pixels = Pixels("rgb", clip.channels, size, differences=clip.kind == "rgb_difference")
+    return build_network(backbone, pixels, num_classes, dropout=dropout)

@@ -43,6 +43,7 @@ def ingredients(
         network=partial(
             spatial_network,
             config.backbone,
+            clip,
             size=config.crop_size,
             num_classes=len(dataset.classes),
             dropout=config.dropout,

@@ -1,48 +1,53 @@
-"""Networks: pixels go in, logits come out; what an input needs is inside, so that no file can be fed wrongly."""
+"""Networks: pixels go in, logits come out; what an input needs is inside, so that no file can be fed wrongly.
 
-from collections.abc import Callable
+Every network has layers of these names: `map`, its last convolutional map; `features`, the vector from which class
+scores are computed; `logits`, the scores.
+"""
 
 import keras
-from keras import layers, ops
+from keras import layers
 
-# Filters, kernel size and stride of each convolution, and whether pooling follows.
-SMALL = ((16, 5, 2, False), (32, 3, 1, True), (64, 3, 1, True), (96, 3, 1, False))
+from streams.backbones.table import Backbone, backbone_named
+from streams.preprocessing import Pixels, scaled
 
 
 def build_network(
-    backbone: str, *, input_name: str, channels: int, size: int, num_classes: int, flow_bound: float, dropout: float
+    backbone: str,
+    pixels: Pixels,
+    num_classes: int,
+    *,
+    dropout: float = 0.5,
+    dense_dropout: float | None = None,
+    head: str = "logits",
 ) -> keras.Model:
-    """Returns a network from uint8 pixels to logits."""
-    inputs = keras.Input((size, size, channels), dtype="uint8", name=input_name)
-    pixels = flow_pixels(inputs, flow_bound) if input_name == "flow" else rgb_pixels(inputs)
-    features = BACKBONES[backbone](pixels)
-    features = layers.Dropout(dropout)(features)
-    logits = layers.Dense(num_classes, name="logits", dtype="float32")(features)
-    return keras.Model(inputs, logits, name=f"{backbone}_{input_name}")
+    """Returns a network from uint8 pixels to logits.
+
+    `dropout` is for the features before the scores, `dense_dropout` for what comes before the last of several dense
+    layers, the same unless said.
+    """
+    parts = backbone_named(backbone)
+    if pixels.size < parts.smallest:
+        raise ValueError(
+            f"{backbone} needs images of {parts.smallest} pixels or more. Received {pixels.size}. "
+            f"Pass --crop-size {parts.smallest} or more, or another --backbone."
+        )
+    inputs = keras.Input((pixels.size, pixels.size, pixels.channels), dtype="uint8", name=pixels.family)
+    features = _features(inputs, pixels, parts, dropout if dense_dropout is None else dense_dropout)
+    # In float32 also where the rest is computed in less: sums of exponentials need it.
+    logits = layers.Dense(num_classes, name=head, dtype="float32")(layers.Dropout(dropout, name="dropout")(features))
+    return keras.Model(inputs, logits, name=f"{backbone}_{pixels.family}")
 
 
-def rgb_pixels(inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """Scales uint8 pixels to -1..1."""
-    return layers.Rescaling(1 / 127.5, -1.0, name="scaling")(inputs)
-
-
-def flow_pixels(inputs: keras.KerasTensor, bound: float) -> keras.KerasTensor:
-    """Turns levels into pixels of motion, less each field's mean vector, which is the camera's part (Sec. 3.1)."""
-    flow = layers.Rescaling(bound / 127, -128 * bound / 127, name="pixels_of_motion")(inputs)
-    return flow - ops.mean(flow, axis=(1, 2), keepdims=True)
-
-
-def small(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns the features of a small network for small images, as those of the built-in data set."""
-    x = pixels
-    for filters, kernel_size, strides, pooled in SMALL:
-        x = layers.Conv2D(filters, kernel_size, strides=strides, padding="same", use_bias=False)(x)
-        # Keras' default of .99 forgets too slowly for trainings of a few hundred steps.
-        x = layers.BatchNormalization(momentum=0.9)(x)
-        x = layers.Activation("relu")(x)
-        if pooled:
-            x = layers.MaxPooling2D()(x)
-    return layers.GlobalAveragePooling2D()(x)
-
-
-BACKBONES: dict[str, Callable[[keras.KerasTensor], keras.KerasTensor]] = {"small": small}
+def _features(inputs: keras.KerasTensor, pixels: Pixels, parts: Backbone, dense_dropout: float) -> keras.KerasTensor:
+    build = parts.build_for_flow if parts.build_for_flow and pixels.family == "flow" else parts.build
+    last_map = layers.Identity(name="map")(build(scaled(inputs, pixels, parts.scaling)))
+    if not parts.dense:
+        return layers.GlobalAveragePooling2D(name="features")(last_map)
+    x = layers.Flatten(name="flatten")(last_map)
+    for number, units in enumerate(parts.dense, 1):
+        if number > 1:
+            x = layers.Dropout(dense_dropout, name=f"dense{number - 1}_dropout")(x)
+        name = "features" if number == len(parts.dense) else f"dense{number}_relu"
+        x = layers.Dense(units, name=f"dense{number}", kernel_initializer="he_normal")(x)
+        x = layers.Activation("relu", name=name)(x)
+    return x

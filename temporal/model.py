@@ -1,20 +1,27 @@
 """What only the temporal stream knows of its network."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
+from data.flow_levels import RULES
+from pipelines.inputs import Input
 from streams.networks import build_network
+from streams.preprocessing import Pixels
 
 
 def temporal_network(
-    backbone: str, *, size: int, length: int, bound: float, num_classes: int, dropout: float
+    backbone: str,
+    clip: Input,
+    flow: Mapping[str, Any],
+    *,
+    size: int,
+    num_classes: int,
+    dropout: float,
+    subtract_mean: bool = True,
 ) -> keras.Model:
-    """Returns a network that looks at a stack of flow fields, x and y interleaved."""
-    return build_network(
-        backbone,
-        input_name="flow",
-        channels=2 * length,
-        size=size,
-        num_classes=num_classes,
-        dropout=dropout,
-        flow_bound=bound,
-    )
+    """Returns a network that looks at a stack of flow fields, x and y in turn, as `flow.json` describes them."""
+    levels = RULES[flow["rule"]]
+    pixels = Pixels("flow", clip.channels, size, flow["bound"], levels.still, levels.reach, subtract_mean)
+    return build_network(backbone, pixels, num_classes, dropout=dropout)

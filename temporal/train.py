@@ -51,9 +51,9 @@ def ingredients(
         network=partial(
             temporal_network,
             config.backbone,
+            clip,
+            flow,
             size=config.crop_size,
-            length=clip.length,
-            bound=flow["bound"],
             num_classes=len(dataset.classes),
             dropout=config.dropout,
         ),

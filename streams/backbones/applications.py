@@ -1,0 +1,39 @@
+"""The networks of `keras.applications`, put into our graph with any number of channels."""
+
+import keras
+from keras import applications
+
+
+def vgg16(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of VGG-16, pooled."""
+    return _last_map(applications.VGG16, pixels)
+
+
+def resnet50(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of ResNet-50."""
+    return _last_map(applications.ResNet50, pixels)
+
+
+def inception_v3(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of Inception-v3."""
+    return _last_map(applications.InceptionV3, pixels)
+
+
+def xception(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of Xception."""
+    return _last_map(applications.Xception, pixels)
+
+
+def mobilenet_v2(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of MobileNetV2."""
+    return _last_map(applications.MobileNetV2, pixels)
+
+
+def efficientnet_v2_b0(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of EfficientNetV2-B0."""
+    return _last_map(applications.EfficientNetV2B0, pixels, include_preprocessing=False)
+
+
+def _last_map(application: type, pixels: keras.KerasTensor, **options: bool) -> keras.KerasTensor:
+    # Built upon our tensor rather than as a model within ours: every layer can be reached, frozen and shown by name.
+    return application(include_top=False, weights=None, input_tensor=pixels, **options).output

@@ -1,0 +1,36 @@
+"""ResNet-18 (He et al. 2016), which Keras does not have."""
+
+import keras
+from keras import layers
+
+# Filters and first stride of each stage of two blocks.
+RESNET18 = ((64, 1), (128, 2), (256, 2), (512, 2))
+
+
+def resnet18(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of ResNet-18."""
+    x = _convolution(pixels, 64, 7, 2, name="conv1")
+    x = layers.Activation("relu", name="conv1_relu")(x)
+    # Padding after the ReLU with zeros is padding with the least value.
+    x = layers.MaxPooling2D(3, strides=2, name="pool1")(layers.ZeroPadding2D(1)(x))
+    for stage, (filters, strides) in enumerate(RESNET18, 2):
+        x = _block(x, filters, strides, name=f"conv{stage}_block1")
+        x = _block(x, filters, 1, name=f"conv{stage}_block2")
+    return x
+
+
+def _block(x: keras.KerasTensor, filters: int, strides: int, *, name: str) -> keras.KerasTensor:
+    shortcut = x
+    if strides > 1:
+        shortcut = _convolution(x, filters, 1, strides, name=f"{name}_shortcut")
+    x = layers.Activation("relu", name=f"{name}_1_relu")(_convolution(x, filters, 3, strides, name=f"{name}_1"))
+    x = layers.Add(name=f"{name}_add")([shortcut, _convolution(x, filters, 3, 1, name=f"{name}_2")])
+    return layers.Activation("relu", name=f"{name}_out")(x)
+
+
+def _convolution(x: keras.KerasTensor, filters: int, size: int, strides: int, *, name: str) -> keras.KerasTensor:
+    # Padded on both sides: "same" with a stride of two would pad on one side only, unlike the published weights.
+    if size > 1:
+        x = layers.ZeroPadding2D(size // 2)(x)
+    x = layers.Conv2D(filters, size, strides=strides, use_bias=False, kernel_initializer="he_normal", name=name)(x)
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
