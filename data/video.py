@@ -1,27 +1,90 @@
 """A video file becomes frames, or a clear reason why not."""
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+# What OpenCV and FFmpeg have to say about a bad file ends in the index, not on the terminal.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+# Text files that send a decoder to other files, or to the network.
+PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"v=0")
+
+
+class Decoder:
+    """One pass over the frames of a video file, and what the file says about itself."""
+
+    def __init__(self, path: Path) -> None:
+        _check_file(path)
+        # One thread: the videos are what is decoded in parallel. FFmpeg alone: OpenCV's other readers would take
+        # a name with a % in it for a series of pictures.
+        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        if not self._capture.isOpened():
+            raise ValueError("It can't be opened as a video: it is damaged, cut off, or no video at all.")
+        # Containers are known to count wrongly, so this number is compared, and never relied on.
+        self.declared_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.frame_rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.decoded_frames = 0
+
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Yields the time in seconds and the uint8 RGB pixels of each frame; metadata's rotation is applied."""
+        try:
+            while True:
+                decoded, frame = self._capture.read()
+                if not decoded:
+                    return
+                seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                self.decoded_frames += 1
+                yield seconds, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        finally:
+            self._capture.release()
+
+    def shortfall(self) -> str:
+        """Returns what to record where clearly fewer frames came out than the file says, as of a cut-off file."""
+        # One frame, or one in fifty, is within how containers estimate.
+        if self.decoded_frames >= self.declared_frames - max(1, self.declared_frames // 50):
+            return ""
+        return f"short: {self.decoded_frames} of {self.declared_frames} frames could be decoded"
+
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:
     """Yields the frames of a video as uint8 RGB, in order."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no video file {path}.")
-    capture = cv2.VideoCapture(str(path))
     try:
-        if not capture.isOpened():
-            raise ValueError(f"{path} can't be opened as a video: it is empty, cut off at its start, or no video.")
-        while True:
-            decoded, frame = capture.read()
-            if not decoded:
-                return
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-    finally:
-        capture.release()
+        for _, frame in Decoder(path).frames():
+            yield frame
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def sample_frames(
+    frames: Iterator[tuple[float, np.ndarray]], *, every: int = 1, fps: float | None = None, frame_rate: float = 0.0
+) -> Iterator[np.ndarray]:
+    """Yields every so many-th frame, or `fps` a second: at each tick the first frame that is not before it.
+
+    Where the file has no times, its frame rate takes their place. Ticks without a new frame are skipped: no frame
+    comes twice, since flow between copies is no motion.
+    """
+    tick, start = 0, 0.0
+    for index, (seconds, frame) in enumerate(frames):
+        if fps is None:
+            if index % every == 0:
+                yield frame
+            continue
+        start = start if index else seconds
+        passed = seconds - start
+        if passed <= 0 and index and frame_rate > 0:
+            passed = index / frame_rate
+        # Containers round times to a millisecond.
+        if (passed + 0.002) * fps >= tick:
+            yield frame
+            tick = int((passed + 0.002) * fps) + 1
 
 
 def write_video(path: Path, frames: Iterator[np.ndarray], frame_rate: float, codec: str = "MJPG") -> None:
@@ -37,3 +100,24 @@ def write_video(path: Path, frames: Iterator[np.ndarray], frame_rate: float, cod
     if writer is None:
         raise ValueError(f"No frames were given for {path}.")
     writer.release()
+
+
+def _check_file(path: Path) -> None:
+    """Tells apart what OpenCV reports as one and the same: not opened."""
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise ValueError("There is no such file (or the link leads nowhere).") from error
+    except OSError as error:  # Links in a circle, names that are too long, missing rights.
+        raise ValueError(f"It can't be read: {error.strerror}.") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("It is not a file: expected a video file.")
+    if status.st_size == 0:
+        raise ValueError("The file is empty (0 bytes).")
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except PermissionError as error:
+        raise ValueError("It can't be read: permission denied.") from error
+    if start.startswith(PLAYLISTS):
+        raise ValueError("It is a playlist, which would lead the decoder to other files; expected a video.")

@@ -1,0 +1,85 @@
+"""How the frames and the flow of a model's training data were made, so that a user's video is made the same."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from data.video import Decoder, sample_frames
+
+
+@dataclass(frozen=True)
+class Making:
+    """What `flow.json` of the training data says, as far as a single video is concerned."""
+
+    method: str = "tvl1"
+    preset: str = "balanced"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    bound: float = 20.0
+    rule: str = "centred"
+    short_side: int | None = None
+    size: tuple[int, int] | None = None  # Width and height.
+    fps: float | None = None
+    every: int = 1
+    step: int = 1
+
+    @classmethod
+    def of(cls, description: Mapping[str, Any]) -> "Making":
+        """Returns what a model's file says; it may know more than is needed here, and older files less."""
+        known = {name: value for name, value in description.items() if name in cls.__dataclass_fields__}
+        if known.get("size"):
+            known["size"] = tuple(known["size"])
+        return cls(**known)
+
+
+class PreparedVideo:
+    """The frames of a video file as preparing them would keep them."""
+
+    def __init__(self, path: Path, making: Making) -> None:
+        self.path, self.making = path, making
+        self.num_frames, self.frame_rate, self.shortfall = self._count()
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yields the kept frames, resized."""
+        decoder = self._decoder()
+        for frame in self._kept(decoder):
+            yield resized(frame, self.making)
+
+    def _count(self) -> tuple[int, float, str]:
+        # Containers are known to lie about the number of frames, and the views are spread over it.
+        decoder = self._decoder()
+        num_frames = sum(1 for _ in self._kept(decoder))
+        if num_frames == 0:
+            raise ValueError(f"{self.path}: no frame can be decoded: it is cut off, damaged, or has no video in it.")
+        rate = decoder.frame_rate if 0 < decoder.frame_rate < 1000 else 25.0
+        kept_rate = min(rate, self.making.fps) if self.making.fps else rate / self.making.every
+        return num_frames, kept_rate, decoder.shortfall()
+
+    def _decoder(self) -> Decoder:
+        try:
+            return Decoder(self.path)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error
+
+    def _kept(self, decoder: Decoder) -> Iterable[np.ndarray]:
+        making = self.making
+        return sample_frames(decoder.frames(), every=making.every, fps=making.fps, frame_rate=decoder.frame_rate)
+
+
+def resized(frame: np.ndarray, making: Making) -> np.ndarray:
+    """Returns a frame in the size that frames of the training data have."""
+    height, width = frame.shape[:2]
+    if making.size:
+        size = making.size
+    elif making.short_side:
+        scale = making.short_side / min(height, width)
+        size = (round(width * scale), round(height * scale))
+    else:
+        return frame
+    if size == (width, height):
+        return frame
+    smaller = size[0] * size[1] < width * height
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)

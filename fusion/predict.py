@@ -1,0 +1,118 @@
+"""Says what happens in videos, with both streams; flow is computed as it was for their training.
+
+python fusion/predict.py clip.mp4 --spatial spatial.keras --temporal temporal.keras
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if not __package__:  # Run as a script: import from the root, as `python -m` would.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from rich.console import Console
+from rich.progress import track
+
+from commands.running import RUNS, run
+from data.flow import METHODS
+from fusion.prediction import Prediction
+from fusion.sources import named_videos
+from fusion.written import STANDARD_OUTPUT, as_line, as_table, error_of, write_csv, write_predictions
+
+if TYPE_CHECKING:
+    from fusion.two_stream import TwoStream
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Predicts the videos that the command line names; those that fail are named and don't stop the others."""
+    options = _parse(argv)
+    # What programs read has standard output to itself.
+    out = Console(stderr=STANDARD_OUTPUT in (options.json, options.csv), highlight=False)
+    predictions, failed = [], []
+    with named_videos(options.videos) as videos:
+        two_stream = load_streams(options, out)
+        for result in _predict_all(two_stream, videos, options, out):
+            predictions.append(result) if isinstance(result, Prediction) else failed.append(result)
+    write_predictions(options.json, predictions, failed, options.top)
+    write_csv(options.csv, predictions, options.top)
+    if failed and len(videos) == 1:
+        raise ValueError(failed[0]["error"])
+    if failed:
+        names = "\n".join(f"  {failure['error']}" for failure in failed)
+        raise ValueError(f"{len(failed)} of {len(videos)} videos could not be predicted:\n{names}")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which models are used, for every command that uses both streams."""
+    parser.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
+    parser.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
+    parser.add_argument("--dataset", default="shapes", metavar="NAME", help="without models: those trained on it")
+    parser.add_argument("--split", type=int, default=1, metavar="N", help="without models: those of this split")
+    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are kept")
+    parser.add_argument("--method", choices=METHODS, help="compute flow by this method, not by that of the training")
+
+
+def load_streams(options: argparse.Namespace, out: Console) -> "TwoStream":
+    """Loads the models that the options name, or else those of the data set that they name."""
+    from fusion.two_stream import TwoStream
+
+    folder = options.runs / options.dataset
+    if options.spatial or options.temporal:
+        two_stream = TwoStream.load(spatial=options.spatial, temporal=options.temporal)
+    elif not folder.is_dir():
+        raise FileNotFoundError(
+            f"There are no trained models in {folder}. Train some (./run demo trains on the built-in data set), "
+            "or name some: --spatial FILE --temporal FILE."
+        )
+    else:
+        out.print(f"Using the models of {options.dataset} in {folder} (--spatial and --temporal name others).")
+        two_stream = TwoStream.load(folder, split=options.split)
+    if options.method and (note := two_stream.use_flow(options.method)):
+        out.print(f"Note: {note}.")
+    return two_stream
+
+
+def _predict_all(
+    two_stream: "TwoStream", videos: Sequence[Path], options: argparse.Namespace, out: Console
+) -> Iterator[Prediction | dict[str, str]]:
+    followed = track(videos, "Predicting", console=out) if len(videos) > 1 else videos
+    for video in followed:
+        try:
+            prediction = two_stream.predict(
+                video, views=options.views, crops=options.crops, hop=options.hop, partial=options.partial
+            )
+        except (ValueError, OSError) as error:
+            yield error_of(video, error)
+            continue
+        out.print(as_table(prediction, options.top) if len(videos) == 1 else as_line(prediction))
+        yield prediction
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a file, a folder, a pattern, or - (standard input)")
+    add_model_options(parser)
+    parser.add_argument("--views", type=_at_least_one, default=25, metavar="N", help="clips of a video, evenly spaced")
+    parser.add_argument("--crops", type=int, choices=(1, 10), default=10, help="of each clip: the centre, or ten")
+    parser.add_argument("--hop", type=float, metavar="SECONDS", help="a clip every so often, instead of --views")
+    parser.add_argument("--top", type=_at_least_one, default=5, metavar="N", help="how many classes are shown")
+    parser.add_argument("--partial", action="store_true", help="go by what can be decoded of videos that are cut off")
+    for kind in ("json", "csv"):
+        words = f"write {kind.upper()}, to standard output unless FILE is given"
+        parser.add_argument(f"--{kind}", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=words)
+    return parser.parse_args(argv)
+
+
+def _at_least_one(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,83 @@
+"""Predictions as a table for people, and as JSON and CSV for programs."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from commands.running import write_json, write_text
+from fusion.prediction import Prediction
+
+STANDARD_OUTPUT = "-"
+BAR = 16
+COLOURS = {"spatial": "cyan", "temporal": "magenta", "fused": "green"}
+
+
+def as_table(prediction: Prediction, count: int) -> Table:
+    """Returns the best classes of each stream and of both, side by side, with how long each stage took."""
+    table = Table(title=prediction.video, caption=_caption(prediction), title_justify="left", caption_justify="left")
+    columns = []
+    for name in prediction.probabilities:
+        table.add_column(name.capitalize(), no_wrap=True)
+        columns.append([_bar(label, score, COLOURS.get(name, "blue")) for label, score in prediction.top(count, name)])
+    for row in zip(*columns, strict=True):
+        table.add_row(*row)
+    return table
+
+
+def as_line(prediction: Prediction) -> str:
+    """Returns the decision on a video on one line."""
+    (label, score), *_ = prediction.top(1)
+    streams = [name for name in prediction.view_logits if len(prediction.view_logits) > 1]
+    others = ", ".join(f"{name} {prediction.top(1, name)[0][0]}" for name in streams)
+    return f"{prediction.video}: {label} {score:.1%}" + (f" ({others})" if others else "")
+
+
+def write_predictions(
+    place: str | None, predictions: Sequence[Prediction], failed: Sequence[dict[str, str]], count: int
+) -> None:
+    """Writes what came out as JSON, to a file or to standard output."""
+    value = {"predictions": [prediction.as_dictionary(count) for prediction in predictions], "failed": list(failed)}
+    if place == STANDARD_OUTPUT:
+        json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    elif place:
+        write_json(Path(place), value)
+
+
+def write_csv(place: str | None, predictions: Sequence[Prediction], count: int) -> None:
+    """Writes one row for each of the best classes of each stream, to a file or to standard output."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["video", "stream", "rank", "class", "probability"])
+    for prediction in predictions:
+        for name in prediction.probabilities:
+            for rank, (label, score) in enumerate(prediction.top(count, name), start=1):
+                writer.writerow([prediction.video, name, rank, label, f"{score:.6f}"])
+    if place == STANDARD_OUTPUT:
+        print(text.getvalue(), end="")
+    elif place:
+        write_text(Path(place), text.getvalue())
+
+
+def _bar(label: str, score: float, colour: str) -> Text:
+    filled = round(score * BAR)
+    return Text.assemble(f"{label}\n", ("━" * filled, colour), ("━" * (BAR - filled), "bright_black"), f" {score:6.1%}")
+
+
+def _caption(prediction: Prediction) -> str:
+    stages = [f"{name} {seconds:.2f} s" for name, seconds in prediction.seconds.items()]
+    total = f"{sum(prediction.seconds.values()):.2f} s"
+    played = f"{prediction.num_frames} frames, {prediction.duration:.1f} s at {prediction.frame_rate:.3g} a second"
+    return "\n".join([f"{played}; took {total}: {', '.join(stages)}", *(f"Note: {n}." for n in prediction.notes)])
+
+
+def error_of(video: Path, error: Exception) -> dict[str, Any]:
+    """Returns the record of a video that failed."""
+    return {"video": str(video), "error": str(error)}

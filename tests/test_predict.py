@@ -1,0 +1,187 @@
+import io
+import json
+
+import numpy as np
+import pytest
+
+from fusion.predict import main
+from tests.made_models import CLASSES, make_model, make_video
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {stream: make_model(folder / f"{stream}.keras", stream) for stream in ("spatial", "temporal")}
+
+
+@pytest.fixture(scope="module")
+def two_stream(models):
+    from fusion import TwoStream
+
+    return TwoStream.load(**models)
+
+
+@pytest.fixture
+def video(tmp_path):
+    return make_video(tmp_path / "v_Run_g01_c01.avi")
+
+
+def prepared_views(video, root, clip, num_views, recipe):
+    """The views of a video as evaluation reads them from prepared files."""
+    from data.catalog import DataSet, Split, Video
+    from data.extract import extract_video
+    from data.index import with_counts, write_index
+    from data.layouts import frame_folder
+    from pipelines.clips import video_views
+
+    made = Video(video.stem, "", ".avi", (0,), "g01")
+    dataset = DataSet("made", root, CLASSES, {made.name: made}, {1: Split((made.name,), ())})
+    row = extract_video(video, frame_folder(dataset, made), made.name, "", recipe)
+    write_index(root, [row])
+    dataset = with_counts(dataset)
+    ((views, _),) = video_views(dataset, list(dataset.videos.values()), clip, num_views=num_views)
+    return views.numpy()
+
+
+@pytest.mark.parametrize("short_side", [None, 40])
+@pytest.mark.parametrize(("stream", "num_frames"), [("spatial", 23), ("temporal", 23), ("temporal", 3)])
+def test_prediction_sees_the_very_pixels_of_prepared_data(two_stream, tmp_path, stream, num_frames, short_side):
+    from data.extract import Recipe
+    from fusion.making import Making, PreparedVideo
+    from fusion.video_views import Stopwatch, Wanted, video_views
+    from pipelines.sampling import view_starts
+
+    video, recipe = make_video(tmp_path / "clip.avi", num_frames), Recipe(short_side=short_side)
+    clip = two_stream.clip(stream)
+    expected = prepared_views(video, tmp_path / "made", clip, 7, recipe)
+
+    making = Making.of(recipe.description())
+    prepared = PreparedVideo(video, making)
+    starts = view_starts(prepared.num_frames - clip.is_flow, clip.span, 7)
+    seen = video_views(prepared.frames(), prepared.num_frames, {stream: Wanted(clip, starts)}, making, Stopwatch())
+
+    np.testing.assert_array_equal(np.stack([view.pixels for view in seen]), expected)
+
+
+def test_views_are_the_same_whatever_is_decoded_at_a_time(two_stream, tmp_path, monkeypatch):
+    video = make_video(tmp_path / "clip.avi", 40)
+    once = two_stream.predict(video, views=9)
+
+    monkeypatch.setattr("fusion.video_views.CHUNK", 5)
+    again = two_stream.predict(video, views=9)
+
+    for stream, logits in once.view_logits.items():
+        np.testing.assert_allclose(again.view_logits[stream], logits, atol=1e-5)
+
+
+def test_fused_probabilities_are_the_average_of_both_streams(two_stream, video):
+    prediction = two_stream.predict(video, views=3, crops=1)
+
+    spatial, temporal, fused = prediction.probabilities.values()
+    np.testing.assert_allclose(fused, (spatial + temporal) / 2)
+    assert fused.sum() == pytest.approx(1)
+    assert prediction.top(1)[0] == (CLASSES[fused.argmax()], pytest.approx(fused.max()))
+
+
+def test_one_stream_predicts_alone(models, video, capsys):
+    main([str(video), "--temporal", str(models["temporal"]), "--json", "--views", "3"])
+
+    (prediction,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert list(prediction["top"]) == ["temporal"]
+
+
+def test_one_broken_video_does_not_stop_the_others(models, tmp_path, capsys):
+    for name in ("a", "c"):
+        make_video(tmp_path / "videos" / f"{name}.avi")
+    (tmp_path / "videos" / "b.avi").write_text("no video at all")
+    written = tmp_path / "out.json"
+    arguments = [str(tmp_path / "videos"), *(f"--{name}={path}" for name, path in models.items()), "--views", "2"]
+
+    with pytest.raises(ValueError, match="1 of 3 videos"):
+        main([*arguments, "--json", str(written), "--csv", str(tmp_path / "out.csv")])
+
+    found = json.loads(written.read_text())
+    assert [prediction["video"][-5:] for prediction in found["predictions"]] == ["a.avi", "c.avi"]
+    assert [failure["video"][-5:] for failure in found["failed"]] == ["b.avi"]
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + 2 * 3 * len(CLASSES)
+
+
+def test_a_video_may_come_through_standard_input(models, video, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(video.read_bytes())))
+
+    main(["-", "--spatial", str(models["spatial"]), "--json"])
+
+    assert json.loads(capsys.readouterr().out)["predictions"][0]["frames"] == 12
+
+
+def break_video(kind, video, folder):
+    broken = folder / "broken.avi"
+    if kind == "text":
+        broken.write_text("This is no video. " * 100)
+    elif kind == "cut off":
+        make_video(broken, 40)
+        data = broken.read_bytes()
+        broken.write_bytes(data[: len(data) // 2])
+    elif kind == "one frame":
+        make_video(broken, 1)
+    elif kind == "empty":
+        broken.touch()
+    elif kind == "folder":
+        broken.mkdir()
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("text", "can't be opened as a video"),
+        ("cut off", "cut off"),
+        ("one frame", "has 1 frame, and flow needs 2"),
+        ("empty", "is empty"),
+        ("missing", "no such file"),
+        ("folder", "has no video in it"),
+    ],
+)
+def test_what_is_no_video_is_refused_by_name(models, video, tmp_path, kind, message):
+    broken = break_video(kind, video, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises((ValueError, OSError), match=message) as caught:
+        main([str(broken), *(f"--{name}={path}" for name, path in models.items()), "--json", str(tmp_path / "x.json")])
+
+    assert "broken.avi" in str(caught.value)
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "x.json"] == before
+
+
+def test_a_cut_off_video_is_predicted_on_request(models, video, tmp_path, capsys):
+    broken = break_video("cut off", video, tmp_path)
+
+    main([str(broken), "--spatial", str(models["spatial"]), "--partial", "--json"])
+
+    (prediction,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert "of 40 frames could be decoded" in prediction["notes"][0]
+
+
+def test_models_in_each_others_place_are_refused(models, video):
+    with pytest.raises(ValueError, match=r"is a temporal model .* Pass it as --temporal"):
+        main([str(video), "--spatial", str(models["temporal"])])
+
+
+def test_models_of_other_classes_are_refused_with_the_first_difference(models, video, tmp_path):
+    other = make_model(tmp_path / "other.keras", "temporal", classes=("Jump", "Walk", "Sit"))
+
+    with pytest.raises(ValueError, match="class 1, Run against Walk"):
+        main([str(video), "--spatial", str(models["spatial"]), "--temporal", str(other)])
+
+
+def test_without_models_it_is_said_how_to_get_some(video, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no trained models .* --spatial FILE"):
+        main([str(video), "--runs", str(tmp_path)])
+
+
+def test_another_flow_than_in_training_is_said(models, video, capsys):
+    main([str(video), "--temporal", str(models["temporal"]), "--method", "farneback", "--views", "2"])
+
+    assert "flow by farneback, while the temporal stream was trained on dis" in " ".join(
+        capsys.readouterr().out.split()
+    )
