@@ -23,7 +23,7 @@ from fusion.combine import average, check_same_videos
 from fusion.examples import choose_examples, picture
 from fusion.page import page
 from fusion.report import build_report
-from fusion.test_scores import test_scores
+from fusion.stream_scores import stream_scores
 from streams.runs import Run
 from streams.scores import Scores
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = parse(EvaluateConfig, argv, __doc__)
     dataset = ready_dataset(config.dataset, config.root)
     streams = [
-        test_scores(dataset, config, stream, model)
+        stream_scores(dataset, config, stream, model)
         for stream, model in (("spatial", config.spatial), ("temporal", config.temporal))
     ]
     check_same_videos(streams)

@@ -63,17 +63,46 @@ def validation_batches(
 
 def video_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int) -> tf.data.Dataset:
     """Builds a dataset of one element a video: `(uint8[views, H, W, C], label)`, whole frames, in order."""
+    views = distinct_views(dataset, videos, clip, num_views=num_views)
+    return views.map(lambda distinct, of_view, label: (tf.gather(distinct, of_view), label))
+
+
+def distinct_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int) -> tf.data.Dataset:
+    """Builds one element a video: `(uint8[D, H, W, C], of_view int32[views], label)`, whole frames, in order.
+
+    A short video has fewer distinct views than are asked for. Each is there once, `of_view` says which one stands for
+    each view, and every file is decoded once, however many views it is part of.
+    """
     table = _table(dataset, videos, clip)
     counts = table["num_items"].numpy()
     table["starts"] = tf.constant(np.stack([sampling.view_starts(count, clip.length, num_views) for count in counts]))
 
-    def load(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def load(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         video = {name: column[row] for name, column in table.items()}
-        views = [_read_clip(video, video["starts"][view], clip) for view in range(num_views)]
-        return tf.stack(views), video["label"]
+        starts, of_view = tf.unique(video["starts"])
+        clips = sampling.clip_indices(starts[:, None], video["num_items"], clip.length)
+        items, of_clip = tf.unique(tf.reshape(clips, [-1]))
+        read = tf.map_fn(lambda item: _read_item(video, item, clip), items, fn_output_signature=tf.uint8)
+        stacks = tf.gather(read, tf.reshape(of_clip, tf.shape(clips)))
+        return _as_channels(stacks, clip), of_view, video["label"]
 
     rows = tf.data.Dataset.range(len(videos))
     return rows.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def _read_item(video: dict[str, tf.Tensor], item: tf.Tensor, clip: Input, layout: Layout = OURS) -> tf.Tensor:
+    """Reads one frame, uint8[H, W, 3], or one flow field, uint8[H, W, 2]."""
+    number = layout.first + item
+    if not clip.is_flow:
+        return decode.read_rgb(decode.numbered_paths(video["frame"], number, layout.digits))
+    return decode.read_grey([decode.numbered_paths(video[axis], number, layout.digits) for axis in ("x", "y")])
+
+
+def _as_channels(stacks: tf.Tensor, clip: Input) -> tf.Tensor:
+    """Lays the items of each clip side by side: uint8[D, L, H, W, c] to uint8[D, H, W, L c]."""
+    shape = tf.shape(stacks)
+    channels = tf.reshape(tf.transpose(stacks, [0, 2, 3, 1, 4]), [shape[0], shape[2], shape[3], clip.channels])
+    return tf.ensure_shape(channels, (None, None, None, clip.channels))
 
 
 def _table(dataset: DataSet, videos: Sequence[Video], clip: Input, layout: Layout = OURS) -> dict[str, tf.Tensor]:
