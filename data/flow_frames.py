@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 # ITU-R BT.601 luma, the weights behind every "RGB to grey".
@@ -36,7 +38,15 @@ def _luma(frame: np.ndarray) -> np.ndarray:
     return pixels if frame.ndim == 2 else np.ascontiguousarray(pixels @ LUMA)
 
 
-def check_same_size(first: np.ndarray, second: np.ndarray) -> None:
+class Sized(Protocol):
+    """An image, or a frame prepared from one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width come first."""
+
+
+def check_same_size(first: Sized, second: Sized) -> None:
     """Raises ValueError unless both frames have the same height and width."""
     if first.shape[:2] != second.shape[:2]:
         raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
@@ -39,6 +39,15 @@ class FlowKind:
     solve: Callable[[Any, Any], np.ndarray]
     parameters: Mapping[str, Any]
     packages: tuple[str, ...] = ("numpy", OPENCV)
+
+
+def tvl1(preset: str, parameters: Mapping[str, Any]) -> FlowKind:
+    """Our own TV-L1; the solver is imported, and compiled, when it is first asked for."""
+    from data.tvl1 import PRESETS, TVL1, TVL1Parameters
+
+    values = TVL1Parameters(**{**_preset(PRESETS, preset), **parameters})
+    solver = TVL1(values)
+    return FlowKind(solver.prepare, solver.solve, asdict(values), ("numpy", "numba", "llvmlite"))
 
 
 def opencv_tvl1(preset: str, parameters: Mapping[str, Any]) -> FlowKind:
@@ -82,7 +91,7 @@ def _pair(solve: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[np
 
 
 KINDS: dict[str, Callable[[str, Mapping[str, Any]], FlowKind]] = {
-    "tvl1": opencv_tvl1,
+    "tvl1": tvl1,
     "opencv-tvl1": opencv_tvl1,
     "farneback": farneback,
     "dis": dis,

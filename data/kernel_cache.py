@@ -1,0 +1,77 @@
+"""Compiling numba kernels, and keeping what was compiled in a folder of its own for every version of the sources.
+
+numba's own cache knows only the file of the kernel, so a constant changed in another file could be served
+from stale machine code. Here the folder's name holds a hash of all that decides the machine code:
+every source of the kernels, the versions, the processor. Old folders are simply never read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import numba
+
+# error_model: a division by zero gives infinity, as in NumPy, without a branch. nogil: threads run side by side.
+# No fastmath: it let LLVM reorder sums differently in the process that compiled and in those that loaded.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+_HERE = Path(__file__).resolve().parent
+# What is compiled: a change in any of these starts a new folder.
+SOURCES = ("kernel_cache.py", "vectors.py", "tvl1_*.py")
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compiles a function that only kernels call."""
+    return numba.njit(**OPTIONS)(function)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compiles a function that Python calls: on its first call, or from the cache folder."""
+    if _FOLDER is None:
+        return numba.njit(**OPTIONS)(function)
+    before = numba.config.CACHE_DIR
+    try:
+        # numba reads this setting while it decorates, and has no argument for it.
+        numba.config.CACHE_DIR = str(_FOLDER)
+        return numba.njit(cache=True, **OPTIONS)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def target_features() -> str:
+    """Returns the processor features that numba compiles for: its own setting, else the host's."""
+    return numba.config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()
+
+
+def _key() -> str:
+    """Returns a hash of all that decides the machine code."""
+    key = hashlib.sha256()
+    for source in sorted(path for pattern in SOURCES for path in _HERE.glob(pattern)):
+        key.update(source.name.encode() + source.read_bytes())
+    target = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    versions = (numba.__version__, llvmlite.__version__, platform.python_version(), platform.machine())
+    key.update(repr((*versions, target, target_features())).encode())
+    return key.hexdigest()[:16]
+
+
+def _writable_folder() -> Path | None:
+    """Returns the first folder that can be written: numba's setting, the project's own, the user's; else None."""
+    roots = [Path(numba.config.CACHE_DIR)] if numba.config.CACHE_DIR else []
+    for root in (*roots, _HERE.parent / ".numba_cache", Path.home() / ".cache" / "two-stream"):
+        folder = root / f"kernels-{_key()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            continue
+        return folder
+    return None
+
+
+_FOLDER = _writable_folder()

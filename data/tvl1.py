@@ -1,0 +1,136 @@
+"""TV-L1 optical flow (Zach, Pock, Bischof, 2007) on the CPU: coarse to fine, warp by warp. No OpenCV needed."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.flow_frames import check_same_size, grey
+from data.tvl1_iterate import iterate
+from data.tvl1_layout import clear, flow_of_fields, level_length
+from data.tvl1_median import median_filter
+from data.tvl1_pyramid import image_pyramid, level_sizes, upsample
+from data.tvl1_warp import linearise, match_brightness
+
+
+@dataclass(frozen=True)
+class TVL1Parameters:
+    """What TV-L1 can be told; the names of the paper are in brackets."""
+
+    attachment: float = 0.18
+    """Weight of the data against smoothness (lambda), in 1 / grey levels of 0..255. Less is smoother."""
+    tightness: float = 0.25
+    """How far the data's flow and the smooth flow may part (theta)."""
+    step: float = 0.25
+    """Step of the dual variables (tau); above 1/4 the iteration diverges."""
+    levels: int = 10
+    """Levels of the pyramid at most; no level is smaller than 16 pixels."""
+    warps: int = 3
+    """How often brightness constancy is linearised anew on each level."""
+    iterations: int = 30
+    """Iterations after each warp."""
+    smooth: bool = True
+    """Whether frames are smoothed by half a pixel first, against noise and compression."""
+    match_brightness: bool = True
+    """Whether a gain and an offset between the frames are estimated along with the flow."""
+
+    def __post_init__(self) -> None:
+        for name in ("attachment", "tightness", "step", "levels", "warps", "iterations"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"TV-L1 needs {name} above zero. Received {getattr(self, name)}.")
+        if self.step > 0.25:
+            raise ValueError(f"TV-L1 diverges with a step above 0.25. Received {self.step}.")
+
+
+MOST_WORKSPACES = 16
+PRESETS = {
+    "accurate": {"warps": 6, "iterations": 30},
+    "balanced": {"warps": 3, "iterations": 30},
+    "fast": {"warps": 2, "iterations": 20},
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame made ready for flow: brightness and derivatives on every level."""
+
+    sizes: list[tuple[int, int]]
+    images: list[np.ndarray]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.sizes[0]
+
+
+class Workspace:
+    """Memory for one solve of one size."""
+
+    def __init__(self, sizes: list[tuple[int, int]]) -> None:
+        self.sizes = sizes
+        self.fields = [_aligned_zeros(level_length(*size)) for size in sizes]
+        width = sizes[0][1]
+        self.scratch = (_aligned_zeros(level_length(0, width)), np.zeros(width, np.int64), np.zeros(width, np.int64))
+
+
+def _aligned_zeros(size: int) -> np.ndarray:
+    """Returns zeros that start on a cache line, so that no vector lies across two."""
+    line = 16
+    memory = np.zeros(size + line, np.float32)
+    start = -(memory.ctypes.data // memory.itemsize) % line
+    return memory[start : start + size]
+
+
+class TVL1:
+    """Solves pairs of prepared frames. Threads may share one: each solve borrows a workspace of its own."""
+
+    def __init__(self, parameters: TVL1Parameters) -> None:
+        self.parameters = parameters
+        # Fresh memory costs a tenth of a fast solve. What is left in it never matters.
+        self._workspaces: deque[Workspace] = deque(maxlen=MOST_WORKSPACES)
+
+    def prepare(self, frame: np.ndarray) -> Frame:
+        """Returns the pyramid of a frame; in a video every frame needs it once, though it is in two pairs."""
+        image = grey(frame)
+        height, width = image.shape
+        sizes = level_sizes(height, width, self.parameters.levels)
+        return Frame(sizes, image_pyramid(image, sizes, self.parameters.smooth))
+
+    def solve(self, first: Frame, second: Frame) -> np.ndarray:
+        """Returns how far each pixel of the first frame moves: float32[H, W, 2] in pixels."""
+        check_same_size(first, second)
+        try:
+            workspace = self._workspaces.pop()
+        except IndexError:
+            workspace = Workspace(first.sizes)
+        if workspace.sizes != first.sizes:
+            workspace = Workspace(first.sizes)
+        flow = coarse_to_fine(self.parameters, workspace, first, second)
+        self._workspaces.append(workspace)
+        return flow
+
+
+def coarse_to_fine(parameters: TVL1Parameters, workspace: Workspace, first: Frame, second: Frame) -> np.ndarray:
+    """Solves the coarsest level from no flow at all, and each finer one from the one before."""
+    pixels = np.float32(parameters.tightness / parameters.step)
+    threshold = np.float32(parameters.attachment * parameters.tightness)
+    brightness = np.float32(1), np.float32(0)
+    for level, size in reversed(list(enumerate(first.sizes))):
+        fields = workspace.fields[level]
+        images = first.images[level], second.images[level]
+        if level == len(first.sizes) - 1:
+            clear(fields, size)
+        else:
+            upsample(workspace.fields[level + 1], first.sizes[level + 1], fields, size, workspace.scratch)
+        if parameters.match_brightness and level > 0:
+            brightness = match_brightness(fields, *images, size, pixels)
+        for _ in range(parameters.warps):
+            median_filter(fields, size)
+            # Bilinear taps would blur the finest details; on coarser levels nothing shows it.
+            linearise(fields, *images, size, (pixels, threshold), brightness, level == 0)
+            iterate(fields, size, parameters.iterations, np.float32(parameters.step))
+    flow = np.empty((*first.sizes[0], 2), np.float32)
+    flow_of_fields(workspace.fields[0], first.sizes[0], pixels, flow)
+    return flow

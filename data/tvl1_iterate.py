@@ -1,0 +1,127 @@
+"""The iteration of TV-L1: a duality based approach (Zach, Pock, Bischof, 2007), the heart of the solver.
+
+Minimises  sum |grad u| + |grad v| + lambda |rho(u, v)|  by turns of two steps, for every pixel:
+
+    primal   (u, v) <- (u, v) - clamp(distance, reach) * normal + tau * (div p1, div p2)
+    dual     p <- (p + grad u) / (1 + |grad u|)        and the same for v
+
+This is the paper's scheme in other units. The data term is linear in the flow: rho = 0 is a line in the
+plane of (u, v), at a signed distance along its normal, the image gradient's direction. The paper's
+thresholding step goes to that line, but no further than reach = lambda * theta * |gradient|. Flow is
+counted in units of theta / tau pixels and p in units of theta: then the paper's factor
+tau / theta before each gradient, and theta before each divergence, are gone.
+
+Derivatives are forward in grad and backward in div; nothing flows across the image's border.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data.kernel_cache import inner, kernel
+from data.tvl1_layout import (
+    BLOCK,
+    DISTANCE,
+    NORMAL_X,
+    NORMAL_Y,
+    ONE,
+    P11,
+    P12,
+    P21,
+    P22,
+    REACH,
+    ZERO,
+    U,
+    V,
+    close_row,
+    row_layout,
+)
+from data.vectors import load, maximum, minimum, previous, splat, square_root, store
+
+# Rows of this many floats together stay in a core's second level cache; fewer rows than that don't pay.
+CACHED_FLOATS = 50_000
+FEWEST_ROWS = 8
+
+
+@kernel
+def iterate(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: float) -> None:
+    """Runs a number of iterations over one level, in sweeps of as many as the cache holds rows."""
+    _, pitch, _ = row_layout(size[1])
+    sweeps = -(-iterations // max(CACHED_FLOATS // pitch, FEWEST_ROWS))
+    for sweep in range(sweeps):
+        first = sweep * iterations // sweeps
+        sweep_rows(fields, size, (sweep + 1) * iterations // sweeps - first, tau)
+
+
+@inner
+def sweep_rows(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: float) -> None:
+    """Runs iterations down the rows, one right behind the other.
+
+    Iteration k works on row t - k at time t, so that a row stays in the cache from its first iteration to
+    its last. Every step sees just what it would see if each iteration went over the whole level first.
+    """
+    height, width = size
+    blocks, pitch, beyond = row_layout(width)
+    for time in range(height + iterations):
+        for iteration in range(max(0, time - height), min(iterations, time + 1)):
+            y = time - iteration
+            row = (y + 1) * pitch
+            if y < height:
+                primal_step(fields, row - pitch, row, blocks, tau)
+                close_row(fields, row, blocks, beyond)
+            if y > 0:
+                dual_step(fields, row - pitch, row if y < height else row - pitch, blocks)
+
+
+@inner
+def primal_step(fields: np.ndarray, above: int, row: int, blocks: int, tau: float) -> None:
+    """Moves the flow of a row towards where brightness is constant, and along the divergence of p."""
+    last = row + (blocks - 1) * BLOCK
+    p11_left = previous(splat(ZERO), load(fields, last + P11))
+    p21_left = previous(splat(ZERO), load(fields, last + P21))
+    for block in range(blocks):
+        here = row + block * BLOCK
+        up = above + block * BLOCK
+        u = load(fields, here + U)
+        v = load(fields, here + V)
+        normal_x = load(fields, here + NORMAL_X)
+        normal_y = load(fields, here + NORMAL_Y)
+        reach = load(fields, here + REACH)
+        distance = load(fields, here + DISTANCE) + normal_x * u + normal_y * v
+        move = maximum(minimum(distance, reach), splat(ZERO) - reach)
+        p11 = load(fields, here + P11)
+        p21 = load(fields, here + P21)
+        div_p1 = (p11 - p11_left) + (load(fields, here + P12) - load(fields, up + P12))
+        div_p2 = (p21 - p21_left) + (load(fields, here + P22) - load(fields, up + P22))
+        store(fields, here + U, u - move * normal_x + tau * div_p1)
+        store(fields, here + V, v - move * normal_y + tau * div_p2)
+        p11_left = p11
+        p21_left = p21
+
+
+@inner
+def dual_step(fields: np.ndarray, row: int, below: int, blocks: int) -> None:
+    """Lets p of a row follow the gradient of the flow, never longer than one."""
+    u = load(fields, row + U)
+    v = load(fields, row + V)
+    for block in range(blocks):
+        here = row + block * BLOCK
+        down = below + block * BLOCK
+        u_right = load(fields, here + BLOCK + U)
+        v_right = load(fields, here + BLOCK + V)
+        u_x = u_right - u
+        u_y = load(fields, down + U) - u
+        v_x = v_right - v
+        v_y = load(fields, down + V) - v
+        length_u = ONE + square_root(u_x * u_x + u_y * u_y)
+        length_v = ONE + square_root(v_x * v_x + v_y * v_y)
+        # One division serves both, 1 / a = b / (a * b): divisions are what this loop waits for.
+        both = ONE / (length_u * length_v)
+        shrink_u = both * length_v
+        shrink_v = both * length_u
+        store(fields, here + P11, (load(fields, here + P11) + u_x) * shrink_u)
+        store(fields, here + P12, (load(fields, here + P12) + u_y) * shrink_u)
+        store(fields, here + P21, (load(fields, here + P21) + v_x) * shrink_v)
+        store(fields, here + P22, (load(fields, here + P22) + v_y) * shrink_v)
+        u = u_right
+        v = v_right

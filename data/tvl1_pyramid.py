@@ -1,0 +1,163 @@
+"""Between the levels of the pyramid: images on the way down, flow and p on the way up. Each level halves the sides."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data.kernel_cache import inner, kernel
+from data.tvl1_layout import BLOCK, P11, P12, P21, P22, ZERO, U, V, cell, close_row, row_layout
+from data.tvl1_sampling import CHANNELS, MARGIN, image_pitch, store_pixels
+from data.vectors import LANES, load, load_one, splat, store, store_one
+
+# Derivatives need two pixels more than the sampled image has around it.
+PADDING = MARGIN + 2
+SMALLEST_SIDE = 16
+NEAR, FAR = np.float32(0.75), np.float32(0.25)
+TWO, EIGHT, TWELFTH = np.float32(2), np.float32(8), np.float32(1 / 12)
+# Smoothing takes this share of each neighbour in a row, then in a column.
+SIDE = 1 / 10
+CORNER, EDGE, CENTRE = np.float32(SIDE**2), np.float32(SIDE * (1 - 2 * SIDE)), np.float32((1 - 2 * SIDE) ** 2)
+
+
+def level_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
+    """Returns the height and width of each level, finest first; no side gets shorter than 16 pixels."""
+    sizes = [(height, width)]
+    while len(sizes) < levels and min(sizes[-1]) >= 2 * SMALLEST_SIDE - 1:
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    return sizes
+
+
+def image_pyramid(grey: np.ndarray, sizes: list[tuple[int, int]], smooth: bool) -> list[np.ndarray]:
+    """Returns brightness and derivatives of each level, as tvl1_sampling reads them."""
+    plane = _padded(grey)
+    if smooth:
+        softened = np.empty_like(plane)
+        smooth_plane(plane.ravel(), softened.ravel(), plane.shape[1])
+        plane = _repeat_border(softened, *grey.shape)
+    images: list[np.ndarray] = []
+    for height, width in sizes:
+        if images:
+            plane = _padded(_half(plane, height, width))
+        pitch = image_pitch(width)
+        image = np.empty((height + 2 * MARGIN) * pitch * CHANNELS, np.float32)
+        differentiate(plane.ravel(), image, height, pitch)
+        images.append(image)
+    return images
+
+
+def _padded(image: np.ndarray) -> np.ndarray:
+    """Returns an image inside a border that repeats its edge, with rows that whole vectors can overrun."""
+    height, width = image.shape
+    plane = np.zeros((height + 2 * PADDING, image_pitch(width) + PADDING + LANES), np.float32)
+    plane[PADDING : PADDING + height, PADDING : PADDING + width] = image
+    return _repeat_border(plane, height, width)
+
+
+def _repeat_border(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    bottom, right = PADDING + height, PADDING + width
+    plane[PADDING:bottom, :PADDING] = plane[PADDING:bottom, PADDING : PADDING + 1]
+    plane[PADDING:bottom, right : right + PADDING] = plane[PADDING:bottom, right - 1 : right]
+    plane[:PADDING] = plane[PADDING]
+    plane[bottom:] = plane[bottom - 1]
+    return plane
+
+
+def _half(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Returns the means of two by two pixels; a last odd one is paired with its own repetition."""
+    fine = plane[PADDING : PADDING + 2 * height, PADDING : PADDING + 2 * width]
+    top, bottom = fine[0::2], fine[1::2]
+    return ((top[:, 0::2] + top[:, 1::2]) + (bottom[:, 0::2] + bottom[:, 1::2])) * np.float32(0.25)
+
+
+@kernel
+def smooth_plane(plane: np.ndarray, softened: np.ndarray, pitch: int) -> None:
+    """Smooths by [1, 6, 1] / 8 in both directions, a standard deviation of half a pixel."""
+    for here in range(pitch + 1, plane.size - pitch - LANES, LANES):
+        up = here - pitch
+        down = here + pitch
+        corners = (load(plane, up - 1) + load(plane, up + 1)) + (load(plane, down - 1) + load(plane, down + 1))
+        edges = (load(plane, up) + load(plane, down)) + (load(plane, here - 1) + load(plane, here + 1))
+        store(softened, here, CORNER * corners + EDGE * edges + CENTRE * load(plane, here))
+
+
+@kernel
+def differentiate(plane: np.ndarray, image: np.ndarray, height: int, pitch: int) -> None:
+    """Writes brightness and its five-tap central differences."""
+    plane_pitch = plane.size // (height + 2 * PADDING)
+    for y in range(height + 2 * MARGIN):
+        for x in range(0, pitch, LANES):
+            here = (y + 2) * plane_pitch + x + 2
+            down = plane_pitch
+            across_1 = load(plane, here + 1) - load(plane, here - 1)
+            across_2 = load(plane, here + 2) - load(plane, here - 2)
+            down_1 = load(plane, here + down) - load(plane, here - down)
+            down_2 = load(plane, here + 2 * down) - load(plane, here - 2 * down)
+            store_pixels(
+                image,
+                (y * pitch + x) * CHANNELS,
+                load(plane, here),
+                TWELFTH * (EIGHT * across_1 - across_2),
+                TWELFTH * (EIGHT * down_1 - down_2),
+            )
+
+
+@kernel
+def upsample(
+    coarse: np.ndarray,
+    coarse_size: tuple[int, int],
+    fields: np.ndarray,
+    size: tuple[int, int],
+    scratch: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    """Fills a level's flow, which doubles, and p, which doesn't, from the next coarser level by linear interpolation.
+
+    Fine pixels lie a quarter of a coarse pixel beside its centre: 3/4 of the nearest, 1/4 of the next. `scratch` is
+    for a row interpolated along y, and for where each pixel's two sources lie in it.
+    """
+    (coarse_height, coarse_width), (height, width) = coarse_size, size
+    row_of_coarse, near, far = scratch
+    coarse_blocks, coarse_pitch, _ = row_layout(coarse_width)
+    blocks, pitch, beyond = row_layout(width)
+    for x in range(width):
+        near[x] = cell(x // 2, coarse_blocks)
+        far[x] = cell(min(max(x // 2 + x % 2 * 2 - 1, 0), coarse_width - 1), coarse_blocks)
+    for y in range(height):
+        near_row = (y // 2 + 1) * coarse_pitch
+        far_row = (min(max(y // 2 + y % 2 * 2 - 1, 0), coarse_height - 1) + 1) * coarse_pitch
+        for block in range(0, coarse_pitch, BLOCK):
+            for field in (U, V, P11, P12, P21, P22):
+                here = block + field
+                store(row_of_coarse, here, NEAR * load(coarse, near_row + here) + FAR * load(coarse, far_row + here))
+        row = (y + 1) * pitch
+        for block in range(0, pitch, BLOCK):
+            for field in (U, V, P11, P12, P21, P22):
+                store(fields, row + block + field, splat(ZERO))
+        spread_row(scratch, fields, row, width, blocks)
+        # No flow changes across the border, so p is zero there.
+        end = row + beyond - BLOCK
+        fields[end + P11] = ZERO
+        fields[end + P21] = ZERO
+        if y == height - 1:
+            for block in range(0, pitch, BLOCK):
+                store(fields, row + block + P12, splat(ZERO))
+                store(fields, row + block + P22, splat(ZERO))
+        close_row(fields, row, blocks, beyond)
+
+
+@inner
+def spread_row(
+    scratch: tuple[np.ndarray, np.ndarray, np.ndarray], fields: np.ndarray, row: int, width: int, blocks: int
+) -> None:
+    """Interpolates a row along x."""
+    coarse, near, far = scratch
+    for lane in range(LANES):
+        first = lane * blocks
+        for x in range(first, min(first + blocks, width)):
+            here = row + (x - first) * BLOCK + lane
+            a = near[x]
+            b = far[x]
+            store_one(fields, here + U, TWO * (NEAR * load_one(coarse, a + U) + FAR * load_one(coarse, b + U)))
+            store_one(fields, here + V, TWO * (NEAR * load_one(coarse, a + V) + FAR * load_one(coarse, b + V)))
+            for field in (P11, P12, P21, P22):
+                value = NEAR * load_one(coarse, a + field) + FAR * load_one(coarse, b + field)
+                store_one(fields, here + field, value)

@@ -1,0 +1,212 @@
+"""A vector of float32 lanes for numba kernels: explicit SIMD, because plain loops over rows of flow don't vectorise.
+
+`Vector` is as wide as the registers of the processor that numba compiles for. It knows +, -, * and /
+(with other vectors and with float32 scalars), and the functions below. A product that is added or
+subtracted becomes one fused multiply-add; nothing is reordered, so results don't depend on the width.
+Arrays are one-dimensional, contiguous and float32; indices count floats and are not checked.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, overload, register_model
+
+from data.kernel_cache import target_features
+
+
+def _lanes_of(features: str) -> int:
+    if "+avx512f" in features:
+        return 16
+    return 8 if "+avx2" in features else 4
+
+
+LANES = _lanes_of(target_features())
+
+FLOAT = ir.FloatType()
+INT = ir.IntType(32)
+VECTOR = ir.VectorType(FLOAT, LANES)
+# Allows a fused multiply-add where the source has a product in a sum, and nothing else.
+CONTRACT = ("contract",)
+
+
+class VectorType(types.Type):
+    """The numba type of a vector of LANES float32 values."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"float32x{LANES}")
+
+
+Vector = VectorType()
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, numba_type: Any) -> None:
+        super().__init__(manager, numba_type, VECTOR)
+
+
+# Building blocks for what follows and for other files that emit LLVM's instructions.
+
+
+def lanes(numbers: list[int]) -> ir.Constant:
+    """Returns which lanes a shuffle picks: those of its second vector follow those of its first."""
+    return ir.Constant(ir.VectorType(INT, len(numbers)), numbers)
+
+
+def constant(values: list[float]) -> ir.Constant:
+    """Returns a vector of known floats."""
+    return ir.Constant(ir.VectorType(FLOAT, len(values)), [ir.Constant(FLOAT, value) for value in values])
+
+
+def broadcast(builder: Any, scalar: Any, kind: ir.VectorType = VECTOR) -> Any:
+    """Returns a vector of a kind with `scalar` in every lane."""
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(INT, 0))
+    return builder.shuffle_vector(first, first, lanes([0] * kind.count))
+
+
+def pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, kind: ir.Type = VECTOR) -> Any:
+    """Returns the address of array[index], to be read or written as `kind`."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
+
+
+# Memory.
+
+
+@intrinsic
+def load(_: Any, array: Any, index: Any) -> Any:
+    """Returns array[index : index + LANES]."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(pointer(context, builder, signature.args[0], *arguments), align=4)
+
+    return Vector(array, types.intp), emit
+
+
+@intrinsic
+def store(_: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Writes array[index : index + LANES]."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array_value, index_value, value = arguments
+        builder.store(value, pointer(context, builder, signature.args[0], array_value, index_value), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, Vector), emit
+
+
+@intrinsic
+def load_one(_: Any, array: Any, index: Any) -> Any:
+    """Returns array[index] without numba's check for negative indices."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array_value, index_value = arguments
+        return builder.load(pointer(context, builder, signature.args[0], array_value, index_value, FLOAT))
+
+    return types.float32(array, types.intp), emit
+
+
+@intrinsic
+def store_one(_: Any, array: Any, index: Any, scalar: Any) -> Any:
+    """Writes array[index] without numba's check for negative indices."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array_value, index_value, value = arguments
+        builder.store(value, pointer(context, builder, signature.args[0], array_value, index_value, FLOAT))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.float32), emit
+
+
+# Values.
+
+
+@intrinsic
+def splat(_: Any, scalar: Any) -> Any:
+    """Returns a vector with `scalar` in every lane."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return broadcast(builder, arguments[0])
+
+    return Vector(types.float32), emit
+
+
+@intrinsic
+def lane_numbers(_: Any) -> Any:
+    """Returns the vector 0, 1, 2, ..., LANES - 1."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return constant([float(lane) for lane in range(LANES)])
+
+    return Vector(), emit
+
+
+@intrinsic
+def square_root(_: Any, vector: Any) -> Any:
+    """Returns the correctly rounded square root of each lane."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(VECTOR, [VECTOR])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f32"), arguments)
+
+    return Vector(Vector), emit
+
+
+@intrinsic
+def zero_unless_equal(_: Any, first: Any, second: Any, vector: Any) -> Any:
+    """Returns `vector` where `first` equals `second`, and zero elsewhere."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        equal = builder.fcmp_ordered("==", arguments[0], arguments[1])
+        return builder.select(equal, arguments[2], constant([0.0] * LANES))
+
+    return Vector(Vector, Vector, Vector), emit
+
+
+def _binary(operation: Callable[[Any, Any, Any], Any]) -> Any:
+    @intrinsic
+    def function(_: Any, first: Any, second: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return operation(builder, *arguments)
+
+        return Vector(Vector, Vector), emit
+
+    return function
+
+
+minimum = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
+maximum = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+# What lies one lane to the left of `here`: the last lane of `left`, then all of `here` but its last.
+previous = _binary(
+    lambda builder, left, here: builder.shuffle_vector(left, here, lanes([LANES - 1 + i for i in range(LANES)]))
+)
+# What lies one lane to the right of `here`: all of `here` but its first lane, then the first of `right`.
+following = _binary(
+    lambda builder, here, right: builder.shuffle_vector(here, right, lanes([1 + i for i in range(LANES)]))
+)
+
+
+def _overload_operator(python_operator: Any, operation: Callable[[Any, Any, Any], Any]) -> None:
+    both = _binary(operation)
+
+    @overload(python_operator, strict=False)  # numba would compare the annotations, too.
+    def implementation(a: Any, b: Any) -> Any:
+        if isinstance(a, VectorType) and isinstance(b, VectorType):
+            return lambda a, b: both(a, b)
+        if isinstance(a, VectorType) and isinstance(b, types.Float):
+            return lambda a, b: both(a, splat(b))
+        if isinstance(a, types.Float) and isinstance(b, VectorType):
+            return lambda a, b: both(splat(a), b)
+        return None
+
+
+_overload_operator(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=CONTRACT))
+_overload_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=CONTRACT))
+_overload_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=CONTRACT))
+_overload_operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
