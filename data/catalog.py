@@ -1,16 +1,26 @@
 """What a data set is: its videos, their labels and groups, its splits; and the table of those we know."""
 
 import dataclasses
+import difflib
 import importlib
 import random
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.layouts import OURS, Layout
 
-# Name on the command line, and the module of this package that has `open_dataset(root) -> DataSet`.
-KNOWN = {"shapes": "data.shapes"}
+# Name on the command line, and where its `open_dataset(root) -> DataSet` is. Any other name is a folder of own videos.
+KNOWN = {
+    "shapes": "data.shapes",
+    "ucf101": "data.ucf101",
+    "hmdb51": "data.hmdb51",
+    "ccv": "data.ccv",
+    "ccv-single": "data.ccv_single",
+    "folder": "data.folders",
+}
+OWN = "folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,7 @@ class Video:
     group: str  # Videos of one group show the same people or place: never parted by a split.
     num_frames: int = 0  # On disk, according to the index; 0 when not prepared.
     num_flows: int = 0
+    file: str = ""  # Where it lies below `videos/`, where folder, name and extension don't say so.
 
     @property
     def label(self) -> int:
@@ -34,7 +45,7 @@ class Video:
     @property
     def relative_path(self) -> Path:
         """Where the video file lies below `videos/`."""
-        return Path(self.folder) / f"{self.name}{self.extension}"
+        return Path(self.file) if self.file else Path(self.folder) / f"{self.name}{self.extension}"
 
     @property
     def relative_folder(self) -> Path:
@@ -61,6 +72,10 @@ class DataSet:
     splits: Mapping[int, Split]
     multi_label: bool = False
     layout: Layout = OURS
+    short_side: int | None = 256  # What frames are resized to unless told otherwise; None keeps their size.
+    official: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # Training and test videos, as published.
+    address: str = ""  # What comes before a video's name where it can be watched, for data sets that are collected.
+    left_out: Mapping[str, str] = field(default_factory=dict)  # Videos of the lists that are not used, and why.
 
     def part(self, split: int, part: str) -> tuple[Video, ...]:
         """Returns the videos of the `train` or `test` part of a split, in the order of its list."""
@@ -76,11 +91,22 @@ class DataSet:
 
 def open_dataset(name: str, root: Path) -> DataSet:
     """Returns the data set of this name that lies in `root`, from its lists alone: no video is opened."""
-    if name not in KNOWN:
-        known = ", ".join(sorted(KNOWN))
-        raise ValueError(f"There is no data set named {name!r}. Those known are: {known}.")
-    opened: DataSet = importlib.import_module(KNOWN[name]).open_dataset(root)
-    return opened
+    if name not in KNOWN and not root.is_dir():
+        guess = difflib.get_close_matches(name, KNOWN, n=1)
+        raise ValueError(
+            f"There is no data set named {name!r}"
+            + (f"; did you mean {guess[0]!r}? " if guess else ". ")
+            + f"Those known are {', '.join(sorted(KNOWN))}. A folder of own videos, one folder a class, "
+            f"becomes one by: python data/prepare.py {shlex.quote(name)} --videos FOLDER"
+        )
+    opened: DataSet = importlib.import_module(KNOWN.get(name, KNOWN[OWN])).open_dataset(root)
+    # The name that was asked for is the one that runs and score files carry.
+    return dataclasses.replace(opened, name=name)
+
+
+def is_own(name: str) -> bool:
+    """Tells whether a name is that of a folder of own videos rather than of a published data set."""
+    return name not in KNOWN or name == OWN
 
 
 def cut_validation(

@@ -1,105 +1,230 @@
 """One video becomes a folder of frames and flow, complete or not at all."""
 
+import faulthandler
+import hashlib
 import json
+import os
 import shutil
-import uuid
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import cv2
 import numpy as np
 
+from commands.running import write_text
 from data import flow
-from data.index import BROKEN, Row
+from data.index import BROKEN, STOPPED, Row
 from data.layouts import OURS
-from data.video import read_frames
+from data.recipe import FLOW, FRAMES, JPEG_QUALITY, Recipe
+from data.video import Decoder, sample_frames
 
-JPEG_QUALITY = 95
+COUNTS = "video.json"  # Written last: a folder that has it is complete.
+ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How frames and flow are made: what `flow.json` records."""
+class Job:
+    """What a worker has to know of one video."""
 
-    method: str = "dis"
-    preset: str = "balanced"
-    bound: float = 20.0
-    short_side: int | None = None  # None keeps the size of the video.
-
-    def description(self) -> dict[str, Any]:
-        """Returns what must be the same for all flow of a data set."""
-        made_by = flow.flow_description(method=self.method, preset=self.preset, bound=self.bound)
-        return {**made_by, "short_side": self.short_side, "jpeg_quality": JPEG_QUALITY}
+    source: Path | None  # None where the data set has no file for it.
+    folder: Path
+    name: str
+    parent: str
+    recipe: Recipe
+    run: str = "alone"  # Names what is unfinished, so that leftovers of dead runs are known as such.
+    time_limit: float = 0.0  # Seconds without a new frame after which the process gives up; 0 waits for ever.
 
 
-def extract_video(source: Path, folder: Path, name: str, parent: str, recipe: Recipe) -> Row:
-    """Writes the frames and flow of one video and returns its row; what can't be read becomes a broken row."""
-    unfinished = folder.parent / f".incomplete.{uuid.uuid4().hex}"
-    unfinished.mkdir(parents=True)
+def extract_video(job: Job) -> Row:
+    """Writes the frames and flow of one video and returns its row; what can't be read becomes a broken row.
+
+    A decoder that crashes or hangs takes the process with it. What it leaves behind tells the next attempt, so that
+    after a second crash, or after one hang, the video is recorded as broken instead of tried again.
+    """
+    row = finished_row(job)
+    if row:
+        return row
+    unfinished = _begin(job)
+    if isinstance(unfinished, Row):
+        return unfinished
     try:
-        cv2.setNumThreads(1)
-        counted = _write_all(_resized(read_frames(source), recipe.short_side), unfinished, recipe)
-        row = _row(name, parent, counted)
-        (unfinished / "video.json").write_text(json.dumps(counted))
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    except (ValueError, OSError, cv2.error) as error:
-        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-            raise  # A full disk or a missing right is no fault of the video's.
-        return Row(name, parent, state=BROKEN, reason=str(error))
+        with (unfinished / ".hang").open("w") as report:
+            counts = _Extraction(job, unfinished, report).write()
+        (unfinished / ".hang").unlink()
+        _finish(job, unfinished, counts)
+        return _row(job, counts)
+    except (ValueError, cv2.error) as error:
+        return broken_row(job, str(error))
+    except OSError as error:  # A full disk or a missing right is no fault of the video's: all others would fail, too.
+        return Row(job.name, job.parent, state=STOPPED, reason=f"{error.strerror}: {error.filename or job.folder}")
     finally:
+        faulthandler.cancel_dump_traceback_later()
         shutil.rmtree(unfinished, ignore_errors=True)
-    return row
 
 
-def finished_row(folder: Path, name: str, parent: str) -> Row | None:
-    """Returns the row of a video that was extracted before, or None."""
-    counts = folder / "video.json"
-    return _row(name, parent, json.loads(counts.read_text())) if counts.exists() else None
+def finished_row(job: Job, *, check_files: bool = False) -> Row | None:
+    """Returns the row of a video that was extracted before with all that is asked for, or None.
+
+    `check_files` compares the files with what was counted: a folder that outlived a power failure may be complete by
+    name and hold empty files.
+    """
+    try:
+        counts = json.loads((job.folder / COUNTS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    needed = [job.recipe.only] if job.recipe.only else [FRAMES, FLOW]
+    if (FRAMES in needed and not counts["frames"]) or (FLOW in needed and not counts["flows"]):
+        return None
+    if check_files and counts["bytes"] != _bytes_in(job.folder):
+        return None
+    return _row(job, counts)
 
 
-def _row(name: str, parent: str, counts: dict[str, int]) -> Row:
-    return Row(name, parent, counts["frames"], counts["flows"], counts["width"], counts["height"])
+def broken_row(job: Job, reason: str) -> Row:
+    """Returns the row of a video that can't be used."""
+    return Row(job.name, job.parent, state=BROKEN, reason=" ".join(reason.split()))
 
 
-def _write_all(frames: Iterable[np.ndarray], folder: Path, recipe: Recipe) -> dict[str, int]:
-    """Writes frames and flow from one pass over the video, and returns their counts and size."""
-    counts = {"frames": 0, "flows": 0, "width": 0, "height": 0}
+def _begin(job: Job) -> Path | Row:
+    """Returns a new unfinished folder, or the row of a video that crashed or hung before in this run."""
+    job.folder.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(str(job.folder).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    places = [job.folder.parent / f".incomplete.{job.run}.{digest}.{attempt}" for attempt in range(ATTEMPTS)]
+    for place in places:
+        try:
+            place.mkdir()
+            return place
+        except FileExistsError:
+            report = place / ".hang"
+            if report.exists() and report.stat().st_size:
+                _remove(places)
+                return broken_row(job, f"The decoder hung: no new frame within {job.time_limit:g} seconds.")
+    _remove(places)
+    return broken_row(job, f"The decoder crashed {ATTEMPTS} times.")
 
-    def written() -> Iterator[np.ndarray]:
+
+def _finish(job: Job, unfinished: Path, counts: dict[str, int | str]) -> None:
+    """Lets the unfinished folder take its place; what was made earlier of the other kind stays."""
+    earlier = job.folder / COUNTS
+    if job.recipe.only and earlier.exists():
+        kept = json.loads(earlier.read_text(encoding="utf-8"))
+        for path in sorted(unfinished.iterdir()):
+            path.replace(job.folder / path.name)
+        other = "flows" if job.recipe.only == FRAMES else "frames"
+        if other == "frames" and kept["frames"] and kept["frames"] <= int(counts["flows"]):
+            raise ValueError(
+                f"{counts['flows']} flow fields were made for {kept['frames']} frames; delete {job.folder}."
+            )
+        counts[other] = kept[other]
+        counts["bytes"] = _bytes_in(job.folder)
+        write_text(earlier, json.dumps(counts))
+        return
+    (unfinished / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
+    # What lies at the place is not complete, or it would have been found; or another worker was quicker.
+    shutil.rmtree(job.folder, ignore_errors=True)
+    unfinished.rename(job.folder)
+
+
+class _Extraction:
+    """One pass over a video that writes what its recipe asks for."""
+
+    def __init__(self, job: Job, folder: Path, report: IO[str]) -> None:
+        self.job, self.recipe, self.folder, self.report = job, job.recipe, folder, report
+        self.frames = self.flows = self.bytes = self.width = self.height = 0
+
+    def write(self) -> dict[str, int | str]:
+        """Writes all files and returns their counts, their size and what is to be said of the video."""
+        cv2.setNumThreads(1)
+        self._show_life()
+        decoder = Decoder(self.job.source or Path())
+        wanted = sample_frames(
+            decoder.frames(), every=self.recipe.every, fps=self.recipe.fps, frame_rate=decoder.frame_rate
+        )
+        kept = self._kept(wanted)
+        if self.recipe.only == FRAMES:
+            deque(kept, maxlen=0)
+        else:
+            self._write_flow(kept)
+        if self.frames < 1 + (self.recipe.step if self.recipe.only != FRAMES else 0):
+            raise ValueError(f"Only {self.frames} frames can be decoded and kept; flow needs {1 + self.recipe.step}.")
+        frames = 0 if self.recipe.only == FLOW else self.frames
+        counts = {"frames": frames, "flows": self.flows, "width": self.width, "height": self.height}
+        return {**counts, "bytes": self.bytes, "remark": decoder.shortfall()}
+
+    def _kept(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         for frame in frames:
-            path = folder / f"img_{OURS.first + counts['frames']:05d}.jpg"
-            _write_jpeg(path, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-            counts["frames"] += 1
-            counts["height"], counts["width"] = frame.shape[:2]
-            yield frame
+            self._show_life()
+            resized = _resize(frame, self.recipe)
+            if (self.width, self.height) not in ((0, 0), resized.shape[1::-1]):
+                raise ValueError(f"Its frames change size, from {self.width}x{self.height} to {resized.shape[1::-1]}.")
+            self.height, self.width = resized.shape[:2]
+            if self.recipe.only != FLOW:
+                self._write_jpeg("img", self.frames, cv2.cvtColor(resized, cv2.COLOR_RGB2BGR))
+            self.frames += 1
+            yield resized
 
-    for field in flow.flow_of_video(written(), method=recipe.method, preset=recipe.preset):
-        levels = flow.quantise(field, recipe.bound)
+    def _write_flow(self, frames: Iterator[np.ndarray]) -> None:
+        method = {"method": self.recipe.method, "preset": self.recipe.preset}
+        if self.recipe.step == 1 and not self.recipe.backward:
+            for field in flow.flow_of_video(frames, **method):
+                self._write_field("flow", self.flows, field)
+                self.flows += 1
+            return
+        before: deque[np.ndarray] = deque(maxlen=self.recipe.step)
+        for frame in frames:
+            if len(before) == self.recipe.step:
+                self._write_field("flow", self.flows, flow.flow_between(before[0], frame, **method))
+                if self.recipe.backward:
+                    self._write_field("back", self.flows, flow.flow_between(frame, before[0], **method))
+                self.flows += 1
+            before.append(frame)
+
+    def _write_field(self, kind: str, index: int, field: np.ndarray) -> None:
+        levels = flow.quantise(field, self.recipe.bound)
         for axis, part in enumerate("xy"):
-            path = folder / f"flow_{part}_{OURS.first + counts['flows']:05d}.jpg"
-            _write_jpeg(path, np.ascontiguousarray(levels[..., axis]))
-        counts["flows"] += 1
-    if counts["frames"] < 2:
-        raise ValueError(f"Only {counts['frames']} frames can be decoded; flow needs 2 at least.")
-    return counts
+            self._write_jpeg(f"{kind}_{part}", index, np.ascontiguousarray(levels[..., axis]))
+
+    def _write_jpeg(self, kind: str, index: int, image: np.ndarray) -> None:
+        encoded, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not encoded:
+            raise ValueError(f"A frame of size {image.shape[1]}x{image.shape[0]} can't be written as JPEG.")
+        (self.folder / f"{kind}_{OURS.first + index:0{OURS.digits}d}.jpg").write_bytes(data.tobytes())
+        self.bytes += data.size
+
+    def _show_life(self) -> None:
+        """Puts off the moment at which this process is taken for hung; works while a library holds Python's lock."""
+        if self.job.time_limit:
+            faulthandler.dump_traceback_later(self.job.time_limit, exit=True, file=self.report)
 
 
-def _resized(frames: Iterable[np.ndarray], short_side: int | None) -> Iterator[np.ndarray]:
-    for frame in frames:
-        if short_side is None:
-            yield frame
-            continue
-        height, width = frame.shape[:2]
-        scale = short_side / min(height, width)
+def _resize(frame: np.ndarray, recipe: Recipe) -> np.ndarray:
+    height, width = frame.shape[:2]
+    if recipe.size:
+        size = recipe.size
+    elif recipe.short_side:
+        scale = recipe.short_side / min(height, width)
         size = (round(width * scale), round(height * scale))
-        yield cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    else:
+        return frame
+    if size == (width, height):
+        return frame
+    smaller = size[0] * size[1] < width * height
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
-def _write_jpeg(path: Path, image: np.ndarray) -> None:
-    encoded, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not encoded:
-        raise ValueError(f"A frame of size {image.shape[1]}x{image.shape[0]} can't be written as JPEG.")
-    path.write_bytes(data.tobytes())
+def _row(job: Job, counts: dict[str, int | str]) -> Row:
+    frames, flows, width, height, size = (int(counts[name]) for name in ("frames", "flows", "width", "height", "bytes"))
+    return Row(job.name, job.parent, frames, flows, width, height, size, reason=str(counts["remark"]))
+
+
+def _bytes_in(folder: Path) -> int:
+    with os.scandir(folder) as entries:
+        return sum(entry.stat().st_size for entry in entries if entry.name != COUNTS)
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,8 @@ from commands.running import write_text
 from data.catalog import DataSet
 from data.layouts import read_layout
 
-READY, BROKEN = "ready", "broken"
+# A missing video has no file; one that was stopped is no fault of the video's, and never comes into the index.
+READY, BROKEN, MISSING, STOPPED = "ready", "broken", "missing", "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Row:
     flows: int = 0
     width: int = 0
     height: int = 0
+    bytes: int = 0
     state: str = READY
     reason: str = ""
 
@@ -33,27 +35,31 @@ def index_path(root: Path) -> Path:
     return root / "index.csv"
 
 
-def write_index(root: Path, rows: Iterable[Row]) -> None:
+def shard_path(root: Path, number: int, count: int) -> Path:
+    """Returns where the index of one of `count` shards lies until they are merged."""
+    return root / f"index.{number}-of-{count}.csv"
+
+
+def write_index(path: Path, rows: Iterable[Row]) -> None:
     """Writes the index, sorted by folder and name, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in dataclasses.fields(Row))
     writer.writerows(dataclasses.astuple(row) for row in sorted(rows, key=lambda row: (row.folder, row.video)))
-    write_text(index_path(root), text.getvalue())
+    write_text(path, text.getvalue())
 
 
-def read_index(root: Path) -> dict[str, Row]:
-    """Returns the rows of the index by the name of the video."""
-    path = index_path(root)
+def read_index(path: Path) -> dict[str, Row]:
+    """Returns the rows of an index by the name of the video."""
     if not path.exists():
-        raise FileNotFoundError(f"{root} has no index.csv: it is not prepared. Run: python data/prepare.py")
+        raise FileNotFoundError(f"{path} is missing: the data set is not prepared. Run: python data/prepare.py")
     with path.open(newline="", encoding="utf-8") as file:
         return {row["video"]: _row(row) for row in csv.DictReader(file)}
 
 
 def with_counts(dataset: DataSet) -> DataSet:
     """Returns the data set with the counts of its index in its videos, and its layout; unprepared ones keep 0."""
-    rows = read_index(dataset.root)
+    rows = read_index(index_path(dataset.root))
     known = (video for video in dataset.videos.values() if rows.get(video.name, _MISSING).state == READY)
     placed = dataclasses.replace(dataset, layout=read_layout(dataset.root))
     return placed.replace_videos(
@@ -62,9 +68,10 @@ def with_counts(dataset: DataSet) -> DataSet:
     )
 
 
-_MISSING = Row("", "", state="missing")
+_MISSING = Row("", "", state=MISSING)
 
 
 def _row(fields: Mapping[str, str]) -> Row:
-    frames, flows, width, height = (int(fields[name]) for name in ("frames", "flows", "width", "height"))
-    return Row(fields["video"], fields["folder"], frames, flows, width, height, fields["state"], fields["reason"])
+    names = ("frames", "flows", "width", "height", "bytes")
+    frames, flows, width, height, size = (int(fields[name]) for name in names)
+    return Row(fields["video"], fields["folder"], frames, flows, width, height, size, fields["state"], fields["reason"])

@@ -4,120 +4,181 @@ Interrupted, the same command goes on where it stopped; run again, it does no wo
 """
 
 import argparse
-import json
 import os
+import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from rich.progress import track
-
-from commands.running import DATASETS, run, write_json
-from data import shapes
-from data.catalog import KNOWN, DataSet, Video, open_dataset
-from data.extract import Recipe, extract_video, finished_row
+from commands.running import run, write_json, write_text
+from data.catalog import KNOWN, DataSet, open_dataset
 from data.flow import METHODS
-from data.index import READY, Row, index_path, read_index, with_counts, write_index
-from data.layouts import frame_folder
+from data.index import BROKEN, MISSING, READY, Row, index_path
+from data.preparation import Work, merge_shards, prepare
+from data.ready import flow_description, home_of, ready_dataset
+from data.recipe import FLOW, FRAMES, Recipe
+
+__all__ = ["flow_description", "main", "prepare", "ready_dataset"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prepares the data set that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("dataset", nargs="?", default="shapes", help=f"one of {', '.join(sorted(KNOWN))}")
-    parser.add_argument("--root", type=Path, help="its folder; datasets/<data set> unless given")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that work side by side")
-    parser.add_argument("--method", choices=METHODS, default=Recipe.method, help="how flow is computed")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what became of the videos here too")
+    parser = _parser()
     options = parser.parse_args(argv)
-    root = options.root or DATASETS / options.dataset
-    rows = prepare(open_dataset(options.dataset, root), options.workers, Recipe(method=options.method))
-    broken = [row for row in rows if row.state != READY]
-    print(f"{len(rows)} videos: {len(rows) - len(broken)} ready, {len(broken)} broken (see {index_path(root)})")
+    root: Path = options.root or home_of(options.dataset)
+    _link(root / "videos", options.videos)
+    _link(root / "annotations", options.annotations)
+    dataset = open_dataset(options.dataset, root)
+    if options.merge:
+        rows = merge_shards(dataset)
+    else:
+        rows = prepare(dataset, recipe=_recipe(options, dataset, parser), work=_work(options, parser))
+    _say(dataset, rows, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("dataset", nargs="?", default="shapes", help=f"{', '.join(KNOWN)}, or a name of your own (default: shapes)")
+    add("--root", type=Path, help="its folder (default: datasets/<data set>)")
+    add("--videos", type=Path, metavar="FOLDER", help="where the videos are (default: <root>/videos)")
+    add("--annotations", type=Path, metavar="FOLDER", help="where the lists are (default: <root>/annotations)")
+    made = parser.add_argument_group("what is made")
+    made.add_argument("--only", choices=(FRAMES, FLOW), default="", help="one of the two (default: both)")
+    made.add_argument("--method", choices=METHODS, default=Recipe.method, help="of flow (default: %(default)s)")
+    made.add_argument("--preset", default=Recipe.preset, help="of the method (default: %(default)s)")
+    made.add_argument("--bound", type=float, default=Recipe.bound, help="pixels of flow kept (default: %(default)s)")
+    made.add_argument("--step", type=_positive, default=1, help="flow to the frame so many later (default: 1)")
+    made.add_argument("--backward", action="store_true", help="store flow back to the frame before, too")
+    sizes = made.add_mutually_exclusive_group()
+    sizes.add_argument("--short-side", type=_not_negative, metavar="N", help="of frames; 0 keeps it (default: 256)")
+    sizes.add_argument("--size", type=_size, metavar="WxH", help="of frames, whatever the shape of the video")
+    some = made.add_mutually_exclusive_group()
+    some.add_argument("--fps", type=_rate, help="frames a second to keep (default: all)")
+    some.add_argument("--every", type=_positive, default=1, metavar="N", help="keep one frame in N (default: 1)")
+    made.add_argument("--limit", type=_positive, default=0, metavar="N", help="prepare N videos, spread over the lists")
+    done = parser.add_argument_group("how the work is done")
+    done.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    done.add_argument("--cluster", default="", metavar="ADDRESS", help="of a Dask scheduler, as tcp://host:8786")
+    done.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="part I of N, for machines apart")
+    done.add_argument("--merge", action="store_true", help="make one index of those of all shards")
+    done.add_argument(
+        "--time-limit",
+        type=float,
+        default=Work.time_limit,
+        help="seconds a decoder may take for a frame (default: 120)",
+    )
+    done.add_argument("--no-space-check", action="store_true", help="go on though the disk seems too small")
+    add("--strict", action="store_true", help="fail when any video is broken, missing or short")
+    add("--json", type=Path, metavar="FILE", help="write what became of the videos here too")
+    return parser
+
+
+def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.ArgumentParser) -> Recipe:
+    if options.backward and options.only == FRAMES:
+        parser.error("--backward is about flow, and --only frames makes none.")
+    short_side = dataset.short_side if options.short_side is None else options.short_side or None
+    return Recipe(
+        method=options.method,
+        preset=options.preset,
+        bound=options.bound,
+        short_side=None if options.size else short_side,
+        size=options.size,
+        fps=options.fps,
+        every=options.every,
+        step=options.step,
+        backward=options.backward,
+        only=options.only,
+    )
+
+
+def _work(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Work:
+    if options.limit and options.shard != (1, 1):
+        parser.error("--limit and --shard exclude each other: a limited shard can't be merged.")
+    return Work(
+        workers=options.workers,
+        cluster=options.cluster,
+        shard=options.shard,
+        limit=options.limit,
+        time_limit=options.time_limit,
+        check_space=not options.no_space_check,
+    )
+
+
+def _say(dataset: DataSet, rows: Sequence[Row], options: argparse.Namespace) -> None:
+    """Sums up, leaves the lists that help further, and fails where that was asked for or nothing is ready."""
+    states = Counter(row.state for row in rows)
+    remarks = [row for row in rows if row.state == READY and row.reason]
+    parts = [f"{states[state]:,} {state}" for state in (READY, BROKEN, MISSING) if states[state] or state == READY]
+    parts += [f"{len(remarks):,} of them cut short"] if remarks else []
+    summary = f"{len(rows):,} videos: {', '.join(parts)} (see {index_path(dataset.root)})"
+    print(summary)
+    missing = sorted(row.video for row in rows if row.state == MISSING)
+    if missing and dataset.address:
+        path = dataset.root / "missing.txt"
+        write_text(path, "".join(f"{dataset.address}{name}\n" for name in missing))
+        print(
+            f"The addresses of those missing are in {path}, for: yt-dlp -a {shlex.quote(str(path))} -o '%(id)s.%(ext)s'"
+        )
+    if dataset.left_out:
+        path = dataset.root / "left_out.txt"
+        write_text(path, "".join(f"{name}\t{reason}\n" for name, reason in sorted(dataset.left_out.items())))
+        print(f"{len(dataset.left_out):,} videos of the lists are not used; {path} says why.")
     if options.json:
-        write_json(
-            options.json, {"ready": len(rows) - len(broken), "broken": {row.video: row.reason for row in broken}}
-        )
+        reasons = {row.video: row.reason for row in rows if row.reason}
+        write_json(options.json, {**{state: states[state] for state in (READY, BROKEN, MISSING)}, "reasons": reasons})
+    if not states[READY]:
+        raise ValueError(f"No video is ready. The first reason: {rows[0].reason}" if rows else "There are no videos.")
+    if options.strict and (len(rows) > states[READY] or remarks):
+        raise ValueError(f"--strict: {summary}")
 
 
-def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None) -> list[Row]:
-    """Extracts the videos that are not extracted yet, and writes the index."""
-    recipe = recipe or Recipe()
-    dataset.root.mkdir(parents=True, exist_ok=True)
-    _check_description(dataset.root, recipe)
-    if dataset.name == "shapes":
-        shapes.make_videos(dataset.root, workers=workers)
-    rows, missing = [], []
-    for video in dataset.videos.values():
-        row = finished_row(frame_folder(dataset, video), video.name, video.folder)
-        rows.append(row) if row else missing.append(video)
-    if missing:
-        results = track(_extract_all(dataset, missing, recipe, workers), "Frames and flow", total=len(missing))
-        rows.extend(results)
-    write_index(dataset.root, rows)
-    return rows
-
-
-def ready_dataset(name: str, root: Path | None) -> DataSet:
-    """Returns a prepared data set with its counts; the built-in one is prepared where it is not, and this is said."""
-    dataset = open_dataset(name, root or DATASETS / name)
-    if name == "shapes":
-        print(f"Using the built-in data set shapes in {dataset.root} (--dataset names another).", flush=True)
-        if not _is_indexed(dataset):
-            prepare(dataset, os.cpu_count() or 1)
-    return with_counts(dataset)
-
-
-def flow_description(root: Path) -> dict[str, Any]:
-    """Returns what `flow.json` says of the flow in `root`."""
-    path = root / "flow.json"
-    if not path.exists():
-        raise FileNotFoundError(f"{root} has no flow.json: its flow is not prepared. Run: python data/prepare.py")
-    description: dict[str, Any] = json.loads(path.read_text())
-    return description
-
-
-def _is_indexed(dataset: DataSet) -> bool:
-    return index_path(dataset.root).exists() and read_index(dataset.root).keys() >= dataset.videos.keys()
-
-
-def _extract_all(dataset: DataSet, videos: Sequence[Video], recipe: Recipe, workers: int) -> Iterator[Row]:
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = [
-            pool.submit(
-                extract_video,
-                dataset.root / "videos" / video.relative_path,
-                frame_folder(dataset, video),
-                video.name,
-                video.folder,
-                recipe,
-            )
-            for video in videos
-        ]
-        for future in as_completed(waiting):
-            yield future.result()
-
-
-def _check_description(root: Path, recipe: Recipe) -> None:
-    """Refuses to mix flow of different kinds in one folder."""
-    path, wanted = root / "flow.json", recipe.description()
-    if not path.exists():
-        write_json(path, wanted)
+def _link(place: Path, target: Path | None) -> None:
+    """Lets `place` lead to the folder that the user named, so that later commands need not be told."""
+    if target is None or (place.exists() and place.resolve() == target.resolve()):
         return
-    found = json.loads(path.read_text())
-    differing = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
-    if differing:
-        key = differing[0]
-        raise ValueError(
-            f"{root} holds flow made with {key} = {found.get(key)!r}; now it would be {wanted.get(key)!r}, and "
-            "different flow never mixes. Delete its rawframes folder and flow.json, or name another --root."
-        )
+    if not target.is_dir():
+        raise FileNotFoundError(f"{target} is not a folder.")
+    if place.is_symlink():
+        place.unlink()
+    elif place.exists():
+        raise ValueError(f"{place} exists already. Move it away to use {target}, or leave the option out to use it.")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target.resolve(), target_is_directory=True)
+
+
+def _positive(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{word} is not a whole number above 0")
+    return number
+
+
+def _not_negative(word: str) -> int:
+    return 0 if word == "0" else _positive(word)
+
+
+def _rate(word: str) -> float:
+    rate = float(word)
+    if not 0 < rate < 10_000:
+        raise argparse.ArgumentTypeError(f"{word} is not a number of frames a second")
+    return rate
+
+
+def _size(word: str) -> tuple[int, int]:
+    width, _, height = word.partition("x")
+    return _positive(width), _positive(height)
+
+
+def _shard(word: str) -> tuple[int, int]:
+    number, count = (_positive(part) for part in word.split("/"))
+    if number > count:
+        raise argparse.ArgumentTypeError(f"{word}: the parts of {count} are 1 to {count}")
+    return number, count
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def open_dataset(root: Path) -> DataSet:
     """Returns the data set, whose lists are a matter of its naming alone."""
     videos = {video.name: video for video in _videos()}
     splits = {number: _split(videos, test_groups) for number, test_groups in TEST_GROUPS.items()}
-    return DataSet("shapes", root, CLASSES, videos, splits)
+    return DataSet("shapes", root, CLASSES, videos, splits, short_side=None)
 
 
 def make_videos(root: Path, seed: int = 0, workers: int = 2) -> None:

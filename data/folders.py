@@ -1,0 +1,163 @@
+"""A folder of own videos becomes a data set: one folder a class, or a CSV that says what each video shows.
+
+The CSV has the columns `video,label[,group][,split]`: a path below `videos/`, a class (several joined by `|`), who or
+where was filmed, and `train`, `test` or nothing. What it doesn't say is made here and kept in `annotations/videos.csv`.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from commands.running import write_text
+from data.catalog import DataSet, Split, Video, cut_validation
+from data.sources import is_video, walk_files
+
+TRAIN, TEST = "train", "test"
+# What CSVs call the parts; the validation part is cut from the training list by the training commands.
+PARTS = {"train": TRAIN, "training": TRAIN, "val": TRAIN, "valid": TRAIN, "validation": TRAIN, "test": TEST, "": ""}
+TEST_SHARE = 0.3  # As in HMDB-51.
+
+
+def open_dataset(root: Path) -> DataSet:
+    """Returns the data set from its CSV, or from its folders where no CSV is kept yet."""
+    for path in (kept_list(root), root / "videos" / "videos.csv"):
+        if path.is_file():
+            return _from_rows(root, path, list(_read_csv(path)))
+    if (root / "videos").is_dir():
+        return _from_rows(root, root / "videos", list(_read_folders(root / "videos")))
+    raise FileNotFoundError(
+        f"{root} holds no data set of own videos: neither annotations/videos.csv nor a folder videos. "
+        f"Run: python data/prepare.py {root.name} --videos FOLDER, with one folder a class in it or a videos.csv."
+    )
+
+
+def kept_list(root: Path) -> Path:
+    """Returns where the list of own videos is kept, with the groups and the split that were made."""
+    return root / "annotations" / "videos.csv"
+
+
+def keep_list(dataset: DataSet) -> None:
+    """Writes the list with groups and split, unless there is one: splits, once made, stay."""
+    path = kept_list(dataset.root)
+    if path.exists():
+        return
+    part_of = {name: part for part in (TRAIN, TEST) for name in getattr(dataset.splits[1], part)}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["video", "label", "group", "split"])
+    for video in dataset.videos.values():
+        label = "|".join(dataset.classes[label] for label in video.labels)
+        writer.writerow([video.relative_path.as_posix(), label, video.group, part_of.get(video.name, "")])
+    write_text(path, text.getvalue())
+
+
+def _read_folders(folder: Path) -> Iterator[dict[str, str]]:
+    for path in walk_files(folder):
+        relative = path.relative_to(folder)
+        if is_video(path) and len(relative.parts) > 1:
+            yield {"video": relative.as_posix(), "label": relative.parts[0]}
+
+
+def _read_csv(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = {"video", "label"} - set(reader.fieldnames or ())
+        if missing:
+            raise ValueError(
+                f"{path} has no column {' and no column '.join(sorted(missing))}. Its first line must be "
+                "video,label and may go on with group and split."
+            )
+        for row in reader:
+            values = {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
+            if not values["video"]:
+                raise ValueError(f"Line {reader.line_num} of {path} names no video.")
+            place = PurePosixPath(values["video"])
+            if place.is_absolute() or ".." in place.parts:
+                raise ValueError(f"Line {reader.line_num} of {path}: {place} leads out of the folder of the videos.")
+            if values.get("split", "").lower() not in PARTS:
+                raise ValueError(
+                    f"Line {reader.line_num} of {path} has the split {values['split']!r}. "
+                    f"Expected {', '.join(filter(None, PARTS))} or nothing."
+                )
+            yield values
+
+
+def _from_rows(root: Path, source: Path, rows: Sequence[dict[str, str]]) -> DataSet:
+    if not rows:
+        raise ValueError(f"{source} holds no videos. Expected one folder a class with video files, or a videos.csv.")
+    labels = [tuple(part for part in row["label"].split("|") if part) for row in rows]
+    classes = tuple(sorted({name for names in labels for name in names}, key=_as_number))
+    multi_label = any(len(names) > 1 for names in labels)
+    if len(classes) < 2 or (not multi_label and not all(labels)):
+        raise ValueError(f"{source} must give every video a class, of two at least. Found: {', '.join(classes)}.")
+    label_of = {name: label for label, name in enumerate(classes)}
+    videos = []
+    for name, row, of_video in zip(_unique_names([row["video"] for row in rows]), rows, labels, strict=True):
+        path, numbers = PurePosixPath(row["video"]), tuple(label_of[part] for part in of_video)
+        # Frames lie by class; a video of several classes lies by the folder of its file.
+        folder = of_video[0] if len(of_video) == 1 and not multi_label else path.parent.as_posix().removeprefix(".")
+        group = row.get("group") or _group_in(name, of_video)
+        videos.append(Video(name, _folder_name(folder), path.suffix, numbers, group, file=row["video"]))
+    by_name = {video.name: video for video in videos}
+    parts = [PARTS[row.get("split", "").lower()] for row in rows]
+    split = _given(videos, parts) if any(parts) else _made(videos)
+    return DataSet("folder", root, classes, by_name, {1: split}, multi_label)
+
+
+def _given(videos: Sequence[Video], parts: Sequence[str]) -> Split:
+    names = {part: tuple(v.name for v, p in zip(videos, parts, strict=True) if p == part) for part in (TRAIN, TEST)}
+    return Split(names[TRAIN], names[TEST])
+
+
+def _made(videos: Sequence[Video]) -> Split:
+    """Returns a split with some groups of every class in its test part, drawn from the seed 0."""
+    train, test = cut_validation(videos, TEST_SHARE, seed=0)
+    return Split(tuple(video.name for video in train), tuple(video.name for video in test))
+
+
+def _unique_names(files: Sequence[str]) -> list[str]:
+    """Returns the shortest names that tell the videos apart: the stem, with its folders, with its extension."""
+    if len(set(files)) < len(files):
+        twice = next(file for file, count in Counter(files).items() if count > 1)
+        raise ValueError(f"{twice} is listed twice. Every video has one row; several labels are joined by '|'.")
+    paths = [PurePosixPath(file) for file in files]
+    spellings = (
+        [path.stem for path in paths],
+        ["-".join(path.with_suffix("").parts) for path in paths],
+        ["-".join(path.parts) for path in paths],
+    )
+    # On file systems that ignore case, names that differ by it alone would share a folder.
+    counts = [Counter(name.casefold() for name in names) for names in spellings]
+    names = [
+        next(
+            (
+                spelling[i]
+                for spelling, count in zip(spellings, counts, strict=True)
+                if count[spelling[i].casefold()] == 1
+            ),
+            file,
+        )
+        for i, file in enumerate(files)
+    ]
+    if len({name.casefold() for name in names}) < len(names):
+        raise ValueError("Two videos have names that can't be told apart without slashes: rename one of them.")
+    return [name.replace("/", "-") for name in names]
+
+
+def _group_in(name: str, labels: Sequence[str]) -> str:
+    """Returns the group in a name of the form `v_Class_g01_c01`; other videos are their own group."""
+    match = re.search(r"^(.*_g\d{2,})_c\d+$", name)
+    return f"{'|'.join(labels)}/{match[1]}" if match else name
+
+
+def _folder_name(label: str) -> str:
+    """Returns a class as the name of one folder, whatever characters are in it."""
+    return label.replace("/", "_").strip(".") or ("_" if label else "")
+
+
+def _as_number(name: str) -> tuple[int, str]:
+    """Sorts classes that are numbers as numbers."""
+    return (int(name), name) if name.isdecimal() else (-1, name)

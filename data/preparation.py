@@ -1,0 +1,226 @@
+"""From the videos of a data set to frames, flow and an index: what is missing is made, what is there stays."""
+
+import errno
+import os
+import re
+import shutil
+import socket
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from data import folders, shapes
+from data.catalog import DataSet, Video, is_own
+from data.engine import WorkersLostError, run_jobs
+from data.extract import Job, broken_row, extract_video, finished_row
+from data.index import MISSING, STOPPED, Row, index_path, read_index, shard_path, write_index
+from data.layouts import frame_folder
+from data.recipe import Recipe
+from data.sources import find_sources
+
+# Files are stored in blocks of 4 KiB as a rule, so each takes half of one more than it has bytes.
+WASTE_A_FILE = 2048
+VIDEOS_TO_ESTIMATE_FROM = 8
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much of a data set is prepared, and by whom; it does not change what comes out."""
+
+    workers: int = os.cpu_count() or 1
+    cluster: str = ""  # The address of a Dask scheduler; workers of this machine without it.
+    shard: tuple[int, int] = (1, 1)  # This machine's number, from 1, of how many.
+    limit: int = 0  # How many videos, spread evenly over the lists; 0 means all.
+    time_limit: float = 120.0  # Seconds without a new frame after which a decoder is taken for hung.
+    check_space: bool = True
+
+
+def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, work: Work | None = None) -> list[Row]:
+    """Extracts the videos that are not extracted yet, writes the index and returns its rows for these videos."""
+    work = work or Work(workers)
+    recipe = recipe or Recipe(short_side=dataset.short_side)
+    dataset.root.mkdir(parents=True, exist_ok=True)
+    if dataset.name == "shapes":
+        shapes.make_videos(dataset.root, workers=work.workers)
+    sources = find_sources(dataset, dataset.root / "videos")
+    recipe.keep(dataset.root)
+    if is_own(dataset.name):
+        folders.keep_list(dataset)
+    jobs = _jobs(dataset, sources, recipe, work)
+    _sweep({job.folder.parent for job in jobs})
+    rows, waiting = _what_is_there(dataset, jobs)
+    if not sources and len(waiting) == len(jobs):
+        raise FileNotFoundError(
+            f"None of the {len(jobs):,} videos of {dataset.name} is in {dataset.root / 'videos'}. Put them there in "
+            "class folders or flat, or name their folder with --videos."
+        )
+    rows += [Row(job.name, job.parent, state=MISSING, reason="There is no file.") for job in waiting if not job.source]
+    rows += _extract_all([job for job in waiting if job.source], work, dataset.root)
+    _write(dataset, rows, work)
+    return rows
+
+
+def merge_shards(dataset: DataSet) -> list[Row]:
+    """Makes one index of those of all shards, and refuses when a video is in none of them or in two."""
+    paths = sorted(dataset.root.glob("index.*-of-*.csv"))
+    numbers = [re.fullmatch(r"index\.(\d+)-of-(\d+)\.csv", path.name) for path in paths]
+    found = [(int(match[1]), int(match[2])) for match in numbers if match]
+    counts = {count for _, count in found}
+    if len(counts) != 1 or {number for number, _ in found} != set(range(1, 1 + max(counts))):
+        names = ", ".join(path.name for path in paths) or "none"
+        raise ValueError(
+            f"{dataset.root} must hold the indexes of all shards of one division to merge them. Found: {names}. "
+            "Run those that are missing with --shard, and delete those of another division."
+        )
+    rows: dict[str, Row] = {}
+    for path in paths:
+        for row in read_index(path).values():
+            if row.video in rows:
+                raise ValueError(
+                    f"{row.video} is in two shards, {path.name} being the second. Prepare that shard again."
+                )
+            rows[row.video] = row
+    absent = [name for name in dataset.videos if name not in rows]
+    if absent:
+        raise ValueError(f"{len(absent):,} videos are in no shard, {absent[0]} among them. Prepare the shards again.")
+    write_index(index_path(dataset.root), rows.values())
+    return list(rows.values())
+
+
+def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work) -> list[Job]:
+    run = f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return [
+        Job(
+            sources.get(video.name),
+            frame_folder(dataset, video),
+            video.name,
+            video.folder,
+            recipe,
+            run,
+            work.time_limit,
+        )
+        for video in _chosen(list(dataset.videos.values()), work)
+    ]
+
+
+def _chosen(videos: Sequence[Video], work: Work) -> Sequence[Video]:
+    """Returns the videos of this shard, or some spread evenly over the lists, so that all classes have their share."""
+    number, count = work.shard
+    mine = videos[number - 1 :: count]
+    if not work.limit or work.limit >= len(mine):
+        return mine
+    return [mine[place * len(mine) // work.limit] for place in range(work.limit)]
+
+
+def _what_is_there(dataset: DataSet, jobs: Sequence[Job]) -> tuple[list[Row], list[Job]]:
+    """Returns the rows of what is finished and the jobs of what is not."""
+    # The index is written after all files have reached the disk; a folder that it does not name may have lost some.
+    path = index_path(dataset.root)
+    vouched = read_index(path) if path.exists() else {}
+    rows, waiting = [], []
+    for job in jobs:
+        row = finished_row(job, check_files=job.name not in vouched)
+        rows.append(row) if row else waiting.append(job)
+    return rows, waiting
+
+
+def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
+    if not jobs:
+        return
+    columns = (
+        TextColumn("Frames and flow"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    space = _Space(jobs, root)
+    with Progress(*columns) as progress:
+        task = progress.add_task("", total=len(jobs), rate="")
+        for job, outcome in run_jobs(extract_video, jobs, workers=min(work.workers, len(jobs)), cluster=work.cluster):
+            row = broken_row(job, str(outcome)) if isinstance(outcome, WorkersLostError) else outcome
+            if row.state == STOPPED:
+                raise OSError(f"{row.reason}. What is finished stays: make room, then run the same command again.")
+            if work.check_space and space.counts(job, row):
+                progress.console.print(space.estimate())
+            speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
+            progress.update(task, advance=1, rate=f"{speed:.1f} videos/s" if speed else "")
+            yield row
+
+
+class _Space:
+    """Foresees from the first videos what all will take on the disk."""
+
+    def __init__(self, jobs: Sequence[Job], root: Path) -> None:
+        self.root = root
+        self.size_of = {job.name: _size(job.source) for job in jobs}
+        self.to_read, self.read, self.written, self.videos = sum(self.size_of.values()), 0, 0, 0
+
+    def counts(self, job: Job, row: Row) -> bool:
+        """Counts one more video, and tells whether it is now that the estimate is good enough to be said."""
+        self.videos += 1
+        if self.videos > VIDEOS_TO_ESTIMATE_FROM:
+            return False
+        self.read += self.size_of[job.name]
+        self.written += row.bytes + WASTE_A_FILE * (row.frames + 2 * row.flows)
+        return self.videos == VIDEOS_TO_ESTIMATE_FROM and len(self.size_of) > 2 * VIDEOS_TO_ESTIMATE_FROM
+
+    def estimate(self) -> str:
+        """Returns how much will be needed; raises where that is more than there is."""
+        needed = int(self.written / max(1, self.read) * self.to_read)
+        free = shutil.disk_usage(self.root).free + self.written
+        text = f"{len(self.size_of):,} videos will take about {_gigabytes(needed)}; {_gigabytes(free)} are free."
+        if needed > free:
+            raise OSError(
+                errno.ENOSPC, f"{text} Make room, choose a smaller --short-side, or go on with --no-space-check"
+            )
+        return text
+
+
+def _write(dataset: DataSet, rows: Iterable[Row], work: Work) -> None:
+    # Whatever the index vouches for must have left the machine's memory before.
+    os.sync()
+    if work.shard != (1, 1):
+        write_index(shard_path(dataset.root, *work.shard), rows)
+        return
+    path = index_path(dataset.root)
+    earlier = read_index(path) if path.exists() else {}
+    kept = {name: row for name, row in earlier.items() if name in dataset.videos}
+    write_index(path, {**kept, **{row.video: row for row in rows}}.values())
+
+
+def _sweep(folders_of_videos: Iterable[Path]) -> None:
+    """Removes what dead runs of this machine left unfinished; others may still be at work."""
+    for folder in folders_of_videos:
+        for path in folder.glob(".incomplete.*") if folder.is_dir() else ():
+            host, _, rest = path.name.removeprefix(".incomplete.").partition("-")
+            if host == _host() and not _is_alive(rest.partition("-")[0]):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _host() -> str:
+    return re.sub(r"\W", "_", socket.gethostname())
+
+
+def _size(path: Path | None) -> int:
+    try:
+        return path.stat().st_size if path else 0
+    except OSError:
+        return 0
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"

@@ -1,0 +1,71 @@
+"""A data set for those who train and test on it: prepared, with its counts, and with what can't be used left out."""
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from commands.running import DATASETS
+from data.catalog import DataSet, Split, open_dataset
+from data.index import READY, index_path, read_index, with_counts
+from data.recipe import read_description
+
+# Data sets that share the files of another one.
+SHARED = {"ccv-single": "ccv"}
+
+
+def home_of(name: str) -> Path:
+    """Returns the folder of a data set where none is named."""
+    return DATASETS / SHARED.get(name, name)
+
+
+def ready_dataset(name: str, root: Path | None) -> DataSet:
+    """Returns a prepared data set with its counts; the built-in one is prepared where it is not, and this is said."""
+    dataset = open_dataset(name, root or home_of(name))
+    if name == "shapes":
+        print(f"Using the built-in data set shapes in {dataset.root} (--dataset names another).", flush=True)
+        if not _is_indexed(dataset):
+            from data.preparation import prepare
+
+            prepare(dataset)
+    if not index_path(dataset.root).exists():
+        place = f" --root {root}" if root else ""
+        raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: python data/prepare.py {name}{place}")
+    return _without_unusable(with_counts(dataset))
+
+
+def flow_description(root: Path) -> dict[str, Any]:
+    """Returns what `flow.json` says of the flow in `root`."""
+    description = read_description(root)
+    if "method" not in description:
+        raise ValueError(f"{root} holds frames but no flow. Run: python data/prepare.py {root.name} --only flow")
+    return description
+
+
+def _is_indexed(dataset: DataSet) -> bool:
+    path = index_path(dataset.root)
+    return path.exists() and read_index(path).keys() >= dataset.videos.keys()
+
+
+def _without_unusable(dataset: DataSet) -> DataSet:
+    """Returns the data set without the videos that are not ready, and says how many these are."""
+    rows = read_index(index_path(dataset.root))
+    states = Counter(rows[name].state if name in rows else "not prepared" for name in dataset.videos)
+    ready = states.pop(READY, 0)
+    if not states:
+        return dataset
+    if not ready:
+        raise ValueError(
+            f"None of the {len(dataset.videos):,} videos of {dataset.name} is ready. "
+            f"See {index_path(dataset.root)} for the reasons, and run data/prepare.py again."
+        )
+    counts = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
+    print(
+        f"{ready:,} of {len(dataset.videos):,} videos are used: {counts} (see {index_path(dataset.root)}).", flush=True
+    )
+    videos = {name: video for name, video in dataset.videos.items() if video.num_frames or video.num_flows}
+    splits = {
+        number: Split(*(tuple(name for name in part if name in videos) for part in (split.train, split.test)))
+        for number, split in dataset.splits.items()
+    }
+    return dataclasses.replace(dataset, videos=videos, splits=splits)

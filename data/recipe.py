@@ -1,0 +1,79 @@
+"""How frames and flow are made of videos: what `flow.json` records, so that different ones never mix in a folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from commands.running import write_json
+from data import flow
+
+JPEG_QUALITY = 95
+FRAMES, FLOW = "frames", "flow"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How frames and flow are made."""
+
+    method: str = "dis"
+    preset: str = "balanced"
+    bound: float = 20.0
+    short_side: int | None = None  # Without this and `size`, frames keep the size of the video.
+    size: tuple[int, int] | None = None  # Width and height.
+    fps: float | None = None  # Frames a second to keep; all without it and `every`.
+    every: int = 1  # One in how many frames to keep.
+    step: int = 1  # Flow is from each frame to the one so many kept frames later.
+    backward: bool = False  # Whether flow back is stored, too.
+    only: str = ""  # "frames" or "flow"; both without it.
+
+    def description(self) -> dict[str, Any]:
+        """Returns what must be the same for all that lies in a data set."""
+        frames = {
+            "short_side": self.short_side,
+            "size": list(self.size) if self.size else None,
+            "fps": self.fps,
+            "every": self.every,
+            "jpeg_quality": JPEG_QUALITY,
+        }
+        if self.only == FRAMES:
+            return frames
+        made_by = flow.flow_description(method=self.method, preset=self.preset, bound=self.bound)
+        return {**made_by, "step": self.step, "backward": self.backward, **frames}
+
+    @property
+    def flows_a_frame(self) -> int:
+        """How many flow files there are for one field: x and y, forward and perhaps backward."""
+        return 4 if self.backward else 2
+
+    def keep(self, root: Path) -> None:
+        """Records in `root`/flow.json how frames and flow are made; refuses where others lie there already."""
+        path, wanted = description_path(root), self.description()
+        found = read_description(root) if path.exists() else {}
+        differing = sorted(key for key in wanted.keys() & found.keys() if wanted[key] != found[key])
+        if differing:
+            key = differing[0]
+            raise ValueError(
+                f"{root} holds frames or flow made with {key} = {found[key]!r}; now it would be {wanted[key]!r}, and "
+                "different ones never mix. Ask for the same again, name another --root, or delete its rawframes "
+                "folder and flow.json."
+            )
+        if wanted.keys() - found.keys():
+            write_json(path, {**wanted, **found})
+
+
+def description_path(root: Path) -> Path:
+    """Returns where it is written how the frames and the flow of a data set were made."""
+    return root / "flow.json"
+
+
+def read_description(root: Path) -> dict[str, Any]:
+    """Returns what `flow.json` says of the frames and the flow in `root`."""
+    path = description_path(root)
+    if not path.exists():
+        raise FileNotFoundError(f"{root} has no flow.json: it is not prepared. Run: python data/prepare.py {root.name}")
+    try:
+        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}). Delete it and prepare again.") from error
+    return description
