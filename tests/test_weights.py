@@ -1,0 +1,184 @@
+"""Weights: from where they come, how they are converted, and what is refused."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import decode
+from streams.backbones.table import BACKBONES
+from streams.networks import build_network
+from streams.preprocessing import Pixels
+from streams.weights import inflated, pretrain, weighted_layers
+
+
+@pytest.fixture(scope="module")
+def spatial_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved spatial network with statistics of its own in every batch normalisation."""
+    network = _random_network("small", Pixels("rgb", 3, 32), num_classes=4)
+    path = tmp_path_factory.mktemp("run") / "model.keras"
+    network.save(path)
+    return path
+
+
+def test_grey_gives_the_same_in_a_kernel_for_any_number_of_channels() -> None:
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 8)).astype(np.float32)
+    grey = np.random.default_rng(1).normal(size=(1, 8, 8, 1)).astype(np.float32)
+
+    expected = tf.nn.conv2d(np.tile(grey, 3), kernel, 1, "SAME")
+
+    for channels in (1, 2, 20):
+        actual = tf.nn.conv2d(np.tile(grey, channels), inflated(kernel, channels), 1, "SAME")
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_a_temporal_network_starts_from_a_spatial_run_of_ours(spatial_run: Path) -> None:
+    network = build_network("small", Pixels("flow", 20, 32), 9)
+
+    said = pretrain(network, "small", str(spatial_run))
+
+    source = keras.saving.load_model(spatial_run)
+    first, *others = weighted_layers(network)
+    np.testing.assert_allclose(
+        first.kernel[:, :, 7], source.layers[2].kernel.numpy().mean(axis=2) * 3 / 20, rtol=1e-5, atol=1e-8
+    )
+    for ours, theirs in zip(others[:-1], weighted_layers(source)[1:-1], strict=True):
+        for weight, expected in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected)
+    assert "averaged over 3 and repeated over 20 channels" in said
+    assert said.endswith("random: logits.")
+
+
+def test_the_same_kind_of_input_takes_weights_as_they_are(spatial_run: Path) -> None:
+    network = build_network("small", Pixels("rgb", 3, 32), 4)
+
+    said = pretrain(network, "small", str(spatial_run))
+
+    clips = _clips(network)
+    source = keras.saving.load_model(spatial_run)
+    features = keras.Model(source.input, source.get_layer("features").output)
+    np.testing.assert_array_equal(
+        keras.Model(network.input, network.get_layer("features").output)(clips), features(clips)
+    )
+    assert "averaged" not in said
+
+
+def test_differences_get_averaged_kernels_even_when_there_are_three(spatial_run: Path) -> None:
+    network = build_network("small", Pixels("rgb", 6, 32, differences=True), 4)
+
+    said = pretrain(network, "small", str(spatial_run), average_first=True)
+
+    kernel = weighted_layers(network)[0].kernel.numpy()
+    np.testing.assert_array_equal(kernel[:, :, 0], kernel[:, :, 2])
+    assert "averaged over 3 and repeated over 3 channels" in said
+
+
+def test_weights_in_h5_of_the_same_network_are_read(tmp_path: Path) -> None:
+    network = _random_network("small", Pixels("rgb", 3, 32), num_classes=4)
+    network.save_weights(tmp_path / "own.weights.h5")
+
+    other = build_network("small", Pixels("rgb", 3, 32), 4)
+    pretrain(other, "small", str(tmp_path / "own.weights.h5"))
+
+    np.testing.assert_array_equal(weighted_layers(other)[2].get_weights()[0], network.layers[6].get_weights()[0])
+
+
+def test_weights_of_another_network_are_refused_by_name(spatial_run: Path, tmp_path: Path) -> None:
+    network = build_network("resnet18", Pixels("rgb", 3, 32), 4)
+
+    with pytest.raises(ValueError, match=r"does not fit resnet18_rgb: conv1 has shapes .*7, 7, 3, 64.*conv2d.*5, 5"):
+        pretrain(network, "resnet18", str(spatial_run))
+
+    _random_network("small", Pixels("rgb", 3, 32), num_classes=4).save_weights(tmp_path / "small.weights.h5")
+    with pytest.raises(ValueError, match=r"does not fit resnet18: .*resnet18 has conv1"):
+        pretrain(network, "resnet18", str(tmp_path / "small.weights.h5"))
+
+
+def test_a_file_that_is_not_there_or_not_weights_is_named(tmp_path: Path) -> None:
+    network = build_network("small", Pixels("rgb", 3, 32), 4)
+
+    with pytest.raises(FileNotFoundError, match=r"no file of weights .*best\.h5.*--weights none"):
+        pretrain(network, "small", str(tmp_path / "best.h5"))
+    for name in ("broken.keras", "broken.weights.h5", "broken.pth"):
+        (tmp_path / name).write_bytes(b"nothing of use")
+        with pytest.raises(ValueError, match=name):
+            pretrain(network, "small", str(tmp_path / name))
+
+
+def test_imagenet_is_refused_where_keras_has_none() -> None:
+    network = build_network("small", Pixels("rgb", 3, 32), 4)
+
+    with pytest.raises(ValueError, match=r"no ImageNet weights for small\. Pass --weights FILE"):
+        pretrain(network, "small", "imagenet")
+
+
+def test_without_a_download_one_message_says_which_file_to_put_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise Exception("URL fetch failure on https://host/keras/vgg16_notop.h5: None -- [Errno -2] Name unknown")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", fail)
+    network = build_network("small", Pixels("rgb", 3, 32), 4)
+
+    with pytest.raises(FileNotFoundError, match=r"Put vgg16_notop\.h5 \(from https://host/.*\) into the folder models"):
+        pretrain(network, "mobilenet_v2", "imagenet")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name not in ("cnn_m_2048", "cnn_m_2048_bn", "vgg16")])
+def test_every_network_takes_the_weights_of_its_like_for_other_channels(name: str, tmp_path: Path) -> None:
+    size = max(32, BACKBONES[name].smallest)
+    source = _random_network(name, Pixels("rgb", 3, size), num_classes=4)
+    source.save(tmp_path / "source.keras")
+    network = build_network(name, Pixels("flow", 4, size, subtract_mean=False), 5)
+
+    said = pretrain(network, name, str(tmp_path / "source.keras"))
+
+    assert "repeated over 4 channels" in said
+    # A grey photograph, seen as flow of the same levels, looks to every layer as before.
+    first, last = (keras.Model(_first_of(net), net.get_layer("features").output) for net in (source, network))
+    grey = np.random.default_rng(0).normal(size=(1, *first.input_shape[1:3], 1)).astype(np.float32)
+    expected = first(np.tile(grey, first.input_shape[-1]), training=False)
+    np.testing.assert_allclose(last(np.tile(grey, 4), training=False), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_real_weights_know_a_hot_dog_through_our_decode_and_scaling(shared_data: Path) -> None:
+    network = build_network("mobilenet_v2", Pixels("rgb", 3, 224), 1000)
+    folder = shared_data / "weights"
+    source = keras.applications.MobileNetV2(weights=str(folder / "mobilenet_v2_1.0_224_imagenet.weights.h5"))
+
+    said = pretrain(network, "mobilenet_v2", str(folder / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"))
+    network.get_layer("logits").set_weights(source.get_layer("predictions").get_weights())
+
+    photo = decode.read_rgb(str(folder / "hot_dog.jpg"))
+    photo = tf.cast(tf.round(tf.image.resize(photo, (224, 224), antialias=True)), tf.uint8)
+    scores = tf.nn.softmax(network(photo[None], training=False))[0].numpy()
+    labels = (folder / "imagenet_labels.txt").read_text().splitlines()
+    assert "hotdog" in labels[scores.argmax() + len(labels) - 1000]
+    assert scores.max() > 0.9
+    assert said.endswith("random: logits.")
+
+
+def test_weights_of_a_network_that_is_not_ours_to_build_are_refused(shared_data: Path) -> None:
+    network = build_network("mobilenet_v2", Pixels("rgb", 3, 32), 4)
+
+    with pytest.raises(ValueError, match=r"squeezenet.* does not fit mobilenet_v2: .*fire2"):
+        pretrain(network, "mobilenet_v2", str(shared_data / "weights" / "squeezenet_1.1_notop.h5"))
+
+
+def _random_network(backbone: str, pixels: Pixels, num_classes: int) -> keras.Model:
+    network = build_network(backbone, pixels, num_classes)
+    random = np.random.default_rng(0)
+    for layer in weighted_layers(network):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    return network
+
+
+def _clips(network: keras.Model) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (2, *network.input_shape[1:]), dtype=np.uint8)
+
+
+def _first_of(network: keras.Model) -> keras.KerasTensor:
+    return weighted_layers(network)[0].input
