@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -18,6 +19,11 @@ from data.prepare import ready_dataset
 from data.selection import training_lists
 from streams.command import Ingredients, train_stream
 from streams.config import TrainConfig
+
+if TYPE_CHECKING:
+    import keras
+
+    from pipelines.inputs import Input
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -34,24 +40,32 @@ def ingredients(
     """Returns the network of the stream and its batches."""
     from pipelines.clips import train_batches, validation_batches
     from pipelines.inputs import Input
-    from spatial.model import spatial_network
     from streams.modelfile import ModelCard
 
     clip = Input("rgb")
     sizes = {"batch_size": config.batch_size, "crop_size": config.crop_size}
     return Ingredients(
-        network=partial(
-            spatial_network,
-            config.backbone,
-            clip,
-            size=config.crop_size,
-            num_classes=len(dataset.classes),
-            dropout=config.dropout,
-        ),
+        network=partial(network, config, clip, dataset.classes),
         batches=partial(train_batches, dataset, training, clip, seed=config.seed, **sizes),
         validation=validation_batches(dataset, validation, clip, **sizes) if validation else None,
         card=ModelCard("spatial", clip.kind, clip.length, dataset.classes, dataset.name, config.split, "validation"),
     )
+
+
+def network(config: TrainConfig, clip: "Input", classes: Sequence[str]) -> "keras.Model":
+    """Returns the network that is trained, from ImageNet weights where Keras has them unless the options say else."""
+    from spatial.model import spatial_network
+    from streams.starting import started
+
+    fresh = spatial_network(
+        config.backbone,
+        clip,
+        size=config.crop_size,
+        num_classes=len(classes),
+        dropout=config.dropout,
+        dense_dropout=config.dense_dropout,
+    )
+    return started(fresh, config, default="imagenet", clip=clip, classes=classes)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ from typing import Any
 
 from commands.options import as_dictionary, option
 from commands.running import RUNS
+from streams.network_options import NetworkOptions
 
 # Where a run lies, how it is started and what is looked at along the way: these decide nothing of the result.
 _INCIDENTAL = ("root", "runs", "again", "json")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(NetworkOptions):
     """Everything that decides a training, for either stream."""
 
     dataset: str = option("shapes", "the data set's name", metavar="NAME")

@@ -17,16 +17,24 @@ _HEADS = ("logits", "predictions")
 _HOW_TO_GO_ON = "Pass --weights FILE (.keras, .weights.h5 or .h5), or --weights none to start from random weights."
 
 
-def pretrain(network: keras.Model, backbone: str, source: str, *, average_first: bool = False) -> str:
+def pretrain(
+    network: keras.Model, backbone: str, source: str, *, average_first: bool = False, keep_head: bool = False
+) -> str:
     """Gives a network the weights of `source` (imagenet, none or a file) and returns what was done, in words.
 
     Where the first convolution has another number of channels than the source's, it gets the mean of the source's
     over its channels (cross-modality initialisation, as temporal segment networks do); `average_first` asks for that
-    also where the numbers agree, as for differences of frames.
+    also where the numbers agree, as for differences of frames. The layer of class scores starts at random unless
+    `keep_head` says that the source's classes are the network's.
     """
     if source == "none":
         return f"All weights of {network.name} are random."
-    return _take_over(network, _source_network(network, backbone, source), source, average_first)
+    origin = _source_network(network, backbone, source)
+    said = _take_over(network, origin, source, average_first)
+    if not keep_head:
+        return said
+    network.get_layer("logits").set_weights(weighted_layers(origin)[-1].get_weights())
+    return said.replace("; random: logits.", ", the class scores too.")
 
 
 def inflated(kernel: np.ndarray, channels: int) -> np.ndarray:
@@ -119,7 +127,8 @@ def _can_use_top(network: keras.Model, parts: Backbone) -> bool:
 def _read_h5(network: keras.Model, backbone: str, path: Path) -> keras.Model:
     """Returns the network that the file fits: Keras' own, with or without its dense layers, or this very one."""
     parts, error = backbone_named(backbone), ""
-    for with_top in (False, True) if parts.application else ():
+    # With them first: a network without takes a file with them, too, and leaves out what it does not know.
+    for with_top in (True, False) if parts.application else ():
         candidate = _application(parts, with_top=with_top)
         if not (error := _load_error(candidate, path)):
             return candidate

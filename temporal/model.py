@@ -19,9 +19,10 @@ def temporal_network(
     size: int,
     num_classes: int,
     dropout: float,
+    dense_dropout: float | None = None,
     subtract_mean: bool = True,
 ) -> keras.Model:
     """Returns a network that looks at a stack of flow fields, x and y in turn, as `flow.json` describes them."""
     levels = RULES[flow["rule"]]
     pixels = Pixels("flow", clip.channels, size, flow["bound"], levels.still, levels.reach, subtract_mean)
-    return build_network(backbone, pixels, num_classes, dropout=dropout)
+    return build_network(backbone, pixels, num_classes, dropout=dropout, dense_dropout=dense_dropout)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -20,12 +21,18 @@ from data.selection import training_lists
 from streams.command import Ingredients, train_stream
 from streams.config import TrainConfig
 
+if TYPE_CHECKING:
+    import keras
+
+    from pipelines.inputs import Input
+
 
 @dataclass(frozen=True, kw_only=True)
 class TemporalConfig(TrainConfig):
     """What decides the training of a temporal stream."""
 
     length: int = option(10, "flow fields in a clip, L in the paper", metavar="L")
+    subtract_mean: bool = option(True, "take each field's mean vector off, which is the camera's part")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -43,26 +50,35 @@ def ingredients(
     from pipelines.clips import train_batches, validation_batches
     from pipelines.inputs import Input
     from streams.modelfile import ModelCard
-    from temporal.model import temporal_network
 
     clip, flow = Input("flow", config.length), flow_description(dataset.root)
     sizes = {"batch_size": config.batch_size, "crop_size": config.crop_size}
     return Ingredients(
-        network=partial(
-            temporal_network,
-            config.backbone,
-            clip,
-            flow,
-            size=config.crop_size,
-            num_classes=len(dataset.classes),
-            dropout=config.dropout,
-        ),
+        network=partial(network, config, clip, flow, dataset.classes),
         batches=partial(train_batches, dataset, training, clip, seed=config.seed, **sizes),
         validation=validation_batches(dataset, validation, clip, **sizes) if validation else None,
         card=ModelCard(
             "temporal", clip.kind, clip.length, dataset.classes, dataset.name, config.split, "validation", flow
         ),
     )
+
+
+def network(config: TemporalConfig, clip: "Input", flow: dict[str, Any], classes: Sequence[str]) -> "keras.Model":
+    """Returns the network that is trained, from scratch unless the options say else: flow is no photograph."""
+    from streams.starting import started
+    from temporal.model import temporal_network
+
+    fresh = temporal_network(
+        config.backbone,
+        clip,
+        flow,
+        size=config.crop_size,
+        num_classes=len(classes),
+        dropout=config.dropout,
+        dense_dropout=config.dense_dropout,
+        subtract_mean=config.subtract_mean,
+    )
+    return started(fresh, config, default="none", clip=clip, classes=classes)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""A fresh network gets its weights, and it is decided which of its layers learn, as the options of a training say."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from streams.backbones.table import backbone_named
+from streams.config import TrainConfig
+from streams.finetuning import set_trainable
+from streams.modelfile import read_card
+from streams.weights import pretrain
+
+
+def started(
+    network: keras.Model, options: TrainConfig, *, default: str, clip: Any, classes: Sequence[str]
+) -> keras.Model:
+    """Returns the network of a clip's kind, ready to be trained; says what it starts from and what of it learns.
+
+    `default` is where the weights come from unless the options say it: imagenet, where Keras has such, or none.
+    """
+    source = options.weights
+    if source == "auto":
+        source = default if backbone_named(options.backbone).application else "none"
+    keep_head = _goes_on_with(source, clip.kind, classes)
+    average_first = clip.kind == "rgb_difference"
+    print(pretrain(network, options.backbone, source, average_first=average_first, keep_head=keep_head))
+    print(set_trainable(network, options.train, options.freeze_bn), flush=True)
+    return network
+
+
+def _goes_on_with(source: str, input_kind: str, classes: Sequence[str]) -> bool:
+    """Tells whether weights are of a model of ours for the very same task, whose class scores can stay."""
+    if Path(source).suffix != ".keras":
+        return False
+    try:
+        card = read_card(Path(source))
+    except (ValueError, FileNotFoundError):
+        return False
+    return card.input_kind == input_kind and card.classes == tuple(classes)
