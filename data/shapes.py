@@ -63,7 +63,10 @@ def make_videos(root: Path, seed: int = 0, workers: int = 2) -> None:
 def draw(video: Video, seed: int = 0) -> Iterator[np.ndarray]:
     """Yields the frames of one video, the same for the same seed whatever else is drawn."""
     appearance, motion = divmod(video.label, len(MOTIONS))
-    key = [seed, video.label, *(int(part[1:]) for part in video.name.split("_")[2:])]
+    # The class is not in the key: a group's clip is one scene, played by every texture in every motion. The nine
+    # videos of a scene begin with the same place, the same speed and the same background, so that none of these can
+    # be learnt by heart for a class.
+    key = [seed, *(int(part[1:]) for part in video.name.split("_")[2:])]
     scene = Scene(APPEARANCES[appearance], MOTIONS[motion], np.random.default_rng(key))
     yield from _render(scene)
 
@@ -72,8 +75,7 @@ def _videos() -> Iterator[Video]:
     for label, name in enumerate(CLASSES):
         for group in range(1, GROUPS + 1):
             for clip in range(1, CLIPS + 1):
-                # A group is a seed of its own within its class, as in UCF-101, where g01 of two classes share nothing.
-                yield Video(f"v_{name}_g{group:02d}_c{clip:02d}", name, ".avi", (label,), group=f"{name}_g{group:02d}")
+                yield Video(f"v_{name}_g{group:02d}_c{clip:02d}", name, ".avi", (label,), group=f"g{group:02d}")
 
 
 def _split(videos: dict[str, Video], test_groups: range) -> Split:
@@ -111,15 +113,17 @@ def _render(scene: Scene) -> Iterator[np.ndarray]:
 
 def disc_path(motion: str, random: np.random.Generator) -> np.ndarray:
     """Returns displacements from the start: the same speeds whatever the motion, in either direction."""
-    speed = random.uniform(2.0, 3.5) * random.choice([-1, 1])
+    speed, turns = random.uniform(2.0, 3.5) * random.choice([-1, 1]), 1 / random.uniform(11, 14)
+    beginning = random.uniform(0, 2 * np.pi)
     time = np.arange(FRAMES)
     if motion == "Slide":
         return np.stack([speed * time, 0 * time], axis=1)
     if motion == "Lift":
         return np.stack([0 * time, speed * time], axis=1)
-    turn = 2 * np.pi / random.uniform(11, 14)  # Radians a frame: within ten frames the disc goes nearly round.
-    angle = turn * time + random.uniform(0, 2 * np.pi)
-    return abs(speed / turn) * np.stack([np.cos(angle), np.sign(speed) * np.sin(angle)], axis=1)
+    # Within the ten fields of a stack the disc goes nearly round, so that it has no direction of its own.
+    angle = 2 * np.pi * turns * time + beginning
+    circle = np.stack([np.cos(angle), np.sign(speed) * np.sin(angle)], axis=1)
+    return abs(speed) / (2 * np.pi * turns) * (circle - circle[0])
 
 
 def _disc(appearance: str, random: np.random.Generator) -> np.ndarray:
