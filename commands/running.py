@@ -64,15 +64,22 @@ def quiet_tensorflow() -> None:
     """Imports TensorFlow without its start-up chatter; errors of the import itself still show."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Some lines are printed by the library before it knows its log level, so the file descriptor is closed to it.
+    with swallowed_stderr():
+        import keras  # noqa: F401
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def swallowed_stderr() -> Iterator[None]:
+    """Keeps what native libraries print to standard error off the terminal; Python's exceptions still get through."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as swallowed:
         saved = os.dup(2)
         os.dup2(swallowed.fileno(), 2)
         try:
-            import keras  # noqa: F401
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()
+            yield
         finally:
             os.dup2(saved, 2)
             os.close(saved)

@@ -19,7 +19,7 @@ from data import flow
 from data.index import BROKEN, STOPPED, Row
 from data.layouts import OURS
 from data.recipe import FLOW, FRAMES, JPEG_QUALITY, Recipe
-from data.video import Decoder, sample_frames
+from data.video import Decoder, resized, sample_frames
 
 COUNTS = "video.json"  # Written last: a folder that has it is complete.
 ATTEMPTS = 2
@@ -157,14 +157,14 @@ class _Extraction:
     def _kept(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         for frame in frames:
             self._show_life()
-            resized = _resize(frame, self.recipe)
-            if (self.width, self.height) not in ((0, 0), resized.shape[1::-1]):
-                raise ValueError(f"Its frames change size, from {self.width}x{self.height} to {resized.shape[1::-1]}.")
-            self.height, self.width = resized.shape[:2]
+            sized = resized(frame, self.recipe.short_side, self.recipe.size)
+            if (self.width, self.height) not in ((0, 0), sized.shape[1::-1]):
+                raise ValueError(f"Its frames change size, from {self.width}x{self.height} to {sized.shape[1::-1]}.")
+            self.height, self.width = sized.shape[:2]
             if self.recipe.only != FLOW:
-                self._write_jpeg("img", self.frames, cv2.cvtColor(resized, cv2.COLOR_RGB2BGR))
+                self._write_jpeg("img", self.frames, cv2.cvtColor(sized, cv2.COLOR_RGB2BGR))
             self.frames += 1
-            yield resized
+            yield sized
 
     def _write_flow(self, frames: Iterator[np.ndarray]) -> None:
         method = {"method": self.recipe.method, "preset": self.recipe.preset}
@@ -198,21 +198,6 @@ class _Extraction:
         """Puts off the moment at which this process is taken for hung; works while a library holds Python's lock."""
         if self.job.time_limit:
             faulthandler.dump_traceback_later(self.job.time_limit, exit=True, file=self.report)
-
-
-def _resize(frame: np.ndarray, recipe: Recipe) -> np.ndarray:
-    height, width = frame.shape[:2]
-    if recipe.size:
-        size = recipe.size
-    elif recipe.short_side:
-        scale = recipe.short_side / min(height, width)
-        size = (round(width * scale), round(height * scale))
-    else:
-        return frame
-    if size == (width, height):
-        return frame
-    smaller = size[0] * size[1] < width * height
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 def _row(job: Job, counts: dict[str, int | str]) -> Row:

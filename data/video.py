@@ -87,6 +87,18 @@ def sample_frames(
             tick = int((passed + 0.002) * fps) + 1
 
 
+def resized(frame: np.ndarray, short_side: int | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Returns a frame of this size (width, height), or with this shorter side; the frame itself where none is given."""
+    height, width = frame.shape[:2]
+    if short_side and not size:
+        scale = short_side / min(height, width)
+        size = (round(width * scale), round(height * scale))
+    if size in (None, (width, height)):
+        return frame
+    smaller = size[0] * size[1] < width * height
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
 def write_video(path: Path, frames: Iterator[np.ndarray], frame_rate: float, codec: str = "MJPG") -> None:
     """Writes uint8 RGB frames as a video file."""
     writer = None

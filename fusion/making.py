@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from data.video import Decoder, sample_frames
+from data.video import Decoder, resized, sample_frames
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,12 @@ class PreparedVideo:
         """Yields the kept frames, resized."""
         decoder = self._decoder()
         for frame in self._kept(decoder):
-            yield resized(frame, self.making)
+            yield resized(frame, self.making.short_side, self.making.size)
+
+    def spread(self, count: int) -> Iterator[np.ndarray]:
+        """Yields a few frames that are spread evenly over the video."""
+        wanted = set(np.linspace(0, self.num_frames - 1, count).round().astype(int).tolist())
+        return (frame for index, frame in enumerate(self.frames()) if index in wanted)
 
     def _count(self) -> tuple[int, float, str]:
         # Containers are known to lie about the number of frames, and the views are spread over it.
@@ -67,19 +71,3 @@ class PreparedVideo:
     def _kept(self, decoder: Decoder) -> Iterable[np.ndarray]:
         making = self.making
         return sample_frames(decoder.frames(), every=making.every, fps=making.fps, frame_rate=decoder.frame_rate)
-
-
-def resized(frame: np.ndarray, making: Making) -> np.ndarray:
-    """Returns a frame in the size that frames of the training data have."""
-    height, width = frame.shape[:2]
-    if making.size:
-        size = making.size
-    elif making.short_side:
-        scale = making.short_side / min(height, width)
-        size = (round(width * scale), round(height * scale))
-    else:
-        return frame
-    if size == (width, height):
-        return frame
-    smaller = size[0] * size[1] < width * height
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)

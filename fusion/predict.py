@@ -17,9 +17,12 @@ from rich.progress import track
 
 from commands.running import RUNS, run
 from data.flow import METHODS
+from fusion.annotate import CODECS, write_annotated
+from fusion.making import PreparedVideo
 from fusion.prediction import Prediction
 from fusion.sources import named_videos
-from fusion.written import STANDARD_OUTPUT, as_line, as_table, error_of, write_csv, write_predictions
+from fusion.timeline import as_text, timeline, write_picture
+from fusion.written import STANDARD_OUTPUT, as_line, as_table, error_of, place_of, write_csv, write_predictions
 
 if TYPE_CHECKING:
     from fusion.two_stream import TwoStream
@@ -35,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         two_stream = load_streams(options, out)
         for result in _predict_all(two_stream, videos, options, out):
             predictions.append(result) if isinstance(result, Prediction) else failed.append(result)
-    write_predictions(options.json, predictions, failed, options.top)
+    write_predictions(options.json, predictions, failed, options)
     write_csv(options.csv, predictions, options.top)
     if failed and len(videos) == 1:
         raise ValueError(failed[0]["error"])
@@ -83,11 +86,30 @@ def _predict_all(
             prediction = two_stream.predict(
                 video, views=options.views, crops=options.crops, hop=options.hop, partial=options.partial
             )
+            out.print(as_table(prediction, options.top) if len(videos) == 1 else as_line(prediction))
+            _show_over_time(prediction, two_stream, options, out, several=len(videos) > 1)
         except (ValueError, OSError) as error:
             yield error_of(video, error)
             continue
-        out.print(as_table(prediction, options.top) if len(videos) == 1 else as_line(prediction))
         yield prediction
+
+
+def _show_over_time(
+    prediction: Prediction, two_stream: "TwoStream", options: argparse.Namespace, out: Console, *, several: bool
+) -> None:
+    """Prints and draws the timeline and writes the annotated video, where they are asked for."""
+    if options.timeline:
+        line = timeline(prediction, options.window)
+        out.print(as_text(line.stretches()))
+        if options.timeline != STANDARD_OUTPUT:
+            path = place_of(options.timeline, prediction.video, ".png", several=several)
+            frames = list(PreparedVideo(Path(prediction.video), two_stream.making).spread(8))
+            write_picture(path, line, frames, Path(prediction.video).name)
+            out.print(f"The timeline is in {path}", soft_wrap=True)
+    if options.save:
+        path = place_of(options.save, prediction.video, ".webm", several=several)
+        write_annotated(path, prediction, two_stream.making, options.window)
+        out.print(f"The annotated video is in {path}", soft_wrap=True)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -98,19 +120,36 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_model_options(parser)
     parser.add_argument("--views", type=_at_least_one, default=25, metavar="N", help="clips of a video, evenly spaced")
     parser.add_argument("--crops", type=int, choices=(1, 10), default=10, help="of each clip: the centre, or ten")
-    parser.add_argument("--hop", type=float, metavar="SECONDS", help="a clip every so often, instead of --views")
+    parser.add_argument("--hop", type=_above_zero, metavar="SECONDS", help="a clip every so often, instead of --views")
+    parser.add_argument(
+        "--timeline", nargs="?", const=STANDARD_OUTPUT, metavar="FILE.png", help="who does what when, and as a picture"
+    )
+    parser.add_argument("--window", type=_above_zero, default=2.0, metavar="SECONDS", help="averaged at each moment")
+    parser.add_argument("--save", metavar="FILE", help="the video with flow and bars: .webm, .mp4 or .avi")
     parser.add_argument("--top", type=_at_least_one, default=5, metavar="N", help="how many classes are shown")
     parser.add_argument("--partial", action="store_true", help="go by what can be decoded of videos that are cut off")
     for kind in ("json", "csv"):
         words = f"write {kind.upper()}, to standard output unless FILE is given"
         parser.add_argument(f"--{kind}", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=words)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.save and Path(options.save).suffix.lower() not in ("", *CODECS):
+        parser.error(f"--save writes {', '.join(CODECS)} files (browsers play .webm), not {options.save}")
+    if options.timeline and not options.hop:
+        options.hop = options.window / 2
+    return options
 
 
 def _at_least_one(word: str) -> int:
     number = int(word)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+def _above_zero(word: str) -> float:
+    number = float(word)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {word}")
     return number
 
 

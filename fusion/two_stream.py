@@ -40,7 +40,7 @@ class Protocol:
         if self.hop is None:
             return view_starts(num_items, span, self.views)
         latest = max(num_items - span, 0)
-        return np.unique(np.round(np.arange(0, latest + 1, max(self.hop * frame_rate, 1))).astype(np.int64))
+        return np.round(np.arange(0, latest + 1, max(self.hop * frame_rate, 1))).astype(np.int64)
 
 
 class TwoStream:
@@ -134,7 +134,7 @@ class TwoStream:
         return Prediction(
             video=str(video),
             classes=self.classes,
-            view_logits=logits,
+            view_logits={name: logits[name][request.of_view] for name, request in wanted.items()},
             view_seconds={name: _middles(request, prepared.frame_rate) for name, request in wanted.items()},
             num_frames=prepared.num_frames,
             frame_rate=prepared.frame_rate,
@@ -149,7 +149,8 @@ class TwoStream:
         for name in self.cards:
             clip = self.clip(name)
             num_items = num_frames - self.making.step if clip.is_flow else num_frames
-            requests[name] = Wanted(clip, protocol.starts(num_items, clip.span, frame_rate))
+            starts, of_view = np.unique(protocol.starts(num_items, clip.span, frame_rate), return_inverse=True)
+            requests[name] = Wanted(clip, starts, of_view)
         return requests
 
     def score(self, stream: str, pixels: np.ndarray, crops: int = 1) -> np.ndarray:
@@ -231,7 +232,7 @@ def _first_difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
 
 
 def _middles(wanted: Wanted, frame_rate: float) -> np.ndarray:
-    middles: np.ndarray = (wanted.starts + wanted.clip.span / 2) / frame_rate
+    middles: np.ndarray = (wanted.starts[wanted.of_view] + wanted.clip.span / 2) / frame_rate
     return middles
 
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from data import flow
-from data.extract import JPEG_QUALITY
+from data.recipe import JPEG_QUALITY
 from fusion.making import Making
 from pipelines.inputs import Input
 
@@ -38,7 +38,8 @@ class Wanted:
     """What a stream wants to see of a video: clips of one kind, by the item that each starts with."""
 
     clip: Input
-    starts: np.ndarray
+    starts: np.ndarray  # Each once; a short video has fewer of them than views.
+    of_view: np.ndarray | slice = field(default_factory=lambda: slice(None))  # Which of them each view is.
 
 
 @dataclass

@@ -5,30 +5,33 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from commands.running import write_json, write_text
 from fusion.prediction import Prediction
+from fusion.timeline import timeline
 
 STANDARD_OUTPUT = "-"
 BAR = 16
 COLOURS = {"spatial": "cyan", "temporal": "magenta", "fused": "green"}
 
 
-def as_table(prediction: Prediction, count: int) -> Table:
+def as_table(prediction: Prediction, count: int) -> Group:
     """Returns the best classes of each stream and of both, side by side, with how long each stage took."""
-    table = Table(title=prediction.video, caption=_caption(prediction), title_justify="left", caption_justify="left")
+    table = Table()
     columns = []
     for name in prediction.probabilities:
         table.add_column(name.capitalize(), no_wrap=True)
         columns.append([_bar(label, score, COLOURS.get(name, "blue")) for label, score in prediction.top(count, name)])
     for row in zip(*columns, strict=True):
         table.add_row(*row)
-    return table
+    return Group(Text(prediction.video, "bold"), table, Text(_caption(prediction), "bright_black"))
 
 
 def as_line(prediction: Prediction) -> str:
@@ -40,10 +43,15 @@ def as_line(prediction: Prediction) -> str:
 
 
 def write_predictions(
-    place: str | None, predictions: Sequence[Prediction], failed: Sequence[dict[str, str]], count: int
+    place: str | None, predictions: Sequence[Prediction], failed: Sequence[dict[str, str]], options: Any
 ) -> None:
     """Writes what came out as JSON, to a file or to standard output."""
-    value = {"predictions": [prediction.as_dictionary(count) for prediction in predictions], "failed": list(failed)}
+    found = [prediction.as_dictionary(options.top) for prediction in predictions]
+    if options.timeline:
+        for prediction, fields in zip(predictions, found, strict=True):
+            line = timeline(prediction, options.window)
+            fields["timeline"] = {name: [asdict(part) for part in line.stretches(name)] for name in line.probabilities}
+    value = {"predictions": found, "failed": list(failed)}
     if place == STANDARD_OUTPUT:
         json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
         print()
@@ -76,6 +84,12 @@ def _caption(prediction: Prediction) -> str:
     total = f"{sum(prediction.seconds.values()):.2f} s"
     played = f"{prediction.num_frames} frames, {prediction.duration:.1f} s at {prediction.frame_rate:.3g} a second"
     return "\n".join([f"{played}; took {total}: {', '.join(stages)}", *(f"Note: {n}." for n in prediction.notes)])
+
+
+def place_of(name: str, video: str, extension: str, *, several: bool) -> Path:
+    """Returns where something about a video is written: under its name in a folder where there are several videos."""
+    place = Path(name)
+    return place / f"{Path(video).stem}{extension}" if several or place.is_dir() else place
 
 
 def error_of(video: Path, error: Exception) -> dict[str, Any]:

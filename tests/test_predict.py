@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from data.video import read_frames
 from fusion.predict import main
 from tests.made_models import CLASSES, make_model, make_video
 
@@ -29,15 +30,15 @@ def video(tmp_path):
 def prepared_views(video, root, clip, num_views, recipe):
     """The views of a video as evaluation reads them from prepared files."""
     from data.catalog import DataSet, Split, Video
-    from data.extract import extract_video
-    from data.index import with_counts, write_index
+    from data.extract import Job, extract_video
+    from data.index import index_path, with_counts, write_index
     from data.layouts import frame_folder
     from pipelines.clips import video_views
 
     made = Video(video.stem, "", ".avi", (0,), "g01")
     dataset = DataSet("made", root, CLASSES, {made.name: made}, {1: Split((made.name,), ())})
-    row = extract_video(video, frame_folder(dataset, made), made.name, "", recipe)
-    write_index(root, [row])
+    row = extract_video(Job(video, frame_folder(dataset, made), made.name, "", recipe))
+    write_index(index_path(root), [row])
     dataset = with_counts(dataset)
     ((views, _),) = video_views(dataset, list(dataset.videos.values()), clip, num_views=num_views)
     return views.numpy()
@@ -46,7 +47,7 @@ def prepared_views(video, root, clip, num_views, recipe):
 @pytest.mark.parametrize("short_side", [None, 40])
 @pytest.mark.parametrize(("stream", "num_frames"), [("spatial", 23), ("temporal", 23), ("temporal", 3)])
 def test_prediction_sees_the_very_pixels_of_prepared_data(two_stream, tmp_path, stream, num_frames, short_side):
-    from data.extract import Recipe
+    from data.recipe import Recipe
     from fusion.making import Making, PreparedVideo
     from fusion.video_views import Stopwatch, Wanted, video_views
     from pipelines.sampling import view_starts
@@ -177,6 +178,30 @@ def test_models_of_other_classes_are_refused_with_the_first_difference(models, v
 def test_without_models_it_is_said_how_to_get_some(video, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no trained models .* --spatial FILE"):
         main([str(video), "--runs", str(tmp_path)])
+
+
+def test_the_timeline_says_what_happens_when(two_stream, models, tmp_path, capsys):
+    video = make_video(tmp_path / "clip.avi", 48)
+    named = [f"--{name}={path}" for name, path in models.items()]
+
+    main([str(video), *named, "--timeline", str(tmp_path / "time.png"), "--window", "1", "--json"])
+
+    (prediction,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert list(prediction["timeline"]) == ["spatial", "temporal", "fused"]
+    for stretches in prediction["timeline"].values():
+        borders = [stretch["start"] for stretch in stretches] + [stretches[-1]["end"]]
+        assert borders[0] == 0 and borders[-1] == 4.0 and borders == sorted(borders)
+    assert (tmp_path / "time.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("extension", "num_frames"), [(".avi", 9), (".mp4", 9), (".avi", 1)])
+def test_the_annotated_video_has_every_frame(models, tmp_path, extension, num_frames):
+    video, saved = make_video(tmp_path / "clip.avi", num_frames), tmp_path / f"out{extension}"
+    streams = ["spatial"] if num_frames == 1 else list(models)
+
+    main([str(video), *(f"--{name}={models[name]}" for name in streams), "--save", str(saved), "--views", "2"])
+
+    assert sum(1 for _ in read_frames(saved)) == num_frames
 
 
 def test_another_flow_than_in_training_is_said(models, video, capsys):
