@@ -1,16 +1,10 @@
-"""Ways to combine streams: from the logits of each stream, [V, C], to one score per video and class."""
+"""Ways to combine streams that learn nothing: from each stream's logits to one score per video and class."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from streams.scores import Scores
-
-
-def average(streams: Sequence[Scores]) -> np.ndarray:
-    """Returns the mean of the streams' softmax scores, as the paper does (Sec. 4)."""
-    mean: np.ndarray = np.mean([softmax(scores.logits) for scores in streams], axis=0)
-    return mean
+from fusion.evidence import Evidence
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -20,23 +14,40 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shares
 
 
-def check_same_videos(streams: Sequence[Scores]) -> None:
-    """Refuses to combine scores that are not of the same videos, classes, split and part."""
-    first = streams[0]
-    for other in streams[1:]:
-        for name in ("data_set", "split", "part", "classes", "videos"):
-            ours, theirs = getattr(first, name), getattr(other, name)
-            if ours != theirs:
-                raise ValueError(
-                    f"The streams must agree on their {name.replace('_', ' ')}. "
-                    f"{first.stream} and {other.stream} differ: {_first_difference(ours, theirs)}. "
-                    "Score both again with --rescore."
-                )
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Returns a probability for each class by itself."""
+    shares: np.ndarray = np.exp(-np.logaddexp(0.0, -logits))
+    return shares
 
 
-def _first_difference(ours: object, theirs: object) -> str:
-    if isinstance(ours, tuple) and isinstance(theirs, tuple):
-        if len(ours) != len(theirs):
-            return f"{len(ours)} against {len(theirs)}"
-        return next(f"{a} against {b}" for a, b in zip(ours, theirs, strict=True) if a != b)
-    return f"{ours} against {theirs}"
+def probabilities(evidence: Evidence) -> list[np.ndarray]:
+    """Returns each stream's probabilities: softmax, or sigmoid where a video may have several labels."""
+    return [(sigmoid if evidence.is_multi_label else softmax)(logits) for logits in evidence.logits]
+
+
+def average(evidence: Evidence) -> np.ndarray:
+    """Returns the mean of the streams' probabilities, as the paper does (Sec. 4)."""
+    return weighted(evidence, [1.0] * len(evidence.streams))
+
+
+def weighted(evidence: Evidence, weights: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Returns the weighted mean of the streams' probabilities; the weights may add up to anything."""
+    mean: np.ndarray = np.tensordot(np.asarray(weights) / np.sum(weights), np.stack(probabilities(evidence)), axes=1)
+    return mean
+
+
+def mean_logits(evidence: Evidence) -> np.ndarray:
+    """Returns the mean of the streams' logits: a stream that is sure outweighs one that is not."""
+    mean: np.ndarray = np.mean(evidence.logits, axis=0)
+    return mean
+
+
+def vote(evidence: Evidence) -> np.ndarray:
+    """Returns the share of views that name each class; every stream has as many votes, whatever its views."""
+    shares = []
+    for views in evidence.view_logits:
+        named = views > 0 if evidence.is_multi_label else views == views.max(axis=2, keepdims=True)
+        shares.append((named / np.maximum(named.sum(axis=2, keepdims=True), 1)).mean(axis=1))
+    # Votes tie often: the mean probability decides then, too small to overrule any vote.
+    result: np.ndarray = np.mean(shares, axis=0) + 1e-6 * average(evidence)
+    return result

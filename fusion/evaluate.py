@@ -1,6 +1,7 @@
-"""Scores both streams on the test list, fuses them and reports.
+"""Scores both streams on the test list, fuses them in every way, and reports.
 
 python fusion/evaluate.py --dataset ucf101 --split 1
+python fusion/evaluate.py --scores scores.npz:spatial --scores scores.npz:temporal
 """
 
 import sys
@@ -16,82 +17,107 @@ from rich.console import Console
 from rich.table import Table
 
 from commands.options import option, parse
-from commands.running import RUNS, run, write_json, write_text
-from data.catalog import DataSet
-from data.prepare import ready_dataset
-from fusion.combine import average, check_same_videos
-from fusion.examples import choose_examples, picture
-from fusion.page import page
-from fusion.report import build_report
-from fusion.stream_scores import stream_scores
-from streams.runs import Run
-from streams.scores import Scores
+from commands.running import RUNS, run, write_json
+from data.catalog import DataSet, open_dataset
+from data.ready import home_of, ready_dataset
+from fusion.evaluation import evaluate, write_report
+from fusion.gather import FITS, Gathered, from_files, from_models
+from fusion.methods import FIXED, METHODS, check_method
+from fusion.stream_scores import Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
     """What is evaluated, and how."""
 
-    dataset: str = option("shapes", "the data set's name", metavar="NAME")
+    dataset: str | None = option(None, "the data set's name; shapes, the built-in one, unless given", metavar="NAME")
     root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="DIR")
     split: int = option(1, "which of its splits to test on", metavar="N")
+    stream: tuple[str, ...] = option(
+        (), "a stream to fuse, once for each; spatial and temporal unless given", repeat=True, metavar="NAME[=FILE]"
+    )
     spatial: Path | None = option(None, "the spatial model, instead of the one trained here", metavar="FILE")
     temporal: Path | None = option(None, "the temporal model, instead of the one trained here", metavar="FILE")
+    method: tuple[str, ...] = option(
+        (), f"a way to fuse, once for each: {', '.join(METHODS)} or weighted:1,1.5; all unless given", repeat=True
+    )
+    fit: str = option("validation", "the videos that some methods learn from", choices=FITS)
     views: int = option(25, "frames or stacks of each video, evenly spaced", metavar="N")
-    crops: int = option(10, "1 (centre) or 10 (corners, centre, mirrored)", metavar="N")
+    crops: str = option("10", "centre; corners, centre, mirrored; whole frames", choices=("1", "10", "full"))
+    precision: str = option("float32", "in which networks compute", choices=("float32", "bfloat16"))
+    scores: tuple[str, ...] = option(
+        (), "fuse these scores instead of models', once for each stream", repeat=True, metavar="FILE[:ARRAY]"
+    )
+    names: Path | None = option(None, "the videos of score files that have none, one a line", metavar="FILE")
     rescore: bool = option(False, "score again what was scored before")
     runs: Path = option(RUNS, "where runs are kept", metavar="DIR")
     json: Path | None = option(None, "write what came out here too", metavar="FILE")
 
+    def __post_init__(self) -> None:
+        """Refuses methods that do not exist."""
+        for method in self.method:
+            check_method(method)
+        if self.views < 1:
+            raise ValueError(f"--views must be at least 1. Received {self.views}.")
+
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Evaluates the models of the split that the command line names."""
+    """Evaluates the models, or the score files, that the command line names."""
     config = parse(EvaluateConfig, argv, __doc__)
-    dataset = ready_dataset(config.dataset, config.root)
-    streams = [
-        stream_scores(dataset, config, stream, model)
-        for stream, model in (("spatial", config.spatial), ("temporal", config.temporal))
-    ]
-    check_same_videos(streams)
-    fused = {"average": average(streams)}
-    groups = [dataset.videos[name].group for name in streams[0].videos]
-    report = build_report(streams, fused, groups)
-    print_table(report)
-    folder = config.runs / dataset.name / "fusion" / f"split{config.split}"
-    write_report(folder, report, streams, fused, dataset, config.runs)
+    methods = config.method or METHODS
+    dataset, gathered = _gather(config, methods)
+    report, fused = evaluate(gathered, methods)
+    if not fused:
+        raise ValueError(
+            "Nothing could be fused. " + " ".join(f"{name}: {why}" for name, why in report["missing"].items())
+        )
+    print_report(report)
+    first = gathered.streams[0]
+    folder = config.runs / first.data_set / "fusion" / (f"split{first.split}" if not config.scores else "files")
+    pictures = None if config.scores else dataset
+    written = write_report(folder, report, gathered, next(iter(fused.values())), pictures, config.runs)
     if config.json:
         write_json(config.json, report)
-    accuracy = report["video_accuracy"]
-    print(f"Report: {folder / 'report.html'}")
-    print(", ".join(f"{name} {share:.2%}" for name, share in accuracy.items()))
+    print(f"Report: {written}")
+    print("Video accuracy: " + ", ".join(f"{name} {share:.2%}" for name, share in report["video_accuracy"].items()))
 
 
-def print_table(report: Mapping[str, Any]) -> None:
-    """Prints a row for each stream and each way of fusing them."""
+def print_report(report: Mapping[str, Any]) -> None:
+    """Prints a row for each stream and each way of fusing them, and why some ways are missing."""
     table = Table("", "video accuracy", "95 % interval", title=f"{report['data_set']}, split {report['split']}")
     for name, (low, high) in report["interval"].items():
-        table.add_row(name.capitalize(), f"{report['video_accuracy'][name]:.1%}", f"{low:.1%} to {high:.1%}")
-    Console().print(table)
+        shown = f"{report['video_accuracy'][name]:.1%}"
+        table.add_row(
+            name.capitalize(), shown, f"{low:.1%} to {high:.1%}", end_section=name == [*report["streams"]][-1]
+        )
+    console = Console()
+    console.print(table)
+    for name, reason in report["missing"].items():
+        console.print(f"Without {name}: {reason}", style="dim", highlight=False)
 
 
-def write_report(
-    folder: Path,
-    report: Mapping[str, Any],
-    streams: Sequence[Scores],
-    fused: Mapping[str, Any],
-    dataset: DataSet,
-    runs: Path,
-) -> None:
-    """Writes `report.json` and `report.html`."""
-    shown = next(iter(fused.values()))
-    chosen = choose_examples([scores.logits for scores in streams], shown, streams[0].labels)
-    videos = [dataset.videos[name] for name in streams[0].videos]
-    examples = [picture(dataset, videos[place], place, reason) for place, reason in chosen]
-    histories = {
-        scores.stream: Run.of(runs, scores.data_set, scores.stream, scores.split).history for scores in streams
-    }
-    write_json(folder / "report.json", report)
-    write_text(folder / "report.html", page(report, streams, shown, examples, histories))
+def _gather(config: EvaluateConfig, methods: Sequence[str]) -> tuple[DataSet | None, Gathered]:
+    if config.scores:
+        lists = open_dataset(config.dataset, config.root or home_of(config.dataset)) if config.dataset else None
+        return lists, from_files(config.scores, lists, config.split, config.names)
+    dataset = ready_dataset(config.dataset or "shapes", config.root)
+    models = {"spatial": config.spatial, "temporal": config.temporal}
+    streams = []
+    for entry in config.stream or ("spatial", "temporal"):
+        stream, _, file = entry.partition("=")
+        streams.append(stream)
+        if file:
+            models[stream] = Path(file)
+    protocol = Protocol(
+        runs=config.runs,
+        views=config.views,
+        crops=config.crops,
+        precision=config.precision,
+        rescore=config.rescore,
+        models={stream: file for stream, file in models.items() if file},
+    )
+    learns = any(method not in FIXED and ":" not in method for method in methods)
+    return dataset, from_models(dataset, config.split, streams, protocol, config.fit if learns else "")
 
 
 if __name__ == "__main__":

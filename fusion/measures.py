@@ -1,24 +1,38 @@
-"""What a set of decisions is worth: accuracies and how sure one can be of them."""
+"""What a set of scores is worth, and how sure one can be of that.
 
-from collections.abc import Sequence
+Labels are int[V], or zeros and ones [V, C] where a video may have several labels or none.
+"""
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 
+def is_right(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns for each video whether its highest score is a class that it shows: bool[V]."""
+    named = scores.argmax(axis=1, keepdims=True)
+    truth = labels if labels.ndim == 2 else np.arange(scores.shape[1]) == labels[:, None]
+    shown: np.ndarray = np.take_along_axis(truth, named, axis=1)[:, 0] > 0
+    return shown
+
+
 def video_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the share of videos whose highest score is their label's."""
-    return float(np.mean(scores.argmax(axis=1) == labels))
+    """Returns the share of videos whose highest score is their label's; those without any label are left out."""
+    return float(np.mean(is_right(scores, labels)[_labelled(labels)]))
 
 
 def frame_accuracy(view_logits: np.ndarray, labels: np.ndarray) -> float:
     """Returns the share of single views, float[V, views, C], whose highest score is their video's label."""
-    return float(np.mean(view_logits.argmax(axis=2) == labels[:, None]))
+    counted = _labelled(labels)
+    right = [is_right(view_logits[:, view], labels)[counted].mean() for view in range(view_logits.shape[1])]
+    return float(np.mean(right))
 
 
 def top_accuracy(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
-    """Returns the share of videos whose label is among the `count` highest scores."""
-    of_label = np.take_along_axis(scores, labels[:, None], axis=1)
-    return float(np.mean((scores > of_label).sum(axis=1) < count))
+    """Returns the share of videos that have a label among the `count` highest scores."""
+    truth = _one_hot(labels, scores.shape[1])
+    highest = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return float(np.mean(np.take_along_axis(truth, highest, axis=1).any(axis=1)[_labelled(labels)]))
 
 
 def class_accuracy(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -35,9 +49,22 @@ def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return counts
 
 
+def class_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the average precision of each class over the ranking of all videos; NaN for one without videos."""
+    truth = np.take_along_axis(_one_hot(labels, scores.shape[1]), np.argsort(-scores, axis=0, kind="stable"), axis=0)
+    precision = np.cumsum(truth, axis=0) / np.arange(1, len(truth) + 1)[:, None]
+    positives = truth.sum(axis=0)
+    return np.where(positives > 0, (precision * truth).sum(axis=0) / np.maximum(positives, 1), np.nan)
+
+
+def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean of the classes' average precision; classes without videos are left out."""
+    return float(np.nanmean(class_precision(scores, labels)))
+
+
 def agreement(streams: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, int]:
     """Returns how many videos all streams have right, only each one of them, several but not all, and none."""
-    right = np.stack([scores.argmax(axis=1) == labels for scores in streams])
+    right = np.stack([is_right(scores, labels)[_labelled(labels)] for scores in streams])
     count = right.sum(axis=0)
     result = {"all": int((count == len(streams)).sum())}
     if len(streams) > 1:
@@ -46,17 +73,71 @@ def agreement(streams: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, in
     return result | {"none": int((count == 0).sum())}
 
 
-def accuracy_interval(
-    scores: np.ndarray, labels: np.ndarray, groups: Sequence[str], *, draws: int = 2000, seed: int = 0
+def interval(
+    measure: Callable[[np.ndarray], float], groups: Sequence[str] | np.ndarray, *, draws: int, seed: int = 0
 ) -> tuple[float, float]:
-    """Returns the 95 % interval of the video accuracy, by drawing whole groups again.
+    """Returns the 95 % interval of a measure of places of videos, by drawing whole groups again.
 
     Videos of a group succeed and fail together, so that drawing single videos would promise too much.
     """
     names, member = np.unique(np.asarray(groups), return_inverse=True)
-    right = np.bincount(member, scores.argmax(axis=1) == labels)
-    total = np.bincount(member)
-    drawn = np.random.default_rng(seed).integers(0, len(names), (draws, len(names)))
-    accuracies = right[drawn].sum(axis=1) / total[drawn].sum(axis=1)
-    low, high = np.quantile(accuracies, (0.025, 0.975))
+    of_group = [np.flatnonzero(member == group) for group in range(len(names))]
+    chosen = np.random.default_rng(seed).integers(0, len(names), (draws, len(names)))
+    values = [measure(np.concatenate([of_group[group] for group in draw])) for draw in chosen]
+    low, high = np.nanquantile(values, (0.025, 0.975))
     return float(low), float(high)
+
+
+def accuracy_interval(
+    scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray
+) -> tuple[float, float]:
+    """Returns the 95 % interval of the video accuracy."""
+    right = is_right(scores, labels).astype(float)
+    right[~_labelled(labels)] = np.nan
+    return interval(lambda places: float(np.nanmean(right[places])), groups, draws=2000)
+
+
+def precision_interval(
+    scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray
+) -> tuple[float, float]:
+    """Returns the 95 % interval of the mean average precision."""
+    return interval(lambda places: mean_average_precision(scores[places], labels[places]), groups, draws=300)
+
+
+def reliability(shares: np.ndarray, labels: np.ndarray, num_bins: int = 10) -> list[dict[str, float]]:
+    """Returns, for videos that are about equally sure, how sure they are on average and how many are right."""
+    sure, right = shares.max(axis=1), is_right(shares, labels)
+    place = np.minimum((sure * num_bins).astype(int), num_bins - 1)
+    return [
+        {
+            "confidence": float(sure[place == each].mean()),
+            "accuracy": float(right[place == each].mean()),
+            "count": int((place == each).sum()),
+        }
+        for each in range(num_bins)
+        if (place == each).any()
+    ]
+
+
+def calibration_error(bins: Sequence[dict[str, float]]) -> float:
+    """Returns the mean distance between how sure and how right, weighed by the videos of each bin."""
+    total = sum(each["count"] for each in bins)
+    return sum(each["count"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / total
+
+
+def mcnemar(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, float]:
+    """Returns how many videos only we and only they have right, and the exact p-value of McNemar's test."""
+    from scipy.stats import binomtest
+
+    only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    discordant = only_ours + only_theirs
+    p_value = float(binomtest(only_ours, discordant).pvalue) if discordant else 1.0
+    return only_ours, only_theirs, p_value
+
+
+def _one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    return np.asarray(labels > 0 if labels.ndim == 2 else np.arange(num_classes) == labels[:, None])
+
+
+def _labelled(labels: np.ndarray) -> np.ndarray:
+    return np.asarray(labels.any(axis=1) if labels.ndim == 2 else np.ones(len(labels), bool))

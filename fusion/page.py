@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fusion import charts
-from fusion.combine import softmax
+from fusion.combine import probabilities
+from fusion.evidence import Evidence
 from fusion.examples import Example, wheel_picture
-from streams.scores import Scores
 
 _STREAM_TONES = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)")
 FUSED = "var(--fused)"
@@ -19,7 +19,7 @@ FUSED = "var(--fused)"
 
 def page(
     report: Mapping[str, Any],
-    streams: Sequence[Scores],
+    evidence: Evidence,
     fused: np.ndarray,
     examples: Sequence[Example],
     histories: Mapping[str, Path],
@@ -30,7 +30,7 @@ def page(
         _head(report, tones),
         _results(report, tones),
         _agreement(report, tones),
-        _examples(report, tones, streams, fused, examples),
+        _examples(report, tones, evidence, fused, examples),
         _confusions(report, tones),
         _histories(histories, tones),
         _settings(report),
@@ -134,13 +134,13 @@ def _agreement(report: Mapping[str, Any], tones: Mapping[str, str]) -> str:
 def _examples(
     report: Mapping[str, Any],
     tones: Mapping[str, str],
-    streams: Sequence[Scores],
+    evidence: Evidence,
     fused: np.ndarray,
     examples: Sequence[Example],
 ) -> str:
     if not examples:
         return ""
-    chances = {scores.stream: softmax(scores.logits) for scores in streams} | {report["methods"][0]: fused}
+    chances = dict(zip(evidence.streams, probabilities(evidence), strict=True)) | {report["methods"][0]: fused}
     cards = []
     for example in examples:
         label = report["labels"][example.place]

@@ -6,17 +6,14 @@ from typing import Any
 import numpy as np
 
 from fusion import measures
+from fusion.evidence import Evidence
 from streams.scores import Scores
 
 
-def build_report(streams: Sequence[Scores], fused: Mapping[str, np.ndarray], groups: Sequence[str]) -> dict[str, Any]:
-    """Returns all that is known of the streams and of every way in which they were fused.
-
-    `fused` has one score per video and class for each method; `groups` has each video's group.
-    """
-    first = streams[0]
-    results = {scores.stream: scores.logits for scores in streams} | dict(fused)
-    labels = first.labels
+def build_report(streams: Sequence[Scores], fused: Mapping[str, np.ndarray], evidence: Evidence) -> dict[str, Any]:
+    """Returns all that is known of the streams and of every way in which they were fused, [V, C] by method."""
+    first, labels, groups = streams[0], evidence.labels, evidence.groups
+    results = dict(zip(evidence.streams, evidence.logits, strict=True)) | dict(fused)
     report: dict[str, Any] = {
         "data_set": first.data_set,
         "split": first.split,

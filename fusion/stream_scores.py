@@ -1,47 +1,165 @@
-"""The scores of a saved model on a test list: read where they were made before, else made."""
+"""The scores of a saved model: read where the same model has scored the same data, gone on with, or made."""
 
-import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.progress import track
 
 from commands.running import quiet_tensorflow
-from data.catalog import DataSet
+from data.catalog import DataSet, Video
+from data.recipe import description_path, read_description
+from streams.modelfile import ModelCard, file_hash, load_model, read_card
 from streams.runs import Run
 from streams.scores import Scores, read_scores, write_scores
 
+# What a kill costs at most: unfinished scores are written this often, in seconds.
+_SAVED_EVERY = 15.0
 
-def stream_scores(dataset: DataSet, config: Any, stream: str, model: Path | None) -> Scores:
-    """Returns the scores of one stream's model on the test part of the split."""
-    this_run = Run.of(config.runs, dataset.name, stream, config.split)
-    path, model = this_run.scores("test", f"{config.views}x{config.crops}"), model or this_run.model
-    videos = dataset.part(config.split, "test")
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How videos are scored, and where the scores are kept."""
+
+    runs: Path
+    views: int = 25
+    crops: str = "10"
+    precision: str = "float32"
+    rescore: bool = False
+    models: dict[str, Path] = field(default_factory=dict)  # Files that stand in for the model of a run.
+
+    def __str__(self) -> str:
+        """Returns what tells protocols apart, as `25x10`."""
+        return f"{self.views}x{self.crops}" + ("" if self.precision == "float32" else f"-{self.precision}")
+
+
+def stream_scores(
+    dataset: DataSet, split: int, part: str, videos: Sequence[Video], stream: str, protocol: Protocol
+) -> Scores:
+    """Returns the scores of one stream's model on these videos, which are `part` of the split."""
+    run = Run.of(protocol.runs, dataset.name, stream, split)
+    model = protocol.models.get(stream, run.model)
+    card = read_card(model)
+    _check_fits(card, model, dataset, split)
+    about: dict[str, Any] = {
+        "stream": stream,
+        "data_set": dataset.name,
+        "split": split,
+        "part": part,
+        "protocol": str(protocol),
+        "model_hash": file_hash(model),
+        "data_hash": _data_hash(dataset, videos),
+        "selection": card.selection,
+        "classes": dataset.classes,
+    }
+    # Another model's scores do not take the place of the run's own.
+    mark = "" if model == run.model else f"_{about['model_hash'][:8]}"
+    path = run.scores(part, f"{protocol}{mark}")
+    known = None if protocol.rescore else _known(path, about)
+    if known is None:
+        work = _Work(about, videos, labels_of(dataset, videos), path.with_suffix(".growing.h5"))
+        if not protocol.rescore:
+            work.begun()
+        known = work.finish(lambda rest: _predict(model, card, dataset, rest, protocol))
+        write_scores(path, known)
+        work.growing.unlink(missing_ok=True)
+    return known
+
+
+def labels_of(dataset: DataSet, videos: Sequence[Video]) -> np.ndarray:
+    """Returns one label a video, or a row of zeros and ones where there may be several."""
+    if not dataset.multi_label:
+        return np.array([video.label for video in videos])
+    rows = np.zeros((len(videos), len(dataset.classes)), np.uint8)
+    for row, video in zip(rows, videos, strict=True):
+        row[list(video.labels)] = 1
+    return rows
+
+
+@dataclass
+class _Work:
+    """Scores that grow video by video, so that a kill costs seconds."""
+
+    about: dict[str, Any]
+    videos: Sequence[Video]
+    labels: np.ndarray
+    growing: Path
+    rows: list[np.ndarray] = field(default_factory=list)
+
+    def begun(self) -> None:
+        """Takes over what a run that was stopped has left."""
+        found = _known(self.growing, self.about)
+        self.rows = list(found.view_logits) if found else []
+
+    def finish(self, predict: Callable[[Sequence[Video]], Iterator[np.ndarray]]) -> Scores:
+        """Scores the videos that are left, and saves now and then what there is."""
+        saved = time.monotonic()
+        rest = self.videos[len(self.rows) :]
+        title = f"Scoring {self.about['stream']}, {self.about['part']} list"
+        try:
+            for row in track(predict(rest), title, total=len(rest)):
+                self.rows.append(row)
+                if time.monotonic() - saved > _SAVED_EVERY:
+                    write_scores(self.growing, self.so_far())
+                    saved = time.monotonic()
+        except BaseException:
+            if self.rows:
+                write_scores(self.growing, self.so_far())
+            raise
+        return self.so_far()
+
+    def so_far(self) -> Scores:
+        """Returns the scores of the videos that are done."""
+        count = len(self.rows)
+        names = tuple(video.name for video in self.videos[:count])
+        return Scores(**self.about, videos=names, labels=self.labels[:count], view_logits=np.stack(self.rows))
+
+
+def _predict(
+    model: Path, card: ModelCard, dataset: DataSet, videos: Sequence[Video], protocol: Protocol
+) -> Iterator[np.ndarray]:
     quiet_tensorflow()
     from pipelines.clips import distinct_views
     from pipelines.inputs import Input
-    from streams.modelfile import file_hash, load_model, read_card
     from streams.scoring import score_videos
 
-    card, model_hash = read_card(model), file_hash(model)
-    if path.exists() and not config.rescore:
-        scores = read_scores(path)
-        if scores.model_hash == model_hash:
-            return scores
     network, _ = load_model(model)
-    clip = Input(card.input_kind, card.length)
-    views = distinct_views(dataset, videos, clip, num_views=config.views)
-    scored = score_videos(network, views, num_crops=config.crops)
-    rows = list(track(scored, f"Scoring {stream}", total=len(videos)))
-    scores = Scores(
-        **{name: getattr(card, name) for name in ("stream", "data_set", "split", "selection", "classes")},
-        part="test",
-        protocol=f"{config.views}x{config.crops}",
-        model_hash=model_hash,
-        videos=tuple(video.name for video in videos),
-        labels=np.array([label for _, label in rows]),
-        view_logits=np.stack([logits for logits, _ in rows]),
-    )
-    write_scores(path, dataclasses.replace(scores, stream=stream))
-    return scores
+    views = distinct_views(dataset, videos, Input(card.input_kind, card.length), num_views=protocol.views)
+    crops: int | Literal["full"] = "full" if protocol.crops == "full" else int(protocol.crops)
+    scored = score_videos(network, views, num_crops=crops, precision=protocol.precision)
+    for logits, _ in scored:
+        yield logits
+
+
+def _known(path: Path, about: dict[str, Any]) -> Scores | None:
+    """Returns the scores in a file if they are of this very model, data and protocol."""
+    if not path.exists():
+        return None
+    scores = read_scores(path)
+    return scores if all(getattr(scores, name) == value for name, value in about.items()) else None
+
+
+def _check_fits(card: ModelCard, model: Path, dataset: DataSet, split: int) -> None:
+    if card.classes != dataset.classes:
+        raise ValueError(
+            f"{model} knows {len(card.classes)} classes of {card.data_set}, and {dataset.name} has "
+            f"{len(dataset.classes)} others. Name a model that was trained on {dataset.name}, or another --dataset."
+        )
+    if (card.data_set, card.split) != (dataset.name, split) and card.data_set == dataset.name:
+        raise ValueError(
+            f"{model} was trained on split {card.split}, whose training list holds videos of split {split}'s test "
+            f"list. Pass --split {card.split}."
+        )
+
+
+def _data_hash(dataset: DataSet, videos: Sequence[Video]) -> str:
+    """Returns what tells one set of prepared videos from another, without reading their pixels."""
+    described = [(video.name, video.labels, video.num_frames, video.num_flows) for video in videos]
+    made = read_description(dataset.root) if description_path(dataset.root).exists() else {}
+    text = json.dumps([dataset.name, dataset.classes, described, made], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

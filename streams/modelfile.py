@@ -5,11 +5,12 @@ import json
 import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from commands.running import replacing
+
+if TYPE_CHECKING:
+    import keras
 
 # A member of the archive that Keras does not look at.
 _CARD = "two_stream.json"
@@ -30,7 +31,7 @@ class ModelCard:
     multi_label: bool = False
 
 
-def save_model(model: keras.Model, card: ModelCard, path: Path) -> None:
+def save_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
     """Writes a model and its card as one file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
@@ -39,8 +40,10 @@ def save_model(model: keras.Model, card: ModelCard, path: Path) -> None:
             archive.writestr(_CARD, json.dumps(asdict(card), indent=2))
 
 
-def load_model(path: Path) -> tuple[keras.Model, ModelCard]:
+def load_model(path: Path) -> tuple["keras.Model", ModelCard]:
     """Opens a model that `save_model` wrote, in Keras' safe mode."""
+    import keras  # Only here: what a file says of itself is read without TensorFlow.
+
     card = read_card(path)
     return keras.saving.load_model(path, compile=False, safe_mode=True), card
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from commands.running import replacing
 
-_TEXT = ("stream", "data_set", "part", "protocol", "model_hash", "selection")
+_TEXT = ("stream", "data_set", "part", "protocol", "model_hash", "data_hash", "selection")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Scores:
     part: str  # "test", "validation" or "train".
     protocol: str  # Views x crops, as "25x10".
     model_hash: str
+    data_hash: str  # Of the videos and of how their flow was made.
     selection: str  # How the model's weights were chosen.
     classes: tuple[str, ...]
     videos: tuple[str, ...]
@@ -54,7 +55,7 @@ def read_scores(path: Path) -> Scores:
     try:
         with h5py.File(path) as file:
             return Scores(
-                **{name: str(file.attrs[name]) for name in _TEXT},
+                **{name: str(file.attrs.get(name, "")) for name in _TEXT},
                 split=int(file.attrs["split"]),
                 classes=tuple(file["classes"].asstr()[()]),
                 videos=tuple(file["videos"].asstr()[()]),
