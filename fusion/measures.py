@@ -24,15 +24,16 @@ def video_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
 def frame_accuracy(view_logits: np.ndarray, labels: np.ndarray) -> float:
     """Returns the share of single views, float[V, views, C], whose highest score is their video's label."""
     counted = _labelled(labels)
-    right = [is_right(view_logits[:, view], labels)[counted].mean() for view in range(view_logits.shape[1])]
-    return float(np.mean(right))
+    shares = [video_accuracy(view_logits[counted, view], labels[counted]) for view in range(view_logits.shape[1])]
+    return float(np.mean(shares))
 
 
 def top_accuracy(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
     """Returns the share of videos that have a label among the `count` highest scores."""
     truth = _one_hot(labels, scores.shape[1])
     highest = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    return float(np.mean(np.take_along_axis(truth, highest, axis=1).any(axis=1)[_labelled(labels)]))
+    hits: np.ndarray = np.take_along_axis(truth, highest, axis=1).max(axis=1)
+    return float(np.mean(hits[_labelled(labels)]))
 
 
 def class_accuracy(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
