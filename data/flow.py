@@ -1,28 +1,84 @@
-"""Optical flow between frames: one interface to every method, in pixels, +x right and +y down."""
+"""Optical flow between frames: one interface to every method, in pixels, +x right and +y down.
+
+As a command it shows the flow between two images in the colour wheel, and its numbers:
+python data/flow.py A.png B.png --out flow.png
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, version
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+if not __package__:  # Run as a script: import from the root, as `python -m` would.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import cv2
 import numpy as np
 
-from data.flow_kinds import KINDS, FlowKind
-from data.flow_levels import dequantise, quantise
+from commands.running import replacing, run, write_json
+from data.flow_engine import ENGINES, FlowEngine, flow_engine
+from data.flow_files import flow_image_pairs, read_flow, read_flow_images, write_flo
+from data.flow_kinds import KINDS, PRESET_NAMES, find_kind
+from data.flow_levels import dequantise, mirror_levels, quantise
 from data.flow_picture import colour_wheel
 
-__all__ = ["METHODS", "colour_wheel", "dequantise", "flow_between", "flow_description", "flow_of_video", "quantise"]
+__all__ = [
+    "ENGINES",
+    "METHODS",
+    "FlowEngine",
+    "colour_wheel",
+    "dequantise",
+    "flow_between",
+    "flow_description",
+    "flow_engine",
+    "flow_image_pairs",
+    "flow_of_video",
+    "mirror_levels",
+    "quantise",
+    "read_flow",
+    "read_flow_images",
+    "write_flo",
+]
 
 METHODS: tuple[str, ...] = tuple(KINDS)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Shows the flow between two images."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("first", type=Path, help="an image")
+    parser.add_argument("second", type=Path, help="the same scene a moment later")
+    parser.add_argument("--method", choices=METHODS, default="tvl1", help="how flow is computed (default: tvl1)")
+    parser.add_argument("--preset", choices=PRESET_NAMES, default="balanced", help="default: balanced")
+    parser.add_argument("--bound", type=float, default=20.0, help="pixels at which storage would clip (default: 20)")
+    parser.add_argument("--out", type=Path, help="where the picture goes; .flo or .npy there stores the flow itself")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    options = parser.parse_args(argv)
+    first, second = _read_image(options.first), _read_image(options.second)
+    flow_between(first, second, options.method, options.preset)  # What is compiled once shall not count.
+    start = time.process_time()
+    flow = flow_between(first, second, options.method, options.preset)
+    numbers = {**flow_numbers(flow, options.bound), "cpu_milliseconds": 1000 * (time.process_time() - start)}
+    _print_numbers(f"{options.method}, {options.preset}, {flow.shape[1]}×{flow.shape[0]}", numbers, options.bound)
+    if options.out:
+        _write(options.out, flow)
+    if options.json:
+        write_json(options.json, numbers)
 
 
 def flow_between(
     first: np.ndarray, second: np.ndarray, method: str = "tvl1", preset: str = "balanced", **parameters: Any
 ) -> np.ndarray:
-    """Returns how far each pixel of `first` moves until `second`: float32[H, W, 2] in pixels."""
-    kind = _kind(method, preset, parameters)
+    """Returns how far each pixel of `first` moves until `second`: float32[H, W, 2] in pixels.
+
+    Frames are grey or RGB, at least 16×16, uint8 or float: floats hold 0..255, or 0..1 where none exceeds 1.
+    """
+    kind = find_kind(method, preset, parameters)
     return kind.solve(kind.prepare(first), kind.prepare(second))
 
 
@@ -30,7 +86,7 @@ def flow_of_video(
     frames: Iterable[np.ndarray], method: str = "tvl1", preset: str = "balanced", **parameters: Any
 ) -> Iterator[np.ndarray]:
     """Yields the flow of each frame to its next one; each frame is prepared once and let go soon after."""
-    kind = _kind(method, preset, parameters)
+    kind = find_kind(method, preset, parameters)
     for first, second in pairwise(map(kind.prepare, frames)):
         yield kind.solve(first, second)
 
@@ -39,25 +95,63 @@ def flow_description(
     method: str = "tvl1", preset: str = "balanced", bound: float = 20.0, rule: str = "centred", **parameters: Any
 ) -> dict[str, Any]:
     """Returns what `flow.json` says: all that decides what the stored levels mean and how they were made."""
-    kind = _kind(method, preset, parameters)
+    kind = find_kind(method, preset, parameters)
     return {
         "method": method,
         "preset": preset,
-        "parameters": dict(sorted(kind.parameters.items())),
+        "parameters": dict(sorted(kind.values.items())),
         "bound": float(bound),
         "rule": rule,
-        "made_by": {package: _version(package) for package in kind.packages},
+        "made_by": dict(kind.made_by),
     }
 
 
-def _kind(method: str, preset: str, parameters: dict[str, Any]) -> FlowKind:
-    if method not in KINDS:
-        raise ValueError(f"The flow method must be one of {', '.join(METHODS)}. Received {method!r}.")
-    return KINDS[method](preset, parameters)
+def flow_numbers(flow: np.ndarray, bound: float) -> dict[str, float]:
+    """Returns the range of flow in x and y, its mean and longest motion, and the share that storage would clip."""
+    x, y, length = flow[..., 0], flow[..., 1], np.linalg.norm(flow, axis=-1)
+    return {
+        "x_from": float(x.min()),
+        "x_to": float(x.max()),
+        "y_from": float(y.min()),
+        "y_to": float(y.max()),
+        "mean_length": float(length.mean()),
+        "greatest_length": float(length.max()),
+        "clipped_share": float((np.abs(flow).max(axis=-1) > bound).mean()),
+    }
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
+def _print_numbers(title: str, numbers: dict[str, float], bound: float) -> None:
+    print(title)
+    print(f"  x from {numbers['x_from']:.2f} to {numbers['x_to']:.2f} px (right is +)")
+    print(f"  y from {numbers['y_from']:.2f} to {numbers['y_to']:.2f} px (down is +)")
+    print(f"  length {numbers['mean_length']:.3f} px in the mean, {numbers['greatest_length']:.2f} px at most")
+    print(f"  clipped at ±{bound:g} px: {100 * numbers['clipped_share']:.2f} % of pixels")
+    print(f"  {numbers['cpu_milliseconds']:.1f} ms of processor time")
+
+
+def _read_image(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no image {path}.")
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{path} can't be read as an image.")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _write(path: Path, flow: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        if path.suffix == ".flo":
+            write_flo(temporary, flow)
+        elif path.suffix == ".npy":
+            np.save(temporary, flow)
+        else:
+            picture = cv2.cvtColor(colour_wheel(flow), cv2.COLOR_RGB2BGR)
+            written, content = cv2.imencode(path.suffix or ".png", picture)
+            if not written:
+                raise ValueError(f"OpenCV can't write a picture as {path.suffix}; use .png.")
+            temporary.write_bytes(content.tobytes())
+
+
+if __name__ == "__main__":
+    run(main)

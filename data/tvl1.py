@@ -44,6 +44,8 @@ class TVL1Parameters:
             raise ValueError(f"TV-L1 diverges with a step above 0.25. Received {self.step}.")
 
 
+# Goes up whenever the same frames would give other flow than before: `flow.json` tells old flow from new by it.
+REVISION = 1
 MOST_WORKSPACES = 16
 PRESETS = {
     "accurate": {"warps": 6, "iterations": 30},

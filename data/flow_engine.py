@@ -1,0 +1,101 @@
+"""Flow for many pairs at once, on the processor or on an accelerator: what `--engine cpu|gpu|auto` chooses.
+
+An engine takes batches of frames of one size. The CPU engine's batches hold one pair, and its workers are
+processes or threads of the caller's; the GPU engine wants many pairs in a call, best from several videos.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.flow_frames import check_same_size, grey
+from data.flow_kinds import find_kind
+
+ENGINES = ("cpu", "gpu", "auto")
+# Enough to fill a large card at 340×256; smaller ones are full with less and lose nothing.
+GPU_BATCH = 64
+# Where the drivers of NVIDIA, AMD and Windows' subsystem show their devices.
+DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+
+
+@dataclass(frozen=True)
+class FlowEngine:
+    """Computes flow [B, H, W, 2] from B first and B second frames; `batch` is how many it likes best."""
+
+    name: str
+    batch: int
+    flow_of_batch: Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], np.ndarray]
+
+    def flow_of_pairs(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
+        """Yields the flow of each pair, in order, batching neighbours of one size whichever videos they come from."""
+        waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        for pair in pairs:
+            if waiting and pair[0].shape != waiting[0][0].shape:
+                yield from self._flush(waiting)
+                waiting = []
+            waiting.append(pair)
+            if len(waiting) == self.batch:
+                yield from self._flush(waiting)
+                waiting = []
+        if waiting:
+            yield from self._flush(waiting)
+
+    def _flush(self, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
+        # A batch that isn't full is filled up by its last pair: another size would be compiled anew.
+        full = pairs + [pairs[-1]] * (self.batch - len(pairs))
+        yield from self.flow_of_batch([first for first, _ in full], [second for _, second in full])[: len(pairs)]
+
+
+def flow_engine(
+    name: str = "auto", method: str = "tvl1", preset: str = "balanced", batch: int = GPU_BATCH, **parameters: Any
+) -> FlowEngine:
+    """Returns an engine; `auto` is the GPU where there is one and the method is `tvl1`, which alone can use it."""
+    if name not in ENGINES:
+        raise ValueError(f"The engine must be one of {', '.join(ENGINES)}. Received {name!r}.")
+    if name == "cpu" or (name == "auto" and not (method == "tvl1" and _has_gpu())):
+        return _cpu_engine(method, preset, parameters)
+    if method != "tvl1":
+        raise ValueError(f"Only tvl1 flow is computed on a GPU. Received {method!r}; use --engine cpu.")
+    if not _has_gpu():
+        raise ValueError("There is no GPU that TensorFlow can use; use --engine cpu, or auto.")
+    return xla_engine(preset, batch, **parameters)
+
+
+def xla_engine(preset: str = "balanced", batch: int = GPU_BATCH, **parameters: Any) -> FlowEngine:
+    """Returns the accelerator's engine on whatever device TensorFlow has; without a GPU it is slow, but the same."""
+    from data.tvl1 import TVL1Parameters
+    from data.tvl1_xla import XlaTVL1
+
+    solver = XlaTVL1(TVL1Parameters(**find_kind("tvl1", preset, parameters).values))
+
+    def flow_of_batch(firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray]) -> np.ndarray:
+        for first, second in zip(firsts, seconds, strict=True):
+            check_same_size(first, second)
+        return solver.solve_batch(np.stack([*map(grey, firsts)]), np.stack([*map(grey, seconds)]))
+
+    return FlowEngine("gpu", batch, flow_of_batch)
+
+
+def _cpu_engine(method: str, preset: str, parameters: dict[str, Any]) -> FlowEngine:
+    kind = find_kind(method, preset, parameters)
+
+    def flow_of_batch(firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray]) -> np.ndarray:
+        pairs = zip(firsts, seconds, strict=True)
+        return np.stack([kind.solve(kind.prepare(first), kind.prepare(second)) for first, second in pairs])
+
+    return FlowEngine("cpu", 1, flow_of_batch)
+
+
+def _has_gpu() -> bool:
+    """Tells whether TensorFlow sees a GPU, without importing it where there is no sign of one."""
+    if not any(Path(device).exists() for device in DEVICES) or importlib.util.find_spec("tensorflow") is None:
+        return False
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
