@@ -15,19 +15,19 @@ import numpy as np
 
 SMALLEST_SIDE = 16
 DEFAULTS = {
-    "smoothness": 20.0,
+    "smoothness": 15.0,
     "brightness": 5.0,
     "gradient": 10.0,
     "blur": 0.8,
     "scale": 0.8,
-    "warps": 2,
+    "warps": 3,
     "fixed_point_iterations": 5,
     "relaxation_steps": 5,
 }
 PRESETS: dict[str, dict[str, Any]] = {
-    "accurate": {"warps": 3},
+    "accurate": {"warps": 5},
     "balanced": {},
-    "fast": {"warps": 1, "smoothness": 10.0},
+    "fast": {"warps": 1, "smoothness": 12.0},
 }
 
 

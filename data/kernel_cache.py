@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,10 @@ def target_features() -> str:
     return numba.config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()
 
 
-def _key() -> str:
-    """Returns a hash of all that decides the machine code."""
+def cache_key(sources: Path) -> str:
+    """Returns a hash of all that decides the machine code of the kernels in a folder of sources."""
     key = hashlib.sha256()
-    for source in sorted(path for pattern in SOURCES for path in _HERE.glob(pattern)):
+    for source in sorted(path for pattern in SOURCES for path in sources.glob(pattern)):
         key.update(source.name.encode() + source.read_bytes())
     target = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
     versions = (numba.__version__, llvmlite.__version__, platform.python_version(), platform.machine())
@@ -60,11 +60,10 @@ def _key() -> str:
     return key.hexdigest()[:16]
 
 
-def _writable_folder() -> Path | None:
-    """Returns the first folder that can be written: numba's setting, the project's own, the user's; else None."""
-    roots = [Path(numba.config.CACHE_DIR)] if numba.config.CACHE_DIR else []
-    for root in (*roots, _HERE.parent / ".numba_cache", Path.home() / ".cache" / "two-stream"):
-        folder = root / f"kernels-{_key()}"
+def cache_folder(roots: Iterable[Path]) -> Path | None:
+    """Returns the folder of the present kernels below the first root that can be written, or None."""
+    for root in roots:
+        folder = root / f"kernels-{cache_key(_HERE)}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
@@ -74,4 +73,6 @@ def _writable_folder() -> Path | None:
     return None
 
 
-_FOLDER = _writable_folder()
+# numba's own setting first, then the project's folder, then the user's. Without any, each process compiles for itself.
+_ROOTS = [Path(root) for root in (numba.config.CACHE_DIR,) if root]
+_FOLDER = cache_folder([*_ROOTS, _HERE.parent / ".numba_cache", Path.home() / ".cache" / "two-stream"])

@@ -1,30 +1,14 @@
 from concurrent.futures import ThreadPoolExecutor
 
-import cv2
 import numpy as np
 import pytest
 
 from data.flow_frames import grey
 from data.tvl1 import PRESETS, TVL1, TVL1Parameters
 from data.tvl1_reference import tvl1_reference
+from tests.moving_pictures import shifted_pair, texture
 
 LITTLE_WORK = TVL1Parameters(warps=2, iterations=15)
-
-
-def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Soft blobs with contrast everywhere, so that motion can be seen everywhere."""
-    noise = np.random.default_rng(seed).standard_normal((height, width))
-    soft = cv2.GaussianBlur(noise, (0, 0), 2.0)
-    return np.clip(128 + 40 * soft / soft.std(), 0, 255).astype(np.uint8)
-
-
-def shifted_pair(x: int, y: int, height: int = 80, width: int = 100) -> tuple[np.ndarray, np.ndarray]:
-    """Two views of one texture: what is at a place in the first is (x, y) further in the second."""
-    margin = 12
-    image = texture(height + 2 * margin, width + 2 * margin)
-    first = image[margin : margin + height, margin : margin + width]
-    second = image[margin - y : margin - y + height, margin - x : margin - x + width]
-    return first, second
 
 
 def solve(first: np.ndarray, second: np.ndarray, parameters: TVL1Parameters = LITTLE_WORK) -> np.ndarray:

@@ -1,0 +1,210 @@
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data.flow import METHODS, flow_between, flow_description, flow_of_video, main
+from data.flow_engine import flow_engine, xla_engine
+from data.flow_picture import colour_wheel
+from tests.moving_pictures import shifted_pair, texture
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.linalg.norm(one - other, axis=-1).mean())
+
+
+@pytest.mark.parametrize("method", sorted({*METHODS} - {"warped"}))  # It takes such a shift for the camera's.
+def test_every_method_says_right_is_plus_x_and_down_is_plus_y(method):
+    first, second = shifted_pair(3, -2)
+
+    flow = flow_between(first, second, method)
+
+    assert flow.dtype == np.float32
+    assert flow.shape == (80, 100, 2)
+    # Farnebäck's method comes out short on textures as fine as this.
+    tolerance = 0.35 if method == "farneback" else 0.02
+    np.testing.assert_allclose(np.median(flow[15:-15, 15:-15], axis=(0, 1)), (3, -2), rtol=tolerance)
+
+
+def test_warped_flow_knows_what_moves_from_how_the_camera_moves():
+    first, second = shifted_pair(4, 0, 120, 160)
+    second = second.copy()
+    second[40:70, 60:90] = first[40:70, 62:92]  # In the picture, this part moves 2 to the left.
+
+    flow = flow_between(first, second, "warped")
+
+    np.testing.assert_allclose(np.median(flow[90:110, 20:140], axis=(0, 1)), (0, 0), atol=0.05)
+    np.testing.assert_allclose(np.median(flow[48:62, 66:82], axis=(0, 1)), (-6, 0), atol=0.3)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        lambda frame: np.repeat(frame[..., None], 3, axis=2),
+        lambda frame: frame[..., None],
+        lambda frame: frame.astype(np.float32),
+        lambda frame: frame / 255,
+        lambda frame: np.asfortranarray(frame),
+        lambda frame: np.repeat(frame, 2, axis=1)[:, ::2],
+    ],
+    ids=["RGB", "one channel", "float to 255", "float to 1", "Fortran order", "strided"],
+)
+def test_frames_may_come_in_any_dress(same):
+    first, second = shifted_pair(2, 1, 50, 60)
+
+    plain = flow_between(first, second, preset="fast")
+    dressed = flow_between(same(first), same(second), preset="fast")
+
+    assert distance(plain, dressed) < 1e-3
+
+
+@pytest.mark.parametrize("method", ["tvl1", "brox"])
+@pytest.mark.parametrize(
+    ("change", "change_flow"),
+    [
+        (lambda image: 255 - image, lambda flow: flow),
+        (lambda image: image[:, ::-1], lambda flow: flow[:, ::-1] * (-1, 1)),
+        (lambda image: image[::-1], lambda flow: flow[::-1] * (1, -1)),
+        (lambda image: image.T, lambda flow: flow.transpose(1, 0, 2)[..., ::-1]),
+    ],
+    ids=["negative", "mirrored", "upside down", "transposed"],
+)
+def test_changing_both_frames_alike_changes_their_flow_accordingly(method, change, change_flow):
+    first, second = shifted_pair(3, -2, 64, 96)
+
+    flow = flow_between(first, second, method)
+    changed = flow_between(change(first), change(second), method)
+
+    assert distance(changed, change_flow(flow)) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (texture(40, 40), texture(40, 42), "same size. Received 40×40 and 42×40"),
+        (texture(40, 15), texture(40, 15), "at least 16×16 pixels. Received 15×40"),
+        (np.full((20, 20), np.nan), np.zeros((20, 20)), "NaN or infinity"),
+        (np.zeros((20, 20, 4)), np.zeros((20, 20, 4)), r"shape \(20, 20, 4\)"),
+        (np.zeros((20, 20), np.int64), np.zeros((20, 20), np.int64), "uint8 or float pixels. Received int64"),
+    ],
+)
+def test_frames_that_have_no_flow_are_refused_with_the_reason(first, second, message):
+    with pytest.raises(ValueError, match=message):
+        flow_between(first, second)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"method": "magic"}, "method must be one of tvl1, .*Received 'magic'"),
+        ({"preset": "slow"}, "preset must be one of accurate, balanced, fast. Received 'slow'"),
+        ({"wraps": 3}, "no parameter 'wraps'; it has attachment, .*warps"),
+    ],
+)
+def test_wrong_words_are_answered_with_the_right_ones(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        flow_between(texture(20, 20), texture(20, 20), **wrong)
+
+
+def test_a_video_has_the_flow_of_each_frame_to_its_next():
+    frames = [texture(40, 50, seed) for seed in range(4)]
+
+    of_video = list(flow_of_video(iter(frames), preset="fast"))
+    of_pairs = [flow_between(a, b, preset="fast") for a, b in pairwise(frames)]
+
+    np.testing.assert_array_equal(of_video, of_pairs)
+
+
+@pytest.mark.parametrize("frames", [0, 1])
+def test_a_video_of_less_than_two_frames_has_no_flow(frames):
+    assert list(flow_of_video([texture(40, 40)] * frames)) == []
+
+
+def test_flow_of_a_video_comes_before_its_end_is_read():
+    read = []
+
+    def endless():
+        while True:
+            read.append(len(read))
+            yield texture(20, 20, len(read))
+
+    flows = flow_of_video(endless(), preset="fast")
+    next(flows), next(flows)
+
+    assert len(read) == 3
+
+
+def test_a_description_names_all_that_decides_the_flow():
+    described = flow_description("tvl1", "fast", bound=15, warps=1)
+
+    assert described["parameters"] | {"warps": 1, "iterations": 20} == described["parameters"]
+    assert (described["method"], described["bound"], described["rule"]) == ("tvl1", 15.0, "centred")
+    assert json.loads(json.dumps(described)) == described
+
+
+def test_the_colour_wheel_is_white_at_rest_and_red_to_the_right():
+    flow = np.zeros((1, 3, 2), np.float32)
+    flow[0, 1] = (5, 0)
+    flow[0, 2] = (-5, 0)
+
+    rest, right, left = colour_wheel(flow)[0]
+
+    np.testing.assert_array_equal(rest, (255, 255, 255))
+    np.testing.assert_array_equal(right, (255, 0, 0))
+    assert left[1] > 150
+    assert left[2] == 255
+
+
+def test_an_engine_gives_each_pair_its_flow_whatever_the_sizes():
+    pairs = [(texture(20, 20, i), texture(20, 20, i + 1)) for i in range(2)] + [(texture(20, 30), texture(20, 30, 1))]
+
+    flows = list(flow_engine("cpu", preset="fast").flow_of_pairs(pairs))
+
+    for flow, (first, second) in zip(flows, pairs, strict=True):
+        np.testing.assert_array_equal(flow, flow_between(first, second, preset="fast"))
+
+
+def test_only_the_solver_for_it_runs_on_an_accelerator():
+    with pytest.raises(ValueError, match=r"Only tvl1 .* Received 'dis'"):
+        flow_engine("gpu", "dis")
+
+
+@pytest.mark.slow
+def test_the_accelerator_agrees_with_the_processor():
+    pairs = [shifted_pair(x, 1, 45, 52) for x in (1, 3)] + [(texture(45, 52), texture(45, 52))]
+    pairs[1] = (pairs[1][0], (pairs[1][1] * 0.85 + 6).astype(np.uint8))
+
+    on_device = list(xla_engine("fast", batch=2).flow_of_pairs(pairs))
+
+    for flow, (first, second) in zip(on_device, pairs, strict=True):
+        assert distance(flow, flow_between(first, second, preset="fast")) < 0.05
+
+
+def test_the_command_shows_flow_and_its_numbers(tmp_path, capsys):
+    for name, image in zip("ab", shifted_pair(3, -2), strict=True):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), image)
+    pair = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+
+    main([*pair, "--out", str(tmp_path / "flow.png"), "--json", str(tmp_path / "numbers.json")])
+    main([*pair, "--out", str(tmp_path / "flow.flo")])
+
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert numbers["mean_length"] == pytest.approx(13**0.5, rel=0.05)
+    assert "clipped at ±20 px: 0.00 %" in capsys.readouterr().out
+    assert cv2.imread(str(tmp_path / "flow.png")).shape == (80, 100, 3)
+    assert (tmp_path / "flow.flo").stat().st_size == 12 + 80 * 100 * 8
+
+
+@pytest.mark.parametrize(("words", "code"), [(["no.png", "no.png"], 1), (["only-one.png"], 2)])
+def test_the_command_fails_with_one_message(words, code):
+    done = subprocess.run([sys.executable, "data/flow.py", *words], cwd=PROJECT, capture_output=True, text=True)
+
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
