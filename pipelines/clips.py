@@ -1,15 +1,18 @@
 """Files on disk become training batches and test views."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from data.catalog import DataSet, Video
-from data.layouts import OURS, Layout
-from pipelines import augment, decode, sampling
+from pipelines import assemble, augment, sampling
+from pipelines.drawing import Drawing, draw_rows
 from pipelines.inputs import Input
+from pipelines.source import Source
+
+# Validation crops are kept in memory from one epoch to the next where they take less than this.
+CACHE_BYTES = 2**30
 
 
 def train_batches(
@@ -21,44 +24,59 @@ def train_batches(
     crop_size: int,
     seed: int = 0,
     start_step: int = 0,
+    drawing: Drawing | None = None,
 ) -> tf.data.Dataset:
     """Builds an endless dataset of `(clips, labels)` from `start_step` on.
 
     Every pass over the videos takes one random clip from each, so that long videos weigh no more than
-    short ones (Sec. 5 of the paper).
+    short ones (Sec. 5 of the paper). A batch depends on seed and step alone.
     """
-    table, count = _table(dataset, videos, clip), len(videos)
+    drawing = drawing or Drawing()
+    source, draw = Source(dataset, videos, clip), draw_rows(videos, batch_size, seed, drawing)
 
-    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # One seed per example makes each batch repeatable, whatever thread loads it and wherever it started.
-        seeds = tf.random.split(tf.stack([seed, tf.cast(index, tf.int32)]), 3)
-        epoch, place = index // count, tf.cast(index % count, tf.int32)
-        order_seed = tf.stack([seed, tf.cast(epoch, tf.int32)])
-        row = tf.random.experimental.index_shuffle(place, tf.cast(order_seed, tf.int32), count - 1)
-        video = {name: column[row] for name, column in table.items()}
-        start = sampling.random_start(video["num_items"], clip.length, seeds[0])
-        images = augment.random_crop(_read_clip(video, start, clip), crop_size, seeds[1])
-        return augment.random_mirror(images, seeds[2], is_flow=clip.is_flow), video["label"]
+    def plan(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        # Names and numbers are made for a whole batch at once, where the cost of an operation is shared.
+        rows = draw(step)
+        shape = [batch_size, clip.segments + augment.NUM_RANDOMS]
+        randoms = _part(tf.random.stateless_uniform(shape, tf.stack([tf.constant(seed, tf.int64), step])), drawing)
+        starts = sampling.random_starts(tf.gather(source.num_items, rows), clip, randoms[:, : clip.segments])
+        return {
+            "paths": source.paths(tf.repeat(rows[:, None], clip.segments, axis=1), starts),
+            "randoms": randoms[:, clip.segments :],
+            "label": source.labels(rows),
+        }
 
-    indices = tf.data.Dataset.range(start_step * batch_size, np.iinfo(np.int64).max)
-    clips = indices.map(load, num_parallel_calls=tf.data.AUTOTUNE)
-    return clips.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    def load(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        return read_example(source, example["paths"], example["randoms"], crop_size, drawing.augment), example["label"]
+
+    steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max // (2 * batch_size))
+    clips = steps.map(plan).unbatch().map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = clips.batch(batch_size // drawing.shard[1], drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return _with_options(batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)))
 
 
 def validation_batches(
     dataset: DataSet, videos: Sequence[Video], clip: Input, *, batch_size: int, crop_size: int, num_views: int = 3
 ) -> tf.data.Dataset:
-    """Builds `(clips, labels)` of a few centred views of each video, in order."""
+    """Builds `(clips, labels)` of a few centred views of each video, in order; with segments, of one view of them."""
+    source = Source(dataset, videos, clip)
+    if clip.segments == 1:
+        starts = _all_view_starts(source, num_views)[..., None]
+    else:
+        num_views, starts = 1, sampling.middle_starts(source.num_items, clip)[:, None]
 
-    def centred(views: tf.Tensor, label: tf.Tensor) -> tf.data.Dataset:
-        crops = augment.centre_crop(views, crop_size)
-        return tf.data.Dataset.from_tensor_slices((crops, tf.repeat(label, num_views)))
+    def plan(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        row, view = place // num_views, place % num_views
+        return source.paths(tf.repeat(row, clip.segments), starts[row, view]), source.labels(row[None])[0]
 
-    views = video_views(dataset, videos, clip, num_views=num_views)
-    flat = views.flat_map(centred).map(
-        lambda image, label: (tf.ensure_shape(image, (crop_size, crop_size, clip.channels)), label)
-    )
-    return flat.batch(batch_size).cache()
+    def load(paths: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return read_example(source, paths, tf.zeros([augment.NUM_RANDOMS]), crop_size, "none"), label
+
+    places = tf.data.Dataset.range(len(videos) * num_views, output_type=tf.int32)
+    batches = places.map(plan).map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+    if len(videos) * num_views * int(np.prod(clip.shape(crop_size))) <= CACHE_BYTES:
+        batches = batches.cache()
+    return _with_options(batches.prefetch(tf.data.AUTOTUNE))
 
 
 def video_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int) -> tf.data.Dataset:
@@ -68,67 +86,76 @@ def video_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_v
 
 
 def distinct_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int) -> tf.data.Dataset:
-    """Builds one element a video: `(uint8[D, H, W, C], of_view int32[views], label)`, whole frames, in order.
+    """Builds one element a video: `(uint8[D, H, W, C], of_view int32[views], label)`.
 
-    A short video has fewer distinct views than are asked for. Each is there once, `of_view` says which one stands for
-    each view, and every file is decoded once, however many views it is part of.
+    A short video has fewer distinct views than are asked for: each is made once, and every file is decoded once for
+    all the views that it is part of.
     """
-    table = _table(dataset, videos, clip)
-    counts = table["num_items"].numpy()
-    table["starts"] = tf.constant(np.stack([sampling.view_starts(count, clip.length, num_views) for count in counts]))
+    source = Source(dataset, videos, clip)
+    starts = _all_view_starts(source, num_views)
 
     def load(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        video = {name: column[row] for name, column in table.items()}
-        starts, of_view = tf.unique(video["starts"])
-        clips = sampling.clip_indices(starts[:, None], video["num_items"], clip.length)
-        items, of_clip = tf.unique(tf.reshape(clips, [-1]))
-        read = tf.map_fn(lambda item: _read_item(video, item, clip), items, fn_output_signature=tf.uint8)
-        stacks = tf.gather(read, tf.reshape(of_clip, tf.shape(clips)))
-        return _as_channels(stacks, clip), of_view, video["label"]
-
-    rows = tf.data.Dataset.range(len(videos))
-    return rows.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
-
-
-def _read_item(video: dict[str, tf.Tensor], item: tf.Tensor, clip: Input, layout: Layout = OURS) -> tf.Tensor:
-    """Reads one frame, uint8[H, W, 3], or one flow field, uint8[H, W, 2]."""
-    number = layout.first + item
-    if not clip.is_flow:
-        return decode.read_rgb(decode.numbered_paths(video["frame"], number, layout.digits))
-    return decode.read_grey([decode.numbered_paths(video[axis], number, layout.digits) for axis in ("x", "y")])
-
-
-def _as_channels(stacks: tf.Tensor, clip: Input) -> tf.Tensor:
-    """Lays the items of each clip side by side: uint8[D, L, H, W, c] to uint8[D, H, W, L c]."""
-    shape = tf.shape(stacks)
-    channels = tf.reshape(tf.transpose(stacks, [0, 2, 3, 1, 4]), [shape[0], shape[2], shape[3], clip.channels])
-    return tf.ensure_shape(channels, (None, None, None, clip.channels))
-
-
-def _table(dataset: DataSet, videos: Sequence[Video], clip: Input, layout: Layout = OURS) -> dict[str, tf.Tensor]:
-    """Returns what a pipeline holds of its videos: a few names and numbers each, no pixels."""
-    unprepared = [video.name for video in videos if video.num_frames == 0]
-    if unprepared:
-        raise ValueError(
-            f"{len(unprepared)} of {len(videos)} videos are not prepared, {unprepared[0]} among them. "
-            f"Run: python data/prepare.py {dataset.name}"
+        distinct, of_view = tf.unique(starts[row])
+        paths = source.paths(tf.fill(tf.shape(distinct), row), distinct)
+        files, of_file = tf.unique(tf.reshape(paths, [-1]))
+        images = tf.map_fn(source.image, files, fn_output_signature=tf.uint8)
+        views = tf.map_fn(
+            lambda places: assemble.join(source.assembled(tf.gather(images, places))),
+            tf.reshape(of_file, [-1, source.num_files]),
+            fn_output_signature=tf.uint8,
         )
-    columns: dict[str, Any] = {"label": [video.label for video in videos]}
-    if clip.is_flow:
-        columns["num_items"] = [video.num_flows for video in videos]
-        columns["x"] = [layout.prefix(layout.flow_x, dataset.root, video) for video in videos]
-        columns["y"] = [layout.prefix(layout.flow_y, dataset.root, video) for video in videos]
-    else:
-        columns["num_items"] = [video.num_frames for video in videos]
-        columns["frame"] = [layout.prefix(layout.frame, dataset.root, video) for video in videos]
-    return {name: tf.constant(column) for name, column in columns.items()}
+        return tf.ensure_shape(views, (None, None, None, clip.channels)), of_view, source.labels(row[None])[0]
+
+    rows = tf.data.Dataset.range(len(videos), output_type=tf.int32)
+    return _with_options(rows.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2))
 
 
-def _read_clip(video: dict[str, tf.Tensor], start: tf.Tensor, clip: Input, layout: Layout = OURS) -> tf.Tensor:
-    numbers = layout.first + sampling.clip_indices(start, video["num_items"], clip.length)
-    if not clip.is_flow:
-        return decode.read_rgb(decode.numbered_paths(video["frame"], numbers[0], layout.digits))
-    paths_x = decode.numbered_paths(video["x"], numbers, layout.digits)
-    paths_y = decode.numbered_paths(video["y"], numbers, layout.digits)
-    interleaved = [path for field in range(clip.length) for path in (paths_x[field], paths_y[field])]
-    return tf.ensure_shape(decode.read_grey(interleaved), (None, None, clip.channels))
+def read_example(source: Source, paths: tf.Tensor, randoms: tf.Tensor, crop_size: int, augmentation: str) -> tf.Tensor:
+    """Reads the clips of one example, cut alike: uint8[H, W, C], or [segments, H, W, C]."""
+    segments = source.clip.segments
+    contents = [[tf.io.read_file(paths[k, n]) for n in range(source.num_files)] for k in range(segments)]
+    height, width = tf.unstack(source.frame_size(contents[0][0]))
+    if augmentation != "corners":
+        fits = tf.minimum(height, width) >= crop_size
+        tf.debugging.Assert(fits, ["This frame is smaller than the crop:", paths[0, 0], height, width])
+    box = augment.random_box(augmentation, height, width, crop_size, randoms)
+    clips = [finish(source, source.planes(segment, box), randoms, crop_size, augmentation) for segment in contents]
+    return clips[0] if segments == 1 else tf.stack(clips)
+
+
+def finish(source: Source, planes: list[tf.Tensor], randoms: tf.Tensor, crop_size: int, augmentation: str) -> tf.Tensor:
+    """Returns a clip of its planes: resized, mirrored in half of all cases, its colours changed."""
+    if augmentation == "none":
+        return tf.ensure_shape(assemble.join(planes), (crop_size, crop_size, source.clip.channels))
+    is_mirrored = randoms[4] < 0.5
+    if source.clip.is_flow:
+        planes = tf.cond(is_mirrored, lambda: augment.opposite_x(planes, source.rule), lambda: planes)
+    image = assemble.join(planes)
+    if augmentation == "corners":
+        image = augment.resize(image, crop_size)
+    image = tf.ensure_shape(image, (crop_size, crop_size, source.clip.channels))
+    image = tf.cond(is_mirrored, lambda: augment.mirror_columns(image), lambda: image)
+    if augmentation == "paper" and source.clip.is_colour:
+        image = augment.jitter_colour(image, randoms[5:8])
+    return image
+
+
+def _all_view_starts(source: Source, num_views: int) -> tf.Tensor:
+    with tf.device("/cpu:0"):
+        return tf.constant(sampling.view_starts(source.num_items.numpy(), source.clip.span, num_views))
+
+
+def _part(values: tf.Tensor, drawing: Drawing) -> tf.Tensor:
+    """Returns the part of a batch that this machine makes."""
+    shard, num_shards = drawing.shard
+    size = values.shape[0] // num_shards
+    return values[shard * size : (shard + 1) * size]
+
+
+def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    # Clips are loaded side by side; splitting one clip's work further would only cost.
+    options.threading.max_intra_op_parallelism = 1
+    # Sharing a batch among machines is `Drawing.shard`'s: TensorFlow would decode everything everywhere.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.with_options(options)

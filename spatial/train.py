@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -43,7 +43,7 @@ def ingredients(
     from streams.modelfile import ModelCard
 
     clip = Input("rgb")
-    sizes = {"batch_size": config.batch_size, "crop_size": config.crop_size}
+    sizes: dict[str, Any] = {"batch_size": config.batch_size, "crop_size": config.crop_size}
     return Ingredients(
         network=partial(network, config, clip, dataset.classes),
         batches=partial(train_batches, dataset, training, clip, seed=config.seed, **sizes),

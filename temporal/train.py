@@ -52,7 +52,7 @@ def ingredients(
     from streams.modelfile import ModelCard
 
     clip, flow = Input("flow", config.length), flow_description(dataset.root)
-    sizes = {"batch_size": config.batch_size, "crop_size": config.crop_size}
+    sizes: dict[str, Any] = {"batch_size": config.batch_size, "crop_size": config.crop_size}
     return Ingredients(
         network=partial(network, config, clip, flow, dataset.classes),
         batches=partial(train_batches, dataset, training, clip, seed=config.seed, **sizes),

@@ -1,0 +1,98 @@
+"""Which video each place of each batch shows: a pure function of seed and step, so that any step can be asked for."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from data.catalog import Video
+from pipelines.augment import AUGMENTATIONS
+
+# A function from a step to the rows of its videos, int32[batch].
+Draw = Callable[[tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How training clips are drawn and cut, besides their size and number."""
+
+    augment: str = "flip"  # One of AUGMENTATIONS.
+    balance: bool = False  # Draw uniformly over classes, however many videos each has, rather than over videos.
+    device_crop: bool = False  # Ship whole fields: `device.crop` cuts them where the network runs.
+    shard: tuple[int, int] = (0, 1)  # Which of how many equal parts of each batch this machine makes.
+    skipped: Counter[str] | None = None  # Counts clips that can't be read, by video, instead of stopping at them.
+
+    def __post_init__(self) -> None:
+        """Refuses augmentations that don't exist."""
+        if self.augment not in AUGMENTATIONS:
+            known = ", ".join(AUGMENTATIONS)
+            raise ValueError(f"There is no augmentation {self.augment!r}. Those known are: {known}.")
+
+
+def batch_videos(
+    videos: Sequence[Video], *, batch_size: int, seed: int, step: int, drawing: Drawing | None = None
+) -> tuple[str, ...]:
+    """Returns the names of the videos in batch `step`, in order."""
+    rows = draw_rows(videos, batch_size, seed, drawing or Drawing())(tf.constant(step, tf.int64)).numpy()
+    return tuple(videos[row].name for row in rows)
+
+
+def draw_rows(videos: Sequence[Video], batch_size: int, seed: int, drawing: Drawing) -> Draw:
+    """Returns the function from a step to the rows of the videos that its batch shows.
+
+    Every pass over the videos shows each once, in an order of its own; nothing is shuffled in memory.
+    """
+    shard, num_shards = drawing.shard
+    if batch_size % num_shards:
+        raise ValueError(f"A batch of {batch_size} can't be shared by {num_shards} machines: pass a multiple of it.")
+    part = batch_size // num_shards
+    draw = _balanced(videos, seed) if drawing.balance else _uniform(len(videos), seed)
+
+    def rows(step: tf.Tensor) -> tf.Tensor:
+        return draw(step * batch_size + shard * part + tf.range(part, dtype=tf.int64))
+
+    return rows
+
+
+def _uniform(count: int, seed: int) -> Draw:
+    def draw(places: tf.Tensor) -> tf.Tensor:
+        return _shuffled(places % count, count, seed, places // count, tf.zeros_like(places))
+
+    return draw
+
+
+def _balanced(videos: Sequence[Video], seed: int) -> Draw:
+    """Draws a class first, each once a turn, then the next video of that class, each once a pass over the class."""
+    rows_of: dict[int, list[int]] = {}
+    for row, video in enumerate(videos):
+        for label in video.labels:
+            rows_of.setdefault(label, []).append(row)
+    classes = [rows_of[label] for label in sorted(rows_of)]
+    with tf.device("/cpu:0"):
+        rows = tf.constant(np.concatenate(classes), tf.int32)
+        counts = tf.constant([len(members) for members in classes], tf.int64)
+    first = tf.cumsum(counts, exclusive=True)
+
+    def draw(places: tf.Tensor) -> tf.Tensor:
+        turn = places // len(classes)
+        label = _shuffled(places % len(classes), len(classes), seed, turn, tf.fill(tf.shape(places), np.int64(-1)))
+        label = tf.cast(label, tf.int64)
+        count = tf.gather(counts, label)
+        member = _shuffled(turn % count, count, seed, turn // count, label)
+        return tf.gather(rows, tf.gather(first, label) + tf.cast(member, tf.int64))
+
+    return draw
+
+
+def _shuffled(places: tf.Tensor, count: tf.Tensor | int, seed: int, passes: tf.Tensor, stream: tf.Tensor) -> tf.Tensor:
+    """Returns where each place of 0..count-1 comes to lie in the order of its pass, int32.
+
+    Each pass is a permutation that is never written down: one place is computed alone.
+    """
+    seeds = tf.stack([tf.fill(tf.shape(places), np.int64(seed)), passes, stream], axis=1)
+    last = tf.broadcast_to(tf.cast(count, tf.int64) - 1, tf.shape(places))
+    # Four rounds of the cipher are the default of tf.random.experimental.index_shuffle.
+    moved = tf.raw_ops.RandomIndexShuffle(index=places, seed=tf.cast(seeds, tf.int32), max_index=last, rounds=4)
+    return tf.cast(moved, tf.int32)

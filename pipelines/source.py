@@ -1,0 +1,153 @@
+"""Where the files of a list of videos lie, and how the clips of one kind of input are read from them."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data.catalog import DataSet, Video
+from data.layouts import FLOATS
+from pipelines import assemble, augment, decode
+from pipelines.inputs import Input
+from pipelines.sampling import clip_offsets
+
+
+class Source:
+    """What a pipeline holds of its videos: names and numbers, no pixels; and how a clip is read."""
+
+    def __init__(self, dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
+        _check_prepared(dataset, videos, clip)
+        self.clip, self.dataset, self.layout = clip, dataset, dataset.layout
+        made = _flow_description(dataset) if clip.is_flow else {}
+        _check_warped(dataset, clip, made)
+        self.bound = float(made.get("bound", 20.0))
+        self.is_float = clip.is_flow and self.layout.rule == FLOATS
+        self.rule = "centred" if self.is_float else self.layout.rule
+        self.is_backward_stored = clip.kind == "bidirectional" and bool(made.get("backward"))
+        # On a machine with an accelerator, constants would be put there and copied back for each batch.
+        with tf.device("/cpu:0"):
+            self.names = tf.constant([video.name for video in videos])
+            self.folders = tf.constant([video.folder or "." for video in videos])
+            counts = [video.num_flows if clip.is_flow else video.num_frames for video in videos]
+            self.num_items = tf.constant(counts, tf.int32)
+            self._labels = _labels(dataset, videos)
+
+    def labels(self, rows: tf.Tensor) -> tf.Tensor:
+        """Returns the labels of videos: int32[B], or float32[B, classes] of zeros and ones where there may be many."""
+        labels = tf.gather(self._labels, rows)
+        if not self.dataset.multi_label:
+            return labels
+        count = len(self.dataset.classes)
+        return tf.minimum(tf.reduce_sum(tf.one_hot(labels.to_tensor(-1), count), axis=1), 1.0)
+
+    def paths(self, rows: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
+        """Returns the files of clips, string[..., files of a clip], for rows and starts of the same shape [...]."""
+        num_items = tf.maximum(tf.gather(self.num_items, rows), 1)
+        numbers = (starts[..., None] + clip_offsets(self.clip)) % num_items[..., None] + self.layout.first
+        if not self.clip.is_flow:
+            return self._joined(self.layout.frame, rows, numbers, self.layout.digits)
+        if not self.is_backward_stored:
+            return self._flow_paths(self.layout.flow_x, self.layout.flow_y, rows, numbers)
+        half = self.clip.length // 2
+        forward = self._flow_paths(self.layout.flow_x, self.layout.flow_y, rows, numbers[..., :half])
+        backward = self._flow_paths(self.layout.back_x, self.layout.back_y, rows, numbers[..., half:])
+        return tf.concat([forward, backward], axis=-1)
+
+    def planes(self, contents: list[tf.Tensor], box: tf.Tensor) -> list[tf.Tensor]:
+        """Returns a box of a clip's channel planes from the contents of its files."""
+        if self.clip.kind == "trajectory":
+            # A point may leave the box, so that whole fields must be followed before they are cut.
+            return [augment.crop(plane, box) for plane in self._assembled(self._decoded(contents, None))]
+        return self._assembled(self._decoded(contents, box))
+
+    def image(self, path: tf.Tensor) -> tf.Tensor:
+        """Returns what one file holds, uint8[H, W, 1, 2 or 3]: grey, x and y of floats, or colour."""
+        return tf.concat(self._decoded([tf.io.read_file(path)], None), axis=-1)
+
+    def assembled(self, images: tf.Tensor) -> list[tf.Tensor]:
+        """Returns a clip's channel planes from the images of its files, [files, H, W, c]."""
+        planes = tf.unstack(images, self.num_files)
+        return self._assembled(
+            [part for plane in planes for part in tf.split(plane, 2, -1)] if self.is_float else planes
+        )
+
+    def frame_size(self, contents: tf.Tensor) -> tf.Tensor:
+        """Returns height and width of a file's image, int32[2], without decoding it."""
+        return decode.floats_size(contents) if self.is_float else decode.image_size(contents)
+
+    def first_frame_size(self) -> tuple[int, int]:
+        """Returns height and width of the first file of the first video."""
+        path = self.paths(tf.constant([0]), tf.constant([0]))[0, 0]
+        height, width = self.frame_size(tf.io.read_file(path)).numpy()
+        return int(height), int(width)
+
+    @property
+    def num_files(self) -> int:
+        """How many files are read for a clip."""
+        return self.clip.num_items * (2 if self.clip.is_flow and not self.is_float else 1)
+
+    def _assembled(self, planes: list[tf.Tensor]) -> list[tf.Tensor]:
+        return assemble.channel_planes(planes, self.clip, self.rule, self.bound, self.is_backward_stored)
+
+    def _decoded(self, contents: list[tf.Tensor], box: tf.Tensor | None) -> list[tf.Tensor]:
+        if self.is_float:
+            return [plane for content in contents for plane in decode.decode_floats(content, self.bound, box)]
+        return [decode.decode_image(content, 3 if self.clip.is_colour else 1, box) for content in contents]
+
+    def _flow_paths(self, pattern_x: str, pattern_y: str, rows: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+        x = self._joined(pattern_x, rows, numbers, self.layout.flow_digits)
+        if self.is_float:
+            return x
+        y = self._joined(pattern_y, rows, numbers, self.layout.flow_digits)
+        return tf.reshape(tf.stack([x, y], axis=-1), tf.concat([tf.shape(x)[:-1], [2 * x.shape[-1]]], axis=0))
+
+    def _joined(self, pattern: str, rows: tf.Tensor, numbers: tf.Tensor, digits: int) -> tf.Tensor:
+        """Returns a pattern's paths for many numbers a video; see `Layout` for what stands in patterns."""
+        stump, tail = str(self.dataset.root / pattern).split("{number}")
+        columns = {"{folder}": tf.gather(self.folders, rows), "{video}": tf.gather(self.names, rows)}
+        parts = [columns.get(part, part) for part in re.split(r"({folder}|{video})", stump)]
+        stumps = tf.broadcast_to(tf.strings.join(parts)[..., None], tf.shape(numbers))
+        after = [_padded(numbers + 1, digits) if part == "{next}" else part for part in re.split(r"({next})", tail)]
+        return tf.strings.join([stumps, _padded(numbers, digits), *after])
+
+
+def _padded(numbers: tf.Tensor, digits: int) -> tf.Tensor:
+    return tf.strings.as_string(numbers, width=digits, fill="0") if digits > 1 else tf.strings.as_string(numbers)
+
+
+def _labels(dataset: DataSet, videos: Sequence[Video]) -> tf.Tensor | tf.RaggedTensor:
+    if not dataset.multi_label:
+        return tf.constant([video.label for video in videos], tf.int32)
+    values = [label for video in videos for label in video.labels]
+    lengths = [len(video.labels) for video in videos]
+    return tf.RaggedTensor.from_row_lengths(np.array(values, np.int32), np.array(lengths, np.int64))
+
+
+def _flow_description(dataset: DataSet) -> dict[str, Any]:
+    """Returns what `flow.json` says, or nothing where another tool made the flow."""
+    path = dataset.root / "flow.json"
+    description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return description
+
+
+def _check_warped(dataset: DataSet, clip: Input, made: dict[str, Any]) -> None:
+    if clip.kind == "warped" and made.get("method", "warped") != "warped":
+        raise ValueError(
+            f"The flow in {dataset.root} was made by the method {made['method']!r}, and is not compensated for the "
+            f"camera. Run: python data/prepare.py {dataset.name} --method warped --root ANOTHER_FOLDER"
+        )
+
+
+def _check_prepared(dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
+    if not videos:
+        raise ValueError(f"There are no videos of {dataset.name} to read. Choose another --split or part.")
+    unprepared = [video.name for video in videos if not (video.num_flows if clip.is_flow else video.num_frames)]
+    if unprepared:
+        what = "flow" if clip.is_flow else "frames"
+        raise ValueError(
+            f"{len(unprepared)} of {len(videos)} videos have no {what} on disk, {unprepared[0]} among them. "
+            f"Run: python data/prepare.py {dataset.name}"
+        )

@@ -1,0 +1,56 @@
+from collections import Counter
+
+import pytest
+
+from data.catalog import Video
+from pipelines.drawing import Drawing, batch_videos
+
+
+def made_videos(counts):
+    """So many videos of each class."""
+    return [
+        Video(f"{label}_{number}", "", ".avi", (label,), "", 5, 4)
+        for label, count in enumerate(counts)
+        for number in range(count)
+    ]
+
+
+def drawn(videos, steps, drawing=None, batch_size=10, seed=1):
+    return [
+        name
+        for step in range(steps)
+        for name in batch_videos(videos, batch_size=batch_size, seed=seed, step=step, drawing=drawing)
+    ]
+
+
+def test_every_pass_shows_every_video_once_in_an_order_of_its_own():
+    videos = made_videos([17, 13])
+
+    names = drawn(videos, 6)
+
+    first, second = names[:30], names[30:]
+    assert sorted(first) == sorted(second) == sorted(video.name for video in videos)
+    assert first != second
+    assert first != [video.name for video in videos]
+
+
+def test_balanced_drawing_gives_every_class_the_same_share_and_every_video_of_a_class_its_turn():
+    videos = made_videos([2, 20, 5])
+
+    names = drawn(videos, 60, Drawing(balance=True))
+
+    by_class = Counter(name.split("_")[0] for name in names)
+    assert set(by_class.values()) == {200}
+    by_video = Counter(names)
+    assert {by_video[f"0_{n}"] for n in range(2)} == {100}
+    assert {by_video[f"1_{n}"] for n in range(20)} == {10}
+
+
+def test_a_batch_that_machines_cannot_share_is_refused():
+    with pytest.raises(ValueError, match="A batch of 10 can't be shared by 3 machines"):
+        drawn(made_videos([5]), 1, Drawing(shard=(0, 3)))
+
+
+def test_an_unknown_augmentation_is_refused_with_those_known():
+    with pytest.raises(ValueError, match=r"no augmentation 'both'. Those known are: none, flip, paper, corners"):
+        Drawing("both")
