@@ -24,6 +24,7 @@ class Ingredients:
     batches: Callable[..., Iterable[Any]]  # Called with `start_step`, gives the endless stream of batches from there.
     validation: Iterable[Any] | None  # Batches in a fixed order; None where nothing is chosen.
     card: "ModelCard"
+    videos: Callable[[int], Sequence[str]] | None = None  # The names of the videos in the batch of a step.
 
 
 def train_stream(
@@ -37,22 +38,41 @@ def train_stream(
 
     `ingredients(config, dataset, training, validation)` is called once TensorFlow may be imported.
     """
-    run = Run.of(config.runs, dataset.name, stream, config.split)
-    if not is_finished(config, run):
-        training, validation = lists
+    run, (training, validation) = Run.of(config.runs, dataset.name, stream, config.split), lists
+    data_hash = _data_hash(dataset, training, validation)
+    if not is_finished(config, run, data_hash):
+        _check_lists(config, dataset, training)
         quiet_tensorflow()
+        from streams.distribution import set_threads
         from streams.training import train
 
+        set_threads(config.threads)
         train(
             ingredients(config, dataset, training, validation),
-            steps_per_epoch=max(1, len(training) // config.batch_size),
+            steps_per_epoch=len(training) // config.batch_size,
             config=config,
             run=run,
-            data_hash=_data_hash(dataset, training, validation),
+            data_hash=data_hash,
         )
     result = say_result(run)
     if config.json:
         write_json(config.json, result)
+
+
+def _check_lists(config: TrainConfig, dataset: Any, training: Sequence[Any]) -> None:
+    """Refuses lists that nothing can be learnt from."""
+    if len(training) < config.batch_size:
+        raise ValueError(
+            f"Split {config.split} has {len(training)} videos to train on, fewer than a batch of {config.batch_size}. "
+            f"Pass --batch-size {max(1, len(training))} or less."
+        )
+    shown = {label for video in training for label in video.labels}
+    missing = [name for label, name in enumerate(dataset.classes) if label not in shown]
+    if missing:
+        raise ValueError(
+            f"Split {config.split} has no video to train on of {len(missing)} of {len(dataset.classes)} classes, "
+            f"{missing[0]!r} among them. Add videos of it, or take it off the list of classes."
+        )
 
 
 def _data_hash(dataset: Any, *lists: Sequence[Any]) -> str:

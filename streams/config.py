@@ -8,8 +8,13 @@ from commands.options import as_dictionary, option
 from commands.running import RUNS
 from streams.network_options import NetworkOptions
 
+PROTOCOLS = ("validation", "paper", "test-selected")
+OPTIMIZERS = ("adam", "sgd")
+SCHEDULES = ("cosine", "step", "constant", "plateau")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
 # Where a run lies, how it is started and what is looked at along the way: these decide nothing of the result.
-_INCIDENTAL = ("root", "runs", "again", "json")
+_INCIDENTAL = ("root", "runs", "resume", "again", "dry_run", "histograms", "checkpoint_minutes", "host_index", "json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,18 +24,82 @@ class TrainConfig(NetworkOptions):
     dataset: str = option("shapes", "the data set's name", metavar="NAME")
     root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="DIR")
     split: int = option(1, "which of its splits to train on", metavar="N")
+    protocol: str = option(
+        "validation",
+        "how weights are chosen: by groups cut from the training list; not at all, after a fixed schedule on the whole "
+        "list; or by the test list, which flatters the result and is only for comparing",
+        choices=PROTOCOLS,
+    )
     validation: float = option(0.1, "share of the training list to choose the best epoch by", metavar="SHARE")
     backbone: str = option("small", "the network before the class scores")
     crop_size: int = option(64, "side of the square that the network sees", metavar="PIXELS")
     dropout: float = option(0.5, "share of features left out before the class scores", metavar="SHARE")
     epochs: int = option(40, "passes over the training list, one random clip a video each", metavar="N")
-    batch_size: int = option(32, "clips in a step, over all devices", metavar="N")
-    learning_rate: float = option(2e-3, "at its highest; it falls to zero along a cosine", metavar="RATE")
+    steps: int | None = option(None, "length in steps instead; milestones and warm-up then count steps", metavar="N")
+    batch_size: int = option(32, "clips in a step, over all devices and parts", metavar="N")
+    accumulate: int = option(1, "parts that a step is computed in, one after another, to fit memory", metavar="N")
+    learning_rate: float = option(2e-3, "at its highest", metavar="RATE")
+    rate_batch: int | None = option(
+        None, "batch that the rate was made for; it is scaled in proportion to --batch-size", metavar="N"
+    )
+    optimizer: str = option("adam", "how gradients become changes", choices=OPTIMIZERS)
+    momentum: float = option(0.9, "of sgd", metavar="SHARE")
+    weight_decay: float = option(0.0, "taken off the weights at each step, times the rate", metavar="RATE")
+    clip_norm: float | None = option(None, "longest gradient over all weights; longer ones are shortened", metavar="X")
+    schedule: str = option(
+        "cosine",
+        "how the rate falls: to zero along a cosine; to a tenth at each milestone; not at all; or to a tenth at each "
+        "plateau of the validation loss",
+        choices=SCHEDULES,
+    )
+    milestones: tuple[int, ...] = option((), "epoch at which step divides by ten; repeat it", repeat=True, metavar="N")
+    plateau: int = option(5, "epochs without a better one that make a plateau", metavar="N")
+    warmup: float = option(0.0, "epochs in which the rate rises to its highest", metavar="N")
+    patience: int | None = option(None, "epochs without a better one after which to stop early", metavar="N")
+    precision: str = option("float32", "of activations; weights stay float32", choices=PRECISIONS)
+    jit: bool = option(False, "compile with XLA: may help on one GPU, never on a processor")
+    devices: int | None = option(None, "GPUs to use, instead of all; without any, parts of the processor", metavar="N")
+    sync_batch_norm: bool = option(False, "normalise over all devices' clips, not over each device's own")
+    hosts: str = option("", "addresses of all machines in order, the same on each: a:port,b:port", metavar="LIST")
+    host_index: int = option(0, "which of them this one is, from 0", metavar="I")
+    threads: int | None = option(None, "processor threads, instead of all; decides the last bits", metavar="N")
+    deterministic: bool = option(True, "the same bits again from the same seed")
     seed: int = option(0, "decides all that is random", metavar="N")
     runs: Path = option(RUNS, "where runs are kept", metavar="DIR")
+    resume: bool = option(False, "go on where a stopped training left off; start where there is none")
     again: bool = option(False, "train anew where another run lies")
+    dry_run: bool = option(False, "build everything, take two steps, estimate time and memory, leave nothing")
+    histograms: bool = option(False, "write histograms of the weights for TensorBoard")
+    checkpoint_minutes: float = option(
+        10.0, "between checkpoints inside an epoch; each epoch ends with one", metavar="M"
+    )
     json: Path | None = option(None, "write what came out here too", metavar="FILE")
+
+    def __post_init__(self) -> None:
+        """Refuses values that no training could use."""
+        for name in ("split", "epochs", "batch_size", "accumulate", "crop_size"):
+            _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("steps", "rate_batch", "devices", "threads", "patience", "plateau"):
+            value = getattr(self, name)
+            _check(value is None or value >= 1, name, value, "at least 1")
+        for name in ("validation", "dropout", "momentum"):
+            _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
+        _check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        _check(self.batch_size % self.accumulate == 0, "accumulate", self.accumulate, f"a divisor of {self.batch_size}")
+        if self.schedule == "step" and not self.milestones:
+            raise ValueError("--schedule step needs to know when: pass --milestones N, once for each.")
+        if self.protocol == "paper" and (self.patience or self.schedule == "plateau"):
+            raise ValueError(
+                "--protocol paper has no validation videos, which --patience and plateau look at. Drop one."
+            )
+        if self.resume and self.again:
+            raise ValueError("--resume goes on with a run and --again throws it away. Pass one of them.")
 
     def identity(self) -> dict[str, Any]:
         """Returns the options that decide the result: not where it is written, nor how it is started."""
         return {name: value for name, value in as_dictionary(self).items() if name not in _INCIDENTAL}
+
+
+def _check(holds: bool, name: str, value: Any, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"--{name.replace('_', '-')} is {value}; it must be {expected}.")

@@ -1,11 +1,19 @@
 """What a run leaves behind, by name."""
 
+import contextlib
 import json
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from streams.config import TrainConfig
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: two processes on one folder are then not noticed.
+    fcntl = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -34,30 +42,83 @@ class Run:
         """One row an epoch."""
         return self.folder / "history.csv"
 
+    @property
+    def checkpoints(self) -> Path:
+        """What an unfinished training goes on from."""
+        return self.folder / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files: tensorboard --logdir runs."""
+        return self.folder / "tensorboard"
+
+    @property
+    def curves(self) -> Path:
+        """Loss, accuracy and rate over the epochs."""
+        return self.folder / "curves.png"
+
+    def clear(self) -> None:
+        """Deletes what an earlier training left, so that nothing of it is taken for this one's."""
+        for path in (self.model, self.config, self.history, self.curves):
+            path.unlink(missing_ok=True)
+        for folder in (self.checkpoints, self.tensorboard, self.folder / "scores"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def locked(self, *, writes: bool = True) -> Iterator[None]:
+        """Keeps other processes off this folder; the lock of a process that died is nobody's."""
+        if not writes or fcntl is None:
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RuntimeError(
+                    f"Another process is training in {self.folder}. Wait for it, or pass --runs DIR for another place."
+                ) from None
+            for half_written in self.folder.rglob(".incomplete.*"):
+                half_written.unlink()
+            yield
+
     def scores(self, part: str, protocol: str) -> Path:
         """The scores of the model on a part of its split."""
         return self.folder / "scores" / f"{part}_{protocol}.h5"
 
 
-def is_finished(config: TrainConfig, run: Run) -> bool:
-    """Tells whether this very training is done; raises where another one lies in its place."""
-    if config.again or not run.model.exists():
+def is_finished(config: TrainConfig, run: Run, data_hash: str = "") -> bool:
+    """Tells whether this very training is done; raises where another one, or a part of this one, would be lost."""
+    if config.again or config.dry_run or not run.config.exists():
         return False
-    found = json.loads(run.config.read_text())["options"]
-    for name, value in config.identity().items():
-        if found.get(name) != value:
+    found = json.loads(run.config.read_text())
+    finished, unfinished = "result" in found, any(run.checkpoints.glob("step*.npz"))
+    if not finished and not unfinished:
+        return False
+    before = {**found["options"], "data_hash": found["data_hash"]}
+    for name, value in {**config.identity(), "data_hash": data_hash}.items():
+        if before.get(name) != value:
             raise ValueError(
-                f"{run.folder} holds a finished run with {name} = {found.get(name)!r}, not {value!r}. "
+                f"{run.folder} holds {'a' if finished else 'an un'}{' ' if finished else ''}finished training with "
+                f"{name} = {before.get(name)!r}, not {value!r}. "
                 "Pass --again to replace it, or --runs DIR to keep both."
             )
-    return True
+    if not finished and not config.resume:
+        raise ValueError(
+            f"{run.folder} holds an unfinished training of the same options. "
+            "Pass --resume to go on with it, or --again to start anew."
+        )
+    return finished
 
 
 def say_result(run: Run) -> dict[str, Any]:
     """Prints what a finished run reached, and returns it."""
-    result: dict[str, Any] = json.loads(run.config.read_text())["result"]
-    print(
-        f"Best epoch {result['epoch']}: validation loss {result['val_loss']:.3f}, "
-        f"frame accuracy {result['val_accuracy']:.1%}. Saved {run.model}"
-    )
-    return {"model": str(run.model), **result}
+    described = json.loads(run.config.read_text())
+    result: dict[str, Any] = described["result"]
+    if "val_loss" in result:
+        part = "test list (which chose it)" if described["options"]["protocol"] == "test-selected" else "validation"
+        words = f"{part} loss {result['val_loss']:.3f}, frame accuracy {result['val_accuracy']:.1%}"
+        print(f"Best epoch {result['epoch']} of {result['epochs']}: {words}. Saved {run.model}")
+    else:
+        print(f"Last epoch {result['epoch']}: training loss {result['loss']:.3f}, nothing chosen. Saved {run.model}")
+    return {"model": str(run.model), "selection": described["options"]["protocol"], **result}

@@ -1,64 +1,154 @@
 """Training of one stream: the only `compile` and `fit`."""
 
-import csv
-import io
-from collections.abc import Sequence
-from pathlib import Path
+import importlib.metadata
+import math
+import warnings
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from commands.running import write_json, write_text
+from commands.running import write_json
 from streams.command import Ingredients
 from streams.config import TrainConfig
+from streams.display import Display
+from streams.distribution import num_threads, strategy_for, synchronise_batch_norm, whole_batches
+from streams.failures import explained
+from streams.inspection import check_inputs, contact_sheet, estimate_memory, memory_words
+from streams.interruption import listening_for_stop
+from streams.loop import Loop
+from streams.machines import check_agreement, is_chief, shard_by_batch
 from streams.modelfile import save_model
+from streams.records import draw_curves, write_history
 from streams.runs import Run
+from streams.schedules import Rate, best_epoch, make_optimizer, should_stop
+from streams.step import Trainee
+from streams.waiting import Waiting
 
 
 def train(
-    ingredients: Ingredients, *, steps_per_epoch: int, config: TrainConfig, run: Run, data_hash: str
+    ingredients: Ingredients, *, steps_per_epoch: int, config: TrainConfig, run: Run, data_hash: str = ""
 ) -> dict[str, float]:
-    """Trains a network and keeps its best epoch; returns that epoch's numbers."""
+    """Trains a network, from a checkpoint where there is one to go on from; returns its best epoch's numbers."""
+    steps_per_epoch = min(steps_per_epoch, config.steps or steps_per_epoch)
+    epochs = math.ceil(config.steps / steps_per_epoch) if config.steps else config.epochs
     keras.utils.set_random_seed(config.seed)
-    tf.config.experimental.enable_op_determinism()
-    gpus = tf.config.list_logical_devices("GPU")
-    # On a single device, MirroredStrategy gives up and takes back the memory of every activation in every step.
-    strategy = tf.distribute.MirroredStrategy(gpus) if len(gpus) > 1 else tf.distribute.get_strategy()
+    keras.config.set_dtype_policy(config.precision)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    strategy = strategy_for(config)
+    with run.locked(writes=is_chief()), listening_for_stop() as stop:
+        rate = Rate(config, steps_per_epoch, config.steps or epochs * steps_per_epoch)
+        model, network = _compiled(ingredients, config, rate, strategy)
+        loop = Loop(config, run, rate=rate, steps_per_epoch=steps_per_epoch, writes=is_chief())
+        loop.stop = stop
+        description = _description(config, data_hash)
+        with strategy.scope():
+            loop.start(model, description)
+            check_agreement(strategy, loop.progress.step)
+            with explained(config, ingredients, model):
+                _look(model, ingredients, loop)
+                _fit(model, ingredients, loop, epochs)
+            return _finish(network, model, ingredients, loop, description)
+
+
+def _compiled(
+    ingredients: Ingredients, config: TrainConfig, rate: Rate, strategy: tf.distribute.Strategy
+) -> tuple[Trainee, keras.Model]:
+    """Returns the model that is trained and the network inside it, which is what is saved."""
     with strategy.scope():
-        model = ingredients.network()
-        rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
-        model.compile(
-            optimizer=keras.optimizers.Adam(rate),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-        )
-    run.folder.mkdir(parents=True, exist_ok=True)
-    history = model.fit(
-        ingredients.batches(start_step=0),
-        epochs=config.epochs,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=ingredients.validation,
-        callbacks=[_keep_best()],
-        shuffle=False,
-        verbose=2,
-    ).history
-    best = min(range(config.epochs), key=history["val_loss"].__getitem__)
-    result = {"epoch": best + 1, **{name: float(values[best]) for name, values in history.items()}}
-    _write_history(run.history, history)
-    write_json(run.config, {"options": config.identity(), "data_hash": data_hash, "result": result})
-    save_model(model, ingredients.card, run.model)
+        network = ingredients.network()
+        means = keras.metrics.Mean("loss"), keras.metrics.Mean("accuracy")
+    if config.sync_batch_norm:
+        synchronise_batch_norm(network)
+    # Outside the scope: a model made inside is built in a way that fails on several machines (Keras 3.15).
+    model = Trainee(
+        network,
+        means,
+        accumulate=config.accumulate,
+        clip_norm=config.clip_norm,
+        multi_label=ingredients.card.multi_label,
+    )
+    with strategy.scope():
+        model.compile(optimizer=make_optimizer(config, rate), jit_compile=config.jit)
+        # Variables that a step made would make its graph conditional, which fails on several devices.
+        model.optimizer.build(model.trainable_variables)
+    return model, network
+
+
+def _look(model: Trainee, ingredients: Ingredients, loop: Loop) -> None:
+    """Says what goes in and what it needs, before the first step."""
+    if loop.board is None:
+        return
+    is_flow, config = bool(ingredients.card.flow), loop.config
+    clips = next(iter(ingredients.batches(start_step=loop.progress.step)))[0].numpy()
+    loop.board.add_inputs(contact_sheet(clips, is_flow=is_flow))
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    fixed, per_clip = estimate_memory(model, model.optimizer)
+    memory = memory_words(fixed + per_clip * config.batch_size / (replicas * config.accumulate))
+    parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
+    print(
+        f"{model.count_params():,} weights, batches of {config.batch_size}{parts} on {replicas} device"
+        f"{'s' if replicas > 1 else ''}, about {memory} of memory on each."
+    )
+    print(*check_inputs(clips, is_flow=is_flow), sep="\n", flush=True)
+
+
+def _fit(model: Trainee, ingredients: Ingredients, loop: Loop, epochs: int) -> None:
+    """Trains from where the progress is to the last epoch: the rest of an epoch first, then whole ones."""
+    config, steps = loop.config, loop.steps_per_epoch
+    validation = None
+    if ingredients.validation is not None:
+        validation = shard_by_batch(whole_batches(ingredients.validation, config.batch_size))
+    waiting = Waiting()
+    display = Display(epochs=epochs, steps_per_epoch=steps, batch_size=config.batch_size, waiting=waiting)
+    loop.display = display
+    display.start(loop.progress.step)
+    # Keras says so once for validation data whose length it has to find out.
+    warnings.filterwarnings("ignore", "Your input ran out of data")
+    try:
+        while loop.progress.step < epochs * steps and not should_stop(loop.progress.history, config.patience):
+            epoch, done = divmod(loop.progress.step, steps)
+            # Keras goes on with one iterator over all epochs of a call, so the stream is never begun again.
+            batches = shard_by_batch(waiting.watch(ingredients.batches(start_step=loop.progress.step)))
+            model.fit(
+                batches,
+                initial_epoch=epoch,
+                epochs=epoch + 1 if done else epochs,
+                steps_per_epoch=steps - done,
+                validation_data=validation,
+                callbacks=[display, loop],
+                shuffle=False,
+                verbose=0,
+            )
+    finally:
+        display.stop()
+
+
+def _finish(
+    network: keras.Model, model: Trainee, ingredients: Ingredients, loop: Loop, description: dict[str, Any]
+) -> dict[str, float]:
+    """Saves the best epoch's weights; what marks the run as finished is written last."""
+    run, history = loop.run, loop.progress.history
+    best = best_epoch(history)
+    if "val_loss" in history[-1]:
+        loop.checkpoints.restore_best(model, loop.progress)
+    result = {"epoch": best, "epochs": len(history), **history[best - 1]}
+    if loop.checkpoints.writes:
+        save_model(network, ingredients.card, run.model)
+        write_history(run.history, history)
+        draw_curves(run.curves, history, best)
+        write_json(run.config, {**description, "result": result})
+        loop.checkpoints.clear()
     return result
 
 
-def _keep_best() -> keras.callbacks.Callback:
-    # The loss, not the accuracy: fusion needs scores that know how sure they are.
-    return keras.callbacks.EarlyStopping("val_loss", patience=10**6, restore_best_weights=True)
-
-
-def _write_history(path: Path, history: dict[str, Sequence[float]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", *history])
-    for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-        writer.writerow([epoch, *(f"{value:.6g}" for value in values)])
-    write_text(path, text.getvalue())
+def _description(config: TrainConfig, data_hash: str) -> dict[str, Any]:
+    """Returns all that decides the result, for config.json."""
+    packages = ("tensorflow", "keras", "numpy")
+    return {
+        "options": config.identity(),
+        "data_hash": data_hash,
+        "threads": num_threads(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Trains on the data set that the command line names and leaves a run."""
     config = parse(TemporalConfig, argv, __doc__)
     dataset = ready_dataset(config.dataset, config.root)
-    lists = training_lists(dataset, config.split, "validation", config.validation, config.seed)
+    lists = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
     train_stream("temporal", config, dataset, lists, ingredients)
 
 
@@ -58,7 +58,7 @@ def ingredients(
         batches=partial(train_batches, dataset, training, clip, seed=config.seed, **sizes),
         validation=validation_batches(dataset, validation, clip, **sizes) if validation else None,
         card=ModelCard(
-            "temporal", clip.kind, clip.length, dataset.classes, dataset.name, config.split, "validation", flow
+            "temporal", clip.kind, clip.length, dataset.classes, dataset.name, config.split, config.protocol, flow
         ),
     )
 

@@ -1,0 +1,98 @@
+"""What a training shows while it runs: a bar on a terminal, and a line for each epoch everywhere."""
+
+import time
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from streams.waiting import Waiting
+
+# Seconds between looks at the numbers of an unfinished epoch: reading them makes a GPU wait.
+_LOOK = 0.5
+
+
+class Display(keras.callbacks.Callback):
+    """Shows how far the training is, how well it goes and what it waits for."""
+
+    def __init__(self, *, epochs: int, steps_per_epoch: int, batch_size: int, waiting: Waiting):
+        super().__init__()
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
+        self.waiting = waiting
+        self.first_step = 0  # Of the epoch, where a training goes on in the middle of one.
+        self.speed, self.waited = 0.0, 0.0
+        console = Console()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[now]}"),
+        )
+        self.bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+
+    def start(self, done_steps: int) -> None:
+        """Shows the bar."""
+        self.first_step = done_steps % self.steps_per_epoch
+        self.bar.start()
+        self.task = self.bar.add_task(
+            "Training", total=self.epochs * self.steps_per_epoch, completed=done_steps, now="builds its graph"
+        )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Starts the clock of an epoch."""
+        self.epoch = epoch
+        self.began = self.looked = time.monotonic()
+        self.waited_before = self.waiting.seconds
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Moves the bar."""
+        now = time.monotonic()
+        if self.bar.disable or now - self.looked < _LOOK:
+            return
+        self.looked = now
+        self._measure(batch)
+        numbers = {name: float(value) for name, value in self.model.get_metrics_result().items()}
+        self.bar.update(
+            self.task,
+            completed=self.epoch * self.steps_per_epoch + self.first_step + batch,
+            description=f"Epoch {self.epoch + 1}/{self.epochs}",
+            now=f"{_words(numbers)}; {self._speed_words()}",
+        )
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Stops the clock: validation is no training."""
+        self._measure(self.steps_per_epoch - self.first_step)
+
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Prints the line of an epoch."""
+        chosen = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
+        validation = f"; validation {_words(chosen)}" if chosen else ""
+        if not chosen:
+            self._measure(self.steps_per_epoch - self.first_step)
+        self.first_step = 0
+        line = f"Epoch {self.epoch + 1}/{self.epochs}: {_words(row)}{validation}; {self._speed_words()}"
+        self.bar.console.print(line, highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        self.bar.stop()
+
+    def numbers(self) -> dict[str, float]:
+        """Returns the speed of the epoch that just ended."""
+        return {"clips_per_second": self.speed, "share_of_time_waiting_for_input": self.waited}
+
+    def _measure(self, steps: int) -> None:
+        seconds = max(1e-9, time.monotonic() - self.began)
+        self.speed = steps * self.batch_size / seconds
+        # The input is fetched ahead, also while nothing waits for it; more than all of the time is never lost.
+        self.waited = min(1.0, (self.waiting.seconds - self.waited_before) / seconds)
+
+    def _speed_words(self) -> str:
+        return f"{self.speed:.0f} clips/s, {self.waited:.0%} waiting for input"
+
+
+def _words(numbers: dict[str, Any]) -> str:
+    return f"loss {numbers['loss']:.3f}, frame accuracy {numbers['accuracy']:.1%}"

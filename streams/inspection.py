@@ -1,0 +1,85 @@
+"""A look at what goes in before it is trained on: is it alive, in range, and will it fit?"""
+
+import os
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_GIGABYTE = 2**30
+
+
+def check_inputs(clips: np.ndarray, *, is_flow: bool) -> list[str]:
+    """Returns a line about the first batch, and warnings where it looks wrong."""
+    low, high, mean = int(clips.min()), int(clips.max()), float(clips.mean())
+    clipped = f", {np.mean((clips <= 1) | (clips >= 255)):.2%} at the bound" if is_flow else ""
+    lines = [f"First batch: levels {low} to {high}, mean {mean:.1f}{clipped}."]
+    planes = clips.reshape(-1, clips.shape[-3] * clips.shape[-2], clips.shape[-1]) if clips.ndim > 3 else clips[None]
+    if is_flow and np.mean((planes.min(1) <= 1) & (planes.max(1) >= 254)) > 0.5:
+        lines.append(
+            "Warning: most flow fields reach both ends of their range, as if each were scaled by its own extremes, "
+            "which loses how fast things move. Prepare the flow with a fixed bound: python data/prepare.py"
+        )
+    if np.mean(planes.std(1) < 0.5) > 0.5:
+        kind = "flow fields show no motion" if is_flow else "images are of one colour"
+        lines.append(f"Warning: most {kind}. Look at the files: python data/doctor.py")
+    return lines
+
+
+def contact_sheet(clips: np.ndarray, *, is_flow: bool, most: int = 16) -> np.ndarray:
+    """Returns the first images of a batch in one row of rows: uint8[1, H, W, 3], or the first x field of flow."""
+    clips = clips.reshape(-1, *clips.shape[-3:])[:most]
+    images = clips[..., :1] if is_flow or clips.shape[-1] < 3 else clips[..., :3]
+    across = int(np.ceil(np.sqrt(len(images))))
+    empty = np.zeros((across * across - len(images), *images.shape[1:]), images.dtype)
+    tiles = np.concatenate([images, empty]).reshape(across, across, *images.shape[1:])
+    return np.concatenate(np.concatenate(tiles, axis=1), axis=1)[None]
+
+
+def estimate_memory(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> tuple[float, float]:
+    """Returns `(bytes whatever the batch, bytes for each clip)` that a training needs, by the shapes of its layers."""
+    weights = sum(float(np.prod(variable.shape)) for variable in network.variables) * 4
+    trained = sum(float(np.prod(variable.shape)) for variable in network.trainable_variables) * 4
+    slots = sum(float(np.prod(variable.shape)) for variable in optimizer.variables) * 4
+    # Each activation is kept for the way back, and the gradients of the two largest pass through memory with it.
+    outputs = [_output_bytes(layer) for layer in _layers(network)]
+    activations = sum(outputs) + 2 * max(outputs, default=0.0)
+    return weights + trained + slots, activations
+
+
+def free_memory() -> float | None:
+    """Returns the bytes that the processor's memory has left; None for GPUs, which do not tell."""
+    if tf.config.list_physical_devices("GPU") or not hasattr(os, "sysconf"):
+        return None
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError):
+        return None
+
+
+def memory_words(size: float) -> str:
+    """Returns an amount of memory in words."""
+    return f"{size / _GIGABYTE:.2f} GB"
+
+
+def largest_batch(fixed: float, per_clip: float, available: float | None, clips: int) -> int:
+    """Returns how many clips should fit at once where `clips` did not."""
+    if available is None:
+        return max(1, clips // 2)
+    fitting = int((0.9 * available - fixed) / per_clip) if per_clip else clips
+    return max(1, min(fitting, clips // 2))
+
+
+def _output_bytes(layer: keras.Layer) -> float:
+    shapes = layer.output if isinstance(layer.output, list | tuple) else [layer.output]
+    size = 2 if "16" in layer.compute_dtype else 4
+    return sum(float(np.prod([side or 1 for side in tensor.shape])) * size for tensor in shapes)
+
+
+def _layers(network: keras.Model) -> Iterator[keras.Layer]:
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        elif not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout):
+            yield layer

@@ -1,0 +1,54 @@
+"""Training on several machines at once, by the public API of Keras 3.15 and TensorFlow alone.
+
+Three rules make `fit` work there: the model is made outside the strategy's scope and its layers, its optimizer and
+`fit` inside; the numbers of a step have an axis; and every machine reads the variables when one of them saves.
+"""
+
+import json
+import os
+
+import tensorflow as tf
+
+
+def multi_worker_strategy(hosts: str, index: int) -> tf.distribute.Strategy:
+    """Returns the strategy of this machine among `hosts`, or among those that TF_CONFIG names."""
+    if hosts:
+        workers = [host.strip() for host in hosts.split(",")]
+        if not 0 <= index < len(workers) or not all(host.rpartition(":")[2].isdigit() for host in workers):
+            raise ValueError(
+                f"--hosts {hosts} --host-index {index}: hosts are address:port, parted by commas, and the index "
+                f"is 0 to {len(workers) - 1}."
+            )
+        task = {"type": "worker", "index": index}
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def is_chief() -> bool:
+    """Tells whether this machine is the one that writes."""
+    task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
+    return task.get("type", "worker") == "chief" or task.get("index", 0) == 0
+
+
+def shard_by_batch(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Lets each machine take its part of every batch."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.with_options(options)
+
+
+def check_agreement(strategy: tf.distribute.Strategy, step: int) -> None:
+    """Refuses to start where machines would go on from different steps."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return
+
+    @tf.function
+    def total() -> tf.Tensor:
+        return strategy.reduce("SUM", strategy.run(lambda: tf.constant(step, tf.int64)), axis=None)
+
+    mean = int(total()) / strategy.num_replicas_in_sync
+    if mean != step:
+        raise ValueError(
+            f"This machine would go on from step {step}, all together from {mean:g} on average: they must see the "
+            "same run folder. Put --runs on storage that all of them share."
+        )

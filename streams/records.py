@@ -1,0 +1,60 @@
+"""What a training writes down for people to look at: history.csv, TensorBoard logs, curves.png."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from commands.running import replacing, write_text
+
+
+def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Writes one row an epoch. Nothing in it depends on the clock, so that equal trainings have equal files."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["epoch", *history[0]], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"epoch": epoch, **row} for epoch, row in enumerate(history, start=1))
+    write_text(path, text.getvalue())
+
+
+def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best: int) -> None:
+    """Draws loss, accuracy and rate over the epochs, and the chosen epoch."""
+    from matplotlib.figure import Figure  # Takes a second to import; only a finished training needs it.
+
+    names = [name for name in ("loss", "accuracy", "learning_rate") if name in history[0]]
+    figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
+    epochs = range(1, len(history) + 1)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for prefix, label in (("", "training"), ("val_", "validation")):
+            if prefix + name in history[0]:
+                axes.plot(epochs, [row[prefix + name] for row in history], label=label)
+        axes.axvline(best, linestyle=":", color="grey", label=f"epoch {best} is kept")
+        axes.set(xlabel="epoch", title=name.replace("_", " "))
+        axes.legend(fontsize="small")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+class TensorBoard:
+    """Event files for TensorBoard: numbers an epoch, the inputs at the start, the weights on request."""
+
+    def __init__(self, folder: Path, *, histograms: bool):
+        self.writer = tf.summary.create_file_writer(str(folder))
+        self.histograms = histograms
+
+    def add_inputs(self, sheet: tf.Tensor) -> None:
+        """Shows a contact sheet of the first batch: [1, H, W, 1 or 3]."""
+        with self.writer.as_default():
+            tf.summary.image("first batch", sheet, step=0)
+
+    def add_epoch(self, epoch: int, numbers: Mapping[str, float], model: keras.Model) -> None:
+        """Adds the numbers of an epoch, and the histograms of the weights where they are wanted."""
+        with self.writer.as_default():
+            for name, value in numbers.items():
+                tf.summary.scalar(name, value, step=epoch)
+            for weight in model.trainable_weights if self.histograms else ():
+                tf.summary.histogram(weight.path, weight.value, step=epoch)
+        self.writer.flush()

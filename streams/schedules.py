@@ -1,0 +1,86 @@
+"""How the learning rate moves, and what the history of a training says of its best epoch and of stopping."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from streams.config import TrainConfig
+
+History = Sequence[Mapping[str, float]]  # One row an epoch.
+
+
+class Rate(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate at each step: a warm-up, then a shape, then the `factor` that a plateau has left of it."""
+
+    def __init__(self, config: TrainConfig, steps_per_epoch: int, total_steps: int):
+        # Milestones and warm-up are in the unit in which the length is given.
+        unit = 1 if config.steps else steps_per_epoch
+        self.peak = config.learning_rate * config.batch_size / (config.rate_batch or config.batch_size)
+        self.shape = config.schedule
+        self.total_steps = total_steps
+        self.warmup_steps = config.warmup * unit
+        self.milestones = [unit * milestone for milestone in config.milestones]
+        self.factor = tf.Variable(1.0, trainable=False, name="plateau_factor")
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        """Returns the rate of the step after `step` others."""
+        done = tf.cast(step, tf.float32)
+        rate = self.peak * self.factor
+        if self.shape == "cosine":
+            share = (done - self.warmup_steps) / max(1.0, self.total_steps - self.warmup_steps)
+            rate *= 0.5 + 0.5 * tf.cos(math.pi * tf.clip_by_value(share, 0.0, 1.0))
+        for milestone in self.milestones if self.shape == "step" else ():
+            rate *= tf.where(done < milestone, 1.0, 0.1)
+        if self.warmup_steps:
+            rate *= tf.minimum(1.0, (done + 1) / self.warmup_steps)
+        return rate
+
+    def get_config(self) -> dict[str, Any]:
+        """Refuses: models are saved without what trained them."""
+        raise NotImplementedError("A learning rate is not saved: a training makes its own from its options.")
+
+
+def make_optimizer(config: TrainConfig, rate: Rate) -> keras.optimizers.Optimizer:
+    """Returns the optimizer of a training, with loss scaling where activations are float16."""
+    settings: dict[str, Any] = {"learning_rate": rate, "weight_decay": config.weight_decay or None}
+    if config.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(momentum=config.momentum, **settings)
+    else:
+        optimizer = keras.optimizers.Adam(**settings)
+    # Normalisation and biases hold the scale of activations; shrinking them only fights the next step.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if config.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def best_epoch(history: History) -> int:
+    """Returns the epoch, counted from 1, with the lowest validation loss; the last one where nothing is chosen.
+
+    The loss, not the accuracy: fusion needs scores that know how sure they are.
+    """
+    if not history or "val_loss" not in history[-1]:
+        return len(history)
+    return 1 + min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
+
+
+def should_stop(history: History, patience: int | None) -> bool:
+    """Tells whether the last `patience` epochs brought nothing better."""
+    return patience is not None and len(history) - best_epoch(history) >= patience
+
+
+def plateau_factor(history: History, patience: int) -> float:
+    """Returns what is left of the rate: a tenth for each time that `patience` epochs in a row brought nothing better.
+
+    It follows from the history alone, so that a training that goes on needs nothing else to know its rate.
+    """
+    factor, lowest, waited = 1.0, math.inf, 0
+    for row in history:
+        waited = 0 if row["val_loss"] < lowest else waited + 1
+        lowest = min(lowest, row["val_loss"])
+        if waited == patience:
+            factor, waited = factor / 10, 0
+    return factor
