@@ -9,7 +9,7 @@ from commands.running import RUNS
 from streams.network_options import NetworkOptions
 
 PROTOCOLS = ("validation", "paper", "test-selected")
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = ("adam", "sgd", "rmsprop")
 SCHEDULES = ("cosine", "step", "constant", "plateau")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -43,7 +43,7 @@ class TrainConfig(NetworkOptions):
         None, "batch that the rate was made for; it is scaled in proportion to --batch-size", metavar="N"
     )
     optimizer: str = option("adam", "how gradients become changes", choices=OPTIMIZERS)
-    momentum: float = option(0.9, "of sgd", metavar="SHARE")
+    momentum: float = option(0.9, "of sgd and rmsprop", metavar="SHARE")
     weight_decay: float = option(0.0, "taken off the weights at each step, times the rate", metavar="RATE")
     clip_norm: float | None = option(None, "longest gradient over all weights; longer ones are shortened", metavar="X")
     schedule: str = option(
@@ -77,6 +77,7 @@ class TrainConfig(NetworkOptions):
 
     def __post_init__(self) -> None:
         """Refuses values that no training could use."""
+        super().__post_init__()
         for name in ("split", "epochs", "batch_size", "accumulate", "crop_size"):
             _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("steps", "rate_batch", "devices", "threads", "patience", "plateau"):

@@ -46,10 +46,11 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
 def make_optimizer(config: TrainConfig, rate: Rate) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a training, with loss scaling where activations are float16."""
     settings: dict[str, Any] = {"learning_rate": rate, "weight_decay": config.weight_decay or None}
-    if config.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=config.momentum, **settings)
-    else:
+    if config.optimizer == "adam":
         optimizer = keras.optimizers.Adam(**settings)
+    else:
+        kind = keras.optimizers.SGD if config.optimizer == "sgd" else keras.optimizers.RMSprop
+        optimizer = kind(momentum=config.momentum, **settings)
     # Normalisation and biases hold the scale of activations; shrinking them only fights the next step.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if config.precision == "mixed_float16":

@@ -1,0 +1,75 @@
+"""A training on made-up clips that takes a second: 32 x 32 pixels whose colour is their class."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from streams.command import Ingredients
+from streams.config import TrainConfig
+from streams.modelfile import ModelCard
+from streams.runs import Run
+
+NUM_CLASSES = 4
+STEPS_PER_EPOCH = 4
+COLOURS = tf.constant([[240, 15, 15], [15, 240, 15], [15, 15, 240], [240, 240, 240]])
+
+
+def made_config(**options):
+    """Returns options of a tiny training."""
+    return TrainConfig(**{"dataset": "made", "batch_size": 8, "epochs": 2, "learning_rate": 0.01, **options})
+
+
+def made_network(dropout=0.5, batch_norm=False):
+    inputs = keras.Input((32, 32, 3), dtype="uint8", name="rgb")
+    x = keras.layers.Rescaling(1 / 127.5, -1.0)(inputs)
+    x = keras.layers.Conv2D(4, 5, strides=4, activation="relu")(x)
+    if batch_norm:
+        x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Dropout(dropout)(keras.layers.Flatten()(x))
+    return keras.Model(inputs, keras.layers.Dense(NUM_CLASSES, dtype="float32", name="logits")(x))
+
+
+def made_clip(index):
+    """Returns clip `index` of an endless stream, a function of the index alone."""
+    label = tf.cast(index % NUM_CLASSES, tf.int32)
+    noise = tf.random.stateless_uniform([32, 32, 3], tf.stack([0, tf.cast(index, tf.int32)]), -10, 10, tf.int32)
+    return tf.cast(tf.gather(COLOURS, label) + noise, tf.uint8), label
+
+
+def made_ingredients(config, network=made_network, validation=13, **changes):
+    """Returns what `train` is given: an endless stream, and a validation list that ends in a small batch."""
+
+    def batches(start_step):
+        first = start_step * config.batch_size
+        clips = tf.data.Dataset.range(first, 10**9).map(made_clip)
+        return clips.batch(config.batch_size, drop_remainder=True)
+
+    chosen = tf.data.Dataset.range(10**6, 10**6 + validation).map(made_clip).batch(config.batch_size)
+    card = ModelCard("spatial", "rgb", 1, tuple("abcd"), "made", config.split, config.protocol)
+    settings = {"validation": chosen if config.protocol != "paper" else None, "card": card, **changes}
+    return Ingredients(network=network, batches=batches, **settings)
+
+
+def train_made(folder, network=made_network, ingredients=None, **options):
+    """Runs the real training in a folder and returns its run."""
+    from streams.training import train
+
+    config, run = made_config(**options), Run(folder)
+    train(
+        ingredients or made_ingredients(config, network),
+        steps_per_epoch=STEPS_PER_EPOCH,
+        config=config,
+        run=run,
+        data_hash="made",
+    )
+    return run
+
+
+def weights_of(run):
+    """Returns the weights that a run saved."""
+    return keras.saving.load_model(run.model).get_weights()
+
+
+def same_weights(one, other):
+    """Tells whether two runs saved the same bits."""
+    return all(np.array_equal(a, b) for a, b in zip(weights_of(one), weights_of(other), strict=True))

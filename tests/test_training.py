@@ -1,0 +1,205 @@
+"""The one training loop, run for real on made-up clips."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from streams.config import TrainConfig
+from streams.modelfile import read_card
+from streams.resume import Checkpoints
+from streams.runs import is_finished, say_result
+from tests.made_training import made_config, made_ingredients, made_network, same_weights, train_made, weights_of
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training of three epochs that was never interrupted."""
+    return train_made(tmp_path_factory.mktemp("whole"), epochs=3)
+
+
+def rows(run):
+    return run.history.read_text().splitlines()[1:]
+
+
+def test_a_training_leaves_a_model_its_history_its_options_and_curves(whole):
+    described = json.loads(whole.config.read_text())
+
+    assert read_card(whole.model).selection == "validation"
+    assert len(rows(whole)) == 3
+    assert described["result"]["epochs"] == 3
+    assert described["options"]["learning_rate"] == 0.01
+    assert whole.curves.stat().st_size > 0
+    assert any(whole.tensorboard.iterdir())
+    assert not whole.checkpoints.exists()
+
+
+def test_a_training_learns_what_its_clips_show(whole):
+    result = json.loads(whole.config.read_text())["result"]
+
+    assert result["val_accuracy"] > 0.9
+
+
+def test_the_same_seed_gives_the_same_bits(whole, tmp_path):
+    again = train_made(tmp_path, epochs=3)
+
+    assert again.history.read_bytes() == whole.history.read_bytes()
+    assert same_weights(whole, again)
+
+
+def test_the_validation_loss_counts_every_clip_once(whole, tmp_path):
+    # 13 clips in batches of 8: the last batch is filled up, and what fills it must not count.
+    clips, labels = zip(*made_ingredients(made_config()).validation.unbatch().as_numpy_iterator(), strict=True)
+
+    logits = keras.saving.load_model(whole.model).predict(np.array(clips), verbose=0)
+    expected = keras.losses.sparse_categorical_crossentropy(np.array(labels), logits, from_logits=True)
+
+    best = json.loads(whole.config.read_text())["result"]["val_loss"]
+    assert best == pytest.approx(float(np.mean(expected)), rel=1e-5)
+
+
+def test_a_batch_in_parts_changes_the_weights_as_a_whole_one_does(tmp_path):
+    plain = {"network": lambda: made_network(dropout=0.0), "clip_norm": 0.5, "optimizer": "sgd"}
+
+    whole = train_made(tmp_path / "whole", **plain)
+    parts = train_made(tmp_path / "parts", accumulate=4, **plain)
+
+    for one, other in zip(weights_of(whole), weights_of(parts), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+
+
+def test_clipping_shortens_the_steps(tmp_path):
+    free = train_made(tmp_path / "free", optimizer="sgd", epochs=1)
+    clipped = train_made(tmp_path / "clipped", optimizer="sgd", epochs=1, clip_norm=1e-3)
+
+    assert rows(free) != rows(clipped)
+
+
+def test_half_precision_trains_and_saves_a_model_that_plain_keras_opens(tmp_path):
+    run = train_made(tmp_path, precision="mixed_float16")
+
+    assert json.loads(run.config.read_text())["result"]["val_accuracy"] > 0.5
+    assert keras.saving.load_model(run.model).output.dtype == "float32"
+
+
+def test_several_labels_a_clip_are_learnt_with_a_loss_of_their_own(tmp_path):
+    import dataclasses
+
+    import tensorflow as tf
+
+    config = made_config(epochs=3)
+    one_label = made_ingredients(config)
+
+    def several(clips, labels):
+        return clips, tf.one_hot(labels, 4) + tf.one_hot((labels + 1) % 4, 4)
+
+    ingredients = dataclasses.replace(
+        one_label,
+        batches=lambda start_step: one_label.batches(start_step).map(several),
+        validation=one_label.validation.map(several),
+        card=dataclasses.replace(one_label.card, multi_label=True),
+    )
+    run = train_made(tmp_path, ingredients=ingredients, epochs=3)
+
+    assert json.loads(run.config.read_text())["result"]["val_accuracy"] > 0.9
+
+
+def test_the_paper_protocol_trains_on_without_choosing(tmp_path):
+    run = train_made(tmp_path, protocol="paper", steps=6, schedule="step", milestones=(3, 5))
+
+    result = json.loads(run.config.read_text())["result"]
+    assert result["epoch"] == result["epochs"] == 2
+    assert "val_loss" not in result
+    assert read_card(run.model).selection == "paper"
+    assert result["learning_rate"] == pytest.approx(0.01 / 100)
+
+
+def test_training_stops_early_and_keeps_the_best_epoch(tmp_path):
+    # A rate of nearly nothing: after the first epoch, dropout alone moves the numbers.
+    run = train_made(tmp_path, epochs=50, patience=1, learning_rate=3.0, optimizer="sgd", schedule="constant")
+
+    result = json.loads(run.config.read_text())["result"]
+    assert result["epochs"] < 50
+    assert result["epoch"] == result["epochs"] - 1
+
+
+def test_a_finished_training_is_not_repeated_and_not_replaced_unasked(whole):
+    same, other = made_config(epochs=3), made_config(epochs=3, learning_rate=0.5)
+
+    assert is_finished(same, whole, "made")
+    assert say_result(whole)["epochs"] == 3
+    with pytest.raises(ValueError, match=r"learning_rate = 0\.01, not 0\.5.*--again"):
+        is_finished(other, whole, "made")
+    with pytest.raises(ValueError, match="data_hash"):
+        is_finished(same, whole, "of other videos")
+    assert not is_finished(made_config(epochs=3, learning_rate=0.5, again=True), whole, "made")
+
+
+def test_a_loss_that_is_not_finite_stops_at_once_and_names_step_and_videos(tmp_path):
+    import dataclasses
+
+    config = made_config(learning_rate=1e30, optimizer="sgd", epochs=3)
+    ingredients = dataclasses.replace(made_ingredients(config), videos=lambda step: [f"video{step}"])
+
+    with pytest.raises(ValueError, match=r"not finite in step (\d+).* of video\d+.*--learning-rate 1e\+29"):
+        train_made(tmp_path, ingredients=ingredients, learning_rate=1e30, optimizer="sgd", epochs=3)
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    from streams.runs import Run
+
+    with Run(tmp_path).locked(), pytest.raises(RuntimeError, match="Another process"):
+        train_made(tmp_path)
+
+
+def test_a_run_folder_that_cannot_be_written_is_an_error_before_anything_is_trained(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(OSError, match="file"):
+        train_made(tmp_path / "file" / "run")
+
+
+def test_a_batch_must_part_evenly():
+    with pytest.raises(ValueError, match="--accumulate is 3; it must be a divisor of 8"):
+        made_config(accumulate=3)
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"dropout": 1.0}, {"learning_rate": 0.0}, {"patience": 0}])
+def test_values_that_no_training_could_use_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong)).replace("_", "-")):
+        made_config(**wrong)
+
+
+def test_every_option_is_saved_or_known_to_decide_nothing():
+    import dataclasses
+
+    from streams import config
+
+    named = {field.name for field in dataclasses.fields(TrainConfig)}
+
+    assert named - made_config().identity().keys() == set(config._INCIDENTAL)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
+    import resource
+
+    from streams.resume import Progress
+
+    model = made_network()
+    model.compile(optimizer="adam")
+    model.optimizer.build(model.trainable_variables)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(model, Progress(step=1))
+    weights = model.get_weights()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError):
+            checkpoints.save(model, Progress(step=2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert checkpoints.restore(model).step == 1
+    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
