@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from streams.runs import Run, is_finished, say_result
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
     from streams.modelfile import ModelCard
 
@@ -21,8 +22,10 @@ class Ingredients:
     """What a stream gives to its training."""
 
     network: Callable[[], "keras.Model"]
-    batches: Callable[..., Iterable[Any]]  # Called with `start_step`, gives the endless stream of batches from there.
-    validation: Iterable[Any] | None  # Batches in a fixed order; None where nothing is chosen.
+    batches: Callable[
+        ..., "tf.data.Dataset"
+    ]  # Called with `start_step`, gives the endless stream of batches from there.
+    validation: "tf.data.Dataset | None"  # Batches in a fixed order; None where nothing is chosen.
     card: "ModelCard"
     videos: Callable[[int], Sequence[str]] | None = None  # The names of the videos in the batch of a step.
 
@@ -44,17 +47,22 @@ def train_stream(
         _check_lists(config, dataset, training)
         quiet_tensorflow()
         from streams.distribution import set_threads
-        from streams.training import train
 
         set_threads(config.threads)
-        train(
-            ingredients(config, dataset, training, validation),
-            steps_per_epoch=len(training) // config.batch_size,
-            config=config,
-            run=run,
-            data_hash=data_hash,
-        )
-    result = say_result(run)
+        given = ingredients(config, dataset, training, validation)
+        steps_per_epoch = len(training) // config.batch_size
+        if config.dry_run:
+            from streams.rehearsal import rehearse
+
+            _report(config, rehearse(given, steps_per_epoch=steps_per_epoch, config=config))
+            return
+        from streams.training import train
+
+        train(given, steps_per_epoch=steps_per_epoch, config=config, run=run, data_hash=data_hash)
+    _report(config, say_result(run))
+
+
+def _report(config: TrainConfig, result: dict[str, Any]) -> None:
     if config.json:
         write_json(config.json, result)
 

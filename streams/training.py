@@ -27,7 +27,13 @@ from streams.waiting import Waiting
 
 
 def train(
-    ingredients: Ingredients, *, steps_per_epoch: int, config: TrainConfig, run: Run, data_hash: str = ""
+    ingredients: Ingredients,
+    *,
+    steps_per_epoch: int,
+    config: TrainConfig,
+    run: Run,
+    data_hash: str = "",
+    watch: keras.callbacks.Callback | None = None,
 ) -> dict[str, float]:
     """Trains a network, from a checkpoint where there is one to go on from; returns its best epoch's numbers."""
     steps_per_epoch = min(steps_per_epoch, config.steps or steps_per_epoch)
@@ -48,7 +54,7 @@ def train(
             check_agreement(strategy, loop.progress.step)
             with explained(config, ingredients, model):
                 _look(model, ingredients, loop)
-                _fit(model, ingredients, loop, epochs)
+                _fit(model, ingredients, loop, epochs, watch)
             return _finish(network, model, ingredients, loop, description)
 
 
@@ -94,7 +100,9 @@ def _look(model: Trainee, ingredients: Ingredients, loop: Loop) -> None:
     print(*check_inputs(clips, is_flow=is_flow), sep="\n", flush=True)
 
 
-def _fit(model: Trainee, ingredients: Ingredients, loop: Loop, epochs: int) -> None:
+def _fit(
+    model: Trainee, ingredients: Ingredients, loop: Loop, epochs: int, watch: keras.callbacks.Callback | None
+) -> None:
     """Trains from where the progress is to the last epoch: the rest of an epoch first, then whole ones."""
     config, steps = loop.config, loop.steps_per_epoch
     validation = None
@@ -117,7 +125,7 @@ def _fit(model: Trainee, ingredients: Ingredients, loop: Loop, epochs: int) -> N
                 epochs=epoch + 1 if done else epochs,
                 steps_per_epoch=steps - done,
                 validation_data=validation,
-                callbacks=[display, loop],
+                callbacks=[display, loop, *([watch] if watch else [])],
                 shuffle=False,
                 verbose=0,
             )

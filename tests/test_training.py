@@ -203,3 +203,15 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
 
     assert checkpoints.restore(model).step == 1
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+
+
+def test_a_rehearsal_says_what_a_training_would_take_and_leaves_nothing(tmp_path, capsys):
+    from streams.rehearsal import rehearse
+
+    config = made_config(runs=tmp_path, dry_run=True)
+    found = rehearse(made_ingredients(config), steps_per_epoch=1000, config=config)
+
+    assert found["steps"] == 2000
+    assert found["minutes"] > 1000 * found["seconds_per_step"] / 60
+    assert "Nothing was kept" in capsys.readouterr().out
+    assert not any(tmp_path.iterdir())
