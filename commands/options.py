@@ -47,7 +47,7 @@ def as_dictionary(options: Any) -> dict[str, Any]:
 def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: Any, default: Any) -> None:
     name, metadata = field.name.replace("_", "-"), field.metadata
     if kind is bool:
-        action = argparse.BooleanOptionalAction if default else "store_true"
+        action = argparse.BooleanOptionalAction if default or field.default else "store_true"
         parser.add_argument(f"--{name}", action=action, default=default, help=metadata["help"])
         return
     settings: dict[str, Any] = {"default": default, "help": metadata["help"], "type": _value_type(kind)}
@@ -56,8 +56,11 @@ def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: A
     elif metadata["metavar"]:
         settings["metavar"] = metadata["metavar"]
     if metadata["repeat"]:
-        settings |= {"action": "append", "default": list(default) or None}
-    if default in (None, ()):
+        settings |= {"action": "append"}
+        if default:
+            settings["help"] += f" (default: {' '.join(map(str, default))})"
+    if default is None or metadata["repeat"]:
+        # Argparse would append what is typed to a default rather than replace it.
         # Argparse would print "(default: None)": the help text says what happens instead.
         settings["default"] = argparse.SUPPRESS
     parser.add_argument(f"--{name}", **settings)

@@ -1,0 +1,118 @@
+"""Features of a frozen network, computed once and kept, on which its last layer is trained in seconds."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from rich.progress import track
+
+from commands.running import replacing
+from streams.command import Ingredients
+from streams.config import TrainConfig
+from streams.scoring import centre
+
+# Evenly spaced views of each video, of which a pass over the videos draws one each.
+NUM_VIEWS = 5
+
+Views = Iterable[tuple[tf.Tensor, tf.Tensor]]  # (uint8[views, H, W, C], label) of each video in turn.
+
+
+def on_features(
+    ingredients: Ingredients,
+    config: TrainConfig,
+    folder: Path,
+    training: tuple[Sequence[str], Views],
+    validation: tuple[Sequence[str], Views] | None,
+) -> Ingredients:
+    """Returns ingredients that train the last layer alone, on features of centred crops of `(names, views)`.
+
+    What is saved in the end is the whole network.
+    """
+    keras.utils.set_random_seed(config.seed)
+    network = ingredients.network()
+    features, labels = cached_features(network, training, folder / "features_train.h5")
+    held_out = None
+    if validation:
+        values, held_out_labels = cached_features(network, validation, folder / "features_validation.h5")
+        flat = values.reshape(-1, values.shape[-1]), np.repeat(held_out_labels, values.shape[1], axis=0)
+        held_out = tf.data.Dataset.from_tensor_slices(flat).batch(config.batch_size)
+
+    def batches(start_step: int) -> tf.data.Dataset:
+        return feature_batches(features, labels, batch_size=config.batch_size, seed=config.seed, start_step=start_step)
+
+    return dataclasses.replace(
+        ingredients,
+        network=lambda: head_of(network),
+        batches=batches,
+        validation=held_out,
+        saved=lambda head: with_head(network, head),
+    )
+
+
+def cached_features(network: keras.Model, named_views: tuple[Sequence[str], Views], path: Path) -> Any:
+    """Returns `(float32[videos, views, D], labels)` from a file, or computes and writes them where it has others."""
+    names, views = named_views
+    key = _key(network, names)
+    if path.exists():
+        with h5py.File(path) as file:
+            if file.attrs["key"] == key:
+                return file["features"][()], file["labels"][()]
+    backbone = keras.Model(network.inputs, network.get_layer("features").output)
+    side = network.input_shape[1]
+    of_clips = tf.function(lambda frames: backbone(centre(frames, side)[:, 0], training=False), reduce_retracing=True)
+    found = [(of_clips(frames).numpy(), label.numpy()) for frames, label in track(views, "Features", len(names))]
+    features, labels = (np.stack(each) for each in zip(*found, strict=True))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["key"] = key
+        file["features"], file["labels"] = features, labels
+    return features, labels
+
+
+def feature_batches(
+    features: np.ndarray, labels: np.ndarray, *, batch_size: int, seed: int, start_step: int
+) -> tf.data.Dataset:
+    """Builds an endless dataset of `(features, labels)`: in every pass one random view of each video."""
+    values, targets, (count, num_views) = tf.constant(features), tf.constant(labels), features.shape[:2]
+
+    def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        places = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        epochs, in_epoch = tf.cast(places // count, tf.int32), tf.cast(places % count, tf.int32)
+        orders = tf.stack([tf.zeros_like(epochs), tf.fill([batch_size], seed), epochs], axis=1)
+        rows = tf.raw_ops.RandomIndexShuffle(index=in_epoch, seed=orders, max_index=count - 1, rounds=4)
+        seeds = tf.stack([tf.cast(seed, tf.int64), step])
+        drawn = tf.random.stateless_uniform([batch_size], seeds, 0, num_views, tf.int32)
+        return tf.gather_nd(values, tf.stack([rows, drawn], axis=1)), tf.gather(targets, rows)
+
+    return tf.data.Dataset.range(start_step, 2**62).map(load).prefetch(2)
+
+
+def head_of(network: keras.Model) -> keras.Model:
+    """Returns a fresh last layer of a network, with the dropout before it, as a network from features to logits."""
+    logits, dropout = network.get_layer("logits"), network.get_layer("dropout")
+    inputs = keras.Input(network.get_layer("features").output.shape[1:], name="features")
+    scores = layers.Dense(logits.units, name="logits", dtype="float32")(layers.Dropout(dropout.rate)(inputs))
+    return keras.Model(inputs, scores, name=f"{network.name}_head")
+
+
+def with_head(network: keras.Model, head: keras.Model) -> keras.Model:
+    """Returns the network with the last layer that was trained apart from it."""
+    network.get_layer("logits").set_weights(head.get_layer("logits").get_weights())
+    return network
+
+
+def _key(network: keras.Model, names: Sequence[str]) -> str:
+    """Returns what changes whenever the features do, or their order."""
+    digest = hashlib.sha256("\n".join(names).encode())
+    for layer in network.layers:
+        if layer.name != "logits":
+            for weight in layer.get_weights():
+                digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""A last layer that is trained on features that were computed once."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from streams.bottleneck import cached_features, feature_batches, head_of, with_head
+from streams.networks import build_network
+from streams.preprocessing import Pixels
+
+NAMES = ("first", "second", "third")
+
+
+@pytest.fixture(scope="module")
+def network() -> keras.Model:
+    return build_network("small", Pixels("rgb", 3, 32), 4)
+
+
+def test_features_are_computed_once_for_the_same_weights_and_videos(network: keras.Model, tmp_path: Path) -> None:
+    views, computed = list(_views()), []
+
+    def watched():
+        for view in views:
+            computed.append(view)
+            yield view
+
+    first, labels = cached_features(network, (NAMES, watched()), tmp_path / "features.h5")
+    again, _ = cached_features(network, (NAMES, watched()), tmp_path / "features.h5")
+    assert len(computed) == 3
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(labels, [2, 0, 1])
+
+    cached_features(network, (NAMES[::-1], watched()), tmp_path / "features.h5")
+    assert len(computed) == 6
+
+
+def test_a_head_trained_apart_gives_the_whole_networks_logits(network: keras.Model, tmp_path: Path) -> None:
+    features, _ = cached_features(network, (NAMES, _views()), tmp_path / "features.h5")
+    head = head_of(network)
+
+    whole = with_head(network, head)
+
+    clips = np.stack([frames.numpy()[0, 4:36, 4:36] for frames, _ in _views()])
+    np.testing.assert_allclose(whole(clips), head(features[:, 0]), atol=1e-5)
+
+
+def test_a_pass_draws_every_video_once_and_any_step_can_be_asked_for() -> None:
+    features = np.arange(6, dtype=np.float32).repeat(2).reshape(6, 2, 1)
+
+    steps = [_drawn(features, start_step) for start_step in (0, 3)]
+
+    first, second = steps[0][0] + steps[0][1], steps[0][2] + steps[0][3]
+    assert sorted(first) == sorted(second) == list(range(6))
+    assert first != second
+    assert steps[1][0] == steps[0][3]
+
+
+def _drawn(features: np.ndarray, start_step: int) -> list[list[float]]:
+    batches = feature_batches(features, np.arange(6), batch_size=3, seed=7, start_step=start_step)
+    return [values[:, 0].numpy().tolist() for values, _ in batches.take(4 - start_step)]
+
+
+def _views():
+    random = np.random.default_rng(0)
+    for label in (2, 0, 1):
+        yield tf.constant(random.integers(0, 256, (2, 40, 40, 3)), tf.uint8), tf.constant(label)
