@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.progress import track
 from commands.running import replacing
 from streams.command import Ingredients
 from streams.config import TrainConfig
+from streams.runs import Run
 from streams.scoring import centre
 
 # Evenly spaced views of each video, of which a pass over the videos draws one each.
@@ -27,21 +28,27 @@ Views = Iterable[tuple[tf.Tensor, tf.Tensor]]  # (uint8[views, H, W, C], label) 
 def on_features(
     ingredients: Ingredients,
     config: TrainConfig,
-    folder: Path,
-    training: tuple[Sequence[str], Views],
-    validation: tuple[Sequence[str], Views] | None,
+    views_of: Callable[..., Views],
+    training: Sequence[Any],
+    validation: Sequence[Any],
 ) -> Ingredients:
-    """Returns ingredients that train the last layer alone, on features of centred crops of `(names, views)`.
+    """Returns ingredients that train the last layer alone, on features of centred crops; the whole network is saved.
 
-    What is saved in the end is the whole network.
+    `views_of(videos, num_views=N)` gives the views of videos in turn.
     """
     keras.utils.set_random_seed(config.seed)
-    network = ingredients.network()
-    features, labels = cached_features(network, training, folder / "features_train.h5")
+    network, card = ingredients.network(), ingredients.card
+    folder = Run.of(config.runs, card.data_set, card.stream, card.split).folder / "features"
+
+    def features_of(videos: Sequence[Any], part: str) -> tuple[np.ndarray, np.ndarray]:
+        names = [video.name for video in videos]
+        return cached_features(network, (names, views_of(videos, num_views=NUM_VIEWS)), folder / f"{part}.h5")
+
+    features, labels = features_of(training, "train")
     held_out = None
     if validation:
-        values, held_out_labels = cached_features(network, validation, folder / "features_validation.h5")
-        flat = values.reshape(-1, values.shape[-1]), np.repeat(held_out_labels, values.shape[1], axis=0)
+        values, their_labels = features_of(validation, "validation")
+        flat = values.reshape(-1, values.shape[-1]), np.repeat(their_labels, NUM_VIEWS, axis=0)
         held_out = tf.data.Dataset.from_tensor_slices(flat).batch(config.batch_size)
 
     def batches(start_step: int) -> tf.data.Dataset:
@@ -64,7 +71,7 @@ def cached_features(network: keras.Model, named_views: tuple[Sequence[str], View
         with h5py.File(path) as file:
             if file.attrs["key"] == key:
                 return file["features"][()], file["labels"][()]
-    backbone = keras.Model(network.inputs, network.get_layer("features").output)
+    backbone = keras.Model(network.input, network.get_layer("features").output)
     side = network.input_shape[1]
     of_clips = tf.function(lambda frames: backbone(centre(frames, side)[:, 0], training=False), reduce_retracing=True)
     found = [(of_clips(frames).numpy(), label.numpy()) for frames, label in track(views, "Features", len(names))]

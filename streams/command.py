@@ -1,5 +1,6 @@
 """What the commands of both streams do alike, once they have said which videos and which network."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from commands.running import quiet_tensorflow, write_json
 from streams.config import TrainConfig
+from streams.finetuning import parse_stage
 from streams.runs import Run, is_finished, say_result
 
 if TYPE_CHECKING:
@@ -22,12 +24,12 @@ class Ingredients:
     """What a stream gives to its training."""
 
     network: Callable[[], "keras.Model"]
-    batches: Callable[
-        ..., "tf.data.Dataset"
-    ]  # Called with `start_step`, gives the endless stream of batches from there.
+    batches: Callable[..., "tf.data.Dataset"]  # Called with `start_step`, gives the endless stream from there.
     validation: "tf.data.Dataset | None"  # Batches in a fixed order; None where nothing is chosen.
     card: "ModelCard"
     videos: Callable[[int], Sequence[str]] | None = None  # The names of the videos in the batch of a step.
+    tasks: tuple[int, ...] = ()  # Where scores are of several data sets side by side, how many are of each.
+    saved: Callable[["keras.Model"], "keras.Model"] = lambda network: network  # What of a trained network is kept.
 
 
 def train_stream(
@@ -43,23 +45,40 @@ def train_stream(
     """
     run, (training, validation) = Run.of(config.runs, dataset.name, stream, config.split), lists
     data_hash = _data_hash(dataset, training, validation)
-    if not is_finished(config, run, data_hash):
+    unfinished = [(each, place) for each, place in stages(config, run) if not is_finished(each, place, data_hash)]
+    if unfinished:
         _check_lists(config, dataset, training)
         quiet_tensorflow()
         from streams.distribution import set_threads
+        from streams.training import train
 
         set_threads(config.threads)
-        given = ingredients(config, dataset, training, validation)
-        steps_per_epoch = len(training) // config.batch_size
+    steps_per_epoch = len(training) // config.batch_size
+    for each, place in unfinished:
+        given = ingredients(each, dataset, training, validation)
         if config.dry_run:
             from streams.rehearsal import rehearse
 
-            _report(config, rehearse(given, steps_per_epoch=steps_per_epoch, config=config))
-            return
-        from streams.training import train
+            return _report(config, rehearse(given, steps_per_epoch=steps_per_epoch, config=each))
+        train(given, steps_per_epoch=steps_per_epoch, config=each, run=place, data_hash=data_hash)
+    return _report(config, say_result(run))
 
-        train(given, steps_per_epoch=steps_per_epoch, config=config, run=run, data_hash=data_hash)
-    _report(config, say_result(run))
+
+def stages(config: TrainConfig, run: Run) -> list[tuple[TrainConfig, Run]]:
+    """Returns the trainings that one consists of, each from the best weights of the one before, and their places."""
+    found, weights = [], config.weights
+    for number, text in enumerate(config.stage, 1):
+        stage, place = parse_stage(text), run if number == len(config.stage) else Run(run.folder / f"stage{number}")
+        changes: dict[str, Any] = {
+            "train": stage.place,
+            "epochs": stage.epochs,
+            "steps": None,
+            "optimizer": stage.optimizer,
+        }
+        changes |= {"learning_rate": stage.learning_rate, "weights": weights}
+        found.append((dataclasses.replace(config, **changes), place))
+        weights = str(place.model)
+    return found or [(config, run)]
 
 
 def _report(config: TrainConfig, result: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from commands.options import as_dictionary, option
 from commands.running import RUNS
+from streams.input_options import InputOptions
 from streams.network_options import NetworkOptions
 
 PROTOCOLS = ("validation", "paper", "test-selected")
@@ -18,7 +19,7 @@ _INCIDENTAL = ("root", "runs", "resume", "again", "dry_run", "histograms", "chec
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(NetworkOptions):
+class TrainConfig(InputOptions, NetworkOptions):
     """Everything that decides a training, for either stream."""
 
     dataset: str = option("shapes", "the data set's name", metavar="NAME")
@@ -78,7 +79,7 @@ class TrainConfig(NetworkOptions):
     def __post_init__(self) -> None:
         """Refuses values that no training could use."""
         super().__post_init__()
-        for name in ("split", "epochs", "batch_size", "accumulate", "crop_size"):
+        for name in ("split", "epochs", "batch_size", "accumulate", "crop_size", "segments"):
             _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("steps", "rate_batch", "devices", "threads", "patience", "plateau"):
             value = getattr(self, name)
@@ -95,6 +96,11 @@ class TrainConfig(NetworkOptions):
             )
         if self.resume and self.again:
             raise ValueError("--resume goes on with a run and --again throws it away. Pass one of them.")
+
+    @property
+    def keeps_features(self) -> bool:
+        """Tells whether the last layer alone learns from clips that never change, so that features are made once."""
+        return self.train == "last-layer" and self.augment == "none" and self.segments == 1
 
     def identity(self) -> dict[str, Any]:
         """Returns the options that decide the result: not where it is written, nor how it is started."""

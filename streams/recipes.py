@@ -1,5 +1,6 @@
 """Recipes by name: the options of published trainings and what came out there, to be run and to be compared with."""
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ class Recipe:
     expected: Mapping[str, float] = field(default_factory=dict)  # Percent of split 1's test videos, by what is scored.
     tolerance: float = 1.5  # Points by which a faithful run may differ: splits this small have that much chance.
     fusion: str = ""  # Options of fusion/evaluate.py.
-    needs: str = ""  # What has to be given besides the recipe.
+    needs: Mapping[str, str] = field(default_factory=dict)  # What has to be given to a stream besides the recipe.
 
     def options(self, stream: str) -> Options:
         """Returns the options of one stream."""
@@ -30,10 +31,10 @@ class Recipe:
     def commands(self, name: str) -> list[str]:
         """Returns what to type to repeat it, data preparation aside."""
         streams = [stream for stream in ("spatial", "temporal") if getattr(self, stream) is not None]
-        commands = [f"python {stream}/train.py --recipe {name}{self.needs and ' ' + self.needs}" for stream in streams]
+        commands = [f"python {stream}/train.py --recipe {name} {self.needs.get(stream, '')}" for stream in streams]
         if len(streams) == 2:
-            commands.append(f"python fusion/evaluate.py --dataset {self.dataset}{self.fusion and ' ' + self.fusion}")
-        return commands
+            commands.append(f"python fusion/evaluate.py --dataset {self.dataset} {self.fusion}")
+        return [command.rstrip() for command in commands]
 
 
 # From scratch, the rate falls to a tenth after 50k and 70k of 80k steps; in fine-tuning after 14k of 20k (Sec. 5).
@@ -54,7 +55,7 @@ _PAPER = {
 _FLOW = {**_PAPER, **_SCRATCH, "input": "flow", "length": 10}
 _HALF = {"dropout": 0.5}
 _LAST = {**_PAPER, **_FINETUNE, "train": "last-layer"}
-_CNN_M_WEIGHTS = "--weights FILE"  # Of CNN-M trained on ImageNet, which Keras does not offer.
+_GIVEN = {"spatial": "--weights FILE"}  # Of CNN-M trained on ImageNet, which Keras does not offer.
 
 # Decay is not scaled by the momentum in Keras: 5e-4 in the gradient acts as 5e-4 / (1 - .9) outside of it.
 _DECAY = 5e-3
@@ -82,18 +83,16 @@ RECIPES: dict[str, Recipe] = {
         spatial={**_LAST, **_HALF},
         temporal=_FLOW,
         expected={"spatial": 72.7, "temporal": 81.0, "average": 85.9},
-        needs=_CNN_M_WEIGHTS,
+        needs=_GIVEN,
     ),
     "paper-scratch": Recipe(_TABLE_1A, spatial={**_PAPER, **_SCRATCH}, expected={"spatial": 52.3}),
     "paper-scratch-half": Recipe(_TABLE_1A, spatial={**_PAPER, **_SCRATCH, **_HALF}, expected={"spatial": 42.5}),
-    "paper-finetune": Recipe(
-        _TABLE_1A, spatial={**_PAPER, **_FINETUNE}, expected={"spatial": 72.8}, needs=_CNN_M_WEIGHTS
-    ),
+    "paper-finetune": Recipe(_TABLE_1A, spatial={**_PAPER, **_FINETUNE}, expected={"spatial": 72.8}, needs=_GIVEN),
     "paper-finetune-half": Recipe(
-        _TABLE_1A, spatial={**_PAPER, **_FINETUNE, **_HALF}, expected={"spatial": 70.8}, needs=_CNN_M_WEIGHTS
+        _TABLE_1A, spatial={**_PAPER, **_FINETUNE, **_HALF}, expected={"spatial": 70.8}, needs=_GIVEN
     ),
-    "paper-last-layer": Recipe(_TABLE_1A, spatial={**_LAST, **_HALF}, expected={"spatial": 72.7}, needs=_CNN_M_WEIGHTS),
-    "paper-last-layer-high": Recipe(_TABLE_1A, spatial=_LAST, expected={"spatial": 59.9}, needs=_CNN_M_WEIGHTS),
+    "paper-last-layer": Recipe(_TABLE_1A, spatial={**_LAST, **_HALF}, expected={"spatial": 72.7}, needs=_GIVEN),
+    "paper-last-layer-high": Recipe(_TABLE_1A, spatial=_LAST, expected={"spatial": 59.9}, needs=_GIVEN),
     "paper-flow-1": Recipe(_TABLE_1B, temporal={**_FLOW, "length": 1}, expected={"temporal": 73.9}),
     "paper-flow-5": Recipe(_TABLE_1B, temporal={**_FLOW, "length": 5}, expected={"temporal": 80.4}),
     "paper-flow-10": Recipe(_TABLE_1B, temporal=_FLOW, expected={"temporal": 81.0}),
@@ -107,7 +106,7 @@ RECIPES: dict[str, Recipe] = {
         spatial={**_LAST, **_HALF},
         temporal={**_FLOW, "input": "bidirectional"},
         expected={"spatial": 72.7, "temporal": 81.2, "average": 85.6},
-        needs=_CNN_M_WEIGHTS,
+        needs=_GIVEN,
     ),
     "paper-hmdb51-scratch": Recipe(_TABLE_2, "hmdb51", temporal=_FLOW, expected={"temporal": 46.6}, tolerance=2.5),
     "paper-hmdb51-finetune": Recipe(
@@ -116,7 +115,7 @@ RECIPES: dict[str, Recipe] = {
         temporal={**_FLOW, **_FINETUNE},
         expected={"temporal": 49.0},
         tolerance=2.5,
-        needs="--weights runs/ucf101/temporal/split1/model.keras",
+        needs={"temporal": "--weights runs/ucf101/temporal/split1/model.keras"},
     ),
     "paper-hmdb51-multi-task": Recipe(
         _TABLE_2, "hmdb51", temporal={**_FLOW, "and_dataset": "ucf101"}, expected={"temporal": 55.4}, tolerance=2.5
@@ -126,7 +125,7 @@ RECIPES: dict[str, Recipe] = {
         spatial={**_LAST, **_HALF},
         temporal={**_FLOW, "and_dataset": "hmdb51"},
         expected={"spatial": 72.7, "temporal": 81.5, "average": 86.2, "svm": 87.0},
-        needs=_CNN_M_WEIGHTS,
+        needs=_GIVEN,
     ),
     "very-deep": Recipe(
         "Wang et al. 2015, Towards Good Practices for Very Deep Two-Stream ConvNets",
@@ -166,7 +165,7 @@ RECIPES: dict[str, Recipe] = {
         },
         expected={"spatial": 85.7, "temporal": 87.9, "average": 93.5},
         tolerance=1.0,
-        needs="--weights FILE",
+        needs={"spatial": "--weights FILE", "temporal": "--weights FILE"},
     ),
     "keras-2019": Recipe(
         "Dong 2019, two-stream-action-recognition-keras",
@@ -232,6 +231,23 @@ def recipe_named(name: str) -> Recipe:
     if name not in RECIPES:
         raise ValueError(f"There is no recipe {name!r}. Choose one of {', '.join(RECIPES)}; --recipe list says more.")
     return RECIPES[name]
+
+
+def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options | None:
+    """Returns the options of the recipe that the command line names; None where all recipes were asked for and shown.
+
+    A recipe that is not there or has no such stream ends with exit code 2.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--recipe", default="")
+    name = parser.parse_known_args(argv)[0].recipe
+    if name == "list":
+        print(listing())
+        return None
+    try:
+        return recipe_named(name).options(stream) if name else {}
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def departures(name: str, stream: str, options: Options) -> dict[str, Any]:

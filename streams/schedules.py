@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from streams.config import TrainConfig
+from streams.rates import with_first_layer_rate
 
 History = Sequence[Mapping[str, float]]  # One row an epoch.
 
@@ -46,11 +47,10 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
 def make_optimizer(config: TrainConfig, rate: Rate) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a training, with loss scaling where activations are float16."""
     settings: dict[str, Any] = {"learning_rate": rate, "weight_decay": config.weight_decay or None}
-    if config.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(**settings)
-    else:
-        kind = keras.optimizers.SGD if config.optimizer == "sgd" else keras.optimizers.RMSprop
-        optimizer = kind(momentum=config.momentum, **settings)
+    kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}
+    if config.optimizer != "adam":
+        settings["momentum"] = config.momentum
+    optimizer = with_first_layer_rate(kind[config.optimizer], config.first_layer_rate, **settings)
     # Normalisation and biases hold the scale of activations; shrinking them only fights the next step.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if config.precision == "mixed_float16":

@@ -23,6 +23,11 @@ def started(
     source = options.weights
     if source == "auto":
         source = default if backbone_named(options.backbone).application else "none"
+        if source == "none" and options.train != "all":
+            raise ValueError(
+                f"--train {options.train} builds on weights that are there, and {options.backbone} has none to start "
+                "from. Pass --weights FILE, or --weights none if random ones are meant."
+            )
     keep_head = _goes_on_with(source, clip.kind, classes)
     average_first = clip.kind == "rgb_difference"
     print(pretrain(network, options.backbone, source, average_first=average_first, keep_head=keep_head))

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 import keras
 import tensorflow as tf
 
+from streams.multitask import own_task_only
+
 
 class Trainee(keras.Model):
     """A network while it is trained: the layers are the network's own, the steps are ours.
@@ -21,12 +23,14 @@ class Trainee(keras.Model):
         accumulate: int = 1,
         clip_norm: float | None = None,
         multi_label: bool = False,
+        tasks: tuple[int, ...] = (),
     ):
         super().__init__(network.inputs, network.outputs)
         self.mean_loss, self.frame_accuracy = means
         self.accumulate = accumulate
         self.clip_norm = clip_norm
         self.multi_label = multi_label
+        self.tasks = tasks
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Changes the weights by the clips of one batch and returns the numbers of the epoch so far."""
@@ -41,7 +45,7 @@ class Trainee(keras.Model):
     def test_step(self, data: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Counts a validation batch, whose last one may be filled up with clips of weight 0."""
         clips, labels, weights = data
-        self._loss_of_each(labels, self(clips, training=False), weights)
+        self._loss_of_each(labels, self._consensus(clips, training=False), weights)
         return self._numbers()
 
     def _parts(
@@ -56,11 +60,19 @@ class Trainee(keras.Model):
         """Returns what this device's part adds to the gradient of the mean loss over all clips of a step."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
-            losses = self._loss_of_each(labels, self(clips, training=True))
+            losses = self._loss_of_each(labels, self._consensus(clips, training=True))
             loss = tf.reduce_mean(losses) + tf.add_n([tf.cast(each, tf.float32) for each in [0.0, *self.losses]])
             scaled = self.optimizer.scale_loss(loss / (replicas * self.accumulate))
         gradients: list[tf.Tensor] = tape.gradient(scaled, [variable.value for variable in self.trainable_variables])
         return gradients
+
+    def _consensus(self, clips: tf.Tensor, *, training: bool) -> tf.Tensor:
+        """Returns the logits of clips; where an example has several segments, the mean of theirs (TSN, Sec. 3.2)."""
+        if clips.shape.rank < 5:
+            return self(clips, training=training)
+        segments = clips.shape[1]
+        logits = self(tf.reshape(clips, [-1, *clips.shape[2:]]), training=training)
+        return tf.reduce_mean(tf.reshape(logits, [-1, segments, logits.shape[-1]]), axis=1)
 
     def _loss_of_each(self, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the loss of each clip, and counts it."""
@@ -68,6 +80,7 @@ class Trainee(keras.Model):
             losses = keras.losses.binary_crossentropy(labels, logits, from_logits=True)
             right = tf.gather(labels, tf.argmax(logits, axis=-1), axis=-1, batch_dims=1)
         else:
+            logits = own_task_only(logits, labels, self.tasks) if self.tasks else logits
             losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
             right = tf.equal(tf.cast(labels, tf.int64), tf.argmax(logits, axis=-1))
         losses = tf.debugging.check_numerics(losses, NON_FINITE)

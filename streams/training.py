@@ -19,6 +19,7 @@ from streams.interruption import listening_for_stop
 from streams.loop import Loop
 from streams.machines import check_agreement, is_chief, shard_by_batch
 from streams.modelfile import save_model
+from streams.recipes import departures
 from streams.records import draw_curves, write_history
 from streams.runs import Run
 from streams.schedules import Rate, best_epoch, make_optimizer, should_stop
@@ -48,7 +49,7 @@ def train(
         model, network = _compiled(ingredients, config, rate, strategy)
         loop = Loop(config, run, rate=rate, steps_per_epoch=steps_per_epoch, writes=is_chief())
         loop.stop = stop
-        description = _description(config, data_hash)
+        description = _description(config, data_hash, ingredients.card.stream)
         with strategy.scope():
             loop.start(model, description)
             check_agreement(strategy, loop.progress.step)
@@ -74,6 +75,7 @@ def _compiled(
         accumulate=config.accumulate,
         clip_norm=config.clip_norm,
         multi_label=ingredients.card.multi_label,
+        tasks=ingredients.tasks,
     )
     with strategy.scope():
         model.compile(optimizer=make_optimizer(config, rate), jit_compile=config.jit)
@@ -88,7 +90,8 @@ def _look(model: Trainee, ingredients: Ingredients, loop: Loop) -> None:
         return
     is_flow, config = bool(ingredients.card.flow), loop.config
     clips = next(iter(ingredients.batches(start_step=loop.progress.step)))[0].numpy()
-    loop.board.add_inputs(contact_sheet(clips, is_flow=is_flow))
+    if clips.ndim > 2:  # Features that were computed before show nothing.
+        loop.board.add_inputs(contact_sheet(clips, is_flow=is_flow))
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     fixed, per_clip = estimate_memory(model, model.optimizer)
     memory = memory_words(fixed + per_clip * config.batch_size / (replicas * config.accumulate))
@@ -97,7 +100,8 @@ def _look(model: Trainee, ingredients: Ingredients, loop: Loop) -> None:
         f"{model.count_params():,} weights, batches of {config.batch_size}{parts} on {replicas} device"
         f"{'s' if replicas > 1 else ''}, about {memory} of memory on each."
     )
-    print(*check_inputs(clips, is_flow=is_flow), sep="\n", flush=True)
+    if clips.ndim > 2:
+        print(*check_inputs(clips, is_flow=is_flow), sep="\n", flush=True)
 
 
 def _fit(
@@ -143,7 +147,7 @@ def _finish(
         loop.checkpoints.restore_best(model, loop.progress)
     result = {"epoch": best, "epochs": len(history), **history[best - 1]}
     if loop.checkpoints.writes:
-        save_model(network, ingredients.card, run.model)
+        save_model(ingredients.saved(network), ingredients.card, run.model)
         write_history(run.history, history)
         draw_curves(run.curves, history, best)
         write_json(run.config, {**description, "result": result})
@@ -151,11 +155,12 @@ def _finish(
     return result
 
 
-def _description(config: TrainConfig, data_hash: str) -> dict[str, Any]:
+def _description(config: TrainConfig, data_hash: str, stream: str) -> dict[str, Any]:
     """Returns all that decides the result, for config.json."""
     packages = ("tensorflow", "keras", "numpy")
     return {
         "options": config.identity(),
+        "recipe_says": departures(config.recipe, stream, config.identity()),
         "data_hash": data_hash,
         "threads": num_threads(),
         "versions": {name: importlib.metadata.version(name) for name in packages},

@@ -66,11 +66,11 @@ def _opened(stream: Stream | None, fresh: Pixels, num_classes: int, *, name: str
             f"that takes {found[0]} and scores {found[1]}."
         )
     # Under its stream's name, as two networks of one kind would share theirs.
-    return keras.Model(network.inputs, network.outputs[0], name=name)
+    return keras.Model(network.input, network.outputs[0], name=name)
 
 
 def _until(stream: keras.Model, layer: str) -> keras.Model:
-    return keras.Model(stream.inputs, stream.get_layer(layer).output, name=stream.name)
+    return keras.Model(stream.input, stream.get_layer(layer).output, name=stream.name)
 
 
 def _joined_maps(maps: list[keras.KerasTensor]) -> keras.KerasTensor:

@@ -18,8 +18,10 @@ from commands.running import run
 from data.catalog import DataSet, Video
 from data.prepare import flow_description, ready_dataset
 from data.selection import training_lists
+from pipelines.inputs import KINDS
 from streams.command import Ingredients, train_stream
 from streams.config import TrainConfig
+from streams.recipes import recipe_presets
 
 if TYPE_CHECKING:
     import keras
@@ -31,13 +33,27 @@ if TYPE_CHECKING:
 class TemporalConfig(TrainConfig):
     """What decides the training of a temporal stream."""
 
+    input: str = option("flow", "what a clip is made of", choices=KINDS)
     length: int = option(10, "flow fields in a clip, L in the paper", metavar="L")
     subtract_mean: bool = option(True, "take each field's mean vector off, which is the camera's part")
+    and_dataset: str = option(
+        "", "a second data set to learn at once, with scores and a loss of its own (multi-task)", metavar="NAME"
+    )
+    and_root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="DIR")
+
+    def __post_init__(self) -> None:
+        """Refuses a batch that two data sets cannot share."""
+        super().__post_init__()
+        if self.and_dataset and self.batch_size % 2:
+            raise ValueError(f"Two data sets share a batch, so its size must be even. Received {self.batch_size}.")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains on the data set that the command line names and leaves a run."""
-    config = parse(TemporalConfig, argv, __doc__)
+    presets = recipe_presets(argv, "temporal")
+    if presets is None:
+        return
+    config = parse(TemporalConfig, argv, __doc__, **presets)
     dataset = ready_dataset(config.dataset, config.root)
     lists = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
     train_stream("temporal", config, dataset, lists, ingredients)
@@ -47,24 +63,42 @@ def ingredients(
     config: TemporalConfig, dataset: DataSet, training: Sequence[Video], validation: Sequence[Video]
 ) -> Ingredients:
     """Returns the network of the stream and its batches."""
-    from pipelines.clips import train_batches, validation_batches
+    from pipelines.clips import train_batches, validation_batches, video_views
+    from pipelines.drawing import Drawing
     from pipelines.inputs import Input
+    from streams.bottleneck import on_features
     from streams.modelfile import ModelCard
 
-    clip, flow = Input("flow", config.length), flow_description(dataset.root)
+    clip, drawing = Input(config.input, config.length, config.segments), Drawing(config.augment, config.balance)
+    flow = flow_description(dataset.root) if clip.is_flow else {}
     sizes: dict[str, Any] = {"batch_size": config.batch_size, "crop_size": config.crop_size}
-    return Ingredients(
+    alone = Ingredients(
         network=partial(network, config, clip, flow, dataset.classes),
-        batches=partial(train_batches, dataset, training, clip, seed=config.seed, **sizes),
+        batches=partial(train_batches, dataset, training, clip, seed=config.seed, drawing=drawing, **sizes),
         validation=validation_batches(dataset, validation, clip, **sizes) if validation else None,
         card=ModelCard(
-            "temporal", clip.kind, clip.length, dataset.classes, dataset.name, config.split, config.protocol, flow
+            "temporal",
+            clip.kind,
+            clip.length,
+            dataset.classes,
+            dataset.name,
+            config.split,
+            config.protocol,
+            flow,
+            dataset.multi_label,
         ),
     )
+    if config.and_dataset:
+        from temporal.multitask import with_second_dataset
+
+        return with_second_dataset(alone, dataset, training, clip, drawing, config=config)
+    if config.keeps_features:
+        return on_features(alone, config, partial(video_views, dataset, clip=clip), training, validation)
+    return alone
 
 
 def network(config: TemporalConfig, clip: "Input", flow: dict[str, Any], classes: Sequence[str]) -> "keras.Model":
-    """Returns the network that is trained, from scratch unless the options say else: flow is no photograph."""
+    """Returns the network that is trained, flow from scratch, as it is no photograph, unless the options say else."""
     from streams.starting import started
     from temporal.model import temporal_network
 
@@ -78,7 +112,7 @@ def network(config: TemporalConfig, clip: "Input", flow: dict[str, Any], classes
         dense_dropout=config.dense_dropout,
         subtract_mean=config.subtract_mean,
     )
-    return started(fresh, config, default="none", clip=clip, classes=classes)
+    return started(fresh, config, default="none" if clip.is_flow else "imagenet", clip=clip, classes=classes)
 
 
 if __name__ == "__main__":

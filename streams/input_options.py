@@ -1,0 +1,20 @@
+"""The options of a training that say how its clips are drawn and cut, alike for both streams."""
+
+from dataclasses import dataclass
+
+from commands.options import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """How clips are drawn from videos and cut from frames."""
+
+    segments: int = option(
+        1, "parts of a video that a training example has a clip of; their scores are averaged (TSN)", metavar="K"
+    )
+    augment: str = option(
+        "flip",
+        "random crops and mirrors; with the paper's colours; at corners and in four sizes; or none",
+        choices=("none", "flip", "paper", "corners"),
+    )
+    balance: bool = option(False, "draw classes alike, however many videos each has")

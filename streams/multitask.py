@@ -1,0 +1,34 @@
+"""One network that learns two data sets at once, with a layer of scores and a loss for each (Sec. 3.2 of the paper)."""
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+
+def with_second_task(network: keras.Model, num_classes: int) -> keras.Model:
+    """Returns a network whose scores are those of the first data set and, beside them, of the second."""
+    shared = network.get_layer("dropout").output
+    second = layers.Dense(num_classes, name="logits_of_second", dtype="float32")(shared)
+    both = layers.Concatenate(name="logits_of_both", dtype="float32")([network.output, second])
+    return keras.Model(network.input, both, name=network.name)
+
+
+def of_first_task(network: keras.Model) -> keras.Model:
+    """Returns the network with the scores of the first data set alone, which is what is saved."""
+    return keras.Model(network.input, network.get_layer("logits").output, name=network.name)
+
+
+def both_batches(first: tf.data.Dataset, second: tf.data.Dataset, num_first: int) -> tf.data.Dataset:
+    """Puts batches of two data sets behind each other; labels of the second go on after the first's classes."""
+
+    def together(a: tuple[tf.Tensor, tf.Tensor], b: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.concat([a[0], b[0]], axis=0), tf.concat([a[1], b[1] + num_first], axis=0)
+
+    return tf.data.Dataset.zip(first, second).map(together)
+
+
+def own_task_only(logits: tf.Tensor, labels: tf.Tensor, tasks: tuple[int, ...]) -> tf.Tensor:
+    """Returns logits of which only those of the label's own data set have a chance, so that each has its own loss."""
+    of_class = tf.repeat(tf.range(len(tasks)), tasks)
+    of_label = tf.gather(of_class, tf.cast(labels, tf.int32))
+    return tf.where(of_class[None] == of_label[:, None], logits, logits.dtype.min / 2)
