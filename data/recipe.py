@@ -16,7 +16,7 @@ FRAMES, FLOW = "frames", "flow"
 class Recipe:
     """How frames and flow are made."""
 
-    method: str = "dis"
+    method: str = "tvl1"
     preset: str = "balanced"
     bound: float = 20.0
     short_side: int | None = None  # Without this and `size`, frames keep the size of the video.

@@ -127,9 +127,10 @@ def disc_path(motion: str, random: np.random.Generator) -> np.ndarray:
 
 
 def _disc(appearance: str, random: np.random.Generator) -> np.ndarray:
-    """Returns a square of the texture, big enough for any disc: two random colours in a pattern, and grain.
+    """Returns a square of the texture, big enough for any disc: a pattern of two colours on grain.
 
-    The grain is alike in all appearances and strong enough that flow finds the same motion on each of them.
+    The pattern is in the colours alone. Flow is computed on grey, and in grey all appearances of a scene are the
+    same picture, so that no flow method, however sharp, can tell them apart.
     """
     size = 48
     y, x = np.mgrid[0:size, 0:size] - size / 2
@@ -143,15 +144,15 @@ def _disc(appearance: str, random: np.random.Generator) -> np.ndarray:
         "Rings": 1.5 * np.sin(2 * np.pi * np.hypot(x, y) / period + phase_x),
         "Stripes": 1.5 * np.sin(across),
     }[appearance]
-    mask = 1 / (1 + np.exp(-6 * pattern))[..., None]
-    first, second = _two_colours(random)
-    return mask * first + (1 - mask) * second + _texture(random, size, size, scales=(2, 4), strength=12)
+    contrast = np.tanh(3 * pattern)[..., None] * _colour_without_grey(random)
+    return random.uniform(110, 145) + _texture(random, size, size, scales=(2, 5), strength=18) + contrast
 
 
-def _two_colours(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a light and a dark colour, in either order."""
-    colours = random.uniform(140, 235, 3), random.uniform(20, 115, 3)
-    return colours if random.random() < 0.5 else colours[::-1]
+def _colour_without_grey(random: np.random.Generator) -> np.ndarray:
+    """Returns a difference of colours that a conversion to grey (ITU-R BT.601) turns into nothing."""
+    red_green, blue_yellow = np.array([0.587, -0.299, 0.0]), np.array([-0.067, -0.131, 0.85])
+    hue = random.uniform(-0.5, 0.5)
+    return random.choice([-1, 1]) * 90 * (np.cos(hue) * red_green + np.sin(hue) * blue_yellow)
 
 
 def _texture(

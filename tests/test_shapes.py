@@ -105,3 +105,23 @@ def test_where_the_disc_is_tells_no_motion():
         last = np.mod(starts + paths[:, -1], size) / size
         np.testing.assert_allclose(last.mean(axis=0), 0.5, atol=0.03)
         np.testing.assert_allclose(last.std(axis=0), 12**-0.5, atol=0.03)
+
+
+def test_in_grey_all_appearances_of_a_scene_are_the_same_picture(dataset):
+    """So flow, which is computed on grey, can't tell them apart; in colour they differ plainly."""
+    scene = [f"v_{appearance}Slide_g04_c02" for appearance in shapes.APPEARANCES]
+    colour = [np.stack(list(shapes.draw(dataset.videos[name]))).astype(float) for name in scene]
+    grey = [frames @ (0.299, 0.587, 0.114) for frames in colour]
+
+    for other in (1, 2):
+        assert np.abs(grey[0] - grey[other]).max() < 2
+        assert np.abs(colour[0] - colour[other]).max() > 50
+
+
+def test_all_motions_of_a_scene_begin_with_the_same_picture(dataset):
+    scene = [f"v_Rings{motion}_g04_c02" for motion in shapes.MOTIONS]
+
+    first, *others = (next(shapes.draw(dataset.videos[name])) for name in scene)
+
+    for other in others:
+        np.testing.assert_array_equal(first, other)
