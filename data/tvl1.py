@@ -27,7 +27,7 @@ class TVL1Parameters:
     """Step of the dual variables (tau); above 1/4 the iteration diverges."""
     levels: int = 10
     """Levels of the pyramid at most; no level is smaller than 16 pixels."""
-    warps: int = 3
+    warps: int = 4
     """How often brightness constancy is linearised anew on each level."""
     iterations: int = 30
     """Iterations after each warp."""
@@ -48,9 +48,9 @@ class TVL1Parameters:
 REVISION = 1
 MOST_WORKSPACES = 16
 PRESETS = {
-    "accurate": {"warps": 6, "iterations": 30},
-    "balanced": {"warps": 3, "iterations": 30},
-    "fast": {"warps": 2, "iterations": 20},
+    "accurate": {"warps": 7, "iterations": 30},
+    "balanced": {"warps": 4, "iterations": 30},
+    "fast": {"warps": 2, "iterations": 25},
 }
 
 
