@@ -52,7 +52,7 @@ def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, fo
         except LookupError as error:
             fused.missing[method] = str(error.args[0])
         except ValueError as error:
-            if method.partition(":")[0] not in LEARNED:
+            if method not in LEARNED:
                 raise
             fused.missing[method] = str(error)
     return fused

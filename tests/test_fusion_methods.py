@@ -1,0 +1,212 @@
+"""Combining streams: what must hold for every method, and what each is there for."""
+
+import numpy as np
+import pytest
+
+from fusion.evidence import Evidence
+from fusion.measures import video_accuracy
+from fusion.methods import FIXED, LEARNED, METHODS, check_method, fuse
+
+# The network takes seconds to train: it has a test of its own.
+QUICK = tuple(name for name in METHODS if name != "fusenet")
+
+
+def made(num_videos=120, num_classes=4, noise=(1.0, 1.0), num_groups=12, seed=0, views=3):
+    """Streams whose logits are the truth and noise of their own."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(num_videos) % num_classes
+    truth = 2.0 * np.eye(num_classes)[labels][:, None]
+    streams = tuple(truth + level * random.normal(size=(num_videos, views, num_classes)) for level in noise)
+    groups = np.array([f"g{number:02}" for number in (np.arange(num_videos) // num_classes) % num_groups])
+    return Evidence(("spatial", "temporal", "audio")[: len(noise)], streams, labels, groups)
+
+
+def scores_of(method, unseen, known=None):
+    fused = fuse([method], unseen, known, folds=False)
+    assert not fused.missing
+    return fused.scores[method]
+
+
+@pytest.mark.parametrize("method", FIXED)
+def test_fusing_a_stream_with_itself_changes_no_decision(method):
+    one = made(noise=(1.5,))
+    twice = Evidence(("a", "b"), one.view_logits * 2, one.labels, one.groups)
+
+    np.testing.assert_array_equal(scores_of(method, one).argmax(1), scores_of(method, twice).argmax(1))
+
+
+def test_a_weight_of_one_and_zero_gives_the_first_stream():
+    unseen = made()
+    alone = Evidence(("spatial",), unseen.view_logits[:1], unseen.labels, unseen.groups)
+
+    np.testing.assert_allclose(scores_of("weighted:1,0", unseen), scores_of("average", alone))
+
+
+@pytest.mark.parametrize("method", QUICK)
+def test_the_order_of_videos_changes_nothing(method):
+    known, unseen = made(seed=1), made(seed=2)
+    order = np.random.default_rng(0).permutation(unseen.num_videos)
+
+    once = scores_of(method, unseen, known)
+    permuted = scores_of(method, unseen.rows(order), known)
+
+    np.testing.assert_allclose(permuted, once[order], atol=1e-9)
+
+
+@pytest.mark.parametrize("method", QUICK)
+def test_the_order_of_classes_changes_no_decision(method):
+    known, unseen = made(seed=1), made(seed=2)
+    order = np.array([2, 0, 3, 1])
+    renamed = np.argsort(order)
+
+    def permuted(evidence):
+        views = tuple(logits[..., order] for logits in evidence.view_logits)
+        return Evidence(evidence.streams, views, renamed[evidence.labels], evidence.groups)
+
+    once = scores_of(method, unseen, known).argmax(1)
+    again = scores_of(method, permuted(unseen), permuted(known)).argmax(1)
+
+    assert np.mean(order[again] == once) > 0.99  # Solvers stop a little elsewhere.
+
+
+@pytest.mark.parametrize("method", QUICK)
+def test_both_streams_know_more_than_either(method):
+    known, unseen = made(noise=(2, 2), views=1, seed=1), made(noise=(2, 2), views=1, seed=2, num_videos=400)
+    best = max(video_accuracy(logits, unseen.labels) for logits in unseen.logits)
+
+    fused = video_accuracy(scores_of(method, unseen, known), unseen.labels)
+
+    # One vote against one is no more than a coin, so that votes over single views gain nothing.
+    assert fused > best + (0.03 if method != "vote" else -0.05)
+
+
+@pytest.mark.parametrize("method", ["weighted", "class-weighted", "svm", "stacking"])
+def test_what_learns_finds_out_that_a_stream_knows_nothing(method):
+    known, unseen = made(noise=(1, 30), seed=1), made(noise=(1, 30), seed=2)
+    alone = video_accuracy(unseen.logits[0], unseen.labels)
+
+    fused = fuse(["average", method], unseen, known, folds=False)
+    of = {name: video_accuracy(scores, unseen.labels) for name, scores in fused.scores.items()}
+
+    assert of["average"] < alone - 0.1
+    assert of[method] > alone - 0.05
+
+
+def test_weights_are_searched_by_class_where_streams_know_different_classes():
+    def one_sided(seed):
+        random = np.random.default_rng(seed)
+        labels = np.arange(200) % 4
+        logits = [2.5 * np.eye(4)[labels][:, None] + random.normal(size=(200, 1, 4)) for _ in range(2)]
+        # What the first stream says of the last two classes is noise, and the second's of the first two.
+        logits[0][..., 2:] = 4 * random.normal(size=(200, 1, 2))
+        logits[1][..., :2] = 4 * random.normal(size=(200, 1, 2))
+        return Evidence(("spatial", "temporal"), tuple(logits), labels, np.array([str(n % 10) for n in range(200)]))
+
+    fused = fuse(["logits", "class-weighted"], one_sided(1), one_sided(2), folds=False)
+    of = {name: video_accuracy(scores, one_sided(1).labels) for name, scores in fused.scores.items()}
+
+    assert of["class-weighted"] > of["logits"] + 0.15
+
+
+def test_calibration_finds_how_much_too_sure_a_stream_is():
+    honest = made(num_videos=2000, views=1, num_groups=50)
+    boastful = Evidence(
+        ("spatial", "temporal"), (honest.view_logits[0], 5 * honest.view_logits[0]), *honest_rest(honest)
+    )
+
+    learned = fuse(["calibrated"], boastful, boastful, folds=False).learned["calibrated"]
+    first, second = (float(part.split()[-1]) for part in learned.split(","))
+
+    assert second == pytest.approx(5 * first, rel=0.02)
+
+
+def honest_rest(evidence):
+    return evidence.labels, evidence.groups
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_folds_never_judge_what_they_learned_from(method, monkeypatch):
+    seen = []
+
+    def remembering(evidence):
+        seen.append(set(evidence.groups))
+        from fusion.rules import Rule
+
+        def combine(unseen):
+            assert not seen[-1] & set(unseen.groups)
+            return np.ones((unseen.num_videos, 4))
+
+        return Rule(combine)
+
+    monkeypatch.setitem(LEARNED, method, remembering)
+    fuse([method], made(), None, folds=True)
+
+    assert len(seen) == 5
+
+
+def test_a_method_that_lacks_something_says_what_and_the_others_go_on():
+    fused = fuse(["svm", "average"], made(), None, folds=False, why_not="train with --validation 0.1.")
+
+    assert list(fused.scores) == ["average"]
+    assert "--validation 0.1" in fused.missing["svm"]
+
+
+@pytest.mark.parametrize("method", QUICK)
+def test_every_method_takes_any_number_of_streams(method):
+    known, unseen = made(noise=(1, 1, 1), seed=1), made(noise=(1, 1, 1), seed=2)
+
+    assert video_accuracy(scores_of(method, unseen, known), unseen.labels) > 0.9
+
+
+@pytest.mark.parametrize("method", QUICK)
+def test_every_method_takes_videos_with_several_labels(method):
+    def several(seed):
+        random = np.random.default_rng(seed)
+        labels = (random.random((150, 4)) < 0.4).astype(np.uint8)
+        views = tuple((4.0 * labels - 2)[:, None] + 2 * random.normal(size=(150, 2, 4)) for _ in range(2))
+        return Evidence(("spatial", "temporal"), views, labels, np.array([str(n % 10) for n in range(150)]))
+
+    known, unseen = several(1), several(2)
+
+    shown = video_accuracy(scores_of(method, unseen, known), unseen.labels)
+
+    assert shown > 0.9
+
+
+@pytest.mark.slow
+def test_the_network_on_scores_learns_what_an_average_cannot():
+    def swapped(seed):  # The second stream calls every class by its neighbour's name.
+        evidence = made(num_videos=600, noise=(2.5, 0.3), num_groups=30, seed=seed)
+        views = (evidence.view_logits[0], np.roll(evidence.view_logits[1], 1, axis=2))
+        return Evidence(evidence.streams, views, evidence.labels, evidence.groups)
+
+    fused = fuse(["average", "fusenet"], swapped(1), swapped(2), folds=False)
+
+    assert video_accuracy(fused.scores["average"], swapped(1).labels) < 0.5
+    assert video_accuracy(fused.scores["fusenet"], swapped(1).labels) > 0.95
+
+
+@pytest.mark.parametrize("method", ["mean", "weighted:", "weighted:1,-1", "weighted:a", "svm:1", "weighted:0,0"])
+def test_methods_that_do_not_exist_are_refused_by_name(method):
+    with pytest.raises(ValueError, match=method.partition(":")[0]):
+        check_method(method) if method != "weighted:" else check_method("weighted:,")
+
+
+def test_one_weight_for_each_stream_is_asked_for():
+    with pytest.raises(ValueError, match="2 numbers"):
+        fuse(["weighted:1,1,1"], made(), None, folds=False)
+
+
+def test_published_scores_of_ucf101_give_the_published_accuracies(shared_data):
+    stored = np.load(shared_data / "scores" / "resnet101_two_stream_ucf101_split1.npz")
+    classes = sorted({clip.split("_")[0] for clip in stored["clips"]})
+    labels = np.array([classes.index(clip.split("_")[0]) for clip in stored["clips"]])
+    order = np.argsort([name.casefold() for name in classes])
+    labels = np.argsort(order)[labels]
+    views = tuple(stored[name].astype(np.float64)[:, None] for name in ("spatial", "temporal"))
+    evidence = Evidence(("spatial", "temporal"), views, labels, labels.astype(str))
+
+    percent = [f"{100 * video_accuracy(logits, labels):.2f}" for logits in evidence.logits]
+    percent += [f"{100 * video_accuracy(scores_of(name, evidence), labels):.2f}" for name in ("logits", "average")]
+
+    assert percent == ["81.89", "80.65", "88.95", "85.86"]

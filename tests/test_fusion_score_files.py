@@ -1,0 +1,188 @@
+"""Score files: ours, and those of others."""
+
+import dataclasses
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from fusion.evidence import Evidence
+from fusion.gather import from_files
+from fusion.score_files import read_score_file
+from streams.scores import Scores, read_scores, write_scores
+
+VIDEOS = ("v_Run_g01_c01", "v_Run_g02_c01", "v_Sit_g01_c01")
+LOGITS = np.arange(6, dtype=np.float64).reshape(3, 2)
+
+
+def scores(**changes):
+    plain = Scores(
+        stream="spatial",
+        data_set="made",
+        split=1,
+        part="test",
+        protocol="2x10",
+        model_hash="m",
+        data_hash="d",
+        selection="validation",
+        classes=("Run", "Sit"),
+        videos=VIDEOS,
+        labels=np.array([0, 0, 1]),
+        view_logits=np.stack([LOGITS, LOGITS + 1], axis=1).astype(np.float32),
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def test_a_score_file_gives_back_what_was_written(tmp_path):
+    write_scores(tmp_path / "scores.h5", scores())
+
+    found = read_scores(tmp_path / "scores.h5")
+
+    for name, value in vars(scores()).items():
+        np.testing.assert_array_equal(getattr(found, name), value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"videos": (*VIDEOS[:2], "v_Sit_g09_c01")}, "v_Sit_g01_c01 against v_Sit_g09_c01"),
+        ({"videos": VIDEOS[:2]}, "3 against 2"),
+        ({"classes": ("Run", "Jump")}, "Sit against Jump"),
+        ({"split": 2}, "1 against 2"),
+        ({"data_set": "other"}, "made against other"),
+        ({"labels": np.array([0, 1, 1])}, "v_Run_g02_c01"),
+    ],
+)
+def test_scores_that_disagree_are_refused_with_the_first_difference(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Evidence.of([scores(), scores(stream="temporal", **changes)], ["a", "b", "c"])
+
+
+def test_scores_that_are_not_finite_are_refused_with_the_video():
+    broken = scores().view_logits.copy()
+    broken[1, 0, 0] = np.nan
+
+    with pytest.raises(ValueError, match=r"1 of 3 .*spatial.*v_Run_g02_c01"):
+        Evidence.of([scores(view_logits=broken)], ["a", "b", "c"])
+
+
+def test_a_damaged_score_file_is_named(tmp_path):
+    path = tmp_path / "scores.h5"
+    write_scores(path, scores())
+    path.write_bytes(path.read_bytes()[:500])
+
+    with pytest.raises(ValueError, match=r"scores\.h5"):
+        read_scores(path)
+
+
+def write_npz(path):
+    np.savez(path, clips=np.array(VIDEOS), spatial=LOGITS, temporal=LOGITS[::-1])
+    return f"{path}:spatial"
+
+
+def write_npy(path):
+    np.save(path, LOGITS)
+    path.with_suffix(".txt").write_text("".join(f"Some/{name}.avi 1\n" for name in VIDEOS))
+    return str(path)
+
+
+def write_pickle(path):
+    path.write_bytes(pickle.dumps({name.removeprefix("v_"): row for name, row in zip(VIDEOS, LOGITS, strict=True)}))
+    return str(path)
+
+
+def write_tsn(path):
+    rows = np.empty((3, 2), dtype=object)
+    for place, row in enumerate(LOGITS):  # 25 segments, a crop each, and the label beside them.
+        rows[place, 0], rows[place, 1] = np.tile(row, (25, 1, 1)), place
+    np.savez(path, scores=rows, labels=np.arange(3))
+    path.with_suffix(".txt").write_text("\n".join(VIDEOS))
+    return f"{path}:scores"
+
+
+def write_csv(path):
+    lines = [f"{name},{row[0]},{row[1]}" for name, row in zip(VIDEOS, LOGITS, strict=True)]
+    path.write_text("\n".join(["video,Run,Sit", *lines]) + "\n")
+    return str(path)
+
+
+def write_hdf5(path):
+    write_scores(path, scores(view_logits=LOGITS[:, None]))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.npz", write_npz),
+        ("a.npy", write_npy),
+        ("a.pickle", write_pickle),
+        ("tsn.npz", write_tsn),
+        ("a.csv", write_csv),
+        ("a.h5", write_hdf5),
+    ],
+)
+def test_score_files_of_others_are_read(tmp_path, name, write):
+    source = write(tmp_path / name)
+
+    gathered = from_files([source, source], None, 1, None)
+
+    np.testing.assert_array_equal(gathered.unseen.labels, [0, 0, 1])
+    assert gathered.streams[0].classes == ("Run", "Sit")
+    assert len(set(gathered.unseen.streams)) == 2
+    for logits in gathered.unseen.logits:
+        np.testing.assert_allclose(logits, LOGITS)
+
+
+def test_videos_in_another_order_are_put_in_order(tmp_path):
+    np.savez(tmp_path / "a.npz", clips=np.array(VIDEOS), spatial=LOGITS)
+    np.savez(tmp_path / "b.npz", clips=np.array(VIDEOS[::-1]), temporal=LOGITS[::-1])
+
+    gathered = from_files([str(tmp_path / "a.npz"), str(tmp_path / "b.npz")], None, 1, None)
+
+    np.testing.assert_array_equal(gathered.unseen.logits[1], LOGITS)
+
+
+def test_a_video_that_one_file_lacks_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", clips=np.array(VIDEOS), spatial=LOGITS)
+    np.savez(tmp_path / "b.npz", clips=np.array(VIDEOS[:2]), temporal=LOGITS[:2])
+
+    with pytest.raises(ValueError, match="v_Sit_g01_c01"):
+        from_files([str(tmp_path / "a.npz"), str(tmp_path / "b.npz")], None, 1, None)
+
+
+def test_an_array_that_is_not_there_is_answered_with_those_that_are(tmp_path):
+    source = write_npz(tmp_path / "a.npz").replace(":spatial", ":sound")
+
+    with pytest.raises(ValueError, match="spatial, temporal"):
+        read_score_file(source)
+
+
+class _Harmful:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("ending", ["pickle", "npz"])
+def test_a_pickle_that_runs_something_is_refused_and_nothing_runs(tmp_path, ending):
+    path, trace = tmp_path / f"scores.{ending}", tmp_path / "was_here"
+    if ending == "pickle":
+        path.write_bytes(pickle.dumps({"v_Run_g01_c01": _Harmful(trace)}))
+    else:
+        np.savez(path, scores=np.array([_Harmful(trace), 1], dtype=object))
+
+    with pytest.raises(ValueError, match="mkdir"):
+        read_score_file(f"{path}:scores" if ending == "npz" else str(path))
+
+    assert not trace.exists()
+
+
+def test_a_list_is_asked_for_where_a_file_names_no_videos(tmp_path):
+    np.save(tmp_path / "a.npy", LOGITS)
+
+    with pytest.raises(FileNotFoundError, match="--names"):
+        read_score_file(str(tmp_path / "a.npy"))
