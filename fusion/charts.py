@@ -83,3 +83,38 @@ def confusion(counts: np.ndarray, classes: Sequence[str], tone: str, label: str)
             parts.append(f'<text transform="translate({x:.1f} {head - 5:.1f}) rotate(-45)">{escape(name)}</text>')
     parts.append(f'<rect class="frame" x="{margin:.1f}" y="{head:.1f}" width="{side:.1f}" height="{side:.1f}"/></svg>')
     return "".join(parts)
+
+
+def reliability(bins: Sequence[Mapping[str, float]], tone: str, label: str) -> str:
+    """Draws how often videos are right against how sure, with the line on which both are the same."""
+    side, left = 180, 34
+    parts = [
+        f'<svg viewBox="0 -8 {left + side + 10} {side + 34}" style="--tone:{tone};max-width:320px" role="img" '
+        f'aria-label="reliability {escape(label)}">'
+    ]
+    for share in (0, 0.5, 1):
+        y, x = side * (1 - share), left + side * share
+        parts.append(f'<line class="axis" x1="{left}" y1="{y:.0f}" x2="{left + side}" y2="{y:.0f}"/>')
+        parts.append(f'<text x="{left - 6}" y="{y + 4:.0f}" text-anchor="end">{share:.0%}</text>')
+        parts.append(f'<text x="{x:.0f}" y="{side + 18}" text-anchor="middle">{share:.0%}</text>')
+    parts.append(f'<line class="axis" x1="{left}" y1="{side}" x2="{left + side}" y2="0" stroke-dasharray="3 4"/>')
+    places = [(left + side * each["confidence"], side * (1 - each["accuracy"])) for each in bins]
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    parts.append(f'<polyline class="line" style="opacity:.5" points="{points}"/>')
+    most = max((each["count"] for each in bins), default=1)
+    for each, (x, y) in zip(bins, places, strict=True):
+        radius = 2.5 + 5 * (each["count"] / most) ** 0.5
+        said = f"{each['count']} videos: sure {each['confidence']:.0%}, right {each['accuracy']:.0%}"
+        parts.append(f'<circle class="cell" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"><title>{said}</title></circle>')
+    return "".join([*parts, "</svg>"])
+
+
+def change(share: float) -> str:
+    """Draws a difference of shares as a bar to the right of zero, or to its left."""
+    left, tone = (60 + 60 * min(share, 0), "var(--fused)" if share >= 0 else "var(--wrong)")
+    return (
+        f'<svg class="change" viewBox="0 0 170 16" style="--tone:{tone}" role="img" aria-label="{share:+.0%}">'
+        '<line class="axis" x1="60" y1="0" x2="60" y2="16"/>'
+        f'<rect class="cell" x="{left:.1f}" y="3" width="{60 * abs(share):.1f}" height="10" rx="2"/>'
+        f'<text class="ink" x="168" y="12" text-anchor="end">{share:+.0%}</text></svg>'
+    )

@@ -13,16 +13,19 @@ from typing import Any
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from commands.options import option, parse
+from commands.options import as_dictionary, option, parse
 from commands.running import RUNS, run, write_json
 from data.catalog import DataSet, open_dataset
 from data.ready import home_of, ready_dataset
-from fusion.evaluation import evaluate, write_report
+from fusion.compare import compare
+from fusion.evaluation import evaluate, examples_of, write_report
 from fusion.gather import FITS, Gathered, from_files, from_models
-from fusion.methods import FIXED, METHODS, check_method
+from fusion.methods import LEARNED, METHODS, check_method
+from fusion.splits import mean_report, write_mean
 from fusion.stream_scores import Protocol
 
 
@@ -32,7 +35,7 @@ class EvaluateConfig:
 
     dataset: str | None = option(None, "the data set's name; shapes, the built-in one, unless given", metavar="NAME")
     root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="DIR")
-    split: int = option(1, "which of its splits to test on", metavar="N")
+    split: str = option("1", "which of its splits to test on, or all for their mean", metavar="N")
     stream: tuple[str, ...] = option(
         (), "a stream to fuse, once for each; spatial and temporal unless given", repeat=True, metavar="NAME[=FILE]"
     )
@@ -49,6 +52,7 @@ class EvaluateConfig:
         (), "fuse these scores instead of models', once for each stream", repeat=True, metavar="FILE[:ARRAY]"
     )
     names: Path | None = option(None, "the videos of score files that have none, one a line", metavar="FILE")
+    compare: Path | None = option(None, "the report.json of another evaluation, to be set beside", metavar="FILE")
     rescore: bool = option(False, "score again what was scored before")
     runs: Path = option(RUNS, "where runs are kept", metavar="DIR")
     json: Path | None = option(None, "write what came out here too", metavar="FILE")
@@ -59,27 +63,68 @@ class EvaluateConfig:
             check_method(method)
         if self.views < 1:
             raise ValueError(f"--views must be at least 1. Received {self.views}.")
+        if self.split != "all" and not self.split.isdigit():
+            raise ValueError(f"--split must be a number, or all. Received {self.split!r}.")
+        if self.split == "all" and (self.scores or self.compare):
+            raise ValueError("--split all goes with models, not with --scores or --compare: name one split.")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Evaluates the models, or the score files, that the command line names."""
     config = parse(EvaluateConfig, argv, __doc__)
-    methods = config.method or METHODS
-    dataset, gathered = _gather(config, methods)
-    report, fused = evaluate(gathered, methods)
-    if not fused:
-        raise ValueError(
-            "Nothing could be fused. " + " ".join(f"{name}: {why}" for name, why in report["missing"].items())
-        )
-    print_report(report)
-    first = gathered.streams[0]
-    folder = config.runs / first.data_set / "fusion" / (f"split{first.split}" if not config.scores else "files")
-    pictures = None if config.scores else dataset
-    written = write_report(folder, report, gathered, next(iter(fused.values())), pictures, config.runs)
+    if config.scores:
+        report, page = _evaluate_files(config)
+    else:
+        dataset = ready_dataset(config.dataset or "shapes", config.root)
+        splits = sorted(dataset.splits) if config.split == "all" else [int(config.split)]
+        reports = [_evaluate_models(config, dataset, split) for split in splits]
+        report, page = reports[0] if config.split != "all" else _mean(config, [each for each, _ in reports])
     if config.json:
         write_json(config.json, report)
-    print(f"Report: {written}")
+    print(f"Report: {page}")
     print("Video accuracy: " + ", ".join(f"{name} {share:.2%}" for name, share in report["video_accuracy"].items()))
+
+
+def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tuple[dict[str, Any], Path]:
+    """Scores and fuses saved models on one split, and returns the report and where its page lies."""
+    streams, models = _streams(config)
+    protocol = Protocol(
+        runs=config.runs,
+        views=config.views,
+        crops=config.crops,
+        precision=config.precision,
+        rescore=config.rescore,
+        models=models,
+    )
+    methods = config.method or METHODS
+    learns = any(method in LEARNED for method in methods)
+    gathered = from_models(dataset, split, streams, protocol, config.fit if learns else "")
+    report, fused = _finish(config, gathered, methods)
+    folder = config.runs / dataset.name / "fusion" / f"split{split}"
+    examples = examples_of(gathered, fused, dataset, protocol)
+    return report, write_report(folder, report, gathered, fused, examples, config.runs)
+
+
+def _evaluate_files(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
+    """Fuses score files, and returns the report and where its page lies."""
+    lists = open_dataset(config.dataset, config.root or home_of(config.dataset)) if config.dataset else None
+    gathered = from_files(config.scores, lists, int(config.split), config.names)
+    report, fused = _finish(config, gathered, config.method or METHODS)
+    folder = config.runs / report["data_set"] / "fusion" / "files"
+    return report, write_report(folder, report, gathered, fused, [], config.runs)
+
+
+def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) -> tuple[dict[str, Any], np.ndarray]:
+    report, fused = evaluate(gathered, methods)
+    report["options"] = as_dictionary(config)
+    report["comparison"] = compare(report, config.compare) if config.compare else None
+    print_report(report)
+    return report, fused
+
+
+def _mean(config: EvaluateConfig, reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Path]:
+    report = mean_report(reports)
+    return report, write_mean(config.runs / report["data_set"] / "fusion" / "all", report)
 
 
 def print_report(report: Mapping[str, Any]) -> None:
@@ -96,28 +141,16 @@ def print_report(report: Mapping[str, Any]) -> None:
         console.print(f"Without {name}: {reason}", style="dim", highlight=False)
 
 
-def _gather(config: EvaluateConfig, methods: Sequence[str]) -> tuple[DataSet | None, Gathered]:
-    if config.scores:
-        lists = open_dataset(config.dataset, config.root or home_of(config.dataset)) if config.dataset else None
-        return lists, from_files(config.scores, lists, config.split, config.names)
-    dataset = ready_dataset(config.dataset or "shapes", config.root)
-    models = {"spatial": config.spatial, "temporal": config.temporal}
+def _streams(config: EvaluateConfig) -> tuple[list[str], dict[str, Path]]:
+    """Returns the streams by name, and the model files that are named for them."""
+    models = {name: file for name, file in (("spatial", config.spatial), ("temporal", config.temporal)) if file}
     streams = []
     for entry in config.stream or ("spatial", "temporal"):
         stream, _, file = entry.partition("=")
         streams.append(stream)
         if file:
             models[stream] = Path(file)
-    protocol = Protocol(
-        runs=config.runs,
-        views=config.views,
-        crops=config.crops,
-        precision=config.precision,
-        rescore=config.rescore,
-        models={stream: file for stream, file in models.items() if file},
-    )
-    learns = any(method not in FIXED and ":" not in method for method in methods)
-    return dataset, from_models(dataset, config.split, streams, protocol, config.fit if learns else "")
+    return streams, models
 
 
 if __name__ == "__main__":

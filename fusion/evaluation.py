@@ -1,5 +1,6 @@
 """One split, evaluated: scores, every way of fusing them, and the report in its folder."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,36 +9,56 @@ import numpy as np
 
 from commands.running import write_json, write_text
 from data.catalog import DataSet
-from fusion.examples import choose_examples, picture
+from fusion.examples import Example, choose_examples, picture
 from fusion.gather import Gathered
+from fusion.looks import looks
 from fusion.methods import fuse
 from fusion.page import page
 from fusion.report import build_report
+from fusion.stream_scores import Protocol
 from streams.runs import Run
 
 
-def evaluate(gathered: Gathered, methods: Sequence[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Returns the report of one split, and the scores of each method."""
+def evaluate(gathered: Gathered, methods: Sequence[str]) -> tuple[dict[str, Any], np.ndarray]:
+    """Returns the report of one split, and the scores of the method that its page shows in detail."""
     from_itself = gathered.known is None and bool(gathered.learns_from)
     fused = fuse(methods, gathered.unseen, gathered.known, folds=from_itself, why_not=gathered.why_not)
+    if not fused.scores:
+        raise ValueError(
+            "Nothing could be fused. " + " ".join(f"{name}: {reason}" for name, reason in fused.missing.items())
+        )
     report = build_report(gathered.streams, fused.scores, gathered.unseen)
     report["learned"] = {name: learned for name, learned in fused.learned.items() if learned}
     report["learned_from"] = gathered.learns_from
     report["missing"] = fused.missing
-    return report, fused.scores
+    return report, next(iter(fused.scores.values()))
+
+
+def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, protocol: Protocol) -> list[Example]:
+    """Returns videos worth looking at, with pictures of what they show and of where each stream looks."""
+    streams, split = gathered.streams, gathered.streams[0].split
+    chosen = choose_examples(gathered.unseen.logits, fused, gathered.unseen.labels)
+    videos = [dataset.videos[streams[0].videos[place]] for place, _ in chosen]
+    examples = [picture(dataset, video, *why) for video, why in zip(videos, chosen, strict=True)]
+    shown = [place for place, video in enumerate(videos) if video.labels]
+    labelled = [(videos[place], videos[place].labels[0]) for place in shown]
+    heat = {each.stream: looks(dataset, split, each.stream, protocol, labelled) for each in streams}
+    for number, place in enumerate(shown):
+        seen = {stream: drawn[number] for stream, drawn in heat.items() if drawn}
+        examples[place] = dataclasses.replace(examples[place], looks=seen)
+    return examples
 
 
 def write_report(
-    folder: Path, report: Mapping[str, Any], gathered: Gathered, scores: np.ndarray, dataset: DataSet | None, runs: Path
+    folder: Path,
+    report: Mapping[str, Any],
+    gathered: Gathered,
+    fused: np.ndarray,
+    examples: Sequence[Example],
+    runs: Path,
 ) -> Path:
-    """Writes `report.json` and `report.html`, which shows in detail the method whose scores are given."""
-    streams = gathered.streams
-    examples = []
-    if dataset is not None:
-        chosen = choose_examples(gathered.unseen.logits, scores, streams[0].labels)
-        videos = [dataset.videos[name] for name in streams[0].videos]
-        examples = [picture(dataset, videos[place], place, reason) for place, reason in chosen]
-    histories = {each.stream: Run.of(runs, each.data_set, each.stream, each.split).history for each in streams}
+    """Writes `report.json` and `report.html`, and returns where the page lies."""
+    histories = {each.stream: Run.of(runs, each.data_set, each.stream, each.split).history for each in gathered.streams}
     write_json(folder / "report.json", report)
-    write_text(folder / "report.html", page(report, gathered.unseen, scores, examples, histories))
+    write_text(folder / "report.html", page(report, gathered.unseen, fused, examples, histories))
     return folder / "report.html"

@@ -1,18 +1,18 @@
 """Videos worth looking at, with their frames and their flow as small pictures."""
 
-import base64
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from data.catalog import DataSet, Video
 from data.flow import colour_wheel, dequantise
+from fusion.measures import is_right
+from fusion.pictures import data_uri
 
 _PICTURES = 6
-_LONGEST_SIDE = 176
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Example:
     reason: str
     frames: tuple[str, ...]
     flow: tuple[str, ...]
+    looks: Mapping[str, str] = field(default_factory=dict)  # What speaks for the true class, by stream.
 
 
 def choose_examples(streams: Sequence[np.ndarray], fused: np.ndarray, labels: np.ndarray) -> list[tuple[int, str]]:
@@ -30,8 +31,8 @@ def choose_examples(streams: Sequence[np.ndarray], fused: np.ndarray, labels: np
 
     Of several, the one of which fusion is surest is taken.
     """
-    right = np.stack([scores.argmax(axis=1) == labels for scores in streams])
-    fusion = fused.argmax(axis=1) == labels
+    right = np.stack([is_right(scores, labels) for scores in streams])
+    fusion = is_right(fused, labels)
     first, last = right[0], right[-1]
     cases = {
         "Fusion is right where no stream is": fusion & ~right.any(axis=0),
@@ -50,21 +51,16 @@ def picture(dataset: DataSet, video: Video, place: int, reason: str) -> Example:
     shown = np.linspace(0, max(min(video.num_frames, video.num_flows or video.num_frames) - 1, 0), _PICTURES)
     indices = sorted({int(index) for index in shown.round()})
     frames = [cv2.imread(str(dataset.layout.frame_path(dataset.root, video, index))) for index in indices]
-    fields = [_read_flow(dataset, video, index) for index in indices]
-    known = [field for field in fields if field is not None]
+    known_frames = [cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) for frame in frames if frame is not None]
+    flows = [_read_flow(dataset, video, index) for index in indices]
+    known = [flow for flow in flows if flow is not None]
     longest = float(np.quantile(np.hypot(*np.moveaxis(np.stack(known), -1, 0)), 0.995)) if known else 1.0
     return Example(
         place,
         reason,
-        tuple(_data_uri(frame) for frame in frames if frame is not None),
-        tuple(_data_uri(colour_wheel(field, longest)[..., ::-1]) for field in known),
+        tuple(data_uri(frame) for frame in known_frames),
+        tuple(data_uri(colour_wheel(flow, longest)) for flow in known),
     )
-
-
-def wheel_picture(size: int = 144) -> str:
-    """Returns the key to the colours of flow: where a colour lies is where it moves."""
-    across = np.linspace(-1, 1, size)
-    return _data_uri(colour_wheel(np.stack(np.meshgrid(across, across), axis=-1), 1.0)[..., ::-1])
 
 
 def _read_flow(dataset: DataSet, video: Video, index: int) -> np.ndarray | None:
@@ -79,11 +75,3 @@ def _read_flow(dataset: DataSet, video: Video, index: int) -> np.ndarray | None:
     described = dataset.root / "flow.json"
     bound = float(json.loads(described.read_text()).get("bound", 20.0)) if described.is_file() else 20.0
     return dequantise(np.stack([np.asarray(plane) for plane in levels], axis=-1), bound, dataset.layout.rule)
-
-
-def _data_uri(bgr: np.ndarray) -> str:
-    scale = _LONGEST_SIDE / max(bgr.shape[:2])
-    if scale < 1:
-        bgr = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 88])
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"

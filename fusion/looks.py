@@ -1,0 +1,51 @@
+"""Where each stream looks in chosen videos, as pictures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from commands.running import quiet_tensorflow
+from data.catalog import DataSet, Video
+from data.flow import colour_wheel
+from fusion.pictures import data_uri
+from fusion.stream_scores import Protocol
+from streams.modelfile import load_model
+from streams.runs import Run
+
+
+def looks(
+    dataset: DataSet, split: int, stream: str, protocol: Protocol, videos: Sequence[tuple[Video, int]]
+) -> list[str]:
+    """Returns for each `(video, class)` what speaks for the class in its middle view, laid over that view.
+
+    Nothing is returned for networks without a convolutional map, or with inputs that are no single image.
+    """
+    quiet_tensorflow()
+    from fusion.gradcam import heat_of_frame, looker, with_heat
+    from pipelines.clips import distinct_views
+    from pipelines.inputs import Input
+
+    model, card = load_model(protocol.models.get(stream, Run.of(protocol.runs, dataset.name, stream, split).model))
+    try:
+        parts = looker(model)
+    except ValueError:
+        return []
+    clip = Input(card.input_kind, card.length)
+    views = distinct_views(dataset, [video for video, _ in videos], clip, num_views=1)
+    drawn = []
+    for (_, label), (view, *_) in zip(videos, views, strict=True):
+        pixels = view.numpy()[0]
+        drawn.append(data_uri(with_heat(_as_picture(pixels, clip.is_flow), heat_of_frame(parts, pixels, label))))
+    return drawn
+
+
+def _as_picture(pixels: np.ndarray, is_flow: bool) -> np.ndarray:
+    """Returns a view as RGB: its middle field in the colours of flow, its middle frame, or its middle channel."""
+    channels = pixels.shape[-1]
+    if is_flow:
+        middle = channels // 4 * 2
+        return colour_wheel(pixels[..., middle : middle + 2].astype(np.float32) - 128)
+    if channels % 3 == 0:
+        middle = channels // 6 * 3
+        return pixels[..., middle : middle + 3]
+    return np.repeat(pixels[..., channels // 2, None], 3, axis=-1)

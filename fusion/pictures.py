@@ -1,0 +1,26 @@
+"""Pictures inside a page: RGB arrays as data URIs."""
+
+import base64
+
+import cv2
+import numpy as np
+
+from data.flow import colour_wheel
+
+_LONGEST_SIDE = 176
+
+
+def data_uri(picture: np.ndarray) -> str:
+    """Returns uint8 RGB as a small JPEG in a data URI."""
+    scale = _LONGEST_SIDE / max(picture.shape[:2])
+    if scale < 1:
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+
+
+def wheel_picture(size: int = 144) -> str:
+    """Returns the key to the colours of flow: where a colour lies is where it moves."""
+    across = np.linspace(-1, 1, size)
+    return data_uri(colour_wheel(np.stack(np.meshgrid(across, across), axis=-1), 1.0))
