@@ -70,7 +70,7 @@ def draw(
     pen = ImageDraw.Draw(canvas)
     pen.text((GAP, 13), _shortened(title, 70), WHITE, _font(16, bold=True))
     pen.text((canvas.width - GAP, 14), f"{clock(seconds)} / {clock(line.duration)}", FAINT, _font(14), anchor="ra")
-    for number, picture in enumerate((frame, flow.colour_wheel(field, max_magnitude=_full_colour(field)))):
+    for number, picture in enumerate((frame, flow_in_colour(field))):
         pane = cv2.resize(np.ascontiguousarray(picture), (PANE, height), interpolation=cv2.INTER_AREA)
         canvas.paste(Image.fromarray(pane), (GAP + number * (PANE + GAP), HEAD))
     moment = int(np.abs(line.times - seconds).argmin())
@@ -79,6 +79,13 @@ def draw(
         shares = {label: float(line.probabilities[name][moment, line.classes.index(label)]) for label in labels}
         _draw_bars(pen, name, shares, (GAP + number * (width + GAP), HEAD + height + GAP), width)
     return np.asarray(canvas)
+
+
+def flow_in_colour(field: np.ndarray) -> np.ndarray:
+    """Returns a field as an RGB picture: hue is direction, white is stillness."""
+    # A fixed scale would drown slow motion, and each frame's own would make noise glow: at least two pixels.
+    fastest = max(2.0, float(np.quantile(np.hypot(field[..., 0], field[..., 1]), 0.99)))
+    return flow.colour_wheel(field, max_magnitude=fastest)
 
 
 def _draw_bars(
@@ -104,11 +111,6 @@ def _pictures(video: PreparedVideo, making: Making) -> Iterator[View]:
     if video.num_frames > making.step:
         wanted["flow"] = Wanted(Input("flow", 1), np.arange(video.num_frames - making.step))
     return video_views(video.frames(), video.num_frames, wanted, making, Stopwatch())
-
-
-def _full_colour(field: np.ndarray) -> float:
-    # A fixed scale would drown slow motion, and each frame's own would make noise glow: at least two pixels.
-    return max(2.0, float(np.quantile(np.hypot(field[..., 0], field[..., 1]), 0.99)))
 
 
 def _dimmed(colour: tuple[int, int, int], share: float) -> tuple[int, ...]:

@@ -37,8 +37,12 @@ class Making:
 class PreparedVideo:
     """The frames of a video file as preparing them would keep them."""
 
-    def __init__(self, path: Path, making: Making) -> None:
+    def __init__(
+        self, path: Path, making: Making, longest: float | None = None, most_pixels: int | None = None
+    ) -> None:
+        """Counts the frames; refuses what plays more than `longest` seconds or has larger frames than is allowed."""
         self.path, self.making = path, making
+        self._longest, self._most_pixels = longest, most_pixels
         self.num_frames, self.frame_rate, self.shortfall = self._count()
 
     def frames(self) -> Iterator[np.ndarray]:
@@ -55,11 +59,19 @@ class PreparedVideo:
     def _count(self) -> tuple[int, float, str]:
         # Containers are known to lie about the number of frames, and the views are spread over it.
         decoder = self._decoder()
-        num_frames = sum(1 for _ in self._kept(decoder))
-        if num_frames == 0:
-            raise ValueError(f"{self.path}: no frame can be decoded: it is cut off, damaged, or has no video in it.")
         rate = decoder.frame_rate if 0 < decoder.frame_rate < 1000 else 25.0
         kept_rate = min(rate, self.making.fps) if self.making.fps else rate / self.making.every
+        most_frames = self._longest * kept_rate if self._longest else np.inf
+        num_frames = 0
+        for frame in self._kept(decoder):
+            num_frames += 1
+            height, width = frame.shape[:2]
+            if self._most_pixels and height * width > self._most_pixels:
+                raise ValueError(f"{self.path}: its frames are {width}x{height}, more than {self._most_pixels} pixels.")
+            if num_frames > most_frames:
+                raise ValueError(f"{self.path}: it plays for more than {self._longest:g} seconds. Send a shorter one.")
+        if num_frames == 0:
+            raise ValueError(f"{self.path}: no frame can be decoded: it is cut off, damaged, or has no video in it.")
         return num_frames, kept_rate, decoder.shortfall()
 
     def _decoder(self) -> Decoder:

@@ -15,10 +15,10 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from rich.console import Console
 from rich.progress import track
 
-from commands.running import RUNS, run
-from data.flow import METHODS
+from commands.running import run
 from fusion.annotate import CODECS, write_annotated
 from fusion.making import PreparedVideo
+from fusion.models import add_model_options, model_files
 from fusion.prediction import Prediction
 from fusion.sources import named_videos
 from fusion.timeline import as_text, timeline, write_picture
@@ -47,31 +47,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError(f"{len(failed)} of {len(videos)} videos could not be predicted:\n{names}")
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say which models are used, for every command that uses both streams."""
-    parser.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
-    parser.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
-    parser.add_argument("--dataset", default="shapes", metavar="NAME", help="without models: those trained on it")
-    parser.add_argument("--split", type=int, default=1, metavar="N", help="without models: those of this split")
-    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are kept")
-    parser.add_argument("--method", choices=METHODS, help="compute flow by this method, not by that of the training")
-
-
 def load_streams(options: argparse.Namespace, out: Console) -> "TwoStream":
     """Loads the models that the options name, or else those of the data set that they name."""
     from fusion.two_stream import TwoStream
 
-    folder = options.runs / options.dataset
-    if options.spatial or options.temporal:
-        two_stream = TwoStream.load(spatial=options.spatial, temporal=options.temporal)
-    elif not folder.is_dir():
-        raise FileNotFoundError(
-            f"There are no trained models in {folder}. Train some (./run demo trains on the built-in data set), "
-            "or name some: --spatial FILE --temporal FILE."
-        )
-    else:
-        out.print(f"Using the models of {options.dataset} in {folder} (--spatial and --temporal name others).")
-        two_stream = TwoStream.load(folder, split=options.split)
+    two_stream = TwoStream(model_files(options, out.print))
     if options.method and (note := two_stream.use_flow(options.method)):
         out.print(f"Note: {note}.")
     return two_stream

@@ -14,11 +14,10 @@ import numpy as np
 
 from commands.running import quiet_tensorflow
 from fusion.making import Making, PreparedVideo
+from fusion.models import SLOTS, trained_models
 from fusion.prediction import Prediction
 from fusion.video_views import Stopwatch, View, Wanted, video_views
-from streams.runs import Run
 
-SLOTS = ("spatial", "temporal")
 # Views that are scored at a time: enough for a convolution to use all cores, little enough to hold in large sizes.
 BATCH = 5
 # A longer video is looked at in equal steps of time instead of in a fixed number of views.
@@ -68,11 +67,7 @@ class TwoStream:
     ) -> "TwoStream":
         """Loads the streams trained on one data set, as `runs/ucf101`, or the model files that are named."""
         if runs is not None:
-            folder = Path(runs)
-            found = {name: Run.of(folder.parent, folder.name, name, split).model for name in SLOTS}
-            models = {name: path for name, path in found.items() if path.exists()}
-            if not models:
-                raise FileNotFoundError(f"{folder} has no model of split {split}: expected {found['spatial']}.")
+            models = trained_models(Path(runs), split)
         else:
             named = {"spatial": spatial, "temporal": temporal}
             models = {name: Path(path) for name, path in named.items() if path is not None}
@@ -113,24 +108,27 @@ class TwoStream:
         crops: int = 10,
         hop: float | None = None,
         partial: bool = False,
-        progress: Callable[[str, float], None] | None = None,
+        longest: float | None = None,
+        most_pixels: int | None = None,
+        progress: Callable[[float, Mapping[str, float]], None] | None = None,
     ) -> Prediction:
         """Looks at a video file with every stream.
 
         Short videos are scored as in evaluation, `views` evenly spaced clips of `crops` crops each. With `hop`, and
         whenever the video is longer than a minute, there is a view every `hop` seconds instead. `partial` admits
-        videos that are cut off. `progress` is told the stage and the share of the video that is done.
+        videos that are cut off; those that play more than `longest` seconds or have more than `most_pixels` are
+        refused. `progress` is told the share that is done and how long each stage took so far.
         """
         watch, path = Stopwatch(), Path(video)
         with watch.stage("count"):
-            prepared = PreparedVideo(path, self.making)
+            prepared = PreparedVideo(path, self.making, longest, most_pixels)
         notes = self._check(prepared, partial)
         if hop is None and prepared.num_frames / prepared.frame_rate > LONGEST_CLIP:
             hop = 1.0
         protocol = Protocol(views, crops, hop)
         wanted = self.wanted(prepared.num_frames, prepared.frame_rate, protocol)
         produced = video_views(prepared.frames(), prepared.num_frames, wanted, self.making, watch)
-        logits = self._score_all(_reported(produced, wanted, progress), crops, watch)
+        logits = self._score_all(_reported(produced, wanted, watch, progress), crops, watch)
         return Prediction(
             video=str(video),
             classes=self.classes,
@@ -237,10 +235,13 @@ def _middles(wanted: Wanted, frame_rate: float) -> np.ndarray:
 
 
 def _reported(
-    views: Iterable[View], wanted: Mapping[str, Wanted], progress: Callable[[str, float], None] | None
+    views: Iterable[View],
+    wanted: Mapping[str, Wanted],
+    watch: Stopwatch,
+    progress: Callable[[float, Mapping[str, float]], None] | None,
 ) -> Iterator[View]:
     total = sum(len(request.starts) for request in wanted.values())
     for done, view in enumerate(views, start=1):
         yield view
         if progress:
-            progress(view.stream, done / total)
+            progress(done / total, watch.seconds)

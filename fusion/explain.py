@@ -1,0 +1,74 @@
+"""What each stream saw and where it looked, at a few moments of a video: pictures for the page and for notebooks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data import flow
+from fusion.annotate import flow_in_colour
+from fusion.gradcam import Looker, heat_of_frame, looker, with_heat
+from fusion.making import Making, PreparedVideo
+from fusion.prediction import Prediction
+from fusion.two_stream import Protocol, TwoStream
+from fusion.video_views import Stopwatch, Wanted, video_views
+from pipelines.inputs import Input
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One moment of a video, as uint8 RGB pictures."""
+
+    seconds: float
+    frame: np.ndarray
+    flow: np.ndarray | None  # In the colours of direction; None where no stream looks at flow.
+    looks: Mapping[str, np.ndarray]  # Of each stream: what it sees, with heat where that speaks for the class.
+
+
+def looker_of(two_stream: TwoStream) -> dict[str, Looker]:
+    """Returns the parted networks of all streams; part them once for many videos."""
+    return {name: looker(model) for name, (model, _) in two_stream.streams.items()}
+
+
+def explain(
+    two_stream: TwoStream, prediction: Prediction, lookers: Mapping[str, Looker], count: int = 8
+) -> list[Moment]:
+    """Returns `count` moments, evenly spread, and where each stream looks for the class that was decided on."""
+    label = int(prediction.verdict.argmax())
+    requests = two_stream.wanted(prediction.num_frames, prediction.frame_rate, Protocol(views=count))
+    views = _views(Path(prediction.video), two_stream.making, requests, count)
+    moments = []
+    for number in range(min(count, len(views["picture"]))):
+        frame = views["picture"][number]
+        looks, field = {}, None
+        for name, request in requests.items():
+            clip = views[name][min(number, len(views[name]) - 1)]
+            seen = frame
+            if request.clip.is_flow:
+                field = _flow_picture(clip, two_stream.making)
+                seen = field
+            looks[name] = with_heat(seen, heat_of_frame(lookers[name], clip, label))
+        moments.append(Moment(_second(number, count, prediction), frame, field, looks))
+    return moments
+
+
+def _views(video: Path, making: Making, requests: Mapping[str, Wanted], count: int) -> dict[str, list[np.ndarray]]:
+    prepared = PreparedVideo(video, making)
+    places = np.unique(np.linspace(0, prepared.num_frames - 1, count).round().astype(int))
+    wanted = {**requests, "picture": Wanted(Input("rgb"), places)}
+    views: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
+    for view in video_views(prepared.frames(), prepared.num_frames, wanted, making, Stopwatch()):
+        views[view.stream].append(view.pixels)
+    return views
+
+
+def _flow_picture(stack: np.ndarray, making: Making) -> np.ndarray:
+    """Returns the field in the middle of a stack in colour."""
+    middle = stack.shape[-1] // 4 * 2
+    field = flow.dequantise(stack[..., middle : middle + 2], making.bound, making.rule)
+    return flow_in_colour(field)
+
+
+def _second(number: int, count: int, prediction: Prediction) -> float:
+    return number * max(prediction.num_frames - 1, 0) / max(count - 1, 1) / prediction.frame_rate

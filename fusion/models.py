@@ -1,0 +1,44 @@
+"""Which models a command uses: those that are named, or those trained on a data set."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from commands.running import RUNS
+from data.flow import METHODS
+from streams.runs import Run
+
+SLOTS = ("spatial", "temporal")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which models are used, for every command that uses both streams."""
+    parser.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
+    parser.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
+    parser.add_argument("--dataset", default="shapes", metavar="NAME", help="without models: those trained on it")
+    parser.add_argument("--split", type=int, default=1, metavar="N", help="without models: those of this split")
+    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are kept")
+    parser.add_argument("--method", choices=METHODS, help="compute flow by this method, not by that of the training")
+
+
+def model_files(options: argparse.Namespace, say: Callable[[str], None] = print) -> dict[str, Path]:
+    """Returns the model files that the options name, by stream; says so where they name none."""
+    named = {"spatial": options.spatial, "temporal": options.temporal}
+    if any(named.values()):
+        return {name: path for name, path in named.items() if path}
+    folder = options.runs / options.dataset
+    models = trained_models(folder, options.split)
+    say(f"Using the models of {options.dataset} in {folder} (--spatial and --temporal name others).")
+    return models
+
+
+def trained_models(folder: Path, split: int) -> dict[str, Path]:
+    """Returns the models trained on one data set, as in `runs/ucf101`, of one split."""
+    found = {name: Run.of(folder.parent, folder.name, name, split).model for name in SLOTS}
+    models = {name: path for name, path in found.items() if path.exists()}
+    if not models:
+        raise FileNotFoundError(
+            f"There are no trained models of split {split} in {folder}. Train some (./run demo trains on the built-in "
+            "data set), or name some: --spatial FILE --temporal FILE."
+        )
+    return models

@@ -1,0 +1,83 @@
+"""Serves predictions on this machine: a page to drop videos on, and POST /predict for programs.
+
+python fusion/serve.py --spatial spatial.keras --temporal temporal.keras
+"""
+
+import argparse
+import importlib.util
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if not __package__:  # Run as a script: import from the root, as `python -m` would.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from commands.running import run
+from fusion.models import add_model_options, model_files
+from fusion.serving.limits import Limits
+
+NEEDS = ("fastapi", "uvicorn", "python_multipart")
+HERE = "127.0.0.1"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Starts the worker, then the service, and runs until it is stopped."""
+    options = _parse(argv)
+    missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(f"The service needs {', '.join(missing)}: pip install -r requirements-serve.txt")
+    import uvicorn
+
+    from fusion.serving.application import create_application
+    from fusion.serving.worker import Worker
+
+    limits = Limits(
+        queue=options.queue,
+        megabytes=options.megabytes,
+        duration=options.duration,
+        seconds=options.seconds,
+        upload_seconds=options.upload_seconds,
+    )
+    with _listening(options.port) as listener:
+        worker = Worker(model_files(options), options.method, limits)
+        try:
+            print("Loading the models ...", flush=True)
+            worker.start()
+            application = create_application(worker, limits, (HERE, "localhost"))
+            print(f"Open http://{HERE}:{listener.getsockname()[1]} (Ctrl-C stops).", flush=True)
+            config = uvicorn.Config(application, log_level="warning", timeout_keep_alive=5, server_header=False)
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            worker.stop()
+
+
+def _listening(port: int) -> socket.socket:
+    """Returns a socket that only this machine can reach."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HERE, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise ValueError(f"Port {port} can't be used: {error}. Pass another --port, or 0 for any.") from error
+    return listener
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add_model_options(parser)
+    limits = Limits()
+    parser.add_argument("--port", type=int, default=8808, help="where to listen on this machine; 0 takes a free one")
+    parser.add_argument("--queue", type=int, default=limits.queue, help="videos at once; more are told to come again")
+    parser.add_argument("--megabytes", type=float, default=limits.megabytes, help="of one upload, at most")
+    parser.add_argument("--duration", type=float, default=limits.duration, help="seconds that a video may play")
+    parser.add_argument("--seconds", type=float, default=limits.seconds, help="for looking at one video, at most")
+    parser.add_argument("--upload-seconds", type=float, default=limits.upload_seconds, help="for sending it, at most")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,197 @@
+"""The HTTP side of the service: the page, uploads with their bounds, results, health and numbers."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.datastructures import UploadFile
+
+from fusion.serving.jobs import FullError, Job, Jobs
+from fusion.serving.limits import Limits
+from fusion.serving.worker import Worker
+
+ASSETS = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+# The page needs nothing from elsewhere, so nothing from elsewhere is let in.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["video"],
+                    "properties": {"video": {"type": "string", "format": "binary"}},
+                }
+            }
+        },
+    }
+}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "No file in the field video"},
+    408: {"description": "The upload took too long"},
+    413: {"description": "The upload is too large"},
+    422: {"description": "The file is no video that can be decoded, or plays too long"},
+    503: {"description": "The queue is full; Retry-After says when to come again"},
+    504: {"description": "Looking at the video took too long"},
+}
+
+
+def create_application(worker: Worker, limits: Limits, hosts: tuple[str, ...]) -> FastAPI:
+    """Returns the service; `hosts` are the names that a browser may call it by."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+        with tempfile.TemporaryDirectory(prefix="two-stream-") as folder:
+            application.state.folder = Path(folder)
+            application.state.jobs = Jobs(worker, limits)
+            working = asyncio.create_task(application.state.jobs.work())
+            yield
+            working.cancel()
+            worker.stop()
+
+    # FastAPI's own pages of documentation load scripts from elsewhere; the description itself is at /openapi.json.
+    application = FastAPI(title="Two streams", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    application.middleware("http")(_guard(hosts))
+    _add_pages(application)
+    _add_predictions(application, limits)
+    return application
+
+
+def _guard(hosts: tuple[str, ...]) -> Callable[..., Awaitable[Response]]:
+    """Lets in only those who call the service by its own name, so that no foreign page can use it in a browser."""
+
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        origin = request.headers.get("origin")
+        named = request.url.hostname
+        foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+        if foreign or named not in hosts:
+            response: Response = JSONResponse({"detail": "This service answers its own page only."}, 403)
+        else:
+            response = await call_next(request)
+        response.headers.update(HEADERS)
+        return response
+
+    return guard
+
+
+def _add_pages(application: FastAPI) -> None:
+    def asset(name: str, kind: str) -> Callable[[], Response]:
+        contents = (Path(__file__).parent / name).read_text(encoding="utf-8")
+        return lambda: Response(contents, media_type=kind)
+
+    for path, (name, kind) in ASSETS.items():
+        application.get(path, include_in_schema=False)(asset(name, kind))
+
+    @application.get("/health", summary="Whether videos can be looked at")
+    async def health(request: Request) -> JSONResponse:
+        jobs: Jobs = request.app.state.jobs
+        alive = jobs.worker.is_alive
+        return JSONResponse({"status": "ok" if alive else "restarting", "active": jobs.active}, 200 if alive else 503)
+
+    @application.get("/metrics", summary="Counters in the text format of Prometheus", response_class=PlainTextResponse)
+    async def metrics(request: Request) -> str:
+        jobs: Jobs = request.app.state.jobs
+        return jobs.as_metrics()
+
+
+def _add_predictions(application: FastAPI, limits: Limits) -> None:
+    @application.post("/predict", summary="Says what happens in a video", openapi_extra=UPLOAD, responses=ANSWERS)
+    async def predict(request: Request, wait: bool = True) -> JSONResponse:
+        """Send a video as the form field `video`. With `wait=false` the answer is an id for `/jobs/{id}`."""
+        jobs: Jobs = request.app.state.jobs
+        try:
+            async with jobs.place("") as job:
+                video = await _receive(request, job, limits)
+                jobs.enqueue(job, video)
+        except FullError:
+            await _drain(request, limits)
+            later = str(jobs.seconds_until_free)
+            raise HTTPException(503, f"The queue is full. Try again in {later} s.", {"Retry-After": later}) from None
+        if not wait:
+            return JSONResponse({"id": job.identifier}, 202)
+        await job.finished.wait()
+        if job.error:
+            raise HTTPException(job.status, job.error)
+        return JSONResponse(job.result)
+
+    @application.get("/jobs/{identifier}", summary="How far a video is, and what came out")
+    async def follow(request: Request, identifier: str) -> JSONResponse:
+        job = request.app.state.jobs.find(identifier)
+        if job is None:
+            raise HTTPException(404, "There is no such job, or it is long done.")
+        return JSONResponse(job.as_dictionary())
+
+
+async def _receive(request: Request, job: Job, limits: Limits) -> Path:
+    """Writes the uploaded file under a name of our own; what the client calls it is only shown."""
+    _bound_body(request, limits)
+    try:
+        async with asyncio.timeout(limits.upload_seconds), request.form(max_files=1, max_fields=4) as form:
+            upload = form.get("video")
+            if not isinstance(upload, UploadFile):
+                raise HTTPException(400, "Send the file in the form field video.")
+            job.name = _plain_name(upload.filename)
+            path: Path = request.app.state.folder / job.identifier
+            try:
+                with path.open("xb") as file:
+                    while part := await upload.read(1 << 20):
+                        file.write(part)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+    except TimeoutError:
+        raise HTTPException(408, f"The upload took longer than {limits.upload_seconds:g} seconds.") from None
+    return path
+
+
+def _bound_body(request: Request, limits: Limits) -> None:
+    """Stops an upload at the limit, whatever its header says of its length."""
+    most, received, receive = int(limits.megabytes * 1e6) + 10_000, 0, request._receive
+    too_large = HTTPException(413, f"An upload may have {limits.megabytes:g} MB at most.")
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > most:
+        raise too_large
+
+    async def bounded() -> Any:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise too_large
+        return message
+
+    request._receive = bounded
+
+
+async def _drain(request: Request, limits: Limits) -> None:
+    """Reads what a refused client is sending, so that it gets to reading the answer."""
+    with contextlib.suppress(TimeoutError, HTTPException):
+        _bound_body(request, limits)
+        async with asyncio.timeout(min(5.0, limits.upload_seconds)):
+            async for _ in request.stream():
+                pass
+
+
+def _plain_name(name: str | None) -> str:
+    """Returns the last part of a file's name without what can't be shown, for messages and the page."""
+    last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(letter for letter in last if letter.isprintable())[:120] or "video"

@@ -1,0 +1,124 @@
+"""Videos on their way through the service: how many there are, how far each is, and what came out."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fusion.serving.limits import Limits
+from fusion.serving.worker import JobError, Worker
+
+
+@dataclass
+class Job:
+    """One video and what becomes of it."""
+
+    name: str  # What the client calls the file: shown, never used as a path.
+    identifier: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    state: str = "uploading"  # Then "waiting", "looking", and "done" or "failed".
+    progress: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] | None = None
+    error: str = ""
+    status: int = 200
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def as_dictionary(self) -> dict[str, Any]:
+        """Returns what its page asks for again and again."""
+        return {
+            "id": self.identifier,
+            "state": self.state,
+            "progress": self.progress,
+            "result": self.result,
+            "error": self.error,
+        }
+
+
+class FullError(Exception):
+    """There are as many videos as the service takes on."""
+
+
+class Jobs:
+    """The queue in front of the one worker."""
+
+    def __init__(self, worker: Worker, limits: Limits) -> None:
+        self.worker, self.limits = worker, limits
+        self.outcomes: Counter[str] = Counter()
+        self.stage_seconds: Counter[str] = Counter()
+        self.looking_seconds = 0.0
+        self.active = 0
+        self._waiting: asyncio.Queue[tuple[Job, Path]] = asyncio.Queue()
+        self._kept: OrderedDict[str, Job] = OrderedDict()
+
+    @contextlib.asynccontextmanager
+    async def place(self, name: str) -> AsyncIterator[Job]:
+        """Gives a job to whoever finds a place; it is given back when the upload fails, or else when the job ends."""
+        if self.active >= self.limits.queue:
+            self.outcomes["refused"] += 1
+            raise FullError
+        self.active += 1
+        job = Job(name)
+        try:
+            yield job
+        except BaseException:
+            self.active -= 1
+            self.outcomes["upload failed"] += 1
+            raise
+
+    def enqueue(self, job: Job, video: Path) -> None:
+        """Lets a job wait for the worker; the video is deleted after use."""
+        job.state = "waiting"
+        self._kept[job.identifier] = job
+        while len(self._kept) > self.limits.results + self.limits.queue:
+            self._kept.popitem(last=False)
+        self._waiting.put_nowait((job, video))
+
+    def find(self, identifier: str) -> Job | None:
+        """Returns a job by its identifier, while it is kept."""
+        return self._kept.get(identifier)
+
+    @property
+    def seconds_until_free(self) -> int:
+        """A guess at when there is a place again: one job's usual time."""
+        done = self.outcomes["done"]
+        return max(1, round(self.looking_seconds / done)) if done else 5
+
+    async def work(self) -> None:
+        """Looks at one video after the other, for as long as the service runs."""
+        loop = asyncio.get_running_loop()
+        while True:
+            job, video = await self._waiting.get()
+            job.state, start = "looking", time.monotonic()
+            try:
+                job.result = await loop.run_in_executor(None, self.worker.look_at, video, job.name, job.progress.update)
+                job.state = "done"
+                self.stage_seconds.update(job.result["seconds"])
+                self.looking_seconds += time.monotonic() - start
+            except JobError as error:
+                job.state, job.status, job.error = "failed", error.status, str(error)
+            except Exception as error:  # The worker can't be started again; the next job tries once more.
+                job.state, job.status, job.error = "failed", 500, f"The worker could not be started: {error}"
+            finally:
+                self.outcomes[job.state] += 1
+                self.active -= 1
+                video.unlink(missing_ok=True)
+                job.finished.set()
+
+    def as_metrics(self) -> str:
+        """Returns the counters in the text format of Prometheus."""
+        lines = ["# TYPE two_stream_videos_total counter"]
+        lines += [
+            f'two_stream_videos_total{{outcome="{name}"}} {self.outcomes[name]}'
+            for name in ("done", "failed", "refused", "upload failed")
+        ]
+        lines += ["# TYPE two_stream_active gauge", f"two_stream_active {self.active}"]
+        lines += ["# TYPE two_stream_worker_restarts_total counter"]
+        lines += [f"two_stream_worker_restarts_total {max(0, self.worker.restarts)}"]
+        lines += ["# TYPE two_stream_stage_seconds_total counter"]
+        for stage, seconds in sorted(self.stage_seconds.items()):
+            lines.append(f'two_stream_stage_seconds_total{{stage="{stage}"}} {seconds:.4f}')
+        return "\n".join(lines) + "\n"
