@@ -24,6 +24,7 @@ class Making:
     fps: float | None = None
     every: int = 1
     step: int = 1
+    backward: bool = False
 
     @classmethod
     def of(cls, description: Mapping[str, Any]) -> "Making":

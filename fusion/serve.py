@@ -5,8 +5,10 @@ python fusion/serve.py --spatial spatial.keras --temporal temporal.keras
 
 import argparse
 import importlib.util
+import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,12 +41,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         seconds=options.seconds,
         upload_seconds=options.upload_seconds,
     )
-    with _listening(options.port) as listener:
-        worker = Worker(model_files(options), options.method, limits)
+    # Ends as Ctrl-C does, so that what lies in the temporary folder goes, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with _listening(options.port) as listener, tempfile.TemporaryDirectory(prefix="two-stream-") as folder:
+        worker = Worker(model_files(options), options.method, limits, Path(folder))
         try:
             print("Loading the models ...", flush=True)
             worker.start()
-            application = create_application(worker, limits, (HERE, "localhost"))
+            application = create_application(worker, limits, Path(folder), (HERE, "localhost"))
             print(f"Open http://{HERE}:{listener.getsockname()[1]} (Ctrl-C stops).", flush=True)
             config = uvicorn.Config(application, log_level="warning", timeout_keep_alive=5, server_header=False)
             uvicorn.Server(config).run(sockets=[listener])
@@ -58,6 +62,7 @@ def _listening(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HERE, port))
+        listener.listen(128)  # From here on nobody is refused who comes while the service starts.
     except (OSError, OverflowError) as error:
         listener.close()
         raise ValueError(f"Port {port} can't be used: {error}. Pass another --port, or 0 for any.") from error

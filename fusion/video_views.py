@@ -62,9 +62,8 @@ def video_views(
     frames: Iterable[np.ndarray], num_frames: int, wanted: Mapping[str, Wanted], making: Making, watch: Stopwatch
 ) -> Iterator[View]:
     """Yields the views of all streams as soon as their last frame has come."""
-    collectors = [_Collector(name, request, num_frames, making.step) for name, request in wanted.items()]
-    frames_needed = {index for collector in collectors if not collector.is_flow for index in collector.needed}
-    fields_needed = {index for collector in collectors if collector.is_flow for index in collector.needed}
+    collectors = [_Collector(name, request, num_frames, making) for name, request in wanted.items()]
+    needed = {kind: set().union(*(each.needed(kind) for each in collectors)) for kind in (*READING, *_FLOW)}
     cv2.setNumThreads(1)  # DIS gives other flow on other numbers of threads; the cores work side by side below.
     source, before, first = iter(frames), list[np.ndarray](), 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -73,47 +72,85 @@ def video_views(
                 chunk = list(islice(source, CHUNK))
             if not chunk:
                 return
+            known, offset = [*before, *chunk], first - len(before)
+            items: dict[str, dict[int, np.ndarray]] = {}
             with watch.stage("flow"):
-                known, offset = [*before, *chunk], first - len(before)
-                fields = _fields(known, offset, fields_needed, making, pool)
+                for kind in _FLOW:
+                    items[kind] = _fields(known, offset, needed[kind], making, pool, is_backward=kind == "backward")
             with watch.stage("frames"):
-                chosen = [index for index in range(first, first + len(chunk)) if index in frames_needed]
-                pictures = dict(zip(chosen, pool.map(_as_stored, (chunk[i - first] for i in chosen)), strict=True))
+                for kind in READING:
+                    items[kind] = _pictures(chunk, first, needed[kind], kind, pool)
             for collector in collectors:
-                yield from collector.complete(fields if collector.is_flow else pictures)
+                yield from collector.complete(items)
             before, first = known[-making.step :], first + len(chunk)
+
+
+# What a view is made of: frames as OpenCV reads their JPEG, and flow either way.
+READING = {"colour": cv2.IMREAD_COLOR_RGB, "grey": cv2.IMREAD_GRAYSCALE}
+_FLOW = ("forward", "backward")
 
 
 class _Collector:
     """Gathers the items of one stream's views and gives each view out when it is whole."""
 
-    def __init__(self, stream: str, wanted: Wanted, num_frames: int, step: int) -> None:
-        self.stream, self.clip = stream, wanted.clip
-        self.is_flow = wanted.clip.is_flow
-        num_items = num_frames - step if self.is_flow else num_frames
-        offsets = np.arange(wanted.clip.num_items) * wanted.clip.stride
+    def __init__(self, stream: str, wanted: Wanted, num_frames: int, making: Making) -> None:
+        from pipelines.sampling import clip_offsets  # Brings TensorFlow, which --help does without.
+
+        self.stream, self.clip, self.making = stream, wanted.clip, making
+        offsets = clip_offsets(wanted.clip)
+        num_items = num_frames - making.step if wanted.clip.is_flow else num_frames
         # A video that is too short starts again from its beginning, as in training.
-        self.items_of_view = (np.asarray(wanted.starts)[:, None] + offsets) % max(num_items, 1)
-        self.needed = set(self.items_of_view.ravel().tolist())
-        self._items: dict[int, np.ndarray] = {}
+        self._of_view = (np.asarray(wanted.starts)[:, None] + offsets) % max(num_items, 1)
+        self._has_backward = wanted.clip.kind == "bidirectional" and making.backward
+        kind = "forward" if wanted.clip.is_flow else "colour" if wanted.clip.is_colour else "grey"
+        self._kinds = [kind] * len(offsets)
+        if self._has_backward:
+            self._kinds[len(offsets) // 2 :] = ["backward"] * (len(offsets) - len(offsets) // 2)
+        self._items: dict[tuple[str, int], np.ndarray] = {}
         self._next = 0
 
-    def complete(self, items: Mapping[int, np.ndarray]) -> Iterator[View]:
+    def needed(self, kind: str) -> set[int]:
+        """Returns the items of a kind that some view has."""
+        places = [place for place, this in enumerate(self._kinds) if this == kind]
+        return set(self._of_view[:, places].ravel().tolist())
+
+    def complete(self, items: Mapping[str, Mapping[int, np.ndarray]]) -> Iterator[View]:
         """Takes in the items that have come and yields the views that are whole now, in order."""
-        self._items.update((index, item) for index, item in items.items() if index in self.needed)
-        while self._next < len(self.items_of_view):
-            indices = self.items_of_view[self._next].tolist()
-            if any(index not in self._items for index in indices):
+        for kind in set(self._kinds):
+            self._items.update(((kind, index), item) for index, item in items[kind].items())
+        while self._next < len(self._of_view):
+            keys = list(zip(self._kinds, self._of_view[self._next].tolist(), strict=True))
+            if any(key not in self._items for key in keys):
                 break
-            yield View(self.stream, self._next, np.concatenate([self._items[index] for index in indices], axis=-1))
+            yield View(self.stream, self._next, self._clip([self._items[key] for key in keys]))
             self._next += 1
-        still_needed = self.items_of_view[self._next :]
+        still_needed = self._of_view[self._next :]
         earliest = still_needed.min() if still_needed.size else np.inf
-        self._items = {index: item for index, item in self._items.items() if index >= earliest}
+        self._items = {key: item for key, item in self._items.items() if key[1] >= earliest}
+
+    def _clip(self, items: list[np.ndarray]) -> np.ndarray:
+        if self.clip.kind not in ("bidirectional", "trajectory"):  # Channels as they come, without a detour.
+            return np.concatenate(items, axis=-1)
+        import tensorflow as tf
+
+        from pipelines.assemble import channel_planes, join
+
+        planes = [tf.constant(item[..., axis : axis + 1]) for item in items for axis in (0, 1)]
+        making = self.making
+        clip: np.ndarray = join(
+            channel_planes(planes, self.clip, making.rule, making.bound, self._has_backward)
+        ).numpy()
+        return clip
 
 
 def _fields(
-    frames: Sequence[np.ndarray], offset: int, needed: set[int], making: Making, pool: ThreadPoolExecutor
+    frames: Sequence[np.ndarray],
+    offset: int,
+    needed: set[int],
+    making: Making,
+    pool: ThreadPoolExecutor,
+    *,
+    is_backward: bool = False,
 ) -> dict[int, np.ndarray]:
     """Returns the needed fields that start at these frames as uint8[H, W, 2] levels; `offset` is the first's index."""
     starts = [place for place in range(len(frames) - making.step) if place + offset in needed]
@@ -122,28 +159,34 @@ def _fields(
     else:
         split = [part for run in _runs(starts) for part in np.array_split(run, os.cpu_count() or 1)]
         parts = [part.tolist() for part in split if len(part)]
+    onward = -1 if is_backward else 1
 
     def solve(part: list[int]) -> list[np.ndarray]:
-        stretch = [frames[place] for place in (*part, part[-1] + making.step)]
-        return [
-            _levels_as_stored(flow.quantise(field, making.bound, making.rule))
-            for field in flow.flow_of_video(stretch, making.method, making.preset, **making.parameters)
-        ]
+        stretch = [frames[place] for place in (*part, part[-1] + making.step)][::onward]
+        fields = flow.flow_of_video(stretch, making.method, making.preset, **making.parameters)
+        return [_levels_as_stored(flow.quantise(field, making.bound, making.rule)) for field in fields][::onward]
 
     solved = zip(parts, pool.map(solve, parts), strict=True)
     return {place + offset: levels for part, fields in solved for place, levels in zip(part, fields, strict=True)}
+
+
+def _pictures(
+    frames: Sequence[np.ndarray], first: int, needed: set[int], kind: str, pool: ThreadPoolExecutor
+) -> dict[int, np.ndarray]:
+    """Returns the needed ones of these frames as they come back from their JPEG files, in colour or as its luma."""
+
+    def stored(index: int) -> np.ndarray:
+        picture = _through_jpeg(cv2.cvtColor(frames[index - first], cv2.COLOR_RGB2BGR), READING[kind])
+        return picture.reshape(*picture.shape[:2], -1)
+
+    chosen = [index for index in range(first, first + len(frames)) if index in needed]
+    return dict(zip(chosen, pool.map(stored, chosen), strict=True))
 
 
 def _runs(places: Sequence[int]) -> list[np.ndarray]:
     """Parts sorted numbers wherever one is left out."""
     numbers = np.asarray(places, np.int64)
     return np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1) if len(numbers) else []
-
-
-def _as_stored(frame: np.ndarray) -> np.ndarray:
-    """Returns an RGB frame as it comes back from its JPEG file."""
-    stored = _through_jpeg(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), cv2.IMREAD_COLOR)
-    return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
 
 
 def _levels_as_stored(levels: np.ndarray) -> np.ndarray:

@@ -28,7 +28,9 @@ class Browser:
             os.dup2(reading, 3)
             os.dup2(writing, 4)
 
-        switches = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --remote-debugging-pipe"
+        switches = (
+            "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --remote-debugging-pipe"
+        )
         self._process = subprocess.Popen(
             [program, *switches.split(), f"--user-data-dir={profile}", "about:blank"],
             preexec_fn=connect,

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from data.video import read_frames
+from fusion.making import Making, PreparedVideo
 from fusion.predict import main
+from fusion.video_views import Stopwatch, Wanted, video_views
 from tests.made_models import CLASSES, make_model, make_video
 
 
@@ -37,6 +39,7 @@ def prepared_views(video, root, clip, num_views, recipe):
 
     made = Video(video.stem, "", ".avi", (0,), "g01")
     dataset = DataSet("made", root, CLASSES, {made.name: made}, {1: Split((made.name,), ())})
+    recipe.keep(root)
     row = extract_video(Job(video, frame_folder(dataset, made), made.name, "", recipe))
     write_index(index_path(root), [row])
     dataset = with_counts(dataset)
@@ -44,22 +47,38 @@ def prepared_views(video, root, clip, num_views, recipe):
     return views.numpy()
 
 
-@pytest.mark.parametrize("short_side", [None, 40])
-@pytest.mark.parametrize(("stream", "num_frames"), [("spatial", 23), ("temporal", 23), ("temporal", 3)])
-def test_prediction_sees_the_very_pixels_of_prepared_data(two_stream, tmp_path, stream, num_frames, short_side):
+KINDS = [
+    ("rgb", 1),
+    ("grey", 3),
+    ("sg3i", 1),
+    ("rgb_difference", 2),
+    ("flow", 3),
+    ("trajectory", 3),
+    ("bidirectional", 4),
+]
+
+
+@pytest.mark.parametrize(("kind", "length"), KINDS)
+@pytest.mark.parametrize(
+    ("num_frames", "stride", "settings"),
+    [(23, 1, {}), (23, 2, {"short_side": 40}), (3, 1, {"size": (60, 50)}), (19, 1, {"backward": True, "every": 2})],
+)
+def test_prediction_sees_the_very_pixels_of_prepared_data(tmp_path, kind, length, num_frames, stride, settings):
     from data.recipe import Recipe
-    from fusion.making import Making, PreparedVideo
-    from fusion.video_views import Stopwatch, Wanted, video_views
+    from pipelines.inputs import Input
     from pipelines.sampling import view_starts
 
-    video, recipe = make_video(tmp_path / "clip.avi", num_frames), Recipe(short_side=short_side)
-    clip = two_stream.clip(stream)
+    video, recipe, clip = (
+        make_video(tmp_path / "clip.avi", num_frames),
+        Recipe(**settings),
+        Input(kind, length, 1, stride),
+    )
     expected = prepared_views(video, tmp_path / "made", clip, 7, recipe)
 
     making = Making.of(recipe.description())
     prepared = PreparedVideo(video, making)
     starts = view_starts(prepared.num_frames - clip.is_flow, clip.span, 7)
-    seen = video_views(prepared.frames(), prepared.num_frames, {stream: Wanted(clip, starts)}, making, Stopwatch())
+    seen = video_views(prepared.frames(), prepared.num_frames, {"a": Wanted(clip, starts)}, making, Stopwatch())
 
     np.testing.assert_array_equal(np.stack([view.pixels for view in seen]), expected)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -55,18 +54,17 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_application(worker: Worker, limits: Limits, hosts: tuple[str, ...]) -> FastAPI:
-    """Returns the service; `hosts` are the names that a browser may call it by."""
+def create_application(worker: Worker, limits: Limits, folder: Path, hosts: tuple[str, ...]) -> FastAPI:
+    """Returns the service; uploads lie in `folder` while they are needed, `hosts` are the names it may be called by."""
 
     @contextlib.asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
-        with tempfile.TemporaryDirectory(prefix="two-stream-") as folder:
-            application.state.folder = Path(folder)
-            application.state.jobs = Jobs(worker, limits)
-            working = asyncio.create_task(application.state.jobs.work())
-            yield
-            working.cancel()
-            worker.stop()
+        application.state.folder = folder
+        application.state.jobs = Jobs(worker, limits)
+        working = asyncio.create_task(application.state.jobs.work())
+        yield
+        working.cancel()
+        worker.stop()
 
     # FastAPI's own pages of documentation load scripts from elsewhere; the description itself is at /openapi.json.
     application = FastAPI(title="Two streams", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)

@@ -1,6 +1,7 @@
 """The process that looks at videos. What crashes or hangs a decoder takes this process with it, and one request."""
 
 import base64
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing import get_context
@@ -26,8 +27,8 @@ class JobError(Exception):
 class Worker:
     """Starts the process, hands it one video at a time, and replaces it when it dies or takes too long."""
 
-    def __init__(self, models: Mapping[str, Path], method: str | None, limits: Limits) -> None:
-        self._arguments = (dict(models), method, limits)
+    def __init__(self, models: Mapping[str, Path], method: str | None, limits: Limits, folder: Path) -> None:
+        self._arguments = (dict(models), method, limits, folder)
         self._limits = limits
         self._process: Any = None
         self._connection: Any = None
@@ -57,6 +58,11 @@ class Worker:
     def is_alive(self) -> bool:
         """Tells whether there is a process that can be asked."""
         return self._process is not None and self._process.is_alive()
+
+    @property
+    def process_id(self) -> int:
+        """The number of the process, for those who watch it."""
+        return int(self._process.pid)
 
     def look_at(self, video: Path, name: str, progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Returns what the streams say of a video file; raises JobError where they can't, and is usable after that."""
@@ -89,8 +95,10 @@ class Worker:
         return kind, value
 
 
-def _work(connection: Connection, models: Mapping[str, Path], method: str | None, limits: Limits) -> None:
+def _work(connection: Connection, models: Mapping[str, Path], method: str | None, limits: Limits, folder: Path) -> None:
     """Loads the models and looks at videos until the server is gone."""
+    # What libraries leave in their temporary folder, when this process is killed, goes when the service ends.
+    tempfile.tempdir = str(folder)
     quiet_tensorflow()
     from fusion.explain import looker_of
     from fusion.two_stream import TwoStream
