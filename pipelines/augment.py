@@ -7,8 +7,6 @@ import tensorflow as tf
 
 from data.flow_levels import RULES
 
-AUGMENTATIONS = ("none", "flip", "paper", "corners")
-
 # Sides of a crop as shares of the frame's short side, drawn apart for height and width: very deep two-stream
 # networks (Wang et al., 2015) and temporal segments (Wang et al., 2016).
 SCALES = (1.0, 0.875, 0.75, 0.66)

@@ -7,8 +7,10 @@ import tensorflow as tf
 
 from data.catalog import DataSet, Video
 from pipelines import assemble, augment, sampling
-from pipelines.drawing import Drawing, draw_rows
+from pipelines.broken import broken_file_message, skipping
+from pipelines.drawing import Draw, draw_rows
 from pipelines.inputs import Input
+from pipelines.options import Drawing
 from pipelines.source import Source
 
 # Validation crops are kept in memory from one epoch to the next where they take less than this.
@@ -34,25 +36,34 @@ def train_batches(
     drawing = drawing or Drawing()
     source, draw = Source(dataset, videos, clip), draw_rows(videos, batch_size, seed, drawing)
 
-    def plan(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        # Names and numbers are made for a whole batch at once, where the cost of an operation is shared.
-        rows = draw(step)
-        shape = [batch_size, clip.segments + augment.NUM_RANDOMS]
-        randoms = _part(tf.random.stateless_uniform(shape, tf.stack([tf.constant(seed, tf.int64), step])), drawing)
-        starts = sampling.random_starts(tf.gather(source.num_items, rows), clip, randoms[:, : clip.segments])
-        return {
-            "paths": source.paths(tf.repeat(rows[:, None], clip.segments, axis=1), starts),
-            "randoms": randoms[:, clip.segments :],
-            "label": source.labels(rows),
-        }
-
-    def load(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        return read_example(source, example["paths"], example["randoms"], crop_size, drawing.augment), example["label"]
+    def load(example: dict[str, tf.Tensor]) -> tf.Tensor:
+        return read_example(source, example["paths"], example["randoms"], crop_size, drawing.augment)
 
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max // (2 * batch_size))
-    clips = steps.map(plan).unbatch().map(load, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = clips.batch(batch_size // drawing.shard[1], drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    examples = steps.map(lambda step: plan_batch(source, draw, step, batch_size, seed, drawing)).unbatch()
+    if drawing.skipped is None:
+        loaded = examples.map(lambda example: (load(example), example["label"]), num_parallel_calls=tf.data.AUTOTUNE)
+        batches = loaded.batch(batch_size // drawing.shard[1], drop_remainder=True)
+    else:
+        batches = skipping(examples, load, batch_size // drawing.shard[1], clip.shape(crop_size), drawing.skipped)
+    batches = batches.prefetch(tf.data.AUTOTUNE)
     return _with_options(batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)))
+
+
+def plan_batch(
+    source: Source, draw: Draw, step: tf.Tensor, batch_size: int, seed: int, drawing: Drawing
+) -> dict[str, tf.Tensor]:
+    """Returns the names and numbers of a whole batch, where the cost of an operation is shared: nothing is read."""
+    rows, segments = draw(step), source.clip.segments
+    shape = [batch_size, segments + augment.NUM_RANDOMS]
+    randoms = _part(tf.random.stateless_uniform(shape, tf.stack([tf.constant(seed, tf.int64), step])), drawing)
+    starts = sampling.random_starts(tf.gather(source.num_items, rows), source.clip, randoms[:, :segments])
+    return {
+        "paths": source.paths(tf.repeat(rows[:, None], segments, axis=1), starts),
+        "randoms": randoms[:, segments:],
+        "label": source.labels(rows),
+        "video": tf.gather(source.names, rows),
+    }
 
 
 def validation_batches(
@@ -108,6 +119,24 @@ def distinct_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, nu
 
     rows = tf.data.Dataset.range(len(videos), output_type=tf.int32)
     return _with_options(rows.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2))
+
+
+def explain_failure(
+    dataset: DataSet,
+    videos: Sequence[Video],
+    clip: Input,
+    *,
+    batch_size: int,
+    seed: int,
+    step: int,
+    drawing: Drawing | None = None,
+) -> str:
+    """Returns which file of batch `step` can't be read, and what to type; empty if all of them can be."""
+    drawing, source = drawing or Drawing(), Source(dataset, videos, clip)
+    draw = draw_rows(videos, batch_size, seed, drawing)
+    plan = plan_batch(source, draw, tf.constant(step, tf.int64), batch_size, seed, drawing)
+    paths = (path.decode() for path in plan["paths"].numpy().ravel())
+    return broken_file_message(dataset, source, paths)
 
 
 def read_example(source: Source, paths: tf.Tensor, randoms: tf.Tensor, crop_size: int, augmentation: str) -> tf.Tensor:

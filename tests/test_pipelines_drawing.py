@@ -3,7 +3,8 @@ from collections import Counter
 import pytest
 
 from data.catalog import Video
-from pipelines.drawing import Drawing, batch_videos
+from pipelines.drawing import batch_videos
+from pipelines.options import Drawing
 
 
 def made_videos(counts):

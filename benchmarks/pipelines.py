@@ -1,0 +1,129 @@
+"""Measures the input pipelines on made-up 340x256 data: samples per CPU-second of one core, and ratios.
+
+python benchmarks/pipelines.py
+
+The raw limit only reads and decodes the same boxes of the same JPEG files. The classic loaders are those of the field's
+PyTorch code, written here with Pillow and OpenCV alone. All take turns in one process on one core.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # Run as a script: import from the root, as `python -m` would.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.pipelines_data import make_dataset
+from commands.running import quiet_tensorflow, run, write_json
+
+CROP = 224
+BATCH = 16
+# What the table expects at least, as a share of the raw limit or as a multiple of another loader.
+EXPECTED = {
+    "flow / raw": 0.55,
+    "flow, packed / raw": 0.55,
+    "flow, device crop / raw": 0.85,
+    "flow / classic Pillow": 4.0,
+    "rgb / raw": 0.66,
+    "rgb, device crop / raw": 0.90,
+    "rgb / OpenCV": 2.0,
+}
+Loader = Iterator[Any]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs what the command line asks for and prints expected beside measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=int, default=24, help="how many videos of 24 frames to make up")
+    parser.add_argument("--passes", type=int, default=5, help="how many turns each loader has")
+    parser.add_argument("--samples", type=int, default=192, help="flow stacks in a turn; four times as many frames")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    options = parser.parse_args(argv)
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    quiet_tensorflow()
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = make_dataset(Path(folder), options.videos)
+        rates = measure(loaders(dataset), options.samples, options.passes)
+    ratios = print_table(rates)
+    if options.json:
+        write_json(options.json, {"samples per CPU-second": rates, "ratios": ratios})
+
+
+def loaders(dataset: Any) -> dict[str, tuple[Loader, int]]:
+    """Returns every loader with the samples that one step of it gives."""
+    from benchmarks import pipelines_peers as peers
+    from pipelines.clips import train_batches
+    from pipelines.drawing import Drawing
+    from pipelines.inputs import Input
+
+    videos = list(dataset.videos.values())
+
+    def ours(clip: Input, **drawing: Any) -> Loader:
+        drawn = Drawing("corners", **drawing)
+        return iter(train_batches(dataset, videos, clip, batch_size=BATCH, crop_size=CROP, drawing=drawn))
+
+    flow, rgb = Input("flow", 10), Input("rgb")
+    return {
+        "flow raw": (peers.raw_limit(dataset, videos, flow, CROP), 1),
+        "flow": (ours(flow), BATCH),
+        "flow classic Pillow": (peers.classic_flow(dataset, videos, 10, CROP), 1),
+        "flow OpenCV": (peers.opencv_flow(dataset, videos, 10, CROP), 1),
+        "rgb raw": (peers.raw_limit(dataset, videos, rgb, CROP), 1),
+        "rgb": (ours(rgb), BATCH),
+        "rgb classic Pillow": (peers.classic_rgb(dataset, videos, CROP), 1),
+        "rgb OpenCV": (peers.opencv_rgb(dataset, videos, CROP), 1),
+    }
+
+
+def measure(contenders: dict[str, tuple[Loader, int]], samples: int, passes: int) -> dict[str, float]:
+    """Returns the median rate of each loader, in samples per CPU-second, over interleaved turns."""
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(passes + 1):
+        for name, (loader, step) in contenders.items():
+            count = samples * (1 if name.startswith("flow") else 4)
+            rate = _rate(lambda loader=loader: next(loader), count // step, step)  # type: ignore[misc]
+            if turn:  # The first turn fills buffers and caches.
+                rates[name].append(rate)
+    return {name: statistics.median(values) for name, values in rates.items()}
+
+
+def print_table(rates: dict[str, float]) -> dict[str, float]:
+    """Prints rates, and expected ratios beside measured ones, which it returns."""
+    for name, rate in rates.items():
+        print(f"{name:28} {rate:8.0f} samples per CPU-second")
+    print(f"\n{'ratio':28} {'expected':>9} {'measured':>9}")
+    ratios = {}
+    for name, expected in EXPECTED.items():
+        ours, other = name.split(" / ")
+        kind = ours.split(",")[0]
+        if ours in rates:
+            ratios[name] = rates[ours] / rates[f"{kind} {other}"]
+            print(f"{name:28} {expected:9.2f} {ratios[name]:9.2f}")
+    return ratios
+
+
+def _rate(step: Callable[[], Any], steps: int, samples: int) -> float:
+    """Returns samples per CPU-second; what loads ahead is full before and after, so that nothing is counted twice."""
+    _wait_until_idle()
+    start = time.process_time()
+    for _ in range(steps):
+        step()
+    _wait_until_idle()
+    return steps * samples / (time.process_time() - start)
+
+
+def _wait_until_idle() -> None:
+    before = -1.0
+    while time.process_time() - before > 0.002:
+        before = time.process_time()
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    run(main)
