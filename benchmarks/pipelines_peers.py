@@ -45,7 +45,7 @@ def opencv_flow(dataset: DataSet, videos: Sequence[Video], length: int, size: in
     generator = np.random.default_rng(0)
     for paths in _stacks(dataset, videos, length):
         top, left, height, width = _box(generator)
-        planes = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in paths]
+        planes = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) for path in paths]
         resized = [cv2.resize(plane[top : top + height, left : left + width], (size, size)) for plane in planes]
         if generator.random() < 0.5:
             resized = [plane[:, ::-1] if odd % 2 else 255 - plane[:, ::-1] for odd, plane in enumerate(resized)]
@@ -66,7 +66,7 @@ def opencv_rgb(dataset: DataSet, videos: Sequence[Video], size: int) -> Iterator
     generator = np.random.default_rng(0)
     for path in _frames(dataset, videos):
         top, left, height, width = _box(generator)
-        frame = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        frame = cv2.cvtColor(np.asarray(cv2.imread(str(path))), cv2.COLOR_BGR2RGB)
         frame = cv2.resize(frame[top : top + height, left : left + width], (size, size))
         yield np.ascontiguousarray(frame[:, ::-1]) if generator.random() < 0.5 else frame
 

@@ -1,6 +1,7 @@
 """Files that can't be read in mid-training: named, with the command that repairs them, or left out and counted."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -77,5 +78,6 @@ def _reason(source: Source, path: str) -> str:
     try:
         source.image(tf.constant(path))
     except (tf.errors.OpError, ValueError) as error:
-        return f"can't be decoded ({str(getattr(error, 'message', error)).splitlines()[0][:80]})"
+        words = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", str(getattr(error, "message", error)).splitlines()[0])
+        return f"can't be decoded ({words})"
     return ""

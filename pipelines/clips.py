@@ -8,13 +8,14 @@ import tensorflow as tf
 from data.catalog import DataSet, Video
 from pipelines import assemble, augment, sampling
 from pipelines.broken import broken_file_message, skipping
-from pipelines.drawing import Draw, draw_rows
+from pipelines.drawing import Draw, Drawing, draw_rows
 from pipelines.inputs import Input
-from pipelines.options import Drawing
 from pipelines.source import Source
 
 # Validation crops are kept in memory from one epoch to the next where they take less than this.
 CACHE_BYTES = 2**30
+# How many views of a video are validated on.
+VALIDATION_VIEWS = 3
 
 
 def train_batches(
@@ -67,7 +68,13 @@ def plan_batch(
 
 
 def validation_batches(
-    dataset: DataSet, videos: Sequence[Video], clip: Input, *, batch_size: int, crop_size: int, num_views: int = 3
+    dataset: DataSet,
+    videos: Sequence[Video],
+    clip: Input,
+    *,
+    batch_size: int,
+    crop_size: int,
+    num_views: int = VALIDATION_VIEWS,
 ) -> tf.data.Dataset:
     """Builds `(clips, labels)` of a few centred views of each video, in order; with segments, of one view of them."""
     source = Source(dataset, videos, clip)
@@ -130,13 +137,18 @@ def explain_failure(
     seed: int,
     step: int,
     drawing: Drawing | None = None,
+    validation: Sequence[Video] = (),
 ) -> str:
-    """Returns which file of batch `step` can't be read, and what to type; empty if all of them can be."""
+    """Returns which file of batch `step`, or of validation, can't be read, and what to type; empty if all can be."""
     drawing, source = drawing or Drawing(), Source(dataset, videos, clip)
     draw = draw_rows(videos, batch_size, seed, drawing)
     plan = plan_batch(source, draw, tf.constant(step, tf.int64), batch_size, seed, drawing)
-    paths = (path.decode() for path in plan["paths"].numpy().ravel())
-    return broken_file_message(dataset, source, paths)
+    paths = [plan["paths"]]
+    if validation:
+        source = Source(dataset, validation, clip)
+        starts = _all_view_starts(source, VALIDATION_VIEWS)
+        paths.append(source.paths(tf.repeat(tf.range(len(validation))[:, None], VALIDATION_VIEWS, axis=1), starts))
+    return broken_file_message(dataset, source, (path.decode() for part in paths for path in part.numpy().ravel()))
 
 
 def read_example(source: Source, paths: tf.Tensor, randoms: tf.Tensor, crop_size: int, augmentation: str) -> tf.Tensor:

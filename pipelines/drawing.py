@@ -1,15 +1,35 @@
 """Which video each place of each batch shows: a pure function of seed and step, so that any step can be asked for."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from data.catalog import Video
-from pipelines.options import Drawing
 
 # A function from a step to the rows of its videos, int32[batch].
 Draw = Callable[[tf.Tensor], tf.Tensor]
+
+AUGMENTATIONS = ("none", "flip", "paper", "corners")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How training clips are drawn and cut, besides their size and number."""
+
+    augment: str = "flip"  # One of AUGMENTATIONS.
+    balance: bool = False  # Draw uniformly over classes, however many videos each has, rather than over videos.
+    device_crop: bool = False  # Ship whole fields: `device.crop` cuts them where the network runs.
+    shard: tuple[int, int] = (0, 1)  # Which of how many equal parts of each batch this machine makes.
+    skipped: Counter[str] | None = None  # Counts clips that can't be read, by video, instead of stopping at them.
+
+    def __post_init__(self) -> None:
+        """Refuses augmentations that don't exist."""
+        if self.augment not in AUGMENTATIONS:
+            known = ", ".join(AUGMENTATIONS)
+            raise ValueError(f"There is no augmentation {self.augment!r}. Those known are: {known}.")
 
 
 def batch_videos(

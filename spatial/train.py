@@ -4,6 +4,7 @@ python spatial/train.py --dataset ucf101 --split 1
 """
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -52,17 +53,19 @@ def ingredients(
     config: SpatialConfig, dataset: DataSet, training: Sequence[Video], validation: Sequence[Video]
 ) -> Ingredients:
     """Returns the network of the stream and its batches."""
-    from pipelines.clips import train_batches, validation_batches, video_views
-    from pipelines.drawing import Drawing
+    from pipelines.clips import explain_failure, train_batches, validation_batches, video_views
+    from pipelines.drawing import Drawing, batch_videos
     from pipelines.inputs import Input
     from streams.bottleneck import on_features
     from streams.modelfile import ModelCard
 
-    clip, drawing = Input(config.input, config.length, config.segments), Drawing(config.augment, config.balance)
+    clip, skipped = Input(config.input, config.length, config.segments), Counter[str]() if config.skip_broken else None
+    drawing = Drawing(config.augment, config.balance, skipped=skipped)
+    drawn: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed, "drawing": drawing}
     sizes: dict[str, Any] = {"batch_size": config.batch_size, "crop_size": config.crop_size}
     given = Ingredients(
         network=partial(network, config, clip, dataset.classes),
-        batches=partial(train_batches, dataset, training, clip, seed=config.seed, drawing=drawing, **sizes),
+        batches=partial(train_batches, dataset, training, clip, crop_size=config.crop_size, **drawn),
         validation=validation_batches(dataset, validation, clip, **sizes) if validation else None,
         card=ModelCard(
             "spatial",
@@ -74,6 +77,9 @@ def ingredients(
             config.protocol,
             multi_label=dataset.multi_label,
         ),
+        videos=lambda step: batch_videos(training, step=step, **drawn),
+        broken=lambda step: explain_failure(dataset, training, clip, step=step, validation=validation, **drawn),
+        skipped=skipped,
     )
     if config.keeps_features:
         return on_features(given, config, partial(video_views, dataset, clip=clip), training, validation)

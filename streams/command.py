@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ class Ingredients:
     validation: "tf.data.Dataset | None"  # Batches in a fixed order; None where nothing is chosen.
     card: "ModelCard"
     videos: Callable[[int], Sequence[str]] | None = None  # The names of the videos in the batch of a step.
+    broken: Callable[[int], str] | None = None  # What of the batch of a step can't be read, and what to do; or "".
+    skipped: Counter[str] | None = None  # Clips that could not be read and were left out, by video.
     tasks: tuple[int, ...] = ()  # Where scores are of several data sets side by side, how many are of each.
     saved: Callable[["keras.Model"], "keras.Model"] = lambda network: network  # What of a trained network is kept.
 
@@ -61,6 +64,9 @@ def train_stream(
 
             return _report(config, rehearse(given, steps_per_epoch=steps_per_epoch, config=each))
         train(given, steps_per_epoch=steps_per_epoch, config=each, run=place, data_hash=data_hash)
+        if given.skipped:
+            count, worst = given.skipped.total(), ", ".join(name for name, _ in given.skipped.most_common(5))
+            print(f"{count} clips of {len(given.skipped)} videos could not be read and were left out: {worst}.")
     return _report(config, say_result(run))
 
 

@@ -28,6 +28,9 @@ def explained(config: TrainConfig, ingredients: Ingredients, model: Trainee) -> 
         step = int(model.optimizer.iterations) + 1  # A step that fails changes nothing, this count included.
         if NON_FINITE in error.message:
             raise ValueError(_not_finite(config, ingredients, step)) from error
+        broken = ingredients.broken(step - 1) if ingredients.broken else ""
+        if broken:
+            raise ValueError(f"A clip of step {step} can't be read: {broken}") from error
         raise RuntimeError(
             f"TensorFlow stopped in step {step}: {_first_line(error)}. "
             "The same command with --resume goes on from the last checkpoint."

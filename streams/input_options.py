@@ -18,3 +18,4 @@ class InputOptions:
         choices=("none", "flip", "paper", "corners"),
     )
     balance: bool = option(False, "draw classes alike, however many videos each has")
+    skip_broken: bool = option(False, "put another clip in place of one that can't be read, and count it")

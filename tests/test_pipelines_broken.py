@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines.clips import explain_failure, train_batches
+from pipelines.drawing import Drawing
 from pipelines.inputs import Input
-from pipelines.options import Drawing
 from tests.made_frames import frame_level, made_dataset
 
 SETTINGS = {"batch_size": 6, "seed": 0}

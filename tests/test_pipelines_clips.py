@@ -6,9 +6,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines.clips import distinct_views, train_batches, validation_batches, video_views
-from pipelines.drawing import batch_videos
+from pipelines.drawing import Drawing, batch_videos
 from pipelines.inputs import Input
-from pipelines.options import Drawing
 from tests.made_frames import HEIGHT, WIDTH, frame_level, made_dataset, x_level, y_level
 
 

@@ -3,8 +3,7 @@ from collections import Counter
 import pytest
 
 from data.catalog import Video
-from pipelines.drawing import batch_videos
-from pipelines.options import Drawing
+from pipelines.drawing import Drawing, batch_videos
 
 
 def made_videos(counts):
