@@ -19,7 +19,7 @@ from data.tvl1_warp import linearise, match_brightness
 class TVL1Parameters:
     """What TV-L1 can be told; the names of the paper are in brackets."""
 
-    attachment: float = 0.18
+    attachment: float = 0.17
     """Weight of the data against smoothness (lambda), in 1 / grey levels of 0..255. Less is smoother."""
     tightness: float = 0.25
     """How far the data's flow and the smooth flow may part (theta)."""
