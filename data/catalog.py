@@ -35,6 +35,7 @@ class Video:
     num_frames: int = 0  # On disk, according to the index; 0 when not prepared.
     num_flows: int = 0
     file: str = ""  # Where it lies below `videos/`, where folder, name and extension don't say so.
+    stored: str = ""  # The name of its folder below `rawframes/`, where other tools spelt it differently.
 
     @property
     def label(self) -> int:

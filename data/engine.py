@@ -1,54 +1,55 @@
 """Runs one function over many jobs with Dask, on this machine or on many; knows nothing of videos."""
 
 import logging
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from data.apart import LostError, run_apart
+
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
-# A worker that dies takes the jobs with it that lie at it: one alone, so that no other is blamed. Such a job is given
-# to another worker; a function that counts its attempts ends that before Dask does.
-SETTINGS = {
-    "distributed.scheduler.worker-saturation": 1.0,
-    "distributed.scheduler.allowed-failures": 5,
-    "distributed.worker.memory.terminate": False,
-    "distributed.admin.tick.limit": "1h",
-}
+# A worker that is killed takes the jobs with it that wait at it. Others do them; none is to blame.
+SETTINGS = {"distributed.scheduler.allowed-failures": 1000, "distributed.admin.tick.limit": "1h"}
 WINDOW_A_WORKER = 8  # Enough that no worker waits, few enough that memory does not grow with the jobs.
 
 
-class WorkersLostError(RuntimeError):
-    """Says that a job took every worker with it that tried it."""
-
-
 def run_jobs(
-    function: Callable[[Work], Result], jobs: Iterable[Work], *, workers: int = 1, cluster: str = ""
-) -> Iterator[tuple[Work, Result | WorkersLostError]]:
+    function: Callable[[Work, Callable[[], None]], Result],
+    jobs: Iterable[Work],
+    *,
+    workers: int = 1,
+    cluster: str = "",
+    time_limit: float = 0.0,
+) -> Iterator[tuple[Work, Result | LostError]]:
     """Yields each job with its result as they come; on this machine unless `cluster` is a scheduler's address.
 
-    The function must be importable by name. A job whose worker dies is tried again elsewhere.
+    The function must be importable by name. It runs apart from Dask's workers, so that a crash or a hang loses
+    nothing but the job; one whose worker was killed is done by another worker.
     """
     # Dask takes a second to import, which commands that have nothing to prepare should not wait for.
     import dask
-    from distributed import KilledWorker, as_completed
+    from distributed import as_completed
 
     upcoming = iter(jobs)
     with dask.config.set(SETTINGS), _client(workers, cluster) as client:
+
+        def submit(job: Work) -> Any:
+            # Pickled here, so that workers need not import what only the process beside them uses.
+            return client.submit(run_apart, pickle.dumps((function, job)), time_limit, pure=False)
+
         window = WINDOW_A_WORKER * max(1, sum(client.nthreads().values()))
-        waiting = {client.submit(function, job, pure=False): job for job in islice(upcoming, window)}
+        waiting = {submit(job): job for job in islice(upcoming, window)}
         completed = as_completed(list(waiting), loop=client.loop)
         for future in completed:
             job = waiting.pop(future)
-            try:
-                outcome: Result | WorkersLostError = future.result()
-            except KilledWorker:
-                outcome = WorkersLostError("Every worker that tried it died.")
+            outcome: Result | LostError = future.result()
             for following in islice(upcoming, 1):
-                submitted = client.submit(function, following, pure=False)
+                submitted = submit(following)
                 waiting[submitted] = following
                 completed.add(submitted)
             yield job, outcome
@@ -69,7 +70,7 @@ def _client(workers: int, cluster: str) -> Iterator[Any]:
                 f"No Dask scheduler answers at {cluster}. Start one with: dask scheduler --host ADDRESS --port 8786"
             ) from error
         with client:
-            _let_workers_import(client)
+            _let_cluster_import(client)
             if not client.nthreads():
                 raise OSError(
                     f"The scheduler at {cluster} has no workers. Start some: dask worker {cluster} --nthreads 1"
@@ -81,7 +82,9 @@ def _client(workers: int, cluster: str) -> Iterator[Any]:
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",  # Dask has no authentication: nobody but this machine may reach it.
-        dashboard_address=None,
+        # Without an address Dask would still serve its health on port 8787, and complain where that is taken.
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
         memory_limit=0,
         silence_logs=logging.CRITICAL,
     )
@@ -89,12 +92,14 @@ def _client(workers: int, cluster: str) -> Iterator[Any]:
         yield client
 
 
-def _let_workers_import(client: Any) -> None:
-    """Puts this project on the path of the cluster's workers, those that come later too."""
+def _let_cluster_import(client: Any) -> None:
+    """Puts this project on the path of the scheduler and of the cluster's workers, those that come later too."""
     import cloudpickle
 
     from data import engine_workers
 
-    # By value, since before it ran a worker can't import anything of ours.
+    # By value, since before it ran they can't import anything of ours.
     cloudpickle.register_pickle_by_value(engine_workers)
-    client.register_plugin(engine_workers.ImportFrom(str(Path(__file__).resolve().parents[1])), name="two-stream-path")
+    folder = str(Path(__file__).resolve().parents[1])
+    client.run_on_scheduler(engine_workers.import_from, folder)
+    client.register_plugin(engine_workers.ImportFrom(folder), name="two-stream-path")

@@ -1,4 +1,4 @@
-"""What a cluster's workers are told before they can import this project; sent to them as code, so it stands alone."""
+"""What a cluster is told before it can import this project; sent to it as code, so it stands alone."""
 
 import sys
 from typing import Any
@@ -6,13 +6,18 @@ from typing import Any
 from distributed import WorkerPlugin
 
 
+def import_from(folder: str) -> None:
+    """Lets this process import from a folder that all machines see at the same place."""
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
 class ImportFrom(WorkerPlugin):
-    """Lets a worker import from a folder that all machines see at the same place."""
+    """Does so in each worker as it joins."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
     def setup(self, worker: Any) -> None:
-        """Runs in each worker as it joins."""
-        if self.folder not in sys.path:
-            sys.path.insert(0, self.folder)
+        """Runs in the worker."""
+        import_from(self.folder)

@@ -1,15 +1,13 @@
 """One video becomes a folder of frames and flow, complete or not at all."""
 
-import faulthandler
-import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
@@ -22,7 +20,6 @@ from data.recipe import FLOW, FRAMES, JPEG_QUALITY, Recipe
 from data.video import Decoder, resized, sample_frames
 
 COUNTS = "video.json"  # Written last: a folder that has it is complete.
-ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
@@ -35,25 +32,20 @@ class Job:
     parent: str
     recipe: Recipe
     run: str = "alone"  # Names what is unfinished, so that leftovers of dead runs are known as such.
-    time_limit: float = 0.0  # Seconds without a new frame after which the process gives up; 0 waits for ever.
 
 
-def extract_video(job: Job) -> Row:
+def extract_video(job: Job, show_life: Callable[[], None] = lambda: None) -> Row:
     """Writes the frames and flow of one video and returns its row; what can't be read becomes a broken row.
 
-    A decoder that crashes or hangs takes the process with it. What it leaves behind tells the next attempt, so that
-    after a second crash, or after one hang, the video is recorded as broken instead of tried again.
+    `show_life` is called for each frame.
     """
     row = finished_row(job)
     if row:
         return row
-    unfinished = _begin(job)
-    if isinstance(unfinished, Row):
-        return unfinished
+    unfinished = job.folder.parent / f".incomplete.{job.run}.{uuid.uuid4().hex}"
     try:
-        with (unfinished / ".hang").open("w") as report:
-            counts = _Extraction(job, unfinished, report).write()
-        (unfinished / ".hang").unlink()
+        unfinished.mkdir(parents=True)
+        counts = _Extraction(job, unfinished, show_life).write()
         _finish(job, unfinished, counts)
         return _row(job, counts)
     except (ValueError, cv2.error) as error:
@@ -61,7 +53,6 @@ def extract_video(job: Job) -> Row:
     except OSError as error:  # A full disk or a missing right is no fault of the video's: all others would fail, too.
         return Row(job.name, job.parent, state=STOPPED, reason=f"{error.strerror}: {error.filename or job.folder}")
     finally:
-        faulthandler.cancel_dump_traceback_later()
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
@@ -88,24 +79,6 @@ def broken_row(job: Job, reason: str) -> Row:
     return Row(job.name, job.parent, state=BROKEN, reason=" ".join(reason.split()))
 
 
-def _begin(job: Job) -> Path | Row:
-    """Returns a new unfinished folder, or the row of a video that crashed or hung before in this run."""
-    job.folder.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(str(job.folder).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    places = [job.folder.parent / f".incomplete.{job.run}.{digest}.{attempt}" for attempt in range(ATTEMPTS)]
-    for place in places:
-        try:
-            place.mkdir()
-            return place
-        except FileExistsError:
-            report = place / ".hang"
-            if report.exists() and report.stat().st_size:
-                _remove(places)
-                return broken_row(job, f"The decoder hung: no new frame within {job.time_limit:g} seconds.")
-    _remove(places)
-    return broken_row(job, f"The decoder crashed {ATTEMPTS} times.")
-
-
 def _finish(job: Job, unfinished: Path, counts: dict[str, int | str]) -> None:
     """Lets the unfinished folder take its place; what was made earlier of the other kind stays."""
     earlier = job.folder / COUNTS
@@ -123,22 +96,26 @@ def _finish(job: Job, unfinished: Path, counts: dict[str, int | str]) -> None:
         write_text(earlier, json.dumps(counts))
         return
     (unfinished / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
-    # What lies at the place is not complete, or it would have been found; or another worker was quicker.
+    # What lies at the place is not complete, or it would have been found.
     shutil.rmtree(job.folder, ignore_errors=True)
-    unfinished.rename(job.folder)
+    try:
+        unfinished.rename(job.folder)
+    except OSError:
+        if not finished_row(job):  # Unless another worker was quicker.
+            raise
 
 
 class _Extraction:
     """One pass over a video that writes what its recipe asks for."""
 
-    def __init__(self, job: Job, folder: Path, report: IO[str]) -> None:
-        self.job, self.recipe, self.folder, self.report = job, job.recipe, folder, report
+    def __init__(self, job: Job, folder: Path, show_life: Callable[[], None]) -> None:
+        self.job, self.recipe, self.folder, self.show_life = job, job.recipe, folder, show_life
         self.frames = self.flows = self.bytes = self.width = self.height = 0
 
     def write(self) -> dict[str, int | str]:
         """Writes all files and returns their counts, their size and what is to be said of the video."""
         cv2.setNumThreads(1)
-        self._show_life()
+        self.show_life()
         decoder = Decoder(self.job.source or Path())
         wanted = sample_frames(
             decoder.frames(), every=self.recipe.every, fps=self.recipe.fps, frame_rate=decoder.frame_rate
@@ -156,7 +133,7 @@ class _Extraction:
 
     def _kept(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         for frame in frames:
-            self._show_life()
+            self.show_life()
             sized = resized(frame, self.recipe.short_side, self.recipe.size)
             if (self.width, self.height) not in ((0, 0), sized.shape[1::-1]):
                 raise ValueError(f"Its frames change size, from {self.width}x{self.height} to {sized.shape[1::-1]}.")
@@ -194,11 +171,6 @@ class _Extraction:
         (self.folder / f"{kind}_{OURS.first + index:0{OURS.digits}d}.jpg").write_bytes(data.tobytes())
         self.bytes += data.size
 
-    def _show_life(self) -> None:
-        """Puts off the moment at which this process is taken for hung; works while a library holds Python's lock."""
-        if self.job.time_limit:
-            faulthandler.dump_traceback_later(self.job.time_limit, exit=True, file=self.report)
-
 
 def _row(job: Job, counts: dict[str, int | str]) -> Row:
     frames, flows, width, height, size = (int(counts[name]) for name in ("frames", "flows", "width", "height", "bytes"))
@@ -208,8 +180,3 @@ def _row(job: Job, counts: dict[str, int | str]) -> Row:
 def _bytes_in(folder: Path) -> int:
     with os.scandir(folder) as entries:
         return sum(entry.stat().st_size for entry in entries if entry.name != COUNTS)
-
-
-def _remove(folders: list[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)

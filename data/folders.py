@@ -18,6 +18,8 @@ from data.sources import is_video, walk_files
 TRAIN, TEST = "train", "test"
 # What CSVs call the parts; the validation part is cut from the training list by the training commands.
 PARTS = {"train": TRAIN, "training": TRAIN, "val": TRAIN, "valid": TRAIN, "validation": TRAIN, "test": TEST, "": ""}
+VIDEO_COLUMNS = ("video_name", "clip_name", "video", "name", "video_path", "clip_path", "path", "file")
+LABEL_COLUMNS = ("class", "class_name", "label", "category", "action")
 TEST_SHARE = 0.3  # As in HMDB-51.
 
 
@@ -28,6 +30,11 @@ def open_dataset(root: Path) -> DataSet:
             return _from_rows(root, path, list(_read_csv(path)))
     if (root / "videos").is_dir():
         return _from_rows(root, root / "videos", list(_read_folders(root / "videos")))
+    for folder in (root / "annotations", root / "metadata"):
+        if (folder / "train.csv").is_file():
+            return _from_rows(root, folder, list(_read_metadata(folder)))
+    if (root / "rawframes").is_dir():
+        return _from_rows(root, root / "rawframes", list(_read_frame_folders(root / "rawframes")))
     raise FileNotFoundError(
         f"{root} holds no data set of own videos: neither annotations/videos.csv nor a folder videos. "
         f"Run: python data/prepare.py {root.name} --videos FOLDER, with one folder a class in it or a videos.csv."
@@ -59,6 +66,36 @@ def _read_folders(folder: Path) -> Iterator[dict[str, str]]:
         relative = path.relative_to(folder)
         if is_video(path) and len(relative.parts) > 1:
             yield {"video": relative.as_posix(), "label": relative.parts[0]}
+
+
+def _read_frame_folders(folder: Path) -> Iterator[dict[str, str]]:
+    """Yields the videos of which only frames are there, one folder each in the folder of a class."""
+    for path in sorted(folder.glob("[!.]*/[!.]*/")):
+        yield {"video": path.relative_to(folder).as_posix(), "label": path.parent.name}
+
+
+def _read_metadata(folder: Path) -> Iterator[dict[str, str]]:
+    """Yields the videos of `train.csv`, `val.csv` and `test.csv`, whose columns have more than one name."""
+    for part in ("train", "val", "test"):
+        path = folder / f"{part}.csv"
+        if not path.is_file():
+            continue
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+            video = next((names[name] for name in VIDEO_COLUMNS if name in names), None)
+            label = next((names[name] for name in LABEL_COLUMNS if name in names), None)
+            if video is None or label is None:
+                raise ValueError(
+                    f"{path} must have a column of videos ({', '.join(VIDEO_COLUMNS)}) and one of classes "
+                    f"({', '.join(LABEL_COLUMNS)}). It has {', '.join(names)}."
+                )
+            for row in reader:
+                yield {
+                    "video": f"{part}/{row[label]}/{PurePosixPath(row[video]).name}",
+                    "label": row[label],
+                    "split": part,
+                }
 
 
 def _read_csv(path: Path) -> Iterator[dict[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commands.running import write_text
-from data.catalog import DataSet
+from data.catalog import DataSet, Video
 from data.layouts import read_layout
 
 # A missing video has no file; one that was stopped is no fault of the video's, and never comes into the index.
@@ -28,6 +28,7 @@ class Row:
     bytes: int = 0
     state: str = READY
     reason: str = ""
+    stored: str = ""  # The name of its folder where other tools spelt it differently.
 
 
 def index_path(root: Path) -> Path:
@@ -62,10 +63,11 @@ def with_counts(dataset: DataSet) -> DataSet:
     rows = read_index(index_path(dataset.root))
     known = (video for video in dataset.videos.values() if rows.get(video.name, _MISSING).state == READY)
     placed = dataclasses.replace(dataset, layout=read_layout(dataset.root))
-    return placed.replace_videos(
-        dataclasses.replace(video, num_frames=rows[video.name].frames, num_flows=rows[video.name].flows)
-        for video in known
-    )
+    return placed.replace_videos(_with_counts(video, rows[video.name]) for video in known)
+
+
+def _with_counts(video: Video, row: Row) -> Video:
+    return dataclasses.replace(video, folder=row.folder, stored=row.stored, num_frames=row.frames, num_flows=row.flows)
 
 
 _MISSING = Row("", "", state=MISSING)

@@ -51,7 +51,7 @@ class Layout:
 
     def prefix(self, pattern: str, root: Path, video: Video) -> str:
         """Returns a pattern's path up to the number, which is all that a pipeline stores of a video."""
-        below = pattern.split("{number}")[0].format(folder=video.folder or ".", video=video.name)
+        below = pattern.split("{number}")[0].format(folder=video.folder or ".", video=video.stored or video.name)
         # A pattern may be absolute: frames that another tool extracted stay where they are. The name's stump after the
         # last slash may be empty, which joining paths would drop.
         folder, stump = below.rsplit("/", 1)
@@ -59,7 +59,9 @@ class Layout:
 
     def _path(self, pattern: str, digits: int, root: Path, video: Video, index: int) -> Path:
         number, following = (f"{self.first + index + after:0{max(digits, 1)}d}" for after in (0, 1))
-        return root / pattern.format(folder=video.folder or ".", video=video.name, number=number, next=following)
+        return root / pattern.format(
+            folder=video.folder or ".", video=video.stored or video.name, number=number, next=following
+        )
 
 
 OURS = Layout("rawframes")

@@ -13,8 +13,9 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data import folders, shapes
+from data.apart import LostError
 from data.catalog import DataSet, Video, is_own
-from data.engine import WorkersLostError, run_jobs
+from data.engine import run_jobs
 from data.extract import Job, broken_row, extract_video, finished_row
 from data.index import MISSING, STOPPED, Row, index_path, read_index, shard_path, write_index
 from data.layouts import frame_folder
@@ -34,7 +35,7 @@ class Work:
     cluster: str = ""  # The address of a Dask scheduler; workers of this machine without it.
     shard: tuple[int, int] = (1, 1)  # This machine's number, from 1, of how many.
     limit: int = 0  # How many videos, spread evenly over the lists; 0 means all.
-    time_limit: float = 120.0  # Seconds without a new frame after which a decoder is taken for hung.
+    time_limit: float = 300.0  # Seconds without a new frame after which a decoder is taken for hung.
     check_space: bool = True
 
 
@@ -50,7 +51,7 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     if is_own(dataset.name):
         folders.keep_list(dataset)
     jobs = _jobs(dataset, sources, recipe, work)
-    _sweep({job.folder.parent for job in jobs})
+    _sweep(jobs)
     rows, waiting = _what_is_there(dataset, jobs)
     if not sources and len(waiting) == len(jobs):
         raise FileNotFoundError(
@@ -59,6 +60,7 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
         )
     rows += [Row(job.name, job.parent, state=MISSING, reason="There is no file.") for job in waiting if not job.source]
     rows += _extract_all([job for job in waiting if job.source], work, dataset.root)
+    _sweep(jobs)
     _write(dataset, rows, work)
     return rows
 
@@ -100,7 +102,6 @@ def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work
             video.folder,
             recipe,
             run,
-            work.time_limit,
         )
         for video in _chosen(list(dataset.videos.values()), work)
     ]
@@ -137,11 +138,17 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    space = _Space(jobs, root)
+    space = Space(jobs, root)
     with Progress(*columns) as progress:
         task = progress.add_task("", total=len(jobs), rate="")
-        for job, outcome in run_jobs(extract_video, jobs, workers=min(work.workers, len(jobs)), cluster=work.cluster):
-            row = broken_row(job, str(outcome)) if isinstance(outcome, WorkersLostError) else outcome
+        for job, outcome in run_jobs(
+            extract_video,
+            jobs,
+            workers=min(work.workers, len(jobs)),
+            cluster=work.cluster,
+            time_limit=work.time_limit,
+        ):
+            row = broken_row(job, str(outcome)) if isinstance(outcome, LostError) else outcome
             if row.state == STOPPED:
                 raise OSError(f"{row.reason}. What is finished stays: make room, then run the same command again.")
             if work.check_space and space.counts(job, row):
@@ -151,11 +158,11 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
             yield row
 
 
-class _Space:
+class Space:
     """Foresees from the first videos what all will take on the disk."""
 
-    def __init__(self, jobs: Sequence[Job], root: Path) -> None:
-        self.root = root
+    def __init__(self, jobs: Sequence[Job], root: Path, free: int | None = None) -> None:
+        self.free = shutil.disk_usage(root).free if free is None else free
         self.size_of = {job.name: _size(job.source) for job in jobs}
         self.to_read, self.read, self.written, self.videos = sum(self.size_of.values()), 0, 0, 0
 
@@ -171,9 +178,8 @@ class _Space:
     def estimate(self) -> str:
         """Returns how much will be needed; raises where that is more than there is."""
         needed = int(self.written / max(1, self.read) * self.to_read)
-        free = shutil.disk_usage(self.root).free + self.written
-        text = f"{len(self.size_of):,} videos will take about {_gigabytes(needed)}; {_gigabytes(free)} are free."
-        if needed > free:
+        text = f"{len(self.size_of):,} videos will take about {_gigabytes(needed)}; {_gigabytes(self.free)} are free."
+        if needed > self.free:
             raise OSError(
                 errno.ENOSPC, f"{text} Make room, choose a smaller --short-side, or go on with --no-space-check"
             )
@@ -192,12 +198,13 @@ def _write(dataset: DataSet, rows: Iterable[Row], work: Work) -> None:
     write_index(path, {**kept, **{row.video: row for row in rows}}.values())
 
 
-def _sweep(folders_of_videos: Iterable[Path]) -> None:
-    """Removes what dead runs of this machine left unfinished; others may still be at work."""
-    for folder in folders_of_videos:
+def _sweep(jobs: Sequence[Job]) -> None:
+    """Removes what this run and dead runs of this machine left unfinished; others may still be at work."""
+    for folder in {job.folder.parent for job in jobs}:
         for path in folder.glob(".incomplete.*") if folder.is_dir() else ():
             host, _, rest = path.name.removeprefix(".incomplete.").partition("-")
-            if host == _host() and not _is_alive(rest.partition("-")[0]):
+            process = rest.partition("-")[0]
+            if host == _host() and (process == str(os.getpid()) or not _is_alive(process)):
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -15,9 +15,11 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from commands.running import run, write_json, write_text
-from data.catalog import KNOWN, DataSet, open_dataset
+from data.catalog import KNOWN, DataSet, is_own, open_dataset
 from data.flow import METHODS
+from data.foreign import AUTO, LAYOUTS, recognise, use_in_place
 from data.index import BROKEN, MISSING, READY, Row, index_path
+from data.mmaction_lists import write_lists
 from data.preparation import Work, merge_shards, prepare
 from data.ready import flow_description, home_of, ready_dataset
 from data.recipe import FLOW, FRAMES, Recipe
@@ -32,12 +34,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     root: Path = options.root or home_of(options.dataset)
     _link(root / "videos", options.videos)
     _link(root / "annotations", options.annotations)
+    if options.frames:
+        _link_own(options.dataset, root, options.frames)
     dataset = open_dataset(options.dataset, root)
-    if options.merge:
+    if options.frames:
+        extraction = recognise(options.frames, options.layout)
+        print(f"Using the frames in {options.frames} where they lie, in the layout {extraction.layout.name}.")
+        rows = use_in_place(dataset, extraction)
+    elif options.merge:
         rows = merge_shards(dataset)
     else:
         rows = prepare(dataset, recipe=_recipe(options, dataset, parser), work=_work(options, parser))
     _say(dataset, rows, options)
+    if options.write_lists:
+        for path in write_lists(ready_dataset(options.dataset, root)):
+            print(f"Wrote {path}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--root", type=Path, help="its folder (default: datasets/<data set>)")
     add("--videos", type=Path, metavar="FOLDER", help="where the videos are (default: <root>/videos)")
     add("--annotations", type=Path, metavar="FOLDER", help="where the lists are (default: <root>/annotations)")
+    add("--frames", type=Path, metavar="FOLDER", help="frames and flow that another tool extracted, used in place")
+    add("--layout", choices=(AUTO, *LAYOUTS), default=AUTO, help="of --frames (default: auto, by their names)")
+    add("--write-lists", action="store_true", help="write the lists that mmaction2 reads, too")
     made = parser.add_argument_group("what is made")
     made.add_argument("--only", choices=(FRAMES, FLOW), default="", help="one of the two (default: both)")
     made.add_argument("--method", choices=METHODS, default=Recipe.method, help="of flow (default: %(default)s)")
@@ -70,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "--time-limit",
         type=float,
         default=Work.time_limit,
-        help="seconds a decoder may take for a frame (default: 120)",
+        help="seconds a decoder may take for a frame (default: 300)",
     )
     done.add_argument("--no-space-check", action="store_true", help="go on though the disk seems too small")
     add("--strict", action="store_true", help="fail when any video is broken, missing or short")
@@ -135,6 +149,16 @@ def _say(dataset: DataSet, rows: Sequence[Row], options: argparse.Namespace) -> 
         raise ValueError(f"No video is ready. The first reason: {rows[0].reason}" if rows else "There are no videos.")
     if options.strict and (len(rows) > states[READY] or remarks):
         raise ValueError(f"--strict: {summary}")
+
+
+def _link_own(name: str, root: Path, frames: Path) -> None:
+    """Lets the classes and splits of own frames be found: in their metadata, or as folders of classes."""
+    if not is_own(name) or (root / "annotations").exists():
+        return
+    if (frames / "metadata").is_dir():
+        _link(root / "annotations", frames / "metadata")
+    elif not (root / "rawframes").exists():
+        _link(root / "rawframes", frames / "rawframes" if (frames / "rawframes").is_dir() else frames)
 
 
 def _link(place: Path, target: Path | None) -> None:

@@ -1,0 +1,123 @@
+"""Runs a function in a process of its own that may crash or hang without anything else being lost.
+
+Dask restarts workers that die, yet not when several die in quick succession, and what a dead worker had finished is
+lost with it. So a worker keeps one such process beside it and replaces that alone.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+ATTEMPTS = 2
+BEAT = b""  # Sent by a process that is slow but alive.
+SECONDS_A_BEAT = 1.0
+
+
+class LostError(RuntimeError):
+    """Says why a job has no result: what ran it crashed again and again, or hung."""
+
+
+def run_apart(work: bytes, time_limit: float = 0.0) -> Any:
+    """Returns what the pickled `(function, job)` returns, called as `function(job, show_life)`, or a `LostError`.
+
+    After a crash it is tried once more; it is taken for hung when `show_life` was not called for `time_limit`
+    seconds (0: wait for ever). An exception of the function's is raised here.
+    """
+    for _ in range(ATTEMPTS):
+        connection = _companion.connection()
+        try:
+            connection.send_bytes(work)
+            while connection.poll(time_limit or None):
+                answer = connection.recv_bytes()
+                if answer != BEAT:
+                    result, error = pickle.loads(answer)
+                    if error:
+                        raise error
+                    return result
+        except (EOFError, ConnectionError, BrokenPipeError):
+            _companion.end()
+            continue
+        _companion.end()
+        return LostError(f"The decoder hung: no new frame within {time_limit:g} seconds.")
+    return LostError(f"The decoder crashed {ATTEMPTS} times.")
+
+
+class _Companion:
+    """The process beside this one; started when it is first needed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    def connection(self) -> Connection:
+        if self._connection is None:
+            ours, theirs = socket.socketpair()
+            root = str(Path(__file__).resolve().parents[1])
+            paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "data.apart", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            )
+            theirs.close()
+            self._connection = Connection(ours.detach())
+        return self._connection
+
+    def end(self) -> None:
+        if self._process is not None and self._connection is not None:
+            self._connection.close()
+            self._process.kill()
+            self._process.wait()
+        self._process = self._connection = None
+
+
+_companion = _Companion()
+
+
+def _serve(connection: Connection) -> None:
+    """Works off what comes, until the process that sends it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process.
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            function, job = pickle.loads(connection.recv_bytes())
+            connection.send_bytes(pickle.dumps(_answer(function, job, _beats(connection))))
+
+
+def _answer(function: Callable[..., Any], job: Any, show_life: Callable[[], None]) -> tuple[Any, Exception | None]:
+    try:
+        return function(job, show_life), None
+    except Exception as error:
+        return None, error
+
+
+def _beats(connection: Connection) -> Callable[[], None]:
+    last = [0.0]
+
+    def show_life() -> None:
+        if time.monotonic() - last[0] > SECONDS_A_BEAT:
+            last[0] = time.monotonic()
+            connection.send_bytes(BEAT)
+
+    return show_life
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process, even one that hangs, once its parent was killed."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    _serve(Connection(int(sys.argv[1])))

@@ -1,0 +1,31 @@
+"""Writes the lists by which mmaction2 finds rawframes: folder, number of files, label."""
+
+from pathlib import Path
+
+from commands.running import write_text
+from data.catalog import DataSet
+
+# What mmaction2 calls the parts.
+PARTS = {"train": "train", "test": "val"}
+
+
+def write_lists(dataset: DataSet) -> list[Path]:
+    """Writes a list for each split, part and kind of file into the annotations, and returns their paths.
+
+    N frames have N-1 flow fields, so flow has lists of its own: with the frames' numbers, the last field would be
+    looked for in vain.
+    """
+    written = []
+    for number in dataset.splits:
+        for part, called in PARTS.items():
+            for kind in ("rawframes", "flow"):
+                lines = []
+                for video in dataset.part(number, part):
+                    count = video.num_frames if kind == "rawframes" else video.num_flows
+                    folder = "/".join(filter(None, (video.folder, video.stored or video.name)))
+                    if count:
+                        lines.append(" ".join([folder, str(count), *map(str, video.labels)]))
+                path = dataset.root / "mmaction2" / f"{dataset.name}_{called}_split_{number}_{kind}.txt"
+                write_text(path, "".join(f"{line}\n" for line in lines))
+                written.append(path)
+    return written

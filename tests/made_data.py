@@ -1,0 +1,63 @@
+"""Made-up videos and lists, as small as they can be and in the form in which the real ones are published."""
+
+from pathlib import Path
+
+import numpy as np
+
+from data.video import write_video
+
+SIZE = (48, 40)  # Width and height.
+
+
+def write_clip(path, frames=5, shift=2, size=SIZE, codec="MJPG", fps=10.0):
+    """Writes a video of a texture that moves right by `shift` pixels a frame."""
+    width, height = size
+    generator = np.random.default_rng(len(path.name))
+    small = generator.integers(0, 256, (height // 4 + 2, width // 4 + 2, 3))
+    texture = np.kron(small, np.ones((4, 4, 1)))[:height, :width].astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, (np.roll(texture, shift * index, axis=1) for index in range(frames)), fps, codec)
+    return path
+
+
+def write_lines(path, *lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The real lists end their lines as Windows does.
+    path.write_bytes("".join(f"{line}\r\n" for line in lines).encode())
+
+
+def ucf101_lists(root: Path) -> None:
+    """Writes lists of two classes, the one with the quirk in its name, for three splits."""
+    folder = root / "annotations" / "ucfTrainTestlist"
+    write_lines(folder / "classInd.txt", "1 Archery", "2 HandstandPushups")
+    archery = "Archery/v_Archery_g{:02d}_c01.avi"
+    pushups = (
+        "HandstandPushups/v_HandStandPushups_g{:02d}_c01.avi",
+        "HandStandPushups/v_HandstandPushups_g{:02d}_c01.avi",
+    )
+    for split in (1, 2, 3):
+        train = [group for group in (1, 2, 3) if group != split]
+        # Lists of other splits spell the class in their own way.
+        spelling = pushups[split % 2]
+        lines = [f"{archery.format(group)} 1" for group in train] + [f"{spelling.format(group)} 2" for group in train]
+        write_lines(folder / f"trainlist{split:02d}.txt", *lines)
+        write_lines(folder / f"testlist{split:02d}.txt", archery.format(split), spelling.format(split))
+
+
+def hmdb51_lists(root: Path) -> None:
+    """Writes lists of two classes with odd names; of three videos a class each tag has one."""
+    for name in ("brush_hair", "wave"):
+        videos = [f"A_film!_[part_{n}]_(b)_{name}_u_nm_np1_ba_goo_{n}.avi" for n in (0, 1, 2)]
+        for split in (1, 2, 3):
+            lines = [f"{video} {(index + split) % 3} " for index, video in enumerate(videos)]
+            folder = root / "annotations" / "testTrainMulti_7030_splits"
+            write_lines(folder / f"{name}_test_split{split}.txt", *lines)
+
+
+def ccv_lists(root: Path) -> None:
+    """Writes ids and labels of three classes: with one label, two and none in each part."""
+    folder = root / "annotations"
+    write_lines(folder / "categoryName.txt", "Basketball", "IceSkating", "Parade")
+    for part, ids in (("train", ("-aB3_x", "AB3_x-", "none_1")), ("test", ("t1_____", "t2_____", "none_2"))):
+        write_lines(folder / f"{part}VidID.txt", *ids)
+        write_lines(folder / f"{part}Label.txt", "0 1 0 ", "1 0 1 ", "0 0 0 ")
