@@ -52,6 +52,17 @@ def run_apart(work: bytes, time_limit: float = 0.0) -> Any:
     return LostError(f"The decoder crashed {ATTEMPTS} times.")
 
 
+def serve(socket_number: int) -> None:
+    """Works off what comes, in the process beside, until the one that sends it is gone."""
+    connection = Connection(socket_number)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process.
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            function, job = pickle.loads(connection.recv_bytes())
+            connection.send_bytes(pickle.dumps(_answer(function, job, _beats(connection))))
+
+
 class _Companion:
     """The process beside this one; started when it is first needed."""
 
@@ -65,7 +76,7 @@ class _Companion:
             root = str(Path(__file__).resolve().parents[1])
             paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "data.apart", str(theirs.fileno())],
+                [sys.executable, "-c", f"from data.apart import serve; serve({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             )
@@ -82,16 +93,6 @@ class _Companion:
 
 
 _companion = _Companion()
-
-
-def _serve(connection: Connection) -> None:
-    """Works off what comes, until the process that sends it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process.
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    with contextlib.suppress(EOFError, ConnectionError):
-        while True:
-            function, job = pickle.loads(connection.recv_bytes())
-            connection.send_bytes(pickle.dumps(_answer(function, job, _beats(connection))))
 
 
 def _answer(function: Callable[..., Any], job: Any, show_life: Callable[[], None]) -> tuple[Any, Exception | None]:
@@ -117,7 +118,3 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
-
-
-if __name__ == "__main__":
-    _serve(Connection(int(sys.argv[1])))
