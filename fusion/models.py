@@ -9,21 +9,28 @@ from data.flow import METHODS
 from streams.runs import Run
 
 SLOTS = ("spatial", "temporal")
+BOTH = "two_stream"  # A file that holds both streams.
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = True) -> None:
     """Adds the options that say which models are used, for every command that uses both streams."""
     parser.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
     parser.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="both in one file, as fusion/export.py writes it")
     parser.add_argument("--dataset", default="shapes", metavar="NAME", help="without models: those trained on it")
     parser.add_argument("--split", type=int, default=1, metavar="N", help="without models: those of this split")
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are kept")
-    parser.add_argument("--method", choices=METHODS, help="compute flow by this method, not by that of the training")
+    if with_method:
+        parser.add_argument("--method", choices=METHODS, help="compute flow by this method, not by the training's")
 
 
 def model_files(options: argparse.Namespace, say: Callable[[str], None] = print) -> dict[str, Path]:
     """Returns the model files that the options name, by stream; says so where they name none."""
     named = {"spatial": options.spatial, "temporal": options.temporal}
+    if options.model and any(named.values()):
+        raise ValueError("--model holds both streams: pass it alone, or --spatial and --temporal without it.")
+    if options.model:
+        return {BOTH: options.model}
     if any(named.values()):
         return {name: path for name, path in named.items() if path}
     folder = options.runs / options.dataset

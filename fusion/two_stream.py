@@ -14,7 +14,7 @@ import numpy as np
 
 from commands.running import quiet_tensorflow
 from fusion.making import Making, PreparedVideo
-from fusion.models import SLOTS, trained_models
+from fusion.models import BOTH, SLOTS, trained_models
 from fusion.prediction import Prediction
 from fusion.video_views import Stopwatch, View, Wanted, video_views
 
@@ -48,10 +48,15 @@ class TwoStream:
     def __init__(self, models: Mapping[str, Path]) -> None:
         """Loads the models, by the name of their stream, after their files have been checked against each other."""
         quiet_tensorflow()
-        from streams.modelfile import load_model, read_card
+        if BOTH in models:
+            from fusion.exported import streams_in
 
-        check_cards({name: read_card(path) for name, path in models.items()}, models)
-        self.streams = {name: load_model(path) for name, path in models.items()}
+            self.streams = streams_in(models[BOTH])
+        else:
+            from streams.modelfile import load_model, read_card
+
+            check_cards({name: read_card(path) for name, path in models.items()}, models)
+            self.streams = {name: load_model(path) for name, path in models.items()}
         self.cards = {name: card for name, (_, card) in self.streams.items()}
         self.making = making_of([card.flow for card in self.cards.values()])
         self._scorers: dict[tuple[str, int], Callable[[np.ndarray], Any]] = {}
@@ -64,12 +69,13 @@ class TwoStream:
         split: int = 1,
         spatial: str | Path | None = None,
         temporal: str | Path | None = None,
+        model: str | Path | None = None,
     ) -> "TwoStream":
-        """Loads the streams trained on one data set, as `runs/ucf101`, or the model files that are named."""
+        """Loads the streams trained on one data set, as `runs/ucf101`, or the files of one stream, or of both."""
         if runs is not None:
             models = trained_models(Path(runs), split)
         else:
-            named = {"spatial": spatial, "temporal": temporal}
+            named = {"spatial": spatial, "temporal": temporal, BOTH: model}
             models = {name: Path(path) for name, path in named.items() if path is not None}
             if not models:
                 raise ValueError("No model is named. Pass a folder of runs, or spatial=FILE, temporal=FILE or both.")
@@ -159,6 +165,20 @@ class TwoStream:
             self._scorers[stream, crops] = view_scorer(self.streams[stream][0], num_crops=crops)
         logits: np.ndarray = self._scorers[stream, crops](pixels).numpy()
         return logits
+
+    def squares(self, video: Path, views: int = 4) -> dict[str, np.ndarray]:
+        """Returns what the networks themselves are given, by the name of their input: the centres of a few views."""
+        prepared = PreparedVideo(Path(video), self.making)
+        self._check(prepared, partial=True)
+        wanted = self.wanted(prepared.num_frames, prepared.frame_rate, Protocol(views))
+        clips: dict[str, list[np.ndarray]] = {name: [] for name in self.cards}
+        for view in video_views(prepared.frames(), prepared.num_frames, wanted, self.making, Stopwatch()):
+            side = self.streams[view.stream][0].input_shape[1]
+            top, left = ((length - side) // 2 for length in view.pixels.shape[:2])
+            clips[view.stream].append(view.pixels[top : top + side, left : left + side])
+        return {
+            self.streams[name][0].inputs[0].name: np.stack(parts)[wanted[name].of_view] for name, parts in clips.items()
+        }
 
     def _score_all(self, views: Iterable[View], crops: int, watch: Stopwatch) -> dict[str, np.ndarray]:
         logits: dict[str, list[np.ndarray]] = {name: [] for name in self.cards}

@@ -76,7 +76,7 @@ def write_csv(place: str | None, predictions: Sequence[Prediction], count: int) 
 
 def _bar(label: str, score: float, colour: str) -> Text:
     filled = round(score * BAR)
-    return Text.assemble(f"{label}\n", ("━" * filled, colour), ("━" * (BAR - filled), "bright_black"), f" {score:6.1%}")
+    return Text.assemble(f"{label}\n", ("━" * filled, colour), " " * (BAR - filled), f" {score:6.1%}")
 
 
 def _caption(prediction: Prediction) -> str:
