@@ -52,18 +52,25 @@ def train_stream(
     if unfinished:
         _check_lists(config, dataset, training)
         quiet_tensorflow()
-        from streams.distribution import set_threads
+        from streams.distribution import strategy_for
         from streams.training import train
 
-        set_threads(config.threads)
+        strategy = strategy_for(config)
     steps_per_epoch = len(training) // config.batch_size
     for each, place in unfinished:
         given = ingredients(each, dataset, training, validation)
         if config.dry_run:
             from streams.rehearsal import rehearse
 
-            return _report(config, rehearse(given, steps_per_epoch=steps_per_epoch, config=each))
-        train(given, steps_per_epoch=steps_per_epoch, config=each, run=place, data_hash=data_hash)
+            return _report(config, rehearse(given, steps_per_epoch=steps_per_epoch, config=each, strategy=strategy))
+        train(
+            given,
+            steps_per_epoch=steps_per_epoch,
+            config=each,
+            run=place,
+            strategy=strategy,
+            data_hash=data_hash,
+        )
         if given.skipped:
             count, worst = given.skipped.total(), ", ".join(name for name, _ in given.skipped.most_common(5))
             print(f"{count} clips of {len(given.skipped)} videos could not be read and were left out: {worst}.")

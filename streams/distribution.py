@@ -10,12 +10,6 @@ from streams.config import TrainConfig
 from streams.machines import multi_worker_strategy
 
 
-def set_threads(number: int | None) -> None:
-    """Fixes the number of threads that compute, which decides the last bits of every sum; before TensorFlow starts."""
-    if number:
-        tf.config.threading.set_intra_op_parallelism_threads(number)
-
-
 def num_threads() -> int:
     """Returns how many threads compute."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -23,7 +17,12 @@ def num_threads() -> int:
 
 
 def strategy_for(config: TrainConfig) -> tf.distribute.Strategy:
-    """Returns what deals the work to the devices that the options name: all GPUs, or parts of the processor."""
+    """Returns what deals the work to the devices that the options name: all GPUs, or parts of the processor.
+
+    Devices and threads are fixed once TensorFlow has computed anything, so this comes first.
+    """
+    if config.threads:  # Their number decides the last bits of every sum.
+        tf.config.threading.set_intra_op_parallelism_threads(config.threads)
     if config.hosts or "TF_CONFIG" in os.environ:
         strategy = multi_worker_strategy(config.hosts, config.host_index)
     else:

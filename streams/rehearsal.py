@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from streams.command import Ingredients
 from streams.config import TrainConfig
@@ -39,7 +40,9 @@ class Stopwatch(keras.callbacks.Callback):
         self.validation = time.monotonic() - self.validation_began
 
 
-def rehearse(ingredients: Ingredients, *, steps_per_epoch: int, config: TrainConfig) -> dict[str, float]:
+def rehearse(
+    ingredients: Ingredients, *, steps_per_epoch: int, config: TrainConfig, strategy: tf.distribute.Strategy
+) -> dict[str, float]:
     """Takes a few steps of training and of validation, and returns what the whole training would take."""
     epochs = config.epochs if config.steps is None else -(-config.steps // steps_per_epoch)
     validation = ingredients.validation
@@ -48,7 +51,7 @@ def rehearse(ingredients: Ingredients, *, steps_per_epoch: int, config: TrainCon
     watch = Stopwatch()
     with tempfile.TemporaryDirectory(prefix="rehearsal.") as folder:
         short = dataclasses.replace(config, steps=None, epochs=1, again=False, resume=False)
-        train(few, steps_per_epoch=_STEPS, config=short, run=Run(Path(folder)), watch=watch)
+        train(few, steps_per_epoch=_STEPS, config=short, run=Run(Path(folder)), strategy=strategy, watch=watch)
     step = watch.steps[-1] - watch.steps[-2]
     minutes = epochs * (steps_per_epoch * step + batches * watch.validation) / 60
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30

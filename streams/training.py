@@ -12,7 +12,7 @@ from commands.running import write_json
 from streams.command import Ingredients
 from streams.config import TrainConfig
 from streams.display import Display
-from streams.distribution import num_threads, strategy_for, synchronise_batch_norm, whole_batches
+from streams.distribution import num_threads, synchronise_batch_norm, whole_batches
 from streams.failures import explained
 from streams.inspection import check_inputs, contact_sheet, estimate_memory, memory_words
 from streams.interruption import listening_for_stop
@@ -33,17 +33,20 @@ def train(
     steps_per_epoch: int,
     config: TrainConfig,
     run: Run,
+    strategy: tf.distribute.Strategy,
     data_hash: str = "",
     watch: keras.callbacks.Callback | None = None,
 ) -> dict[str, float]:
-    """Trains a network, from a checkpoint where there is one to go on from; returns its best epoch's numbers."""
+    """Trains a network, from a checkpoint where there is one to go on from; returns its best epoch's numbers.
+
+    The strategy is `strategy_for(config)`, made before anything else of TensorFlow, the ingredients among it.
+    """
     steps_per_epoch = min(steps_per_epoch, config.steps or steps_per_epoch)
     epochs = math.ceil(config.steps / steps_per_epoch) if config.steps else config.epochs
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = strategy_for(config)
     with run.locked(writes=is_chief()), listening_for_stop() as stop:
         rate = Rate(config, steps_per_epoch, config.steps or epochs * steps_per_epoch)
         model, network = _compiled(ingredients, config, rate, strategy)

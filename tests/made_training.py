@@ -1,5 +1,10 @@
 """A training on made-up clips that takes a second: 32 x 32 pixels whose colour is their class."""
 
+import multiprocessing
+import os
+from functools import partial
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -11,7 +16,7 @@ from streams.runs import Run
 
 NUM_CLASSES = 4
 STEPS_PER_EPOCH = 4
-COLOURS = tf.constant([[240, 15, 15], [15, 240, 15], [15, 15, 240], [240, 240, 240]])
+COLOURS = ((240, 15, 15), (15, 240, 15), (15, 15, 240), (240, 240, 240))
 
 
 def made_config(**options):
@@ -50,17 +55,21 @@ def made_ingredients(config, network=made_network, validation=13, **changes):
     return Ingredients(network=network, batches=batches, **settings)
 
 
-def train_made(folder, network=made_network, ingredients=None, **options):
+def train_made(folder, network=made_network, ingredients=None, watch=None, **options):
     """Runs the real training in a folder and returns its run."""
+    from streams.distribution import strategy_for
     from streams.training import train
 
     config, run = made_config(**options), Run(folder)
+    strategy = strategy_for(config)
     train(
         ingredients or made_ingredients(config, network),
         steps_per_epoch=STEPS_PER_EPOCH,
         config=config,
         run=run,
+        strategy=strategy,
         data_hash="made",
+        watch=watch,
     )
     return run
 
@@ -73,3 +82,26 @@ def weights_of(run):
 def same_weights(one, other):
     """Tells whether two runs saved the same bits."""
     return all(np.array_equal(a, b) for a, b in zip(weights_of(one), weights_of(other), strict=True))
+
+
+def start_apart(folder, environment=(), **options):
+    """Starts a training in a process of its own, which may be killed or have devices of its own.
+
+    Processes are forked from one that has imported TensorFlow and not yet used it, so that each starts in no time.
+    """
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["streams.training", "tests.made_training"])
+    process = processes.Process(target=_train_apart, args=(folder, dict(environment), options), daemon=True)
+    process.start()
+    return process
+
+
+def _train_apart(folder, environment, options):
+    os.environ.update(environment)
+    network = partial(made_network, **options.pop("network", {}))
+    try:
+        train_made(Path(folder), network, **options)
+    except (ValueError, RuntimeError) as error:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / f"error{options.get('host_index', 0)}.txt").write_text(str(error))
+        raise

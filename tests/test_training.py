@@ -206,10 +206,14 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
 
 
 def test_a_rehearsal_says_what_a_training_would_take_and_leaves_nothing(tmp_path, capsys):
+    import tensorflow as tf
+
     from streams.rehearsal import rehearse
 
     config = made_config(runs=tmp_path, dry_run=True)
-    found = rehearse(made_ingredients(config), steps_per_epoch=1000, config=config)
+    found = rehearse(
+        made_ingredients(config), steps_per_epoch=1000, config=config, strategy=tf.distribute.get_strategy()
+    )
 
     assert found["steps"] == 2000
     assert found["minutes"] > 1000 * found["seconds_per_step"] / 60
