@@ -1,0 +1,116 @@
+"""What a good start, frozen statistics and mean subtraction are worth to the temporal stream, on the built-in data set.
+
+python benchmarks/temporal_starts.py --epochs 15 --seeds 2
+
+Trains a small spatial network first, to start temporal ones from (cross-modality), then temporal ones from the same
+budget of steps. A shaking camera is made by adding to each flow field of a clip a vector of its own. Expected, after
+the papers: cross-modality over random, partial batch normalisation at least as good as full where there is little
+data, and mean subtraction far ahead where the camera shakes.
+"""
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # Run as a script: import from the root, as `python -m` would.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+
+from commands.running import quiet_tensorflow, run, write_json
+from data.catalog import DataSet
+from data.prepare import ready_dataset
+from data.selection import training_lists
+from spatial import train as spatial
+from streams.config import TrainConfig
+from temporal import train as temporal
+
+# Levels by which fields are shifted at most: 40 levels are 6 pixels.
+SHAKE = 40
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the frame accuracy on the test list of each way to train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    options = parser.parse_args(argv)
+    dataset = ready_dataset("shapes", None)
+    quiet_tensorflow()
+    found: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(options.seeds):
+            settings: dict[str, Any] = {"epochs": options.epochs, "seed": seed}
+            place = Path(folder) / str(seed)
+            start = {"weights": str(place / "spatial" / "model.keras")}
+            _train(spatial, spatial.SpatialConfig(**settings), dataset, place / "spatial")
+            for name, changes, shakes in (
+                ("random", {}, False),
+                ("cross-modality", start, False),
+                ("cross-modality, partial batch norm", {**start, "freeze_bn": "all-but-first"}, False),
+                ("shaking camera, mean subtracted", {}, True),
+                ("shaking camera, as it is", {"subtract_mean": False}, True),
+            ):
+                config = temporal.TemporalConfig(**settings, **changes)
+                accuracy = _train(temporal, config, dataset, place / name, shakes)
+                found.setdefault(name, []).append(accuracy)
+                print(f"seed {seed}, {name}: {accuracy:.1%}", flush=True)
+    print(*(f"{name}: {np.mean(values):.1%} ({_listed(values)})" for name, values in found.items()), sep="\n")
+    if options.json:
+        write_json(options.json, found)
+
+
+def _train(stream: Any, config: TrainConfig, dataset: DataSet, place: Path, shakes: bool = False) -> float:
+    """Runs the real training and returns the frame accuracy of three views of each test video."""
+    import keras
+
+    from pipelines.clips import validation_batches
+    from pipelines.inputs import Input
+    from streams.runs import Run
+    from streams.training import train
+
+    training, validation = training_lists(dataset, 1, "validation", 0.1, config.seed)
+    given = stream.ingredients(config, dataset, training, validation)
+    clip = Input(given.card.input_kind, given.card.length)
+    test = validation_batches(
+        dataset, dataset.part(1, "test"), clip, batch_size=config.batch_size, crop_size=config.crop_size
+    )
+    if shakes:
+        batches = given.batches
+        given = dataclasses.replace(
+            given,
+            batches=lambda start_step: _shaken(batches(start_step=start_step), start_step),
+            validation=_shaken(given.validation, 10**6),
+        )
+        test = _shaken(test, 2 * 10**6)
+    train(given, steps_per_epoch=len(training) // config.batch_size, config=config, run=Run(place))
+    model = keras.saving.load_model(place / "model.keras", compile=False)
+    right = [model.predict_on_batch(clips).argmax(1) == labels.numpy() for clips, labels in test]
+    return float(np.concatenate(right).mean())
+
+
+def _shaken(batches: Any, seed: int) -> Any:
+    """Adds to each field of each clip a vector of its own, the same for the same number of the batch."""
+    import tensorflow as tf
+
+    def shake(number: Any, batch: tuple[Any, Any]) -> tuple[Any, Any]:
+        clips, labels = batch
+        shape = tf.stack([tf.shape(clips)[0], 1, 1, tf.shape(clips)[-1]])
+        shift = tf.random.stateless_uniform(shape, [seed, number], -SHAKE, SHAKE + 1, tf.int64)
+        levels = tf.clip_by_value(tf.cast(clips, tf.int64) + shift, 1, 255)
+        return tf.ensure_shape(tf.cast(levels, tf.uint8), clips.shape), labels
+
+    return batches.enumerate().map(shake)
+
+
+def _listed(values: Sequence[float], form: Callable[[float], str] = "{:.1%}".format) -> str:
+    return ", ".join(map(form, values))
+
+
+if __name__ == "__main__":
+    run(main)
