@@ -107,7 +107,7 @@ def _test(features: np.ndarray, labels: np.ndarray, is_test: np.ndarray, seed: i
     head.compile(optimizer=keras.optimizers.Adam(1e-3, weight_decay=0.1), loss=loss)
     steps = int((~is_test).sum()) // 32
     batches = feature_batches(features[~is_test], labels[~is_test], batch_size=32, seed=seed, start_step=0)
-    head.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, verbose=0)
+    head.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, shuffle=False, verbose=0)
     logits = head.predict(features[is_test].reshape(-1, features.shape[-1]), verbose=0)
     chosen = logits.reshape(int(is_test.sum()), NUM_VIEWS, 2).mean(1).argmax(1)
     return float((chosen == labels[is_test]).mean())

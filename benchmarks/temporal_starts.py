@@ -71,9 +71,11 @@ def _train(stream: Any, config: TrainConfig, dataset: DataSet, place: Path, shak
 
     from pipelines.clips import validation_batches
     from pipelines.inputs import Input
+    from streams.distribution import strategy_for
     from streams.runs import Run
     from streams.training import train
 
+    strategy = strategy_for(config)
     training, validation = training_lists(dataset, 1, "validation", 0.1, config.seed)
     given = stream.ingredients(config, dataset, training, validation)
     clip = Input(given.card.input_kind, given.card.length)
@@ -88,7 +90,8 @@ def _train(stream: Any, config: TrainConfig, dataset: DataSet, place: Path, shak
             validation=_shaken(given.validation, 10**6),
         )
         test = _shaken(test, 2 * 10**6)
-    train(given, steps_per_epoch=len(training) // config.batch_size, config=config, run=Run(place))
+    steps = len(training) // config.batch_size
+    train(given, steps_per_epoch=steps, config=config, run=Run(place), strategy=strategy)
     model = keras.saving.load_model(place / "model.keras", compile=False)
     right = [model.predict_on_batch(clips).argmax(1) == labels.numpy() for clips, labels in test]
     return float(np.concatenate(right).mean())

@@ -59,6 +59,8 @@ def on_features(
         network=lambda: head_of(network),
         batches=batches,
         validation=held_out,
+        videos=None,
+        broken=None,
         saved=lambda head: with_head(network, head),
     )
 

@@ -52,6 +52,8 @@ def with_second_dataset(
         alone,
         network=lambda: with_second_task(alone.network(), num_second),
         batches=batches,
+        videos=None,
+        broken=None,
         tasks=(num_first, num_second),
         saved=of_first_task,
     )
