@@ -76,4 +76,5 @@ _MISSING = Row("", "", state=MISSING)
 def _row(fields: Mapping[str, str]) -> Row:
     names = ("frames", "flows", "width", "height", "bytes")
     frames, flows, width, height, size = (int(fields[name]) for name in names)
-    return Row(fields["video"], fields["folder"], frames, flows, width, height, size, fields["state"], fields["reason"])
+    state, reason, stored = fields["state"], fields["reason"], fields.get("stored", "")
+    return Row(fields["video"], fields["folder"], frames, flows, width, height, size, state, reason, stored)

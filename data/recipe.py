@@ -1,5 +1,6 @@
 """How frames and flow are made of videos: what `flow.json` records, so that different ones never mix in a folder."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,3 +78,13 @@ def read_description(root: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error}). Delete it and prepare again.") from error
     return description
+
+
+def recipe_of(root: Path) -> Recipe:
+    """Returns the recipe by which the data set in `root` was prepared."""
+    found = read_description(root)
+    if found.get("method") == "unknown":
+        raise ValueError(f"{root} holds flow of another tool, which alone can make it again.")
+    known = {field.name: found[field.name] for field in dataclasses.fields(Recipe) if field.name in found}
+    size = known.get("size")
+    return Recipe(**{**known, "size": tuple(size) if size else None, "only": "" if "method" in found else FRAMES})

@@ -1,0 +1,88 @@
+"""Are all frames and flow of a data set there, readable, and of the right number and size?"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.catalog import DataSet, Video
+from data.findings import ERROR, WARNING, Finding
+
+PREPARE = "Prepare these again: python data/doctor.py {name} --fix"
+AGAIN = "Extract these again with the tool that made them."
+
+
+def audit_files(dataset: DataSet, *, full: bool = False) -> Iterator[Finding]:
+    """Yields what is wrong with files; all are looked for, and decoded the first and last, or all if `full`."""
+    problems: dict[str, list[str]] = {}
+    sizes: dict[tuple[int, int], int] = {}
+    for video in dataset.videos.values():
+        for problem in _problems_of(dataset, video, sizes, full):
+            problems.setdefault(problem, []).append(video.name)
+    ours = dataset.layout.name == "rawframes"
+    for problem, names in problems.items():
+        yield Finding(ERROR, problem, PREPARE if ours else AGAIN, tuple(names), repairable=ours)
+    yield from _number_of_flows(dataset)
+    if len({min(size) for size in sizes}) > 1:
+        listed = ", ".join(f"{width}x{height} ({count})" for (width, height), count in sorted(sizes.items())[:6])
+        remedy = "Prepare with one --short-side or --size, so that crops of all videos show as much."
+        yield Finding(WARNING, f"Frames have different short sides: {listed}.", remedy)
+
+
+def read_grey(path: Path) -> np.ndarray | None:
+    """Returns a picture as uint8[H, W], or None where it can't be decoded; OpenCV fills cut-off JPEGs with grey."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if path.suffix == ".jpg" and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+        return None
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+
+
+def _problems_of(dataset: DataSet, video: Video, sizes: dict[tuple[int, int], int], full: bool) -> Iterator[str]:
+    layout, root = dataset.layout, dataset.root
+    frames = [layout.frame_path(root, video, index) for index in range(video.num_frames)]
+    fields = [layout.flow_paths(root, video, index) for index in range(video.num_flows)]
+    flows = [] if layout.is_float else [path for pair in fields for path in pair]
+    for kind, paths in (("frames", frames), ("flow", flows)):
+        names = _names_in({path.parent for path in paths})
+        if any(path not in names for path in paths):
+            yield f"Some {kind} that the index counts are missing."
+            continue
+        pictures = [read_grey(path) for path in (paths if full else _ends(paths))]
+        if any(picture is None for picture in pictures):
+            yield f"Some {kind} can't be decoded or are cut off."
+            continue
+        shapes = {picture.shape for picture in pictures if picture is not None}
+        if len(shapes) > 1:
+            yield f"The {kind} of one video differ in size."
+        for height, width in list(shapes)[:1] if kind == "frames" else ():
+            sizes[width, height] = sizes.get((width, height), 0) + 1
+
+
+def _number_of_flows(dataset: DataSet) -> Iterator[Finding]:
+    differences: dict[int, list[str]] = {}
+    for video in dataset.videos.values():
+        if video.num_frames and video.num_flows:
+            differences.setdefault(video.num_frames - video.num_flows, []).append(video.name)
+    usual = max(differences, key=lambda number: len(differences[number]), default=1)
+    for number, names in sorted(differences.items()):
+        # Some tools repeat the last field, so that there are as many as frames; flow with a step has fewer.
+        if number != usual or number < 0:
+            what = f"Frames less flow fields is {number}, for most videos it is {usual}."
+            ours = dataset.layout.name == "rawframes"
+            yield Finding(ERROR, what, PREPARE if ours else AGAIN, tuple(names), repairable=ours)
+    if usual not in (0, 1):
+        yield Finding(
+            WARNING, f"Frames less flow fields is {usual}; expected 1.", "Right for flow made with --step only."
+        )
+
+
+def _names_in(folders: set[Path]) -> set[Path]:
+    return {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
+
+
+def _ends(paths: Sequence[Path]) -> list[Path]:
+    return [paths[0], paths[-1]] if paths else []

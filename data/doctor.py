@@ -1,0 +1,108 @@
+"""Audits a prepared data set, or one that other tools extracted: is all there, readable, unleaked and sound?
+
+Exits with 1 where something is wrong, and names the remedy of each finding.
+"""
+
+import argparse
+import dataclasses
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+if not __package__:  # Run as a script: import from the root, as `python -m` would.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from commands.running import run, write_json
+from data.audit_files import audit_files
+from data.audit_flow import audit_flow, audit_pictures
+from data.audit_splits import audit_counts, audit_duplicates, audit_groups
+from data.catalog import KNOWN, DataSet, open_dataset
+from data.findings import ERROR, Finding
+from data.index import index_path, read_index, write_index
+from data.layouts import frame_folder
+from data.preparation import prepare
+from data.ready import home_of, ready_dataset
+from data.recipe import read_description, recipe_of
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Audits the data set that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("dataset", nargs="?", default="shapes", help=f"{', '.join(KNOWN)}, or a name of your own")
+    parser.add_argument("--root", type=Path, help="its folder (default: datasets/<data set>)")
+    parser.add_argument("--full", action="store_true", help="decode every file, not the first and last of each video")
+    parser.add_argument("--fix", action="store_true", help="prepare again what is broken, and nothing else")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings here too")
+    options = parser.parse_args(argv)
+    root = options.root or home_of(options.dataset)
+    listed = open_dataset(options.dataset, root)
+    findings = examine(ready_dataset(options.dataset, root), listed, full=options.full)
+    if options.fix and any(finding.repairable for finding in findings):
+        _repair(listed, findings)
+        findings = examine(ready_dataset(options.dataset, root), listed, full=options.full)
+    say(findings)
+    if options.json:
+        write_json(options.json, {"findings": [dataclasses.asdict(finding) for finding in findings]})
+    errors = sum(finding.severity == ERROR for finding in findings)
+    if errors:
+        raise ValueError(f"{errors} of the {len(findings)} findings are errors; each says what to do.")
+
+
+def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Finding]:
+    """Returns all that is found; `listed` has all videos of the lists, `dataset` those that are ready."""
+    print(table(dataset, listed), flush=True)
+    findings = [*audit_counts(dataset, listed), *audit_groups(dataset), *audit_files(dataset, full=full)]
+    findings += [*audit_pictures(dataset), *audit_duplicates(dataset)]
+    if any(video.num_flows for video in dataset.videos.values()):
+        findings += audit_flow(dataset, float(read_description(dataset.root).get("bound", 20.0)))
+    remedied = (dataclasses.replace(one, remedy=one.remedy.format(name=dataset.name)) for one in findings)
+    return sorted(remedied, key=lambda finding: finding.severity)
+
+
+def table(dataset: DataSet, listed: DataSet) -> str:
+    """Returns the videos of each split, beside those listed and published, and the smallest and largest class."""
+    lines = [f"{dataset.name}: {len(dataset.videos):,} videos ready, {len(dataset.classes)} classes, {dataset.root}"]
+    lines.append(f"{'split':>6} {'part':>6} {'ready':>7} {'listed':>7} {'published':>10}  fewest and most of a class")
+    for number, split in listed.splits.items():
+        for place, part in enumerate(("train", "test")):
+            videos = dataset.part(number, part)
+            counts = Counter(label for video in videos for label in video.labels)
+            some = sorted((counts[label], name) for label, name in enumerate(dataset.classes))
+            official = f"{listed.official[number][place]:,}" if number in listed.official else "-"
+            ends = f"{some[0][1]} {some[0][0]}, {some[-1][1]} {some[-1][0]}"
+            lines.append(
+                f"{number:>6} {part:>6} {len(videos):>7,} {len(getattr(split, part)):>7,} {official:>10}  {ends}"
+            )
+    return "\n".join(lines)
+
+
+def say(findings: Sequence[Finding]) -> None:
+    """Prints each finding with an example and its remedy."""
+    if not findings:
+        print("Nothing is wrong.")
+    for finding in findings:
+        about = ""
+        if finding.videos:
+            others = f" and {len(finding.videos) - 1:,} more" if len(finding.videos) > 1 else ""
+            about = f" ({finding.videos[0]}{others})"
+        print(f"{finding.severity}: {finding.what}{about}\n  → {finding.remedy}")
+
+
+def _repair(dataset: DataSet, findings: Sequence[Finding]) -> None:
+    """Deletes what is broken of our own making, and prepares it again as the rest was."""
+    names = {name for finding in findings if finding.repairable for name in finding.videos}
+    print(f"Preparing {len(names):,} videos again.", flush=True)
+    for name in names:
+        shutil.rmtree(frame_folder(dataset, dataset.videos[name]), ignore_errors=True)
+    path = index_path(dataset.root)
+    indexed = read_index(path)
+    write_index(path, [row for name, row in indexed.items() if name not in names])
+    # What the index does not name was not asked for when it was prepared.
+    wanted = {name: video for name, video in dataset.videos.items() if name in indexed}
+    prepare(dataclasses.replace(dataset, videos=wanted), recipe=recipe_of(dataset.root))
+
+
+if __name__ == "__main__":
+    run(main)
