@@ -3,10 +3,14 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from commands.running import RUNS
 from data.flow import METHODS
 from streams.runs import Run
+
+if TYPE_CHECKING:
+    from fusion.two_stream import TwoStream
 
 SLOTS = ("spatial", "temporal")
 BOTH = "two_stream"  # A file that holds both streams.
@@ -49,3 +53,13 @@ def trained_models(folder: Path, split: int) -> dict[str, Path]:
             "data set), or name some: --spatial FILE --temporal FILE."
         )
     return models
+
+
+def load_streams(options: argparse.Namespace, say: Callable[[str], None] = print) -> "TwoStream":
+    """Loads the models that the options name, or else those of the data set that they name."""
+    from fusion.two_stream import TwoStream
+
+    two_stream = TwoStream(model_files(options, say))
+    if options.method and (note := two_stream.use_flow(options.method)):
+        say(f"Note: {note}.")
+    return two_stream

@@ -18,10 +18,11 @@ from rich.progress import track
 from commands.running import run
 from fusion.annotate import CODECS, write_annotated
 from fusion.making import PreparedVideo
-from fusion.models import add_model_options, model_files
+from fusion.models import add_model_options, load_streams
 from fusion.prediction import Prediction
 from fusion.sources import named_videos
 from fusion.timeline import as_text, timeline, write_picture
+from fusion.watching import watch_live
 from fusion.written import STANDARD_OUTPUT, as_line, as_table, error_of, place_of, write_csv, write_predictions
 
 if TYPE_CHECKING:
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> None:
     """Predicts the videos that the command line names; those that fail are named and don't stop the others."""
     options = _parse(argv)
+    if options.camera:
+        watch_live(options)
+        return
     # What programs read has standard output to itself.
     out = Console(stderr=STANDARD_OUTPUT in (options.json, options.csv), highlight=False)
     predictions, failed = [], []
     with named_videos(options.videos) as videos:
-        two_stream = load_streams(options, out)
+        two_stream = load_streams(options, out.print)
         for result in _predict_all(two_stream, videos, options, out):
             predictions.append(result) if isinstance(result, Prediction) else failed.append(result)
     write_predictions(options.json, predictions, failed, options)
@@ -45,16 +49,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if failed:
         names = "\n".join(f"  {failure['error']}" for failure in failed)
         raise ValueError(f"{len(failed)} of {len(videos)} videos could not be predicted:\n{names}")
-
-
-def load_streams(options: argparse.Namespace, out: Console) -> "TwoStream":
-    """Loads the models that the options name, or else those of the data set that they name."""
-    from fusion.two_stream import TwoStream
-
-    two_stream = TwoStream(model_files(options, out.print))
-    if options.method and (note := two_stream.use_flow(options.method)):
-        out.print(f"Note: {note}.")
-    return two_stream
 
 
 def _predict_all(
@@ -96,7 +90,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a file, a folder, a pattern, or - (standard input)")
+    parser.add_argument("videos", nargs="*", metavar="VIDEO", help="a file, a folder, a pattern, or - (standard input)")
     add_model_options(parser)
     parser.add_argument("--views", type=_at_least_one, default=25, metavar="N", help="clips of a video, evenly spaced")
     parser.add_argument("--crops", type=int, choices=(1, 10), default=10, help="of each clip: the centre, or ten")
@@ -106,12 +100,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--window", type=_above_zero, default=2.0, metavar="SECONDS", help="averaged at each moment")
     parser.add_argument("--save", metavar="FILE", help="the video with flow and bars: .webm, .mp4 or .avi")
+    parser.add_argument("--camera", metavar="SOURCE", help="a camera's number, a URL, a pipe: look as it comes")
     parser.add_argument("--top", type=_at_least_one, default=5, metavar="N", help="how many classes are shown")
     parser.add_argument("--partial", action="store_true", help="go by what can be decoded of videos that are cut off")
     for kind in ("json", "csv"):
         words = f"write {kind.upper()}, to standard output unless FILE is given"
         parser.add_argument(f"--{kind}", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=words)
     options = parser.parse_args(argv)
+    if bool(options.videos) == bool(options.camera):
+        parser.error("name a VIDEO or more, or a --camera")
     if options.save and Path(options.save).suffix.lower() not in ("", *CODECS):
         parser.error(f"--save writes {', '.join(CODECS)} files (browsers play .webm), not {options.save}")
     if options.timeline and not options.hop:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from typing import NamedTuple
 
 import cv2
@@ -90,6 +90,41 @@ READING = {"colour": cv2.IMREAD_COLOR_RGB, "grey": cv2.IMREAD_GRAYSCALE}
 _FLOW = ("forward", "backward")
 
 
+def kinds_of_items(clip: Input, making: Making) -> list[str]:
+    """Returns of which kind each item of a clip is, in the order of its channels."""
+    if not clip.is_flow:
+        return ["colour" if clip.is_colour else "grey"] * clip.num_items
+    forward = (clip.num_items + 1) // 2 if _has_backward(clip, making) else clip.num_items
+    return ["forward"] * forward + ["backward"] * (clip.num_items - forward)
+
+
+def clip_of(items: Sequence[np.ndarray], clip: Input, making: Making) -> np.ndarray:
+    """Returns a clip, uint8[H, W, channels], of its items as they are stored, in the order of its channels."""
+    if clip.kind not in ("bidirectional", "trajectory"):  # Channels as they come, without a detour.
+        return np.concatenate(items, axis=-1)
+    import tensorflow as tf
+
+    from pipelines.assemble import channel_planes, join
+
+    planes = [tf.constant(item[..., axis : axis + 1]) for item in items for axis in (0, 1)]
+    channels = channel_planes(planes, clip, making.rule, making.bound, _has_backward(clip, making))
+    joined: np.ndarray = join(channels).numpy()
+    return joined
+
+
+def stored_picture(frame: np.ndarray, kind: str) -> np.ndarray:
+    """Returns an RGB frame as it comes back from its JPEG file, in colour or as the luma."""
+    picture = _through_jpeg(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), READING[kind])
+    return picture.reshape(*picture.shape[:2], -1)
+
+
+def stored_field(field: np.ndarray, making: Making) -> np.ndarray:
+    """Returns the levels of a field in pixels as they come back from their JPEG files, uint8[H, W, 2]."""
+    levels = flow.quantise(field, making.bound, making.rule)
+    planes = [_through_jpeg(np.ascontiguousarray(levels[..., axis]), cv2.IMREAD_GRAYSCALE) for axis in (0, 1)]
+    return np.stack(planes, axis=-1)
+
+
 class _Collector:
     """Gathers the items of one stream's views and gives each view out when it is whole."""
 
@@ -101,11 +136,7 @@ class _Collector:
         num_items = num_frames - making.step if wanted.clip.is_flow else num_frames
         # A video that is too short starts again from its beginning, as in training.
         self._of_view = (np.asarray(wanted.starts)[:, None] + offsets) % max(num_items, 1)
-        self._has_backward = wanted.clip.kind == "bidirectional" and making.backward
-        kind = "forward" if wanted.clip.is_flow else "colour" if wanted.clip.is_colour else "grey"
-        self._kinds = [kind] * len(offsets)
-        if self._has_backward:
-            self._kinds[len(offsets) // 2 :] = ["backward"] * (len(offsets) - len(offsets) // 2)
+        self._kinds = kinds_of_items(wanted.clip, making)
         self._items: dict[tuple[str, int], np.ndarray] = {}
         self._next = 0
 
@@ -122,25 +153,11 @@ class _Collector:
             keys = list(zip(self._kinds, self._of_view[self._next].tolist(), strict=True))
             if any(key not in self._items for key in keys):
                 break
-            yield View(self.stream, self._next, self._clip([self._items[key] for key in keys]))
+            yield View(self.stream, self._next, clip_of([self._items[key] for key in keys], self.clip, self.making))
             self._next += 1
         still_needed = self._of_view[self._next :]
         earliest = still_needed.min() if still_needed.size else np.inf
         self._items = {key: item for key, item in self._items.items() if key[1] >= earliest}
-
-    def _clip(self, items: list[np.ndarray]) -> np.ndarray:
-        if self.clip.kind not in ("bidirectional", "trajectory"):  # Channels as they come, without a detour.
-            return np.concatenate(items, axis=-1)
-        import tensorflow as tf
-
-        from pipelines.assemble import channel_planes, join
-
-        planes = [tf.constant(item[..., axis : axis + 1]) for item in items for axis in (0, 1)]
-        making = self.making
-        clip: np.ndarray = join(
-            channel_planes(planes, self.clip, making.rule, making.bound, self._has_backward)
-        ).numpy()
-        return clip
 
 
 def _fields(
@@ -164,7 +181,7 @@ def _fields(
     def solve(part: list[int]) -> list[np.ndarray]:
         stretch = [frames[place] for place in (*part, part[-1] + making.step)][::onward]
         fields = flow.flow_of_video(stretch, making.method, making.preset, **making.parameters)
-        return [_levels_as_stored(flow.quantise(field, making.bound, making.rule)) for field in fields][::onward]
+        return [stored_field(field, making) for field in fields][::onward]
 
     solved = zip(parts, pool.map(solve, parts), strict=True)
     return {place + offset: levels for part, fields in solved for place, levels in zip(part, fields, strict=True)}
@@ -175,12 +192,9 @@ def _pictures(
 ) -> dict[int, np.ndarray]:
     """Returns the needed ones of these frames as they come back from their JPEG files, in colour or as its luma."""
 
-    def stored(index: int) -> np.ndarray:
-        picture = _through_jpeg(cv2.cvtColor(frames[index - first], cv2.COLOR_RGB2BGR), READING[kind])
-        return picture.reshape(*picture.shape[:2], -1)
-
     chosen = [index for index in range(first, first + len(frames)) if index in needed]
-    return dict(zip(chosen, pool.map(stored, chosen), strict=True))
+    stored = pool.map(stored_picture, (frames[index - first] for index in chosen), repeat(kind))
+    return dict(zip(chosen, stored, strict=True))
 
 
 def _runs(places: Sequence[int]) -> list[np.ndarray]:
@@ -189,9 +203,9 @@ def _runs(places: Sequence[int]) -> list[np.ndarray]:
     return np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1) if len(numbers) else []
 
 
-def _levels_as_stored(levels: np.ndarray) -> np.ndarray:
-    planes = [_through_jpeg(np.ascontiguousarray(levels[..., axis]), cv2.IMREAD_GRAYSCALE) for axis in (0, 1)]
-    return np.stack(planes, axis=-1)
+def _has_backward(clip: Input, making: Making) -> bool:
+    # Where backward flow is not stored, the pipelines take the opposite of the forward flow for it.
+    return clip.kind == "bidirectional" and making.backward
 
 
 def _through_jpeg(image: np.ndarray, mode: int) -> np.ndarray:
