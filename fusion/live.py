@@ -147,7 +147,8 @@ def watch(
     clips = {stream: two_stream.clip(stream) for stream in two_stream.cards}
     # All is compiled before the first frame, which would wait for it.
     if two_stream.uses_flow:
-        flow.flow_between(*np.zeros((2, 64, 64), np.uint8), making.method, making.preset, **making.parameters)
+        still = np.zeros((64, 64), np.uint8)
+        flow.flow_between(still, still, making.method, making.preset, **making.parameters)
     for stream, clip in clips.items():
         side, channels = two_stream.streams[stream][0].input_shape[1], clip.channels
         two_stream.score(stream, np.zeros((1, side, side, channels), np.uint8))

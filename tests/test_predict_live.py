@@ -33,7 +33,7 @@ def test_a_file_played_as_a_live_source_is_looked_at_a_few_times_a_second(models
 
 
 def test_flow_that_can_not_keep_up_is_replaced_and_that_is_said(models, tmp_path, capsys):
-    video = make_video(tmp_path / "clip.avi", 150, frame_rate=50, width=320, height=240)
+    video = make_video(tmp_path / "clip.avi", 100, frame_rate=50, width=192, height=144)
 
     seen = glances(capsys, "--camera", str(video), *models, "--method", "opencv-tvl1")
 
