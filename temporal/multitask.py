@@ -27,7 +27,12 @@ def with_second_dataset(
     *,
     config: "TemporalConfig",
 ) -> Ingredients:
-    """Returns ingredients of which half of every batch is of the second data set's training list."""
+    """Returns ingredients of which half of every batch is of the second data set, all of it as in the paper (Sec. 6).
+
+    What is saved never scores the second data set, so that none of its videos is a test video here.
+    """
+    if config.and_dataset == dataset.name:
+        raise ValueError(f"{dataset.name} cannot be its own second data set. Name another one with --and-dataset.")
     second = ready_dataset(config.and_dataset, config.and_root)
     _check_same_flow(dataset, second, clip)
     num_first, num_second = len(dataset.classes), len(second.classes)
@@ -44,7 +49,7 @@ def with_second_dataset(
                 start_step=start_step,
                 drawing=drawing,
             )
-            for each, videos in ((dataset, training), (second, second.part(config.split, "train")))
+            for each, videos in ((dataset, training), (second, tuple(second.videos.values())))
         ]
         return both_batches(halves[0], halves[1], num_first)
 

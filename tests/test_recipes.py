@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from streams.runs import Run
 from temporal.train import TemporalConfig
 from temporal.train import main as train_temporal
 
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 CONFIGS = {"spatial": SpatialConfig, "temporal": TemporalConfig}
 EVERY = [
     (name, stream) for name, recipe in RECIPES.items() for stream in CONFIGS if getattr(recipe, stream) is not None
@@ -101,3 +103,10 @@ def test_stages_go_on_from_each_other(tmp_path):
 def test_recipes_are_not_changed_by_those_who_read_them():
     with pytest.raises(dataclasses.FrozenInstanceError):
         RECIPES["tsn"].dataset = "own"
+
+
+def test_every_recipe_has_its_row_in_the_results():
+    rows = {line.split("`")[1]: line for line in RESULTS.read_text().splitlines() if line.startswith("| `")}
+
+    for name, recipe in RECIPES.items():
+        assert all(f"{what} {percent:g} %" in rows[name] for what, percent in recipe.expected.items())
