@@ -17,7 +17,7 @@ from pipelines.source import Source
 def raw_limit(dataset: DataSet, videos: Sequence[Video], clip: Input, size: int) -> Iterator[tf.Tensor]:
     """Reads files and decodes the boxes that training would cut, and does nothing with them."""
     source = Source(dataset, videos, clip)
-    paths = source.paths(tf.range(len(videos)), tf.random.uniform([len(videos)], 0, 10, tf.int32))
+    paths = source.files(tf.range(len(videos)), tf.random.uniform([len(videos)], 0, 10, tf.int32))["path"]
     randoms = tf.random.uniform([len(videos), augment.NUM_RANDOMS])
 
     def load(files: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:

@@ -19,6 +19,7 @@ from data.engine import run_jobs
 from data.extract import Job, broken_row, extract_video, finished_row
 from data.index import MISSING, STOPPED, Row, index_path, read_index, shard_path, write_index
 from data.layouts import frame_folder
+from data.packed import check_loose
 from data.recipe import Recipe
 from data.sources import find_sources
 
@@ -44,6 +45,7 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     work = work or Work(workers)
     recipe = recipe or Recipe(short_side=dataset.short_side)
     dataset.root.mkdir(parents=True, exist_ok=True)
+    check_loose(dataset.root, dataset.name)
     if dataset.name == "shapes":
         shapes.make_videos(dataset.root, workers=work.workers)
     sources = find_sources(dataset, dataset.root / "videos")

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.catalog import DataSet
+from data.packed import damaged_member
 from pipelines.source import Source
 
 Example = dict[str, tf.Tensor]
@@ -76,8 +78,11 @@ def _reason(source: Source, path: str) -> str:
     if not Path(path).exists():
         return "is missing"
     try:
-        source.image(tf.constant(path))
-    except (tf.errors.OpError, ValueError) as error:
+        if source.is_packed:
+            damaged = damaged_member(Path(path))
+            return f"is damaged in {damaged}" if damaged else ""
+        source.image(tf.io.read_file(path))
+    except (tf.errors.OpError, ValueError, zipfile.BadZipFile) as error:
         words = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", str(getattr(error, "message", error)).splitlines()[0])
         return f"can't be decoded ({words})"
     return ""

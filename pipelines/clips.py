@@ -38,7 +38,7 @@ def train_batches(
     source, draw = Source(dataset, videos, clip), draw_rows(videos, batch_size, seed, drawing)
 
     def load(example: dict[str, tf.Tensor]) -> tf.Tensor:
-        return read_example(source, example["paths"], example["randoms"], crop_size, drawing.augment)
+        return read_example(source, example["files"], example["randoms"], crop_size, drawing.augment)
 
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max // (2 * batch_size))
     examples = steps.map(lambda step: plan_batch(source, draw, step, batch_size, seed, drawing)).unbatch()
@@ -60,7 +60,7 @@ def plan_batch(
     randoms = _part(tf.random.stateless_uniform(shape, tf.stack([tf.constant(seed, tf.int64), step])), drawing)
     starts = sampling.random_starts(tf.gather(source.num_items, rows), source.clip, randoms[:, :segments])
     return {
-        "paths": source.paths(tf.repeat(rows[:, None], segments, axis=1), starts),
+        "files": source.files(tf.repeat(rows[:, None], segments, axis=1), starts),
         "randoms": randoms[:, segments:],
         "label": source.labels(rows),
         "video": tf.gather(source.names, rows),
@@ -83,12 +83,12 @@ def validation_batches(
     else:
         num_views, starts = 1, sampling.middle_starts(source.num_items, clip)[:, None]
 
-    def plan(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def plan(place: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         row, view = place // num_views, place % num_views
-        return source.paths(tf.repeat(row, clip.segments), starts[row, view]), source.labels(row[None])[0]
+        return source.files(tf.repeat(row, clip.segments), starts[row, view]), source.labels(row[None])[0]
 
-    def load(paths: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return read_example(source, paths, tf.zeros([augment.NUM_RANDOMS]), crop_size, "none"), label
+    def load(files: dict[str, tf.Tensor], label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return read_example(source, files, tf.zeros([augment.NUM_RANDOMS]), crop_size, "none"), label
 
     places = tf.data.Dataset.range(len(videos) * num_views, output_type=tf.int32)
     batches = places.map(plan).map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
@@ -114,12 +114,10 @@ def distinct_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, nu
 
     def load(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         distinct, of_view = tf.unique(starts[row])
-        paths = source.paths(tf.fill(tf.shape(distinct), row), distinct)
-        files, of_file = tf.unique(tf.reshape(paths, [-1]))
-        images = tf.map_fn(source.image, files, fn_output_signature=tf.uint8)
+        images, of_file = source.distinct_images(source.files(tf.fill(tf.shape(distinct), row), distinct))
         views = tf.map_fn(
             lambda places: assemble.join(source.assembled(tf.gather(images, places))),
-            tf.reshape(of_file, [-1, source.num_files]),
+            of_file,
             fn_output_signature=tf.uint8,
         )
         return tf.ensure_shape(views, (None, None, None, clip.channels)), of_view, source.labels(row[None])[0]
@@ -143,22 +141,26 @@ def explain_failure(
     drawing, source = drawing or Drawing(), Source(dataset, videos, clip)
     draw = draw_rows(videos, batch_size, seed, drawing)
     plan = plan_batch(source, draw, tf.constant(step, tf.int64), batch_size, seed, drawing)
-    paths = [plan["paths"]]
+    files = [plan["files"]]
     if validation:
         source = Source(dataset, validation, clip)
         starts = _all_view_starts(source, VALIDATION_VIEWS)
-        paths.append(source.paths(tf.repeat(tf.range(len(validation))[:, None], VALIDATION_VIEWS, axis=1), starts))
-    return broken_file_message(dataset, source, (path.decode() for part in paths for path in part.numpy().ravel()))
+        files.append(source.files(tf.repeat(tf.range(len(validation))[:, None], VALIDATION_VIEWS, axis=1), starts))
+    paths = (path.decode() for part in files for path in part["path"].numpy().ravel())
+    return broken_file_message(dataset, source, paths)
 
 
-def read_example(source: Source, paths: tf.Tensor, randoms: tf.Tensor, crop_size: int, augmentation: str) -> tf.Tensor:
+def read_example(
+    source: Source, files: dict[str, tf.Tensor], randoms: tf.Tensor, crop_size: int, augmentation: str
+) -> tf.Tensor:
     """Reads the clips of one example, cut alike: uint8[H, W, C], or [segments, H, W, C]."""
     segments = source.clip.segments
-    contents = [[tf.io.read_file(paths[k, n]) for n in range(source.num_files)] for k in range(segments)]
+    parts = [{name: value[part] for name, value in files.items()} for part in range(segments)]
+    contents = [source.contents(part) for part in parts]
     height, width = tf.unstack(source.frame_size(contents[0][0]))
     if augmentation != "corners":
         fits = tf.minimum(height, width) >= crop_size
-        tf.debugging.Assert(fits, ["This frame is smaller than the crop:", paths[0, 0], height, width])
+        tf.debugging.Assert(fits, ["This frame is smaller than the crop:", files["path"], height, width])
     box = augment.random_box(augmentation, height, width, crop_size, randoms)
     clips = [finish(source, source.planes(segment, box), randoms, crop_size, augmentation) for segment in contents]
     return clips[0] if segments == 1 else tf.stack(clips)

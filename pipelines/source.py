@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from data.catalog import DataSet, Video
 from data.layouts import FLOATS
+from data.packed import PACKED, check_whole
 from pipelines import assemble, augment, decode
+from pipelines.archives import Archives
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets
 
@@ -20,6 +22,7 @@ class Source:
 
     def __init__(self, dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
         _check_prepared(dataset, videos, clip)
+        check_whole(dataset)
         self.clip, self.dataset, self.layout = clip, dataset, dataset.layout
         made = _flow_description(dataset) if clip.is_flow else {}
         _check_warped(dataset, clip, made)
@@ -34,6 +37,12 @@ class Source:
             counts = [video.num_flows if clip.is_flow else video.num_frames for video in videos]
             self.num_items = tf.constant(counts, tf.int32)
             self._labels = _labels(dataset, videos)
+            self._archives = Archives(dataset, videos, self.is_backward_stored) if self.is_packed else None
+
+    @property
+    def is_packed(self) -> bool:
+        """Tells whether each video is one archive; see data/packed.py."""
+        return self.layout.name == PACKED
 
     def labels(self, rows: tf.Tensor) -> tf.Tensor:
         """Returns the labels of videos: int32[B], or float32[B, classes] of zeros and ones where there may be many."""
@@ -43,10 +52,39 @@ class Source:
         count = len(self.dataset.classes)
         return tf.minimum(tf.reduce_sum(tf.one_hot(labels.to_tensor(-1), count), axis=1), 1.0)
 
-    def paths(self, rows: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
-        """Returns the files of clips, string[..., files of a clip], for rows and starts of the same shape [...]."""
+    def files(self, rows: tf.Tensor, starts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns what `contents` reads, for rows and starts of the same shape [...]: the files of clips."""
         num_items = tf.maximum(tf.gather(self.num_items, rows), 1)
-        numbers = (starts[..., None] + clip_offsets(self.clip)) % num_items[..., None] + self.layout.first
+        indices = (starts[..., None] + clip_offsets(self.clip)) % num_items[..., None]
+        if self._archives:
+            return self._archives.files(rows, indices, self.clip)
+        return {"path": self._paths(rows, indices + self.layout.first)}
+
+    def contents(self, files: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+        """Returns the bytes of each file of one clip."""
+        if not self._archives:
+            return [tf.io.read_file(path) for path in tf.unstack(files["path"], self.num_files)]
+        stretch, begins, lengths = decode.read_members(**files)
+        # One by one: asked for a vector, the operation would copy the whole for each of its parts.
+        places = zip(tf.unstack(begins, self.num_files), tf.unstack(lengths, self.num_files), strict=True)
+        return [tf.strings.substr(stretch, begin, length) for begin, length in places]
+
+    def distinct_images(self, files: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the images of the files of clips of one video, each once, and int32[D, n]: which are of each clip."""
+        distinct, of_file = tf.unique(tf.reshape(files["members" if self._archives else "path"], [-1]))
+        if self._archives:
+            archive = {name: value[0] for name, value in files.items()} | {"members": distinct}
+            stretch, begins, lengths = decode.read_members(**archive)
+            images = tf.map_fn(
+                lambda place: self.image(tf.strings.substr(stretch, place[0], place[1])),
+                (begins, lengths),
+                fn_output_signature=tf.uint8,
+            )
+        else:
+            images = tf.map_fn(lambda path: self.image(tf.io.read_file(path)), distinct, fn_output_signature=tf.uint8)
+        return images, tf.reshape(of_file, [-1, self.num_files])
+
+    def _paths(self, rows: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         if not self.clip.is_flow:
             return self._joined(self.layout.frame, rows, numbers, self.layout.digits)
         if not self.is_backward_stored:
@@ -63,9 +101,9 @@ class Source:
             return [augment.crop(plane, box) for plane in self._assembled(self._decoded(contents, None))]
         return self._assembled(self._decoded(contents, box))
 
-    def image(self, path: tf.Tensor) -> tf.Tensor:
+    def image(self, contents: tf.Tensor) -> tf.Tensor:
         """Returns what one file holds, uint8[H, W, 1, 2 or 3]: grey, x and y of floats, or colour."""
-        return tf.concat(self._decoded([tf.io.read_file(path)], None), axis=-1)
+        return tf.concat(self._decoded([contents], None), axis=-1)
 
     def assembled(self, images: tf.Tensor) -> list[tf.Tensor]:
         """Returns a clip's channel planes from the images of its files, [files, H, W, c]."""
@@ -77,12 +115,6 @@ class Source:
     def frame_size(self, contents: tf.Tensor) -> tf.Tensor:
         """Returns height and width of a file's image, int32[2], without decoding it."""
         return decode.floats_size(contents) if self.is_float else decode.image_size(contents)
-
-    def first_frame_size(self) -> tuple[int, int]:
-        """Returns height and width of the first file of the first video."""
-        path = self.paths(tf.constant([0]), tf.constant([0]))[0, 0]
-        height, width = self.frame_size(tf.io.read_file(path)).numpy()
-        return int(height), int(width)
 
     @property
     def num_files(self) -> int:

@@ -1,0 +1,69 @@
+"""Packs the frames and flow of a prepared data set into one file a video, and back.
+
+python data/pack.py ucf101            # 13,320 files instead of five million
+python data/pack.py ucf101 --unpack   # loose files again, as other tools want them
+
+Training and testing read either at the same speed. Interrupted, the same command goes on where it stopped.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if not __package__:  # Run as a script: import from the root, as `python -m` would.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from rich.progress import track
+
+from commands.running import DATASETS, run, write_json
+from data.catalog import KNOWN, DataSet, open_dataset
+from data.index import with_counts
+from data.layouts import OURS, layout_path
+from data.packed import HALF_PACKED, PACKED, pack_video, unpack_video
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Packs or unpacks the data set that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", nargs="?", default="shapes", help=f"one of {', '.join(sorted(KNOWN))}")
+    parser.add_argument("--root", type=Path, help="its folder; datasets/<data set> unless given")
+    parser.add_argument("--unpack", action="store_true", help="make loose files of the archives again")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was done here too")
+    options = parser.parse_args(argv)
+    root = options.root or DATASETS / options.dataset
+    dataset = with_counts(open_dataset(options.dataset, root))
+    count = unpack(dataset) if options.unpack else pack(dataset)
+    print(f"{count} videos of {dataset.name} {'lie in loose files' if options.unpack else 'are packed'} in {root}.")
+    if options.json:
+        write_json(options.json, {"videos": count, "packed": not options.unpack})
+
+
+def pack(dataset: DataSet) -> int:
+    """Packs every prepared video of a data set; returns how many there are."""
+    if dataset.layout.name not in (OURS.name, PACKED, HALF_PACKED):
+        raise ValueError(f"Only data prepared by prepare.py can be packed; {dataset.root} is {dataset.layout.name}.")
+    videos = [video for video in dataset.videos.values() if video.num_frames or video.num_flows]
+    made = dataset.root / "flow.json"
+    is_backward_stored = made.exists() and bool(json.loads(made.read_text(encoding="utf-8")).get("backward"))
+    write_json(layout_path(dataset.root), {"name": HALF_PACKED})
+    for video in track(videos, "Packing"):
+        pack_video(dataset, video, is_backward_stored=is_backward_stored)
+    write_json(layout_path(dataset.root), {"name": PACKED})
+    return len(videos)
+
+
+def unpack(dataset: DataSet) -> int:
+    """Makes loose files of every archive of a data set; returns how many videos there are."""
+    videos = [video for video in dataset.videos.values() if video.num_frames or video.num_flows]
+    if dataset.layout.name in (PACKED, HALF_PACKED):
+        write_json(layout_path(dataset.root), {"name": HALF_PACKED})
+        for video in track(videos, "Unpacking"):
+            unpack_video(dataset, video)
+        layout_path(dataset.root).unlink()
+    return len(videos)
+
+
+if __name__ == "__main__":
+    run(main)

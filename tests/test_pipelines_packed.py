@@ -1,0 +1,118 @@
+import dataclasses
+import json
+import zipfile
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from data.layouts import OURS, Layout
+from data.pack import pack, unpack
+from data.packed import PACKED, archive_path
+from pipelines.clips import explain_failure, train_batches, video_views
+from pipelines.drawing import Drawing
+from pipelines.inputs import Input
+from tests.made_frames import made_dataset, write
+
+CLIPS = (Input("rgb"), Input("flow", 3, segments=2), Input("bidirectional", 2))
+
+
+@pytest.fixture
+def loose(tmp_path):
+    """Three videos of which one is shorter than a clip, with backward flow of its own."""
+    dataset = made_dataset(tmp_path, {"a": 7, "b": 3, "c": 5})
+    (tmp_path / "flow.json").write_text(json.dumps({"backward": True, "bound": 20.0}))
+    generator = np.random.default_rng(0)
+    for video in dataset.videos.values():
+        for index in range(video.num_flows):
+            for pattern in (OURS.back_x, OURS.back_y):
+                layout = dataclasses.replace(OURS, frame=pattern)
+                write(layout.frame_path(tmp_path, video, index), generator.integers(60, 200, (40, 48), np.uint8))
+    return dataset
+
+
+def packed(dataset):
+    pack(dataset)
+    return dataclasses.replace(dataset, layout=Layout(PACKED))
+
+
+def everything(dataset):
+    """The first batches and the views of several kinds of clips."""
+    videos = list(dataset.videos.values())
+    for clip in CLIPS:
+        batches = train_batches(dataset, videos, clip, batch_size=4, crop_size=32, drawing=Drawing("corners"))
+        yield from (clips.numpy() for clips, _ in islice(batches, 2))
+        yield from (views.numpy() for views, _ in video_views(dataset, videos, clip, num_views=4))
+
+
+def snapshot(root):
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_packed_and_loose_files_give_the_same_clips(loose):
+    expected = list(everything(loose))
+
+    found = list(everything(packed(loose)))
+
+    assert len(list(loose.root.rglob("*.jpg"))) == 0
+    for clips, expected_clips in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(clips, expected_clips)
+
+
+def test_unpacking_gives_every_byte_back(loose):
+    before = snapshot(loose.root)
+
+    unpack(packed(loose))
+
+    assert snapshot(loose.root) == before
+
+
+def test_an_archive_opens_with_any_zip_tool(loose):
+    video = loose.videos["b"]
+    frame = loose.layout.frame_path(loose.root, video, 1).read_bytes()
+
+    dataset = packed(loose)
+
+    with zipfile.ZipFile(archive_path(dataset, video)) as archive:
+        assert archive.testzip() is None
+        assert archive.read("img_00002.jpg") == frame
+
+
+def test_packing_goes_on_where_it_was_interrupted(loose):
+    from data.packed import pack_video
+
+    pack_video(loose, loose.videos["a"], is_backward_stored=True)
+
+    assert pack(loose) == 3
+    assert json.loads((loose.root / "layout.json").read_text()) == {"name": PACKED}
+
+
+def test_a_damaged_archive_is_named(loose):
+    dataset = packed(loose)
+    path = archive_path(dataset, dataset.videos["a"])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+
+    message = explain_failure(
+        dataset, list(dataset.videos.values()), Input("rgb"), batch_size=6, seed=0, step=0, drawing=Drawing()
+    )
+
+    assert message.startswith(f"{path} is damaged in ")
+
+
+def test_foreign_layouts_stay_as_they_are(loose):
+    with pytest.raises(ValueError, match=r"Only data prepared by prepare.py can be packed"):
+        pack(dataclasses.replace(loose, layout=Layout("mmaction2")))
+
+
+def test_what_is_half_packed_is_neither_read_nor_prepared_again(loose):
+    from data.packed import HALF_PACKED, check_loose
+
+    (loose.root / "layout.json").write_text(json.dumps({"name": HALF_PACKED}))
+    half = dataclasses.replace(loose, layout=Layout(HALF_PACKED))
+
+    with pytest.raises(ValueError, match=r"half packed. Run python data/pack.py made to finish"):
+        train_batches(half, list(half.videos.values()), Input("rgb"), batch_size=2, crop_size=32)
+    with pytest.raises(ValueError, match=r"Run: python data/pack.py made --unpack"):
+        check_loose(loose.root, "made")
