@@ -95,7 +95,7 @@ def _render(scene: Scene) -> Iterator[np.ndarray]:
     random = scene.generator
     radius = random.uniform(18, 22)
     disc = _disc(scene.appearance, random)
-    background = random.uniform(60, 190, 3) + _texture(random, HEIGHT + 16, WIDTH + 16, scales=(3, 8, 24), strength=16)
+    background = random.uniform(60, 190, 3) + _texture(random, HEIGHT + 16, WIDTH + 16, scales=(3, 8, 24), strength=12)
     start = np.array([random.uniform(0, WIDTH), random.uniform(0, HEIGHT)])
     path = start + disc_path(scene.motion, random)
     for position in path:
@@ -136,7 +136,7 @@ def _disc(appearance: str, random: np.random.Generator) -> np.ndarray:
     y, x = np.mgrid[0:size, 0:size] - size / 2
     angle = np.pi / 4 + random.uniform(-0.4, 0.4)
     x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
-    period, phase_x, phase_y = random.uniform(10, 13), *random.uniform(0, 2 * np.pi, 2)
+    period, phase_x, phase_y = random.uniform(11, 14), *random.uniform(0, 2 * np.pi, 2)
     across, along = 2 * np.pi * x / period + phase_x, 2 * np.pi * y / period + phase_y
     # Each pattern covers about half of the disc, so that no mean colour tells them apart.
     pattern = {
@@ -145,14 +145,14 @@ def _disc(appearance: str, random: np.random.Generator) -> np.ndarray:
         "Stripes": 1.5 * np.sin(across),
     }[appearance]
     contrast = np.tanh(3 * pattern)[..., None] * _colour_without_grey(random)
-    return random.uniform(110, 145) + _texture(random, size, size, scales=(2, 5), strength=18) + contrast
+    return random.uniform(118, 138) + _texture(random, size, size, scales=(2, 5), strength=12) + contrast
 
 
 def _colour_without_grey(random: np.random.Generator) -> np.ndarray:
     """Returns a difference of colours that a conversion to grey (ITU-R BT.601) turns into nothing."""
     red_green, blue_yellow = np.array([0.587, -0.299, 0.0]), np.array([-0.067, -0.131, 0.85])
     hue = random.uniform(-0.5, 0.5)
-    return random.choice([-1, 1]) * 90 * (np.cos(hue) * red_green + np.sin(hue) * blue_yellow)
+    return random.choice([-1, 1]) * 120 * (np.cos(hue) * red_green + np.sin(hue) * blue_yellow)
 
 
 def _texture(

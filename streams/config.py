@@ -34,12 +34,12 @@ class TrainConfig(InputOptions, NetworkOptions):
     validation: float = option(0.1, "share of the training list to choose the best epoch by", metavar="SHARE")
     backbone: str = option("small", "the network before the class scores")
     crop_size: int = option(64, "side of the square that the network sees", metavar="PIXELS")
-    dropout: float = option(0.5, "share of features left out before the class scores", metavar="SHARE")
+    dropout: float = option(0.2, "share of features left out before the class scores", metavar="SHARE")
     epochs: int = option(40, "passes over the training list, one random clip a video each", metavar="N")
     steps: int | None = option(None, "length in steps instead; milestones and warm-up then count steps", metavar="N")
     batch_size: int = option(32, "clips in a step, over all devices and parts", metavar="N")
     accumulate: int = option(1, "parts that a step is computed in, one after another, to fit memory", metavar="N")
-    learning_rate: float = option(2e-3, "at its highest", metavar="RATE")
+    learning_rate: float = option(3e-3, "at its highest", metavar="RATE")
     rate_batch: int | None = option(
         None, "batch that the rate was made for; it is scaled in proportion to --batch-size", metavar="N"
     )

@@ -71,6 +71,14 @@ _DEEP = {
     "weights": "imagenet",
 }
 _VERY_DEEP = {**_DEEP, "backbone": "vgg16", "dense_dropout": 0.9}
+_SG3I = {
+    **_HALF,
+    "backbone": "resnet50",
+    "crop_size": 224,
+    "weights": "imagenet",
+    "augment": "corners",
+    "learning_rate": 1e-4,
+}
 _TSN = {**_DEEP, "backbone": "bn_inception", "segments": 3, "freeze_bn": "all-but-first"}
 
 _TABLE_1A, _TABLE_1B, _TABLE_2, _TABLE_3 = (
@@ -170,6 +178,7 @@ RECIPES: dict[str, Recipe] = {
     "keras-2019": Recipe(
         "Dong 2019, two-stream-action-recognition-keras",
         spatial={
+            **_HALF,
             "backbone": "inception_v3",
             "crop_size": 224,
             "weights": "imagenet",
@@ -193,20 +202,14 @@ RECIPES: dict[str, Recipe] = {
     "sg3i": Recipe(
         "Kim and Won 2020, Action Recognition in Videos Using Pre-Trained 2D Convolutional Neural Networks",
         "hmdb51",
-        spatial={"backbone": "resnet50", "crop_size": 224, "weights": "imagenet", "augment": "corners"},
-        temporal={
-            "backbone": "resnet50",
-            "crop_size": 224,
-            "weights": "imagenet",
-            "augment": "corners",
-            "input": "sg3i",
-            "length": 3,
-        },
+        spatial=_SG3I,
+        temporal={**_SG3I, "input": "sg3i", "length": 3},
     ),
     "ccv": Recipe(
         "Video-Classification-2-Stream-CNN, which published no figures",
         "ccv",
         spatial={
+            **_HALF,
             "backbone": "vgg16",
             "crop_size": 224,
             "weights": "imagenet",
@@ -218,9 +221,9 @@ RECIPES: dict[str, Recipe] = {
     "resnet18": Recipe(
         "two-stream projects for teaching, which published no figures",
         spatial={"backbone": "resnet18", "crop_size": 224, "epochs": 25, "batch_size": 64, "learning_rate": 1e-4}
-        | {"weight_decay": 1e-2},
+        | {"weight_decay": 1e-2, **_HALF},
         temporal={"backbone": "resnet18", "crop_size": 224, "epochs": 25, "batch_size": 8, "learning_rate": 1e-4}
-        | {"weight_decay": 1e-2, "input": "flow", "length": 10},
+        | {"weight_decay": 1e-2, "input": "flow", "length": 10, **_HALF},
     ),
     "shapes": Recipe("this project: the defaults, made for the built-in data set", "shapes", spatial={}, temporal={}),
 }

@@ -114,7 +114,9 @@ def test_in_grey_all_appearances_of_a_scene_are_the_same_picture(dataset):
     grey = [frames @ (0.299, 0.587, 0.114) for frames in colour]
 
     for other in (1, 2):
-        assert np.abs(grey[0] - grey[other]).max() < 2
+        # Rounding to bytes is left, and now and then a pixel that is too bright for one of the colours.
+        assert np.abs(grey[0] - grey[other]).mean() < 0.1
+        assert np.quantile(np.abs(grey[0] - grey[other]), 0.999) < 1
         assert np.abs(colour[0] - colour[other]).max() > 50
 
 
