@@ -16,6 +16,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from commands.running import run, write_json, write_text
 from data.catalog import KNOWN, DataSet, is_own, open_dataset
+from data.download import download
 from data.flow import METHODS
 from data.foreign import AUTO, LAYOUTS, recognise, use_in_place
 from data.index import BROKEN, MISSING, READY, Row, index_path
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     root: Path = options.root or home_of(options.dataset)
     _link(root / "videos", options.videos)
     _link(root / "annotations", options.annotations)
+    if options.download:
+        download(options.dataset, root)
     if options.frames:
         _link_own(options.dataset, root, options.frames)
     dataset = open_dataset(options.dataset, root)
@@ -58,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--root", type=Path, help="its folder (default: datasets/<data set>)")
     add("--videos", type=Path, metavar="FOLDER", help="where the videos are (default: <root>/videos)")
     add("--annotations", type=Path, metavar="FOLDER", help="where the lists are (default: <root>/annotations)")
+    add("--download", action="store_true", help="fetch what is missing from where its authors publish it")
     add("--frames", type=Path, metavar="FOLDER", help="frames and flow that another tool extracted, used in place")
     add("--layout", choices=(AUTO, *LAYOUTS), default=AUTO, help="of --frames (default: auto, by their names)")
     add("--write-lists", action="store_true", help="write the lists that mmaction2 reads, too")
