@@ -5,8 +5,9 @@ import os
 import shutil
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -144,20 +145,17 @@ class _Extraction:
             yield sized
 
     def _write_flow(self, frames: Iterator[np.ndarray]) -> None:
-        method = {"method": self.recipe.method, "preset": self.recipe.preset}
-        if self.recipe.step == 1 and not self.recipe.backward:
-            for field in flow.flow_of_video(frames, **method):
-                self._write_field("flow", self.flows, field)
-                self.flows += 1
-            return
-        before: deque[np.ndarray] = deque(maxlen=self.recipe.step)
-        for frame in frames:
-            if len(before) == self.recipe.step:
-                self._write_field("flow", self.flows, flow.flow_between(before[0], frame, **method))
-                if self.recipe.backward:
-                    self._write_field("back", self.flows, flow.flow_between(frame, before[0], **method))
-                self.flows += 1
-            before.append(frame)
+        recipe = self.recipe
+        if recipe.engine == "cpu" and recipe.step == 1 and not recipe.backward:
+            # Each frame is prepared once and serves two pairs.
+            fields = flow.flow_of_video(frames, method=recipe.method, preset=recipe.preset)
+        else:
+            fields = _engine(recipe.engine, recipe.method, recipe.preset).flow_of_pairs(_pairs(frames, recipe))
+        kinds = ("flow", "back") if recipe.backward else ("flow",)
+        for number, field in enumerate(fields):
+            index, kind = divmod(number, len(kinds))
+            self._write_field(kinds[kind], index, field)
+            self.flows = index + 1
 
     def _write_field(self, kind: str, index: int, field: np.ndarray) -> None:
         levels = flow.quantise(field, self.recipe.bound)
@@ -170,6 +168,25 @@ class _Extraction:
             raise ValueError(f"A frame of size {image.shape[1]}x{image.shape[0]} can't be written as JPEG.")
         (self.folder / f"{kind}_{OURS.first + index:0{OURS.digits}d}.jpg").write_bytes(data.tobytes())
         self.bytes += data.size
+
+
+def _pairs(frames: Iterable[np.ndarray], recipe: Recipe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the frames that flow leads from and to, each pair both ways if flow back is wanted."""
+    before: deque[np.ndarray] = deque(maxlen=recipe.step)
+    for frame in frames:
+        if len(before) == recipe.step:
+            yield before[0], frame
+            if recipe.backward:
+                yield frame, before[0]
+        before.append(frame)
+
+
+@lru_cache(maxsize=1)
+def _engine(name: str, method: str, preset: str) -> flow.FlowEngine:
+    """Returns the engine, made once a process: an accelerator's is compiled for minutes."""
+    # Several workers share one GPU; each takes the memory that it needs instead of all.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    return flow.flow_engine(name, method, preset)
 
 
 def _row(job: Job, counts: dict[str, int | str]) -> Row:

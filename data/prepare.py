@@ -17,7 +17,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from commands.running import run, write_json, write_text
 from data.catalog import KNOWN, DataSet, is_own, open_dataset
 from data.download import download
-from data.flow import METHODS
+from data.flow import ENGINES, METHODS, flow_engine
 from data.foreign import AUTO, LAYOUTS, recognise, use_in_place
 from data.index import BROKEN, MISSING, READY, Row, index_path
 from data.mmaction_lists import write_lists
@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--limit", type=_positive, default=0, metavar="N", help="prepare N videos, spread over the lists")
     done = parser.add_argument_group("how the work is done")
     done.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    done.add_argument("--engine", choices=ENGINES, default="auto", help="of tvl1 flow (default: a GPU if there is one)")
     done.add_argument("--cluster", default="", metavar="ADDRESS", help="of a Dask scheduler, as tcp://host:8786")
     done.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="part I of N, for machines apart")
     done.add_argument("--merge", action="store_true", help="make one index of those of all shards")
@@ -110,6 +111,8 @@ def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.Argu
         every=options.every,
         step=options.step,
         backward=options.backward,
+        # Only tvl1 is looked up, since finding a GPU takes importing TensorFlow.
+        engine="cpu" if options.engine == "cpu" else flow_engine(options.engine, options.method, options.preset).name,
         only=options.only,
     )
 

@@ -26,6 +26,7 @@ class Recipe:
     every: int = 1  # One in how many frames to keep.
     step: int = 1  # Flow is from each frame to the one so many kept frames later.
     backward: bool = False  # Whether flow back is stored, too.
+    engine: str = "cpu"  # Or "gpu", which agrees with it to a hundredth of a pixel, yet not to the bit.
     only: str = ""  # "frames" or "flow"; both without it.
 
     def description(self) -> dict[str, Any]:
@@ -40,7 +41,7 @@ class Recipe:
         if self.only == FRAMES:
             return frames
         made_by = flow.flow_description(method=self.method, preset=self.preset, bound=self.bound)
-        return {**made_by, "step": self.step, "backward": self.backward, **frames}
+        return {**made_by, "step": self.step, "backward": self.backward, "engine": self.engine, **frames}
 
     @property
     def flows_a_frame(self) -> int:
@@ -51,6 +52,8 @@ class Recipe:
         """Records in `root`/flow.json how frames and flow are made; refuses where others lie there already."""
         path, wanted = description_path(root), self.description()
         found = read_description(root) if path.exists() else {}
+        if "method" in found:
+            found.setdefault("engine", "cpu")
         differing = sorted(key for key in wanted.keys() & found.keys() if wanted[key] != found[key])
         if differing:
             key = differing[0]
