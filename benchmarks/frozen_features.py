@@ -23,7 +23,7 @@ from commands.running import quiet_tensorflow, run, write_json
 from data.video import read_frames
 from pipelines.sampling import view_starts
 
-NUM_VIEWS, SIDE, EPOCHS = 5, 224, 60
+NUM_VIEWS, SIDE, EPOCHS = 3, 224, 40
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -36,11 +36,12 @@ def local_response_normalisation(
     The constants are CNN-M's. Caffe writes its alpha as 5e-4, as it takes the mean over the five.
     """
     channels, reach = x.shape[-1], size // 2
-    squares = ops.pad(ops.square(x), [[0, 0], [0, 0], [0, 0], [reach, reach]])
+    exact = ops.cast(x, "float32")  # Squares do not fit into half precision.
+    squares = ops.pad(ops.square(exact), [[0, 0], [0, 0], [0, 0], [reach, reach]])
     total = squares[..., :channels]
     for shift in range(1, size):
         total = total + squares[..., shift : shift + channels]
-    return x / (bias + alpha * total) ** beta
+    return ops.cast(exact / (bias + alpha * total) ** beta, x.dtype)
 
 
 def _convolutions(
