@@ -18,7 +18,7 @@ def svm(evidence: Evidence) -> Rule:
 
 def stacking(evidence: Evidence) -> Rule:
     """Fits a logistic regression to the stacked log-probabilities of the calibrated streams."""
-    return _stacking(evidence, best_by_folds(evidence, (0.001, 0.01, 0.1, 1.0), _stacking))
+    return _stacking(evidence, best_by_folds(evidence, (0.001, 0.01, 0.1), _stacking))
 
 
 def _svm(evidence: Evidence, value: float) -> Rule:
@@ -36,7 +36,7 @@ def _stacking(evidence: Evidence, value: float) -> Rule:
     from sklearn.preprocessing import StandardScaler
 
     at = temperatures(evidence)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=value, max_iter=2000))
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=value, tol=1e-3, max_iter=300))
     decide = _fit(classifier, np.concatenate(log_shares(evidence, at), axis=1), evidence)
     return Rule(lambda unseen: decide(np.concatenate(log_shares(unseen, at), axis=1)), f"C = {value:g}")
 

@@ -1,0 +1,196 @@
+"""Scoring: the same numbers as the straightforward way, at a fraction of its work, and never twice."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fusion.stream_scores import Protocol, stream_scores
+from streams.runs import Run
+from streams.scores import read_scores
+from tests.made_frames import HEIGHT, WIDTH, made_dataset
+from tests.made_models import make_model
+
+CLASSES = ("A", "B", "C")
+
+
+def textured(index):
+    random = np.random.default_rng(index)
+    return random.integers(30, 220, (HEIGHT // 4, WIDTH // 4), np.uint8).repeat(4, 0).repeat(4, 1)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    made = made_dataset(
+        tmp_path_factory.mktemp("made"),
+        {"short": 5, "long": 30, "middle": 12},
+        frame=textured,
+        x=lambda index: textured(100 + index),
+        y=lambda index: textured(200 + index),
+    )
+    return dataclasses.replace(made, splits={1: dataclasses.replace(made.splits[1], test=tuple(made.videos))})
+
+
+@pytest.fixture
+def runs(tmp_path, dataset):
+    for stream in ("spatial", "temporal"):
+        path = Run.of(tmp_path, dataset.name, stream, 1).model
+        path.parent.mkdir(parents=True)
+        make_model(path, stream, classes=CLASSES)
+    return tmp_path
+
+
+def scored(dataset, runs, stream="spatial", **protocol):
+    return stream_scores(dataset, 1, "test", dataset.part(1, "test"), stream, Protocol(runs=runs, **protocol))
+
+
+@pytest.mark.parametrize(("stream", "kind", "length"), [("spatial", "rgb", 1), ("temporal", "flow", 3)])
+def test_scores_are_those_of_each_view_and_crop_by_itself(dataset, runs, stream, kind, length):
+    from pipelines.clips import video_views
+    from pipelines.inputs import Input
+    from streams.modelfile import load_model
+
+    model, _ = load_model(Run.of(runs, dataset.name, stream, 1).model)
+    scores = scored(dataset, runs, stream)
+
+    for place, (views, _) in enumerate(
+        video_views(dataset, dataset.part(1, "test"), Input(kind, length), num_views=25)
+    ):
+        for view in (0, 11, 24):
+            frame = views.numpy()[view].astype(np.int16)
+            tops, lefts = (0, 0, 8, 8, 4), (0, 16, 0, 16, 8)
+            crops = [frame[top : top + 32, left : left + 32] for top, left in zip(tops, lefts, strict=True)]
+            for crop in tuple(crops):
+                mirrored = crop[:, ::-1].copy()
+                if stream == "temporal":
+                    mirrored[..., 0::2] = 256 - mirrored[..., 0::2]
+                crops.append(mirrored)
+            alone = [model(crop[None].astype(np.uint8), training=False).numpy()[0] for crop in crops]
+            np.testing.assert_allclose(scores.view_logits[place, view], np.mean(alone, axis=0), atol=1e-4)
+
+
+def test_what_was_scored_is_not_scored_again(dataset, runs, monkeypatch):
+    first = scored(dataset, runs, views=3, crops="1")
+    monkeypatch.setattr("fusion.stream_scores._predict", lambda *_: pytest.fail("was scored again"))
+
+    again = scored(dataset, runs, views=3, crops="1")
+
+    np.testing.assert_array_equal(again.view_logits, first.view_logits)
+
+
+def test_another_model_other_data_and_another_protocol_are_scored_anew(dataset, runs):
+    first = scored(dataset, runs, views=3, crops="1")
+
+    make_model(Run.of(runs, dataset.name, "spatial", 1).model, "spatial", classes=CLASSES, seed=9)
+    other_model = scored(dataset, runs, views=3, crops="1")
+    fewer = dataset.replace_videos([dataclasses.replace(dataset.videos["long"], num_frames=20)])
+    other_data = scored(fewer, runs, views=3, crops="1")
+    other_protocol = scored(dataset, runs, views=2, crops="1")
+
+    assert np.abs(other_model.view_logits - first.view_logits).max() > 1e-3
+    assert np.abs(other_data.view_logits[1] - other_model.view_logits[1]).max() > 1e-3
+    assert other_protocol.view_logits.shape[1] == 2
+
+
+def test_scoring_that_was_stopped_goes_on(dataset, runs, monkeypatch):
+    from fusion import stream_scores as module
+
+    whole = scored(dataset, runs, views=3, crops="1")
+    path = Run.of(runs, dataset.name, "spatial", 1).scores("test", "3x1")
+    path.unlink()
+    predict, asked = module._predict, []
+
+    def stopping(*words):
+        asked.append([video.name for video in words[3]])
+        rows = predict(*words)
+        yield next(rows)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        yield from rows
+
+    monkeypatch.setattr(module, "_predict", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        scored(dataset, runs, views=3, crops="1")
+    assert not path.exists()
+    resumed = scored(dataset, runs, views=3, crops="1")
+
+    assert asked == [["short", "long", "middle"], ["long", "middle"]]
+    np.testing.assert_array_equal(resumed.view_logits, whole.view_logits)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert read_scores(path).videos == ("short", "long", "middle")
+
+
+def test_a_model_named_for_once_leaves_the_runs_own_scores(dataset, runs, tmp_path):
+    own = scored(dataset, runs, views=3, crops="1")
+    other = make_model(tmp_path / "other.keras", "spatial", classes=CLASSES, seed=9)
+
+    named = scored(dataset, runs, views=3, crops="1", models={"spatial": other})
+    path = Run.of(runs, dataset.name, "spatial", 1).scores("test", "3x1")
+
+    assert np.abs(named.view_logits - own.view_logits).max() > 1e-3
+    np.testing.assert_array_equal(read_scores(path).view_logits, own.view_logits)
+
+
+def test_a_model_of_other_classes_is_refused(dataset, runs, tmp_path):
+    other = make_model(tmp_path / "other.keras", "spatial", classes=("A", "B", "X", "Y"))
+
+    with pytest.raises(ValueError, match="4 classes"):
+        scored(dataset, runs, models={"spatial": other})
+
+
+def network(*, dense):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((32, 32, 3), dtype="uint8", name="rgb")
+    x = keras.layers.Rescaling(1 / 64, -2.0)(inputs)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="valid" if dense else "same", activation="relu")(x)
+    x = keras.layers.MaxPooling2D(3)(x)
+    if dense:
+        x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
+        x = keras.layers.Dense(16, activation="relu")(x)
+    else:
+        x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(4, name="logits")(keras.layers.Dropout(0.5)(x)))
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_whole_frames_of_the_size_of_a_crop_score_like_the_crop(dense):
+    from streams.scoring import view_scorer
+
+    model = network(dense=dense)
+    frames = np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3), np.uint8)
+
+    full = view_scorer(model, num_crops="full")(frames).numpy()
+    both = np.stack([model(frames, training=False), model(frames[:, :, ::-1], training=False)])
+
+    np.testing.assert_allclose(full, both.mean(axis=0), atol=1e-5)
+
+
+def test_larger_frames_score_as_all_the_places_that_the_network_can_look_at():
+    from streams.scoring import view_scorer
+
+    model = network(dense=True)
+    frames = np.random.default_rng(0).integers(0, 255, (1, 38, 50, 3), np.uint8)
+
+    full = view_scorer(model, num_crops="full")(frames).numpy()
+    squares = [
+        image[top : top + 32, left : left + 32]
+        for image in (frames[0], frames[0, :, ::-1])
+        for top in range(0, 7, 6)  # The network's strides multiply to six.
+        for left in range(0, 19, 6)
+    ]
+
+    np.testing.assert_allclose(full[0], model(np.stack(squares), training=False).numpy().mean(axis=0), atol=1e-4)
+
+
+def test_bfloat16_scores_nearly_the_same():
+    from streams.scoring import view_scorer
+
+    model = network(dense=False)
+    frames = np.random.default_rng(0).integers(0, 255, (2, 40, 48, 3), np.uint8)
+
+    exact = view_scorer(model, num_crops=10)(frames).numpy()
+    rough = view_scorer(model, num_crops=10, precision="bfloat16")(frames).numpy()
+
+    assert 0 < np.abs(rough - exact).max() < 0.05
