@@ -21,8 +21,8 @@ def run(main: Callable[[], None]) -> None:
     try:
         _check_opencv()
         main()
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print("\n" + (str(interruption) or "Stopped. The same command goes on from here."), file=sys.stderr)
         sys.exit(130)
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("TWO_STREAM_TRACEBACK"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from commands.running import quiet_tensorflow, write_json
 from streams.config import TrainConfig
 from streams.finetuning import parse_stage
-from streams.runs import Run, is_finished, say_result
+from streams.runs import Run, is_finished, say_result, threads_before
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +55,7 @@ def train_stream(
         from streams.distribution import strategy_for
         from streams.training import train
 
-        strategy = strategy_for(config)
+        strategy = strategy_for(config, threads_before(unfinished[0][1]))
     steps_per_epoch = len(training) // config.batch_size
     for each, place in unfinished:
         given = ingredients(each, dataset, training, validation)

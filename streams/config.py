@@ -67,7 +67,7 @@ class TrainConfig(InputOptions, NetworkOptions):
     deterministic: bool = option(True, "the same bits again from the same seed")
     seed: int = option(0, "decides all that is random", metavar="N")
     runs: Path = option(RUNS, "where runs are kept", metavar="DIR")
-    resume: bool = option(False, "go on where a stopped training left off; start where there is none")
+    resume: bool = option(True, "go on where a stopped training of the same options left off")
     again: bool = option(False, "train anew where another run lies")
     dry_run: bool = option(False, "build everything, take two steps, estimate time and memory, leave nothing")
     histograms: bool = option(False, "write histograms of the weights for TensorBoard")
@@ -94,8 +94,6 @@ class TrainConfig(InputOptions, NetworkOptions):
             raise ValueError(
                 "--protocol paper has no validation videos, which --patience and plateau look at. Drop one."
             )
-        if self.resume and self.again:
-            raise ValueError("--resume goes on with a run and --again throws it away. Pass one of them.")
 
     @property
     def keeps_features(self) -> bool:

@@ -16,13 +16,13 @@ def num_threads() -> int:
     return tf.config.threading.get_intra_op_parallelism_threads() or usable
 
 
-def strategy_for(config: TrainConfig) -> tf.distribute.Strategy:
+def strategy_for(config: TrainConfig, threads: int | None = None) -> tf.distribute.Strategy:
     """Returns what deals the work to the devices that the options name: all GPUs, or parts of the processor.
 
     Devices and threads are fixed once TensorFlow has computed anything, so this comes first.
     """
-    if config.threads:  # Their number decides the last bits of every sum.
-        tf.config.threading.set_intra_op_parallelism_threads(config.threads)
+    if config.threads or threads:  # Their number decides the last bits of every sum.
+        tf.config.threading.set_intra_op_parallelism_threads(config.threads or threads)
     if config.hosts or "TF_CONFIG" in os.environ:
         strategy = multi_worker_strategy(config.hosts, config.host_index)
     else:

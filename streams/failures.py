@@ -22,7 +22,7 @@ def explained(config: TrainConfig, ingredients: Ingredients, model: Trainee) -> 
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise RuntimeError(
             f"Another machine of this training stopped answering ({_first_line(error)}). "
-            "Start the same command with --resume on all of them."
+            "Start the same command again on all of them: it goes on from the last checkpoint."
         ) from error
     except tf.errors.OpError as error:
         step = int(model.optimizer.iterations) + 1  # A step that fails changes nothing, this count included.
@@ -33,7 +33,7 @@ def explained(config: TrainConfig, ingredients: Ingredients, model: Trainee) -> 
             raise ValueError(f"A clip of step {step} can't be read: {broken}") from error
         raise RuntimeError(
             f"TensorFlow stopped in step {step}: {_first_line(error)}. "
-            "The same command with --resume goes on from the last checkpoint."
+            "The same command goes on from the last checkpoint."
         ) from error
 
 

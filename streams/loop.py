@@ -35,9 +35,9 @@ class Loop(keras.callbacks.Callback):
 
     def start(self, model: keras.Model, description: dict[str, Any]) -> None:
         """Sets the model to where an earlier training left off, or clears the place for a new one."""
-        if self.config.resume:
+        if self.config.resume and not self.config.again:
             self.progress = self.checkpoints.restore(model)
-        elif self.checkpoints.writes:
+        if self.progress.step == 0 and self.checkpoints.writes:
             self.run.clear()
         if self.progress.step % self.steps_per_epoch:
             self.sums = [variable.numpy() for metric in model.metrics for variable in metric.variables]
@@ -92,4 +92,4 @@ class Loop(keras.callbacks.Callback):
             self.rate.factor.assign(plateau_factor(self.progress.history, self.config.plateau))
 
     def _stopped_words(self) -> str:
-        return f"Stopped and saved after step {self.progress.step}. The same command with --resume goes on from there."
+        return f"Stopped and saved after step {self.progress.step}. The same command goes on from there."

@@ -31,7 +31,9 @@ def is_chief() -> bool:
 
 
 def shard_by_batch(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Lets each machine take its part of every batch."""
+    """Lets each of several machines take its part of every batch."""
+    if not isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+        return batches
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.with_options(options)

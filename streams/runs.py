@@ -106,14 +106,25 @@ def is_finished(config: TrainConfig, run: Run, data_hash: str = "") -> bool:
     if not finished and not config.resume:
         raise ValueError(
             f"{run.folder} holds an unfinished training of the same options. "
-            "Pass --resume to go on with it, or --again to start anew."
+            "Drop --no-resume to go on with it, or pass --again to start anew."
         )
     return finished
+
+
+def threads_before(run: Run) -> int | None:
+    """Returns how many threads an unfinished training computed with, which more or fewer would not go on exactly."""
+    if not any(run.checkpoints.glob("step*.npz")):
+        return None
+    number: int = json.loads(run.config.read_text())["threads"]
+    return number
 
 
 def say_result(run: Run) -> dict[str, Any]:
     """Prints what a finished run reached, and returns it."""
     described = json.loads(run.config.read_text())
+    if "result" not in described:  # Of several machines, only the first one writes what came out.
+        print(f"Done; the first machine writes {run.model}")
+        return {"model": str(run.model)}
     result: dict[str, Any] = described["result"]
     if "val_loss" in result:
         part = "test list (which chose it)" if described["options"]["protocol"] == "test-selected" else "validation"

@@ -83,7 +83,7 @@ def test_two_machines_give_the_losses_of_one_and_only_the_first_writes(one_devic
 
 
 def test_a_machine_that_dies_ends_the_other_with_words_and_all_go_on_together(one_device, tmp_path):
-    options = {**PLAIN, "checkpoint_minutes": 0.0, "resume": True}
+    options = {**PLAIN, "checkpoint_minutes": 0.0}
     first, second = start_both(tmp_path, **options)
     while not list((tmp_path / "checkpoints").glob("step*")):
         assert first.is_alive()
@@ -92,7 +92,7 @@ def test_a_machine_that_dies_ends_the_other_with_words_and_all_go_on_together(on
     first.join(100)
 
     assert first.exitcode not in (0, None)
-    assert "--resume" in (tmp_path / "error0.txt").read_text()
+    assert "Start the same command again" in (tmp_path / "error0.txt").read_text()
 
     processes = start_both(tmp_path, **options)
     for process in processes:

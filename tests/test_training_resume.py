@@ -41,7 +41,7 @@ def whole(tmp_path_factory):
 
 
 def stop_in_step(folder, step, **options):
-    with pytest.raises(StoppedError, match="--resume"):
+    with pytest.raises(StoppedError, match="same command goes on"):
         train_made(folder, watch=CtrlC(step), epochs=3, **options)
 
 
@@ -53,7 +53,7 @@ def assert_same(one, other):
 @pytest.mark.parametrize("step", [STEPS_PER_EPOCH + 2, 2 * STEPS_PER_EPOCH], ids=["mid-epoch", "end-of-epoch"])
 def test_a_stopped_training_goes_on_bit_for_bit(whole, tmp_path, step, capsys):
     stop_in_step(tmp_path, step)
-    resumed = train_made(tmp_path, epochs=3, resume=True)
+    resumed = train_made(tmp_path, epochs=3)
 
     assert "Stopping after this step" in capsys.readouterr().out
     assert_same(whole, resumed)
@@ -79,7 +79,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_it(whole, tmp_path, c
     damaged[len(damaged) // 2] ^= 255
     newest.write_bytes(damaged)
 
-    resumed = train_made(tmp_path, epochs=3, resume=True)
+    resumed = train_made(tmp_path, epochs=3)
 
     assert f"{newest} is damaged" in capsys.readouterr().out
     assert_same(whole, resumed)
@@ -90,7 +90,7 @@ def test_the_state_of_every_optimizer_schedule_and_precision_is_kept(tmp_path):
     whole = train_made(tmp_path / "whole", epochs=3, **options)
 
     stop_in_step(tmp_path / "stopped", STEPS_PER_EPOCH + 3, **options)
-    resumed = train_made(tmp_path / "stopped", epochs=3, resume=True, **options)
+    resumed = train_made(tmp_path / "stopped", epochs=3, **options)
 
     assert_same(whole, resumed)
 
@@ -100,17 +100,13 @@ def test_an_unfinished_training_is_neither_lost_nor_mixed_with_another(tmp_path)
 
     stop_in_step(tmp_path, STEPS_PER_EPOCH + 2)
 
-    with pytest.raises(ValueError, match=r"unfinished training.*--resume"):
-        is_finished(made_config(epochs=3), Run(tmp_path), "made")
+    with pytest.raises(ValueError, match=r"unfinished training.*--again"):
+        is_finished(made_config(epochs=3, resume=False), Run(tmp_path), "made")
     with pytest.raises(ValueError, match="batch_size = 8, not 4"):
-        is_finished(made_config(epochs=3, batch_size=4, resume=True), Run(tmp_path), "made")
+        is_finished(made_config(epochs=3, batch_size=4), Run(tmp_path), "made")
     with pytest.raises(ValueError, match="data_hash"):
-        is_finished(made_config(epochs=3, resume=True), Run(tmp_path), "other videos")
-    assert not is_finished(made_config(epochs=3, resume=True), Run(tmp_path), "made")
-
-
-def test_resuming_where_nothing_lies_starts(whole, tmp_path):
-    assert_same(whole, train_made(tmp_path, epochs=3, resume=True))
+        is_finished(made_config(epochs=3), Run(tmp_path), "other videos")
+    assert not is_finished(made_config(epochs=3), Run(tmp_path), "made")
 
 
 def test_training_again_forgets_what_lay_there(whole, tmp_path):
@@ -157,9 +153,9 @@ def test_twenty_kills_change_nothing(tmp_path):
 
     whole = train_made(tmp_path / "whole", **options)
     for _ in range(20):
-        process = start_apart(killed, resume=True, **options)
+        process = start_apart(killed, **options)
         kill_soon_after_a_checkpoint(process, killed / "checkpoints", chance)
-    resumed = train_made(killed, resume=True, **options)
+    resumed = train_made(killed, **options)
 
     assert_same(whole, resumed)
     assert not list(killed.rglob(".incomplete.*"))

@@ -1,0 +1,100 @@
+"""Measures the training loop against the bare compiled step, and both with the real input, on the built-in data set.
+
+python benchmarks/training.py             # one core; --cores 2 for two
+
+CPU time, not time on the wall: other processes disturb it less. The loop and what it is held against take turns,
+epoch by epoch, in one process. The loop counts all that training does around a step, checkpoints included.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # Run as a script: import from the root, as `python -m` would.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from commands.running import quiet_tensorflow, run, write_json
+from data.ready import ready_dataset
+
+BATCH = 32
+# What each share should reach at least, on a processor.
+EXPECTED = {"loop / bare step": 0.97, "loop with real input / step and input alone": 0.97}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measures and prints what is expected beside what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the built-in data set's folder")
+    parser.add_argument("--cores", type=int, default=1, metavar="N", help="processor cores to use")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of each")
+    parser.add_argument("--steps", type=int, default=13, metavar="N", help="steps in a turn")
+    parser.add_argument("--no-deterministic", action="store_true", help="without deterministic mode, to see its cost")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    options = parser.parse_args(argv)
+    dataset = ready_dataset("shapes", options.root)
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    quiet_tensorflow()
+    found = measure(dataset, options.rounds, options.steps, deterministic=not options.no_deterministic)
+    print(f"{'milliseconds of CPU a step':46}" + "".join(f"{name:>24}" for name in ("median", "least", "most")))
+    for name, times in found.items():
+        print(
+            f"{name:46}" + "".join(f"{1e3 * each:24.1f}" for each in (statistics.median(times), min(times), max(times)))
+        )
+    median = {name: statistics.median(times) for name, times in found.items()}
+    shares = {
+        "loop / bare step": median["bare step"] / median["loop"],
+        "loop with real input / step and input alone": (median["bare step"] + median["real input alone"])
+        / median["loop with real input"],
+    }
+    for name, share in shares.items():
+        print(f"{name}: {share:.3f}, expected at least {EXPECTED[name]}")
+    if options.json:
+        write_json(options.json, {"seconds a step": found, "shares": shares})
+
+
+def measure(dataset: Any, rounds: int, steps: int, *, deterministic: bool) -> dict[str, list[float]]:
+    """Returns the seconds of CPU a step of each kind, one number a turn."""
+    import tensorflow as tf
+
+    from benchmarks.training_turns import Epochs, Turns
+    from streams.runs import Run
+    from streams.training import train
+    from temporal.train import TemporalConfig, ingredients
+
+    config = TemporalConfig(
+        protocol="paper", epochs=rounds + 1, batch_size=BATCH, deterministic=deterministic, checkpoint_minutes=60
+    )
+    real = ingredients(config, dataset, dataset.part(1, "train"), ())
+    batch = next(iter(real.batches(start_step=0)))
+    in_memory = dataclasses.replace(real, batches=lambda start_step: tf.data.Dataset.from_tensors(batch).repeat())
+    bare, alone = Turns("bare step", steps), Turns("real input alone", steps)
+    loop, loop_real = Epochs("loop", steps, bare, batch), Epochs("loop with real input", steps)
+    # Input is fetched ahead in threads of its own, so it has its turns while nothing else is measured.
+    alone.one = iter(real.batches(start_step=0)).__next__
+    for _ in range(rounds + 1):
+        alone.take()
+    alone.one = lambda: None
+    for given, watch in ((in_memory, loop), (real, loop_real)):
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+            train(
+                given,
+                steps_per_epoch=steps,
+                config=config,
+                run=Run(Path(folder)),
+                strategy=tf.distribute.get_strategy(),
+                watch=watch,
+            )
+    # The first turn builds graphs and finds memory.
+    return {turns.name: turns.seconds[1:] for turns in (bare, loop, alone, loop_real)}
+
+
+if __name__ == "__main__":
+    run(main)
