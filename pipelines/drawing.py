@@ -94,6 +94,6 @@ def _shuffled(places: tf.Tensor, count: tf.Tensor | int, seed: int, passes: tf.T
     """
     seeds = tf.stack([tf.fill(tf.shape(places), np.int64(seed)), passes, stream], axis=1)
     last = tf.broadcast_to(tf.cast(count, tf.int64) - 1, tf.shape(places))
-    # Four rounds of the cipher are the default of tf.random.experimental.index_shuffle.
-    moved = tf.raw_ops.RandomIndexShuffle(index=places, seed=tf.cast(seeds, tf.int32), max_index=last, rounds=4)
+    # The 4 rounds of tf.random.experimental.index_shuffle leave neighbours together and passes alike at seeds as 0.
+    moved = tf.raw_ops.RandomIndexShuffle(index=places, seed=tf.cast(seeds, tf.int32), max_index=last, rounds=16)
     return tf.cast(moved, tf.int32)

@@ -1,5 +1,6 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from data.catalog import Video
@@ -32,6 +33,21 @@ def test_every_pass_shows_every_video_once_in_an_order_of_its_own():
     assert sorted(first) == sorted(second) == sorted(video.name for video in videos)
     assert first != second
     assert first != [video.name for video in videos]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_passes_are_unlike_the_list_and_unlike_each_other(seed):
+    videos = made_videos([500])
+    place_of = {video.name: place for place, video in enumerate(videos)}
+
+    names = drawn(videos, 4, batch_size=250, seed=seed)
+
+    first, second = (np.array([place_of[name] for name in part]) for part in (names[:500], names[500:]))
+    # Chance alone gives correlations around 0 with a deviation of 0.045, and neighbours within 25 a tenth of the time.
+    assert abs(np.corrcoef(np.arange(500), first)[0, 1]) < 0.15
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.15
+    assert (first == second).mean() < 0.02
+    assert (abs(np.diff(first)) < 25).mean() < 0.15
 
 
 def test_balanced_drawing_gives_every_class_the_same_share_and_every_video_of_a_class_its_turn():
