@@ -125,6 +125,7 @@ def _read_csv(path: Path) -> Iterator[dict[str, str]]:
 def _from_rows(root: Path, source: Path, rows: Sequence[dict[str, str]]) -> DataSet:
     if not rows:
         raise ValueError(f"{source} holds no videos. Expected one folder a class with video files, or a videos.csv.")
+    rows, left_out = _without_repeats(rows)
     labels = [tuple(part for part in row["label"].split("|") if part) for row in rows]
     classes = tuple(sorted({name for names in labels for name in names}, key=_as_number))
     multi_label = any(len(names) > 1 for names in labels)
@@ -141,7 +142,26 @@ def _from_rows(root: Path, source: Path, rows: Sequence[dict[str, str]]) -> Data
     by_name = {video.name: video for video in videos}
     parts = [PARTS[row.get("split", "").lower()] for row in rows]
     split = _given(videos, parts) if any(parts) else _made(videos)
-    return DataSet("folder", root, classes, by_name, {1: split}, multi_label)
+    return DataSet("folder", root, classes, by_name, {1: split}, multi_label, left_out=left_out)
+
+
+def _without_repeats(rows: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """Returns the first row of every file, and what is said of the others: in two parts, it would be a leak."""
+    first: dict[str, dict[str, str]] = {}
+    left_out = {}
+    for row in rows:
+        earlier = first.setdefault(row["video"], row)
+        if earlier is not row:
+            if earlier["label"] != row["label"]:
+                raise ValueError(
+                    f"{row['video']} is listed twice, as {earlier['label']} and as {row['label']}. "
+                    "Every video has one row; several labels are joined by '|'."
+                )
+            left_out[row["video"]] = (
+                f"listed twice; the first row counts ({earlier.get('split') or 'no split'}), "
+                f"not the second ({row.get('split') or 'no split'})"
+            )
+    return list(first.values()), left_out
 
 
 def _given(videos: Sequence[Video], parts: Sequence[str]) -> Split:
@@ -157,9 +177,6 @@ def _made(videos: Sequence[Video]) -> Split:
 
 def _unique_names(files: Sequence[str]) -> list[str]:
     """Returns the shortest names that tell the videos apart: the stem, with its folders, with its extension."""
-    if len(set(files)) < len(files):
-        twice = next(file for file, count in Counter(files).items() if count > 1)
-        raise ValueError(f"{twice} is listed twice. Every video has one row; several labels are joined by '|'.")
     paths = [PurePosixPath(file) for file in files]
     spellings = (
         [path.stem for path in paths],

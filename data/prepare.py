@@ -148,7 +148,7 @@ def _say(dataset: DataSet, rows: Sequence[Row], options: argparse.Namespace) -> 
     if dataset.left_out:
         path = dataset.root / "left_out.txt"
         write_text(path, "".join(f"{name}\t{reason}\n" for name, reason in sorted(dataset.left_out.items())))
-        print(f"{len(dataset.left_out):,} videos of the lists are not used; {path} says why.")
+        print(f"{len(dataset.left_out):,} rows of the lists are not used; {path} says why.")
     if options.json:
         reasons = {row.video: row.reason for row in rows if row.reason}
         write_json(options.json, {**{state: states[state] for state in (READY, BROKEN, MISSING)}, "reasons": reasons})

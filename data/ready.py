@@ -1,6 +1,7 @@
 """A data set for those who train and test on it: prepared, with its counts, and with what can't be used left out."""
 
 import dataclasses
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
         if not _is_indexed(dataset):
             from data.preparation import prepare
 
-            prepare(dataset)
+            prepare(dataset, os.cpu_count() or 1)
     if not index_path(dataset.root).exists():
         place = f" --root {root}" if root else ""
         raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: python data/prepare.py {name}{place}")

@@ -183,6 +183,17 @@ def test_a_csv_that_makes_no_sense_is_refused(tmp_path, line, message):
         open_dataset("mine", tmp_path)
 
 
+def test_a_video_that_is_listed_in_both_parts_counts_once_and_is_told_of(tmp_path):
+    (tmp_path / "videos").mkdir()
+    rows = ["video,label,split", "a.mp4,run,test", "b.mp4,jump,train", "a.mp4,run,train", "c.mp4,run,train"]
+    (tmp_path / "videos" / "videos.csv").write_text("\n".join(rows))
+
+    dataset = open_dataset("mine", tmp_path)
+
+    assert (dataset.splits[1].train, dataset.splits[1].test) == (("b", "c"), ("a",))
+    assert "listed twice" in dataset.left_out["a.mp4"]
+
+
 def test_a_loop_of_links_is_walked_once(tmp_path):
     own_videos(tmp_path, count=3)
     (tmp_path / "videos" / "a b" / "back").symlink_to(tmp_path / "videos")
