@@ -25,6 +25,7 @@ from fusion.compare import compare
 from fusion.evaluation import evaluate, examples_of, write_report
 from fusion.gather import FITS, Gathered, from_files, from_models
 from fusion.methods import LEARNED, METHODS, check_method
+from fusion.sequences import SEQUENCES
 from fusion.splits import mean_report, write_mean
 from fusion.stream_scores import Protocol
 
@@ -48,6 +49,7 @@ class EvaluateConfig:
     views: int = option(25, "frames or stacks of each video, evenly spaced", metavar="N")
     crops: str = option("10", "centre; corners, centre, mirrored; whole frames", choices=("1", "10", "full"))
     precision: str = option("float32", "in which networks compute", choices=("float32", "bfloat16"))
+    features: bool = option(False, f"keep each view's features, which {', '.join(SEQUENCES)} need")
     scores: tuple[str, ...] = option(
         (), "fuse these scores instead of models', once for each stream", repeat=True, metavar="FILE[:ARRAY]"
     )
@@ -98,7 +100,8 @@ def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tu
     )
     methods = config.method or METHODS
     learns = any(method in LEARNED for method in methods)
-    gathered = from_models(dataset, split, streams, protocol, config.fit if learns else "")
+    with_features = config.features or any(method in SEQUENCES for method in config.method)
+    gathered = from_models(dataset, split, streams, protocol, config.fit if learns else "", with_features=with_features)
     report, fused = _finish(config, gathered, methods)
     folder = config.runs / dataset.name / "fusion" / f"split{split}"
     examples = examples_of(gathered, fused, dataset, protocol)

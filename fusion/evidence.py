@@ -18,9 +18,10 @@ class Evidence:
     view_logits: tuple[np.ndarray, ...]
     labels: np.ndarray
     groups: np.ndarray
+    features: tuple[np.ndarray, ...] = ()  # What each stream made of each view, [V, views, D], where that is known.
 
     @classmethod
-    def of(cls, streams: Sequence[Scores], groups: Sequence[str]) -> "Evidence":
+    def of(cls, streams: Sequence[Scores], groups: Sequence[str], features: Sequence[Scores] = ()) -> "Evidence":
         """Returns the scores of several streams as evidence; refuses those that are not of the same videos."""
         check_same_videos(streams)
         for scores in streams:
@@ -30,6 +31,7 @@ class Evidence:
             tuple(scores.view_logits.astype(np.float64) for scores in streams),
             streams[0].labels,
             np.asarray(groups),
+            tuple(each.view_logits for each in features),
         )
 
     @property
@@ -50,7 +52,8 @@ class Evidence:
     def rows(self, chosen: np.ndarray) -> "Evidence":
         """Returns the evidence of some of the videos."""
         views = tuple(logits[chosen] for logits in self.view_logits)
-        return Evidence(self.streams, views, self.labels[chosen], self.groups[chosen])
+        features = tuple(each[chosen] for each in self.features)
+        return Evidence(self.streams, views, self.labels[chosen], self.groups[chosen], features)
 
     def folds(self, most: int = 5) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields `(to fit on, to judge by)` as places of videos; a group is never on both sides."""

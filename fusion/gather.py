@@ -1,5 +1,6 @@
 """Which scores are fused, and from which the methods that learn may do so: of saved models, or of score files."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,18 +31,25 @@ class Gathered(NamedTuple):
     learns_from: str
 
 
-def from_models(dataset: DataSet, split: int, streams: Sequence[str], protocol: Protocol, fit: str) -> Gathered:
+def from_models(
+    dataset: DataSet, split: int, streams: Sequence[str], protocol: Protocol, fit: str, *, with_features: bool = False
+) -> Gathered:
     """Returns the scores of saved models; `fit` is empty where no method learns."""
+
+    def evidence_of(part: str, videos: Sequence[Video]) -> tuple[list[Scores], Evidence]:
+        scores = [stream_scores(dataset, split, part, videos, stream, protocol) for stream in streams]
+        kept = dataclasses.replace(protocol, layer="features", crops="1")
+        features = [stream_scores(dataset, split, part, videos, stream, kept) for stream in streams if with_features]
+        return scores, Evidence.of(scores, [video.group for video in videos], features)
+
     test = dataset.part(split, "test")
-    scores = [stream_scores(dataset, split, "test", test, stream, protocol) for stream in streams]
-    unseen = Evidence.of(scores, [video.group for video in test])
+    scores, unseen = evidence_of("test", test)
     videos, why_not = _to_learn_from(dataset, split, streams, protocol, fit)
     if not videos:
         itself = f"the other folds, by group, of these {len(test)} videos" if fit == "folds" else ""
         return Gathered(scores, unseen, None, why_not, itself)
-    known = [stream_scores(dataset, split, fit, videos, stream, protocol) for stream in streams]
-    name = f"the {fit} list, {len(videos)} videos"
-    return Gathered(scores, unseen, Evidence.of(known, [video.group for video in videos]), "", name)
+    _, known = evidence_of(fit, videos)
+    return Gathered(scores, unseen, known, "", f"the {fit} list, {len(videos)} videos")
 
 
 def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, names: Path | None) -> Gathered:

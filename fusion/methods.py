@@ -11,6 +11,7 @@ from fusion.classifiers import stacking, svm
 from fusion.evidence import Evidence
 from fusion.fusenet import fusenet
 from fusion.rules import Rule
+from fusion.sequences import SEQUENCES
 from fusion.weights import class_weighted, searched_weights
 
 # These learn nothing.
@@ -27,6 +28,7 @@ LEARNED: Mapping[str, Callable[[Evidence], Rule]] = {
     "svm": svm,
     "stacking": stacking,
     "fusenet": fusenet,
+    **SEQUENCES,
 }
 METHODS = (*FIXED, *LEARNED)
 

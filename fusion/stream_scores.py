@@ -30,12 +30,14 @@ class Protocol:
     views: int = 25
     crops: str = "10"
     precision: str = "float32"
+    layer: str = ""  # What is kept of each view instead of its logits, "features" for instance.
     rescore: bool = False
     models: dict[str, Path] = field(default_factory=dict)  # Files that stand in for the model of a run.
 
     def __str__(self) -> str:
         """Returns what tells protocols apart, as `25x10`."""
-        return f"{self.views}x{self.crops}" + ("" if self.precision == "float32" else f"-{self.precision}")
+        marks = [self.precision if self.precision != "float32" else "", self.layer]
+        return "-".join([f"{self.views}x{self.crops}", *(mark for mark in marks if mark)])
 
 
 def stream_scores(
@@ -130,10 +132,20 @@ def _predict(
 
     network, _ = load_model(model)
     views = distinct_views(dataset, videos, Input(card.input_kind, card.length), num_views=protocol.views)
+    if protocol.layer:
+        network = _until(network, protocol.layer)
     crops: int | Literal["full"] = "full" if protocol.crops == "full" else int(protocol.crops)
     scored = score_videos(network, views, num_crops=crops, precision=protocol.precision)
     for logits, _ in scored:
         yield logits
+
+
+def _until(network: Any, layer: str) -> Any:
+    import keras
+
+    if layer not in {each.name for each in network.layers}:
+        raise ValueError(f"{network.name} has no layer named {layer}. Networks that this project trained have one.")
+    return keras.Model(network.inputs[0], network.get_layer(layer).output)
 
 
 def _known(path: Path, about: dict[str, Any]) -> Scores | None:
