@@ -7,7 +7,9 @@ PyTorch code, written here with Pillow and OpenCV alone. All take turns in one p
 """
 
 import argparse
+import dataclasses
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -21,6 +23,9 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from benchmarks.pipelines_data import make_dataset
 from commands.running import quiet_tensorflow, run, write_json
+from data.catalog import DataSet
+from data.layouts import Layout
+from data.packed import PACKED, pack_video
 
 CROP = 224
 BATCH = 16
@@ -31,6 +36,7 @@ EXPECTED = {
     "flow, device crop / raw": 0.85,
     "flow / classic Pillow": 4.0,
     "rgb / raw": 0.66,
+    "rgb, packed / raw": 0.66,
     "rgb, device crop / raw": 0.90,
     "rgb / OpenCV": 2.0,
 }
@@ -55,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(options.json, {"samples per CPU-second": rates, "ratios": ratios})
 
 
-def loaders(dataset: Any) -> dict[str, tuple[Loader, int]]:
+def loaders(dataset: DataSet) -> dict[str, tuple[Loader, int]]:
     """Returns every loader with the samples that one step of it gives."""
     from benchmarks import pipelines_peers as peers
     from pipelines.clips import train_batches
@@ -64,18 +70,26 @@ def loaders(dataset: Any) -> dict[str, tuple[Loader, int]]:
 
     videos = list(dataset.videos.values())
 
-    def ours(clip: Input, **drawing: Any) -> Loader:
+    def ours(clip: Input, dataset: DataSet = dataset, **drawing: Any) -> Loader:
         drawn = Drawing("corners", **drawing)
         return iter(train_batches(dataset, videos, clip, batch_size=BATCH, crop_size=CROP, drawing=drawn))
 
     flow, rgb = Input("flow", 10), Input("rgb")
+    packed = dataclasses.replace(dataset, layout=Layout(PACKED), root=dataset.root / "packed")
+    shutil.copytree(dataset.root / "rawframes", packed.root / "rawframes")
+    for video in videos:
+        pack_video(packed, video)
     return {
         "flow raw": (peers.raw_limit(dataset, videos, flow, CROP), 1),
         "flow": (ours(flow), BATCH),
+        "flow, packed": (ours(flow, packed), BATCH),
+        "flow, device crop": (ours(flow, device_crop=True), BATCH),
         "flow classic Pillow": (peers.classic_flow(dataset, videos, 10, CROP), 1),
         "flow OpenCV": (peers.opencv_flow(dataset, videos, 10, CROP), 1),
         "rgb raw": (peers.raw_limit(dataset, videos, rgb, CROP), 1),
         "rgb": (ours(rgb), BATCH),
+        "rgb, packed": (ours(rgb, packed), BATCH),
+        "rgb, device crop": (ours(rgb, device_crop=True), BATCH),
         "rgb classic Pillow": (peers.classic_rgb(dataset, videos, CROP), 1),
         "rgb OpenCV": (peers.opencv_rgb(dataset, videos, CROP), 1),
     }

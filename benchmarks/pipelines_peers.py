@@ -41,7 +41,7 @@ def classic_flow(dataset: DataSet, videos: Sequence[Video], length: int, size: i
 
 
 def opencv_flow(dataset: DataSet, videos: Sequence[Video], length: int, size: int) -> Iterator[np.ndarray]:
-    """Reads every file with OpenCV, cuts, resizes and mirrors it, and merges the stack."""
+    """Reads every file with OpenCV, cuts, resizes and mirrors it, and scales the stack."""
     generator = np.random.default_rng(0)
     for paths in _stacks(dataset, videos, length):
         top, left, height, width = _box(generator)
@@ -49,7 +49,7 @@ def opencv_flow(dataset: DataSet, videos: Sequence[Video], length: int, size: in
         resized = [cv2.resize(plane[top : top + height, left : left + width], (size, size)) for plane in planes]
         if generator.random() < 0.5:
             resized = [plane[:, ::-1] if odd % 2 else 255 - plane[:, ::-1] for odd, plane in enumerate(resized)]
-        yield np.stack(resized, axis=-1)
+        yield (np.stack(resized).astype(np.float32) - 128) / 128
 
 
 def classic_rgb(dataset: DataSet, videos: Sequence[Video], size: int) -> Iterator[np.ndarray]:
@@ -62,13 +62,14 @@ def classic_rgb(dataset: DataSet, videos: Sequence[Video], size: int) -> Iterato
 
 
 def opencv_rgb(dataset: DataSet, videos: Sequence[Video], size: int) -> Iterator[np.ndarray]:
-    """Reads a frame with OpenCV, makes it RGB, cuts, resizes and mirrors it."""
+    """Reads a frame with OpenCV, makes it RGB, cuts, resizes, mirrors and scales it."""
     generator = np.random.default_rng(0)
     for path in _frames(dataset, videos):
         top, left, height, width = _box(generator)
         frame = cv2.cvtColor(np.asarray(cv2.imread(str(path))), cv2.COLOR_BGR2RGB)
         frame = cv2.resize(frame[top : top + height, left : left + width], (size, size))
-        yield np.ascontiguousarray(frame[:, ::-1]) if generator.random() < 0.5 else frame
+        frame = frame[:, ::-1] if generator.random() < 0.5 else frame
+        yield ((frame.astype(np.float32) - 110) / 58).transpose(2, 0, 1).copy()
 
 
 def _stacks(dataset: DataSet, videos: Sequence[Video], length: int) -> Iterator[list[Path]]:

@@ -84,6 +84,12 @@ def opposite(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
     return mirror - (tf.maximum(levels, tf.constant(lowest, tf.uint8)) if lowest else levels)
 
 
+def opposite_pixels(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
+    """Returns the levels of the opposite motion, of levels that are floats."""
+    still, _, lowest = RULES[rule]
+    return 2.0 * still - tf.maximum(levels, float(lowest))
+
+
 def opposite_x(planes: list[tf.Tensor], rule: str = "centred") -> list[tf.Tensor]:
     """Returns planes of flow, x and y in turn, with the horizontal motion reversed."""
     return [plane if number % 2 else opposite(plane, rule) for number, plane in enumerate(planes)]

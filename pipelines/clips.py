@@ -1,6 +1,7 @@
 """Files on disk become training batches and test views."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -8,6 +9,7 @@ import tensorflow as tf
 from data.catalog import DataSet, Video
 from pipelines import assemble, augment, sampling
 from pipelines.broken import broken_file_message, skipping
+from pipelines.device import read_fields
 from pipelines.drawing import Draw, Drawing, draw_rows
 from pipelines.inputs import Input
 from pipelines.source import Source
@@ -31,14 +33,18 @@ def train_batches(
 ) -> tf.data.Dataset:
     """Builds an endless dataset of `(clips, labels)` from `start_step` on.
 
-    Every pass over the videos takes one random clip from each, so that long videos weigh no more than
-    short ones (Sec. 5 of the paper). A batch depends on seed and step alone.
+    Every pass over the videos takes one random clip from each, so that long videos weigh no more than short ones
+    (Sec. 5 of the paper). A batch depends on seed and step alone. With `drawing.device_crop`, clips are what
+    `device.read_fields` returns, for `device.crop` to cut.
     """
     drawing = drawing or Drawing()
     source, draw = Source(dataset, videos, clip), draw_rows(videos, batch_size, seed, drawing)
 
-    def load(example: dict[str, tf.Tensor]) -> tf.Tensor:
-        return read_example(source, example["files"], example["randoms"], crop_size, drawing.augment)
+    side = source.short_side() if drawing.device_crop else 0
+
+    def load(example: dict[str, tf.Tensor]) -> Any:
+        settings = source, example["files"], example["randoms"], crop_size, drawing.augment
+        return read_fields(*settings, side) if side else read_example(*settings)
 
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max // (2 * batch_size))
     examples = steps.map(lambda step: plan_batch(source, draw, step, batch_size, seed, drawing)).unbatch()

@@ -26,7 +26,9 @@ class Drawing:
     skipped: Counter[str] | None = None  # Counts clips that can't be read, by video, instead of stopping at them.
 
     def __post_init__(self) -> None:
-        """Refuses augmentations that don't exist."""
+        """Refuses augmentations that don't exist and choices that exclude each other."""
+        if self.device_crop and self.skipped is not None:
+            raise ValueError("Clips that can't be read can be skipped where the pipeline crops, not on the device.")
         if self.augment not in AUGMENTATIONS:
             known = ", ".join(AUGMENTATIONS)
             raise ValueError(f"There is no augmentation {self.augment!r}. Those known are: {known}.")

@@ -116,6 +116,11 @@ class Source:
         """Returns height and width of a file's image, int32[2], without decoding it."""
         return decode.floats_size(contents) if self.is_float else decode.image_size(contents)
 
+    def short_side(self) -> int:
+        """Returns the short side of the first video's frames."""
+        first = {name: value[0] for name, value in self.files(tf.constant([0]), tf.constant([0])).items()}
+        return int(tf.reduce_min(self.frame_size(self.contents(first)[0])))
+
     @property
     def num_files(self) -> int:
         """How many files are read for a clip."""
