@@ -2,6 +2,8 @@
 
 import logging
 import pickle
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -77,19 +79,33 @@ def _client(workers: int, cluster: str) -> Iterator[Any]:
                 )
             yield client
         return
-    local = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",  # Dask has no authentication: nobody but this machine may reach it.
-        # Without an address Dask would still serve its health on port 8787, and complain where that is taken.
-        dashboard_address="127.0.0.1:0",
-        scheduler_kwargs={"dashboard": False},
-        memory_limit=0,
-        silence_logs=logging.CRITICAL,
-    )
+    with _deaf_to_interrupts():
+        local = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",  # Dask has no authentication: nobody but this machine may reach it.
+            # Without an address Dask would still serve its health on port 8787, and complain where that is taken.
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
     with local, Client(local, set_as_default=False) as client:
         yield client
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Lets processes that are started meanwhile ignore Ctrl-C: it is for the command, which ends them quietly."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, earlier)
 
 
 def _let_cluster_import(client: Any) -> None:
