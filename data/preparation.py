@@ -196,8 +196,8 @@ def _write(dataset: DataSet, rows: Iterable[Row], work: Work) -> None:
         return
     path = index_path(dataset.root)
     earlier = read_index(path) if path.exists() else {}
-    kept = {name: row for name, row in earlier.items() if name in dataset.videos}
-    write_index(path, {**kept, **{row.video: row for row in rows}}.values())
+    # Rows of videos that were not asked for stay: of a --limit, or of another reading of the same files.
+    write_index(path, {**earlier, **{row.video: row for row in rows}}.values())
 
 
 def _sweep(jobs: Sequence[Job]) -> None:
