@@ -5,7 +5,7 @@ python benchmarks/predict.py clip.avi --frames 200
 
 The straightforward way is what most code of this field does: OpenCV's TV-L1 frame by frame, then each of 25 x 10 crops
 of each stream through the network alone. Both networks are small ones of random weights, on squares of 112, so
-that flow dominates, as it does with larger ones on an accelerator. Expected: ours at least 20 times faster, same answer.
+that flow dominates, as it does with larger ones on an accelerator. Expected: at least 20 times faster, same answer.
 """
 
 import argparse

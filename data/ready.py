@@ -9,7 +9,7 @@ from typing import Any
 from commands.running import DATASETS
 from data.catalog import DataSet, Split, open_dataset
 from data.index import READY, index_path, read_index, with_counts
-from data.recipe import read_description
+from data.recipe import description_path, read_description
 
 # Data sets that share the files of another one.
 SHARED = {"ccv-single": "ccv"}
@@ -70,3 +70,14 @@ def _without_unusable(dataset: DataSet) -> DataSet:
         for number, split in dataset.splits.items()
     }
     return dataclasses.replace(dataset, videos=videos, splits=splits)
+
+
+def frame_description(root: Path) -> dict[str, Any]:
+    """Returns how the frames in `root` were made, and the size that most of them have, for use on other videos."""
+    made = read_description(root) if description_path(root).exists() else {}
+    described: dict[str, Any] = {name: made[name] for name in ("short_side", "size", "fps", "every") if name in made}
+    rows = read_index(index_path(root)).values()
+    sizes = Counter((row.width, row.height) for row in rows if row.state == READY and row.width)
+    if sizes:
+        described["usual_size"] = list(sizes.most_common(1)[0][0])
+    return described

@@ -9,6 +9,9 @@ import numpy as np
 
 from data.video import Decoder, resized, sample_frames
 
+# Sides that differ by more than this factor show things in another size than the network knows.
+FAR = 1.25
+
 
 @dataclass(frozen=True)
 class Making:
@@ -21,6 +24,7 @@ class Making:
     rule: str = "centred"
     short_side: int | None = None
     size: tuple[int, int] | None = None  # Width and height.
+    usual_size: tuple[int, int] | None = None  # That most frames had, where videos kept theirs.
     fps: float | None = None
     every: int = 1
     step: int = 1
@@ -30,8 +34,9 @@ class Making:
     def of(cls, description: Mapping[str, Any]) -> "Making":
         """Returns what a model's file says; it may know more than is needed here, and older files less."""
         known = {name: value for name, value in description.items() if name in cls.__dataclass_fields__}
-        if known.get("size"):
-            known["size"] = tuple(known["size"])
+        for name in ("size", "usual_size"):
+            if known.get(name):
+                known[name] = tuple(known[name])
         return cls(**known)
 
 
@@ -44,13 +49,14 @@ class PreparedVideo:
         """Counts the frames; refuses what plays more than `longest` seconds or has larger frames than is allowed."""
         self.path, self.making = path, making
         self._longest, self._most_pixels = longest, most_pixels
+        self._short_side, self.resized = making.short_side, ""
         self.num_frames, self.frame_rate, self.shortfall = self._count()
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields the kept frames, resized."""
         decoder = self._decoder()
         for frame in self._kept(decoder):
-            yield resized(frame, self.making.short_side, self.making.size)
+            yield resized(frame, self._short_side, self.making.size)
 
     def spread(self, count: int) -> Iterator[np.ndarray]:
         """Yields a few frames that are spread evenly over the video."""
@@ -65,6 +71,8 @@ class PreparedVideo:
         most_frames = self._longest * kept_rate if self._longest else np.inf
         num_frames = 0
         for frame in self._kept(decoder):
+            if num_frames == 0:
+                self._choose_size(frame)
             num_frames += 1
             height, width = frame.shape[:2]
             if self._most_pixels and height * width > self._most_pixels:
@@ -74,6 +82,19 @@ class PreparedVideo:
         if num_frames == 0:
             raise ValueError(f"{self.path}: no frame can be decoded: it is cut off, damaged, or has no video in it.")
         return num_frames, kept_rate, decoder.shortfall()
+
+    def _choose_size(self, frame: np.ndarray) -> None:
+        """Shrinks or enlarges frames whose size is far from what the network was trained on."""
+        usual, height, width = self.making.usual_size, *frame.shape[:2]
+        if not usual or self.making.short_side or self.making.size:
+            return
+        # Training videos are of different sizes, too: within this they are taken as they are, as in evaluation.
+        if not 1 / FAR <= min(height, width) / min(usual) <= FAR:
+            self._short_side = min(usual)
+            new = resized(frame, self._short_side).shape
+            self.resized = (
+                f"resized from {width}x{height} to {new[1]}x{new[0]}, near the {usual[0]}x{usual[1]} of training"
+            )
 
     def _decoder(self) -> Decoder:
         try:

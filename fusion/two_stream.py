@@ -58,7 +58,7 @@ class TwoStream:
             check_cards({name: read_card(path) for name, path in models.items()}, models)
             self.streams = {name: load_model(path) for name, path in models.items()}
         self.cards = {name: card for name, (_, card) in self.streams.items()}
-        self.making = making_of([card.flow for card in self.cards.values()])
+        self.making = making_of([{**card.frames, **card.flow} for card in self.cards.values()])
         self._scorers: dict[tuple[str, int], Callable[[np.ndarray], Any]] = {}
 
     @classmethod
@@ -207,7 +207,7 @@ class TwoStream:
             )
         if prepared.shortfall and not partial:
             raise ValueError(f"{prepared.path}: it is cut off, {prepared.shortfall}. Pass --partial to go by those.")
-        return (prepared.shortfall,) if prepared.shortfall else ()
+        return tuple(note for note in (prepared.shortfall, prepared.resized) if note)
 
 
 def check_cards(cards: Mapping[str, Any], models: Mapping[str, Path]) -> None:
@@ -230,7 +230,8 @@ def check_cards(cards: Mapping[str, Any], models: Mapping[str, Path]) -> None:
 
 def making_of(descriptions: Iterable[Mapping[str, Any]]) -> Making:
     """Returns how frames and flow are to be made for all of these models at once."""
-    makings = [Making.of(description) for description in descriptions if description]
+    described = [description for description in descriptions if description]
+    makings = [Making.of(description) for description in described]
     for other in makings[1:]:
         for name in ("short_side", "size", "fps", "every"):
             if getattr(other, name) != getattr(makings[0], name):
@@ -238,8 +239,9 @@ def making_of(descriptions: Iterable[Mapping[str, Any]]) -> Making:
                     f"The streams were trained on frames made differently: {name} is {getattr(makings[0], name)} for "
                     f"one and {getattr(other, name)} for the other. Name two models of one prepared data set."
                 )
-    # Flow is described by those that were trained on flow.
-    return next((making for making in makings if making.method), Making()) if makings else Making()
+    # Flow is described by those that were trained on it.
+    with_flow = (making for making, said in zip(makings, described, strict=True) if "method" in said)
+    return next(with_flow, makings[0] if makings else Making())
 
 
 def _first_difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:

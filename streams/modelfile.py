@@ -29,6 +29,7 @@ class ModelCard:
     selection: str  # How the weights were chosen: "validation", "paper" or "test-selected".
     flow: dict[str, Any] = field(default_factory=dict)  # flow.json of its training data; empty for RGB.
     multi_label: bool = False
+    frames: dict[str, Any] = field(default_factory=dict)  # How its training frames were made, and their usual size.
 
 
 def save_model(model: "keras.Model", card: ModelCard, path: Path) -> None:

@@ -18,6 +18,7 @@ from commands.options import option, parse
 from commands.running import run
 from data.catalog import DataSet, Video
 from data.prepare import flow_description, ready_dataset
+from data.ready import frame_description
 from data.selection import training_lists
 from pipelines.inputs import KINDS
 from streams.command import Ingredients, train_stream
@@ -89,6 +90,7 @@ def ingredients(
             config.protocol,
             flow,
             dataset.multi_label,
+            frame_description(dataset.root),
         ),
         videos=lambda step: batch_videos(training, step=step, **drawn),
         broken=lambda step: explain_failure(dataset, training, clip, step=step, validation=validation, **drawn),

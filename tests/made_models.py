@@ -9,13 +9,13 @@ CLASSES = ("Jump", "Run", "Sit")
 FLOW = {"method": "dis", "preset": "balanced", "parameters": {}, "bound": 20.0, "rule": "centred", "short_side": None}
 
 
-def make_model(path: Path, stream: str, *, length: int = 3, classes=CLASSES, flow=None, seed: int = 0) -> Path:
+def make_model(path: Path, stream: str, *, length: int = 3, classes=CLASSES, flow=None, frames=None) -> Path:
     """Saves a tiny network as a stream's training would; its answers depend on what it sees."""
     import keras
 
     from streams.modelfile import ModelCard, save_model
 
-    keras.utils.set_random_seed(seed + (stream == "temporal"))
+    keras.utils.set_random_seed(stream == "temporal")
     name, channels = ("flow", 2 * length) if stream == "temporal" else ("rgb", 3)
     inputs = keras.Input((32, 32, channels), dtype="uint8", name=name)
     x = keras.layers.Rescaling(1 / 32, -4.0)(inputs)
@@ -24,7 +24,9 @@ def make_model(path: Path, stream: str, *, length: int = 3, classes=CLASSES, flo
     model = keras.Model(inputs, keras.layers.Dense(len(classes), name="logits")(x))
     kind = ("flow", length) if stream == "temporal" else ("rgb", 1)
     described = (FLOW if flow is None else flow) if stream == "temporal" else {}
-    save_model(model, ModelCard(stream, *kind, tuple(classes), "made", 1, "validation", described), path)
+    save_model(
+        model, ModelCard(stream, *kind, tuple(classes), "made", 1, "validation", described, frames=frames or {}), path
+    )
     return path
 
 

@@ -94,6 +94,17 @@ def test_views_are_the_same_whatever_is_decoded_at_a_time(two_stream, tmp_path, 
         np.testing.assert_allclose(again.view_logits[stream], logits, atol=1e-5)
 
 
+def test_a_video_far_larger_than_the_training_videos_is_shrunk_and_that_is_said(tmp_path):
+    from fusion import TwoStream
+
+    model = make_model(tmp_path / "spatial.keras", "spatial", frames={"usual_size": [64, 48]})
+    video = make_video(tmp_path / "large.avi", 6, width=256, height=192)
+
+    prediction = TwoStream.load(spatial=model).predict(video, views=2)
+
+    assert prediction.notes == ("resized from 256x192 to 64x48, near the 64x48 of training",)
+
+
 def test_fused_probabilities_are_the_average_of_both_streams(two_stream, video):
     prediction = two_stream.predict(video, views=3, crops=1)
 
