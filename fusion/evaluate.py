@@ -24,6 +24,7 @@ from data.ready import home_of, ready_dataset
 from fusion.compare import compare
 from fusion.evaluation import evaluate, examples_of, write_report
 from fusion.gather import FITS, Gathered, from_files, from_models
+from fusion.markup import title
 from fusion.methods import LEARNED, METHODS, check_method
 from fusion.sequences import SEQUENCES
 from fusion.splits import mean_report, write_mean
@@ -132,12 +133,13 @@ def _mean(config: EvaluateConfig, reports: Sequence[dict[str, Any]]) -> tuple[di
 
 def print_report(report: Mapping[str, Any]) -> None:
     """Prints a row for each stream and each way of fusing them, and why some ways are missing."""
-    table = Table("", "video accuracy", "95 % interval", title=f"{report['data_set']}, split {report['split']}")
+    precision = report.get("mean_average_precision")
+    columns = ["", "video accuracy", "95 % interval", *(["mean average precision"] if precision else [])]
+    table = Table(*columns, title=f"{report['data_set']}, split {report['split']}")
     for name, (low, high) in report["interval"].items():
-        shown = f"{report['video_accuracy'][name]:.1%}"
-        table.add_row(
-            name.capitalize(), shown, f"{low:.1%} to {high:.1%}", end_section=name == [*report["streams"]][-1]
-        )
+        cells = [title(name), f"{report['video_accuracy'][name]:.1%}", f"{low:.1%} to {high:.1%}"]
+        cells += [f"{precision[name]:.1%}"] if precision else []
+        table.add_row(*cells, end_section=name == [*report["streams"]][-1])
     console = Console()
     console.print(table)
     for name, reason in report["missing"].items():

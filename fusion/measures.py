@@ -3,7 +3,7 @@
 Labels are int[V], or zeros and ones [V, C] where a video may have several labels or none.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -74,35 +74,29 @@ def agreement(streams: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, in
     return result | {"none": int((count == 0).sum())}
 
 
-def interval(
-    measure: Callable[[np.ndarray], float], groups: Sequence[str] | np.ndarray, *, draws: int, seed: int = 0
-) -> tuple[float, float]:
-    """Returns the 95 % interval of a measure of places of videos, by drawing whole groups again.
-
-    Videos of a group succeed and fail together, so that drawing single videos would promise too much.
-    """
-    names, member = np.unique(np.asarray(groups), return_inverse=True)
-    of_group = [np.flatnonzero(member == group) for group in range(len(names))]
-    chosen = np.random.default_rng(seed).integers(0, len(names), (draws, len(names)))
-    values = [measure(np.concatenate([of_group[group] for group in draw])) for draw in chosen]
-    low, high = np.nanquantile(values, (0.025, 0.975))
-    return float(low), float(high)
-
-
 def accuracy_interval(
     scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray
 ) -> tuple[float, float]:
-    """Returns the 95 % interval of the video accuracy."""
-    right = is_right(scores, labels).astype(float)
-    right[~_labelled(labels)] = np.nan
-    return interval(lambda places: float(np.nanmean(right[places])), groups, draws=2000)
+    """Returns the 95 % interval of the video accuracy, by drawing whole groups again.
+
+    Videos of a group succeed and fail together, so that drawing single videos would promise too much.
+    """
+    _, member = np.unique(np.asarray(groups), return_inverse=True)
+    right = np.bincount(member, is_right(scores, labels) & _labelled(labels))
+    total = np.bincount(member, _labelled(labels))
+    drawn = _drawn_groups(len(total), 2000)
+    return _interval(right[drawn].sum(axis=1) / np.maximum(total[drawn].sum(axis=1), 1))
 
 
 def precision_interval(
     scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray
 ) -> tuple[float, float]:
-    """Returns the 95 % interval of the mean average precision."""
-    return interval(lambda places: mean_average_precision(scores[places], labels[places]), groups, draws=300)
+    """Returns the 95 % interval of the mean average precision, by drawing whole groups again."""
+    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    order = np.argsort(member, kind="stable")
+    of_group = np.split(order, np.searchsorted(member[order], np.arange(1, len(names))))
+    places = [np.concatenate([of_group[group] for group in draw]) for draw in _drawn_groups(len(names), 200)]
+    return _interval(np.array([mean_average_precision(scores[chosen], labels[chosen]) for chosen in places]))
 
 
 def reliability(shares: np.ndarray, labels: np.ndarray, num_bins: int = 10) -> list[dict[str, float]]:
@@ -134,6 +128,15 @@ def mcnemar(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, float]:
     discordant = only_ours + only_theirs
     p_value = float(binomtest(only_ours, discordant).pvalue) if discordant else 1.0
     return only_ours, only_theirs, p_value
+
+
+def _drawn_groups(count: int, draws: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, count, (draws, count))
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.nanquantile(values, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def _one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:

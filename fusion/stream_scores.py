@@ -135,7 +135,9 @@ def _predict(
     if protocol.layer:
         network = _until(network, protocol.layer)
     crops: int | Literal["full"] = "full" if protocol.crops == "full" else int(protocol.crops)
-    scored = score_videos(network, views, num_crops=crops, precision=protocol.precision)
+    # Where other tools made the flow, nothing moves between two levels: see data/flow_levels.py.
+    still = 127.5 if card.flow.get("rule") == "classic" else 128.0
+    scored = score_videos(network, views, num_crops=crops, precision=protocol.precision, still=still)
     for logits, _ in scored:
         yield logits
 

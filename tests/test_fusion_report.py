@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from fusion.combine import average
 from fusion.compare import compare
 from fusion.evidence import Evidence
 from fusion.measures import (
@@ -120,6 +121,28 @@ def test_the_page_says_loudly_that_a_model_was_selected_on_the_test_list():
     assert "Chosen on the test list" not in page(report, evidence, fused, [], {})
 
 
+def test_videos_with_several_labels_are_reported_by_average_precision():
+    random = np.random.default_rng(0)
+    labels = (random.random((60, 3)) < 0.4).astype(np.uint8)
+    views = tuple((3.0 * labels - 1)[:, None] + random.normal(size=(60, 2, 3)) for _ in range(2))
+    report, plain, _ = made_report()
+    streams = [
+        Scores(name, "made", 1, "test", "2x1", "m", "d", "validation", ("A", "B", "C"), tuple(report["videos"]), labels, of)
+        for name, of in zip(("spatial", "temporal"), views, strict=True)
+    ]  # fmt: skip
+    evidence = Evidence.of(streams, list(plain.groups))
+    fused = average(evidence)
+
+    several = build_report(streams, {"average": fused}, evidence) | {"learned": {}, "learned_from": "", "missing": {}}
+    shown = page(several, evidence, fused, [], {})
+
+    assert several["mean_average_precision"]["average"] == mean_average_precision(fused, labels) > 0.9
+    low, high = several["precision_interval"]["average"]
+    assert low < several["mean_average_precision"]["average"] < high
+    assert "Mean average precision" in shown
+    json.dumps(several, allow_nan=False)
+
+
 def test_evaluations_are_compared_video_by_video_in_any_order(tmp_path):
     ours, theirs = made_report(0)[0], made_report(1)[0]
     order = np.random.default_rng(0).permutation(60)
@@ -173,6 +196,8 @@ def test_the_page_of_a_real_evaluation_shows_all_and_asks_for_nothing(tmp_path, 
         run.history.write_text("epoch,accuracy,loss,val_accuracy,val_loss\n1,0.3,1.2,0.3,1.3\n2,0.5,1.0,0.4,1.1\n")
 
     options = ["--dataset", "folder", "--root", str(root), "--runs", str(runs), "--views", "3", "--crops", "1"]
+    for method in ("average", "stacking", "gru"):
+        options += ["--method", method]
     evaluate([*options, "--fit", "folds", "--json", str(tmp_path / "out.json")])
     *_, where, accuracies = capsys.readouterr().out.strip().splitlines()
     found = json.loads((tmp_path / "out.json").read_text())
@@ -184,7 +209,7 @@ def test_the_page_of_a_real_evaluation_shows_all_and_asks_for_nothing(tmp_path, 
         too_wide = browser.run("document.documentElement.scrollWidth > document.documentElement.clientWidth")
 
     assert found["num_videos"] == 9
-    assert {"spatial", "temporal", "average"} <= found["video_accuracy"].keys()
+    assert {"spatial", "temporal", "average", "stacking", "gru"} == found["video_accuracy"].keys()
     assert where.endswith("report.html")
     assert re.match(r"Video accuracy: spatial \d+\.\d\d%, temporal", accuracies)
     assert not browser.errors
