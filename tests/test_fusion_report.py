@@ -124,19 +124,20 @@ def test_the_page_says_loudly_that_a_model_was_selected_on_the_test_list():
 def test_videos_with_several_labels_are_reported_by_average_precision():
     random = np.random.default_rng(0)
     labels = (random.random((60, 3)) < 0.4).astype(np.uint8)
-    views = tuple((3.0 * labels - 1)[:, None] + random.normal(size=(60, 2, 3)) for _ in range(2))
+    views = tuple((2.0 * labels - 1)[:, None] + 2 * random.normal(size=(60, 2, 3)) for _ in range(2))
     report, plain, _ = made_report()
+    videos = tuple(report["videos"])
     streams = [
-        Scores(name, "made", 1, "test", "2x1", "m", "d", "validation", ("A", "B", "C"), tuple(report["videos"]), labels, of)
+        Scores(name, "made", 1, "test", "2x1", "m", "d", "validation", ("A", "B", "C"), videos, labels, of)
         for name, of in zip(("spatial", "temporal"), views, strict=True)
-    ]  # fmt: skip
+    ]
     evidence = Evidence.of(streams, list(plain.groups))
     fused = average(evidence)
 
     several = build_report(streams, {"average": fused}, evidence) | {"learned": {}, "learned_from": "", "missing": {}}
     shown = page(several, evidence, fused, [], {})
 
-    assert several["mean_average_precision"]["average"] == mean_average_precision(fused, labels) > 0.9
+    assert several["mean_average_precision"]["average"] == mean_average_precision(fused, labels) > 0.7
     low, high = several["precision_interval"]["average"]
     assert low < several["mean_average_precision"]["average"] < high
     assert "Mean average precision" in shown
