@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -39,19 +40,28 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best: int) -
 
 
 class TensorBoard:
-    """Event files for TensorBoard: numbers an epoch, the inputs at the start, the weights on request."""
+    """Event files for TensorBoard: numbers an epoch, the inputs at the start, the weights on request.
+
+    TensorBoard is not among what TensorFlow installs; without it, this is said once and nothing is written.
+    """
 
     def __init__(self, folder: Path, *, histograms: bool):
-        self.writer = tf.summary.create_file_writer(str(folder))
+        self.writer = tf.summary.create_file_writer(str(folder)) if find_spec("tensorboard") else None
         self.histograms = histograms
+        if self.writer is None:
+            print("No logs for TensorBoard, which is not installed: pip install tensorboard")
 
     def add_inputs(self, sheet: tf.Tensor) -> None:
         """Shows a contact sheet of the first batch: [1, H, W, 1 or 3]."""
+        if self.writer is None:
+            return
         with self.writer.as_default():
             tf.summary.image("first batch", sheet, step=0)
 
     def add_epoch(self, epoch: int, numbers: Mapping[str, float], model: keras.Model) -> None:
         """Adds the numbers of an epoch, and the histograms of the weights where they are wanted."""
+        if self.writer is None:
+            return
         with self.writer.as_default():
             for name, value in numbers.items():
                 tf.summary.scalar(name, value, step=epoch)
