@@ -23,7 +23,7 @@ from commands.running import quiet_tensorflow, run, write_json
 from data.video import read_frames
 from pipelines.sampling import view_starts
 
-NUM_VIEWS, SIDE, EPOCHS = 3, 224, 40
+SIDE, EPOCHS = 224, 40
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,12 +33,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", required=True, help="of the backbone, as --weights of spatial/train.py")
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--views", type=int, default=3, help="evenly spaced frames of each video")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     options = parser.parse_args(argv)
     quiet_tensorflow()
     with (options.folder / "videos.csv").open() as file:
         rows = list(csv.DictReader(file))
-    clips = np.stack([_views(options.folder / row["video"]) for row in rows])
+    clips = np.stack([_views(options.folder / row["video"], options.views) for row in rows])
     classes = sorted({row["label"] for row in rows})
     labels = np.array([classes.index(row["label"]) for row in rows])
     is_test = np.array([row["split"] == "test" for row in rows])
@@ -58,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(options.json, accuracy)
 
 
-def _views(path: Path) -> np.ndarray:
+def _views(path: Path, num_views: int) -> np.ndarray:
     """Returns evenly spaced frames, resized and cut as training does it: uint8[views, 224, 224, 3]."""
     frames = list(read_frames(path))
-    starts = view_starts(np.array([len(frames)]), 1, NUM_VIEWS)[0]
+    starts = view_starts(np.array([len(frames)]), 1, num_views)[0]
     return np.stack([_centre(frames[start]) for start in starts])
 
 
@@ -109,7 +110,7 @@ def _test(features: np.ndarray, labels: np.ndarray, is_test: np.ndarray, seed: i
     batches = feature_batches(features[~is_test], labels[~is_test], batch_size=32, seed=seed, start_step=0)
     head.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, shuffle=False, verbose=0)
     logits = head.predict(features[is_test].reshape(-1, features.shape[-1]), verbose=0)
-    chosen = logits.reshape(int(is_test.sum()), NUM_VIEWS, 2).mean(1).argmax(1)
+    chosen = logits.reshape(int(is_test.sum()), features.shape[1], 2).mean(1).argmax(1)
     return float((chosen == labels[is_test]).mean())
 
 
