@@ -32,33 +32,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     from pipelines.inputs import Input
     from pipelines.source import Source
 
-    videos = [
-        Video(
-            f"v_Action{number % 101:03d}_{number:06d}",
-            f"Action{number % 101:03d}",
-            ".avi",
-            (number % 101,),
-            "",
-            186,
-            185,
-        )
-        for number in range(options.videos)
-    ]
-    dataset = DataSet("made", Path("/data/made"), tuple(f"Action{n:03d}" for n in range(101)), {}, {})
-    base, start = _megabytes(), time.perf_counter()
+    classes = tuple(f"Action{number:03d}" for number in range(101))
+    videos = [_video(number, classes) for number in range(options.videos)]
+    dataset = DataSet("made", Path("/data/made"), classes, {}, {})
+    base, start = _megabytes(), time.process_time()
     source, drawing = Source(dataset, videos, Input("flow", 10)), Drawing("corners")
     draw = draw_rows(videos, 256, 0, drawing)
     steps = tf.data.Dataset.range(options.videos // 256 + 1)
     plans = steps.map(lambda step: plan_batch(source, draw, step, 256, 0, drawing))
     seen = sum(len(plan["label"]) for plan in plans.take(1))
-    first, memory = time.perf_counter() - start, _megabytes()
+    first, memory = time.process_time() - start, _megabytes()
     seen = sum(len(plan["label"]) for plan in plans)
     expected = EXPECTED.get(options.videos, "unknown")
-    print(f"{options.videos:,} videos: first batch named after {first:.2f} s (expected: {expected}),")
-    print(
-        f"{memory - base:.0f} MB for the pipeline, {memory:.0f} MB in all; {_megabytes() - memory:.0f} MB more after an"
-    )
-    print(f"epoch of {seen:,} clips, named in {time.perf_counter() - start - first:.1f} s.")
+    print(f"{options.videos:,} videos: first batch named after {first:.2f} CPU-seconds (expected: {expected});")
+    print(f"{memory - base:.0f} MB for the pipeline, {memory:.0f} MB in all;")
+    print(f"{_megabytes() - memory:.0f} MB more after an epoch of {seen:,} clips.")
+
+
+def _video(number: int, classes: Sequence[str]) -> Video:
+    label = number % len(classes)
+    return Video(f"v_{classes[label]}_{number:06d}", classes[label], ".avi", (label,), "", 186, 185)
 
 
 def _megabytes() -> float:

@@ -56,8 +56,8 @@ def crop(images: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
 def resize(image: tf.Tensor, size: int) -> tf.Tensor:
     """Returns uint8[H, W, C] as uint8[size, size, C], bilinear with pixel centres aligned.
 
-    The quantised kernel needs no pass over floats: with 20 channels it takes half the time of tf.image.resize,
-    and agrees with it within a level on natural images.
+    The quantised kernel needs no pass over floats: with 20 channels it takes two thirds of the time of tf.image.resize
+    and rounding, and is never more than 1.6 levels from it, on average .1 more than rounding alone.
     """
     levels = tf.bitcast(image, tf.quint8)[None]
     resized, _, _ = tf.raw_ops.QuantizedResizeBilinear(

@@ -1,0 +1,114 @@
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import augment, decode
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(0)
+
+
+def smooth(generator, height, width, channels):
+    small = generator.integers(30, 226, (height // 8, width // 8, channels), np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 256), (168, 224), (192, 256)])
+def test_resizing_is_bilinear_within_two_levels_and_without_bias(generator, height, width):
+    image = smooth(generator, height, width, 4)
+
+    resized = augment.resize(tf.constant(image), 224).numpy().astype(int)
+
+    expected = tf.image.resize(image, (224, 224)).numpy()
+    difference = resized - expected
+    assert np.abs(difference).max() < 1.6
+    assert np.abs(difference).mean() < 0.4
+    assert abs(difference.mean()) < 0.1
+
+
+@pytest.mark.parametrize("channels", [3, 10, 20])
+def test_mirroring_columns_reverses_them(generator, channels):
+    image = generator.integers(0, 256, (12, 16, channels), np.uint8)
+
+    np.testing.assert_array_equal(augment.mirror_columns(tf.constant(image)), image[:, ::-1])
+
+
+def test_mirroring_flow_twice_changes_nothing(generator):
+    stack = generator.integers(1, 256, (6, 8, 4), np.uint8)
+
+    np.testing.assert_array_equal(augment.mirror_flow(augment.mirror_flow(tf.constant(stack))), stack)
+
+
+@pytest.mark.parametrize(
+    ("rule", "levels", "opposites"),
+    [("centred", [0, 1, 127, 128, 129, 255], [255, 255, 129, 128, 127, 1]), ("classic", [0, 127, 255], [255, 128, 0])],
+)
+def test_the_opposite_of_a_level_is_that_of_its_rule(rule, levels, opposites):
+    found = augment.opposite(tf.constant(levels, tf.uint8), rule)
+
+    np.testing.assert_array_equal(found, opposites)
+
+
+@pytest.mark.parametrize("name", ["none", "flip", "paper", "corners"])
+def test_boxes_stay_in_the_frame(generator, name):
+    boxes = np.array(
+        [
+            augment.random_box(name, tf.constant(72), tf.constant(80), 64, tf.constant(generator.random(8), tf.float32))
+            for _ in range(200)
+        ]
+    )
+
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, 0] + boxes[:, 2] <= 72).all()
+    assert (boxes[:, 1] + boxes[:, 3] <= 80).all()
+
+
+def test_sides_of_corner_crops_are_drawn_apart_and_boxes_lie_in_corners_or_the_centre(generator):
+    randoms = generator.random((400, 8)).astype(np.float32)
+
+    boxes = [augment.random_box("corners", tf.constant(256), tf.constant(340), 224, tf.constant(r)) for r in randoms]
+
+    sides = {(int(box[2]), int(box[3])) for box in boxes}
+    assert sides == {(a, b) for a in (256, 224, 192, 168) for b in (256, 224, 192, 168)}
+    for top, left, height, width in np.array(boxes):
+        assert top in (0, 256 - height, (256 - height) // 2)
+        assert left in (0, 340 - width, (340 - width) // 2)
+
+
+def test_colour_jitter_of_the_middle_changes_nothing_and_all_frames_alike(generator):
+    frame = generator.integers(0, 256, (8, 8, 3), np.uint8)
+    frames = tf.constant(np.concatenate([frame, frame], axis=-1))
+
+    np.testing.assert_array_equal(augment.jitter_colour(frames, tf.fill([3], 0.5)), frames)
+    changed = augment.jitter_colour(frames, tf.constant([0.1, 0.9, 0.8])).numpy()
+    assert (changed != frames.numpy()).any()
+    np.testing.assert_array_equal(changed[..., :3], changed[..., 3:])
+
+
+def test_the_accurate_transform_keeps_flow_better_than_the_default(generator):
+    levels = smooth(generator, 128, 160, 1)[..., 0]
+    contents = tf.constant(cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
+
+    ours = decode.decode_image(contents, 1)[..., 0].numpy().astype(float)
+
+    default = tf.io.decode_jpeg(contents, channels=1)[..., 0].numpy().astype(float)
+    assert np.abs(ours - levels).mean() <= np.abs(default - levels).mean()
+    np.testing.assert_array_equal(ours, cv2.imdecode(np.frombuffer(contents.numpy(), np.uint8), cv2.IMREAD_GRAYSCALE))
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_flow_of_floats_becomes_levels(tmp_path, generator, kind):
+    from data.flow_levels import quantise
+
+    field = generator.normal(0, 8, (6, 9, 2)).astype(kind)
+    np.save(tmp_path / "flow_1_2.npy", field)
+    contents = tf.io.read_file(str(tmp_path / "flow_1_2.npy"))
+
+    x, y = decode.decode_floats(contents, 20.0, tf.constant([1, 2, 4, 5]))
+
+    np.testing.assert_array_equal(decode.floats_size(contents), [6, 9])
+    expected = quantise(field)[1:5, 2:7]
+    np.testing.assert_array_equal(np.concatenate([x, y], axis=-1), expected)
