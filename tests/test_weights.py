@@ -152,7 +152,7 @@ def test_real_weights_know_a_hot_dog_through_our_decode_and_scaling(shared_data:
 
     said = pretrain(network, "mobilenet_v2", str(folder / "mobilenet_v2_1.0_224_imagenet.weights.h5"), keep_head=True)
 
-    photo = decode.read_rgb(str(folder / "hot_dog.jpg")).numpy()
+    photo = decode.decode_image((folder / "hot_dog.jpg").read_bytes(), channels=3).numpy()
     photo = cv2.resize(photo, (341, 256), interpolation=cv2.INTER_AREA)  # As frames are prepared.
     clip = augment.centre_crop(tf.constant(photo), 224)[None]
     scores = tf.nn.softmax(network(clip, training=False))[0].numpy()
