@@ -3,7 +3,7 @@
 python benchmarks/temporal_starts.py --epochs 3 --seeds 2
 
 Trains a small spatial network first, to start temporal ones from (cross-modality), then temporal ones from the same
-budget of steps, so small that differences show. What counts is the motion, one of three, as flow shows no more of
+budget of steps. What counts is the motion, one of three, as flow shows no more of
 a class. A shaking camera is made by adding to each flow field of a clip a vector of its own. Expected, after
 the papers: cross-modality over random, partial batch normalisation at least as good as full where there is little
 data, and mean subtraction far ahead where the camera shakes.
