@@ -139,20 +139,14 @@ def read_rows_of(jobs):
     return map(extract_video, jobs)
 
 
+def prepare_command(root, *words):
+    script = PROJECT / "data" / "prepare.py"
+    options = ("--method", "dis", "--short-side", "0")
+    return [str(word) for word in (sys.executable, script, "mine", "--root", root, *options, *words)]
+
+
 def run_prepare(root, *words):
-    command = [
-        sys.executable,
-        PROJECT / "data" / "prepare.py",
-        "mine",
-        "--root",
-        root,
-        "--method",
-        "dis",
-        "--short-side",
-        "0",
-        *words,
-    ]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+    return subprocess.run(prepare_command(root, *words), capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.slow
@@ -205,18 +199,11 @@ def test_after_any_number_of_kills_the_result_is_that_of_an_uninterrupted_run(tm
     for name in ("whole", "killed"):
         make_videos(tmp_path / name, count=12, frames=12)
     assert run_prepare(tmp_path / "whole").returncode == 0
-    command = [
-        sys.executable,
-        PROJECT / "data" / "prepare.py",
-        "mine",
-        "--root",
-        tmp_path / "killed",
-        "--method",
-        "dis",
-    ]
 
     for kill in range(20):
-        running = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        running = subprocess.Popen(
+            prepare_command(tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             # From the start of the program to well after its first videos.
             running.wait(timeout=0.3 + 0.23 * kill)
