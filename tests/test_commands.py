@@ -1,5 +1,7 @@
 """What every command does with wrong input: one clear message, the right exit code, nothing half-written."""
 
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -88,3 +90,39 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
 
     assert '"kept": true' in path.read_text()
     assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_two_opencv_packages_are_refused_with_their_repair(tmp_path):
+    metadata = tmp_path / "opencv_python-4.13.0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: opencv-python\nVersion: 4.13.0\n")
+
+    done = subprocess.run(
+        [sys.executable, "data/prepare.py", "shapes", "--root", str(tmp_path / "shapes")],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 1
+    assert "pip uninstall -y opencv-python" in done.stderr
+    assert not (tmp_path / "shapes").exists()
+
+
+def test_a_killed_installation_is_begun_anew(tmp_path):
+    shutil.copy(PROJECT / "run", tmp_path / "run")
+    (tmp_path / "requirements.txt").write_text("# Nothing.\n")
+    install = "import runpy; runpy.run_path('run')['install']('requirements.txt')"
+    broken = tmp_path / ".venv" / "bin" / "python"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("half of a Python")
+    (tmp_path / ".venv" / ".installing").touch()
+
+    first = command("-c", install, folder=tmp_path)
+    second = command("-c", install, folder=tmp_path)
+
+    assert first.returncode == 0, first.stderr
+    assert "Installing" in first.stdout
+    assert second.stdout == ""
+    assert not (tmp_path / ".venv" / ".installing").exists()
