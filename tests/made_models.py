@@ -9,13 +9,13 @@ CLASSES = ("Jump", "Run", "Sit")
 FLOW = {"method": "dis", "preset": "balanced", "parameters": {}, "bound": 20.0, "rule": "centred", "short_side": None}
 
 
-def make_model(path: Path, stream: str, *, length: int = 3, classes=CLASSES, flow=None, frames=None) -> Path:
+def make_model(path: Path, stream: str, *, length: int = 3, classes=CLASSES, flow=None, frames=None, seed=0) -> Path:
     """Saves a tiny network as a stream's training would; its answers depend on what it sees."""
     import keras
 
     from streams.modelfile import ModelCard, save_model
 
-    keras.utils.set_random_seed(stream == "temporal")
+    keras.utils.set_random_seed(2 * seed + (stream == "temporal"))
     name, channels = ("flow", 2 * length) if stream == "temporal" else ("rgb", 3)
     inputs = keras.Input((32, 32, channels), dtype="uint8", name=name)
     x = keras.layers.Rescaling(1 / 32, -4.0)(inputs)
