@@ -49,6 +49,7 @@ class Display(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Moves the bar."""
+        self.waiting.begin_step()
         now = time.monotonic()
         if self.bar.disable or now - self.looked < _LOOK:
             return
@@ -87,8 +88,7 @@ class Display(keras.callbacks.Callback):
     def _measure(self, steps: int) -> None:
         seconds = max(1e-9, time.monotonic() - self.began)
         self.speed = steps * self.batch_size / seconds
-        # The input is fetched ahead, also while nothing waits for it; more than all of the time is never lost.
-        self.waited = min(1.0, (self.waiting.seconds - self.waited_before) / seconds)
+        self.waited = (self.waiting.seconds - self.waited_before) / seconds
 
     def _speed_words(self) -> str:
         return f"{self.speed:.0f} clips/s, {self.waited:.0%} waiting for input"

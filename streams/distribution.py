@@ -27,9 +27,9 @@ def strategy_for(config: TrainConfig, threads: int | None = None) -> tf.distribu
         strategy = multi_worker_strategy(config.hosts, config.host_index)
     else:
         devices = _devices(config.devices)
-        # On one device, MirroredStrategy computes the same and takes the memory of all activations anew in each
-        # step: 585 000 page faults in 13 steps against 180, and almost half of the processor's time.
-        strategy = tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else tf.distribute.get_strategy()
+        # XLA can't compile a step under MirroredStrategy (Keras 3.15), not even on one device.
+        alone = config.jit and len(devices) == 1
+        strategy = tf.distribute.get_strategy() if alone else tf.distribute.MirroredStrategy(devices)
     _refuse_impossible(config, strategy.num_replicas_in_sync)
     return strategy
 

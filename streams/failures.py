@@ -25,7 +25,7 @@ def explained(config: TrainConfig, ingredients: Ingredients, model: Trainee) -> 
             "Start the same command again on all of them: it goes on from the last checkpoint."
         ) from error
     except tf.errors.OpError as error:
-        step = int(model.optimizer.iterations) + 1  # A step that fails changes nothing, this count included.
+        step = int(model.optimizer.iterations.numpy()) + 1  # A step that fails changes nothing, this count included.
         if NON_FINITE in error.message:
             raise ValueError(_not_finite(config, ingredients, step)) from error
         broken = ingredients.broken(step - 1) if ingredients.broken else ""

@@ -1,33 +1,44 @@
-"""How long the training waits for its input: the clock is read as a batch is asked for, and again as it comes."""
+"""How long the training waits for its input: for each step, how much later than the step its batch came."""
 
 import time
+from collections import deque
 
 import numpy as np
 import tensorflow as tf
 
 
 class Waiting:
-    """The seconds that were spent waiting for the batches of a data set."""
+    """The seconds that were spent waiting for the batches of a data set.
+
+    Batches are fetched ahead, so the time between asking for one and having it says nothing: only what is left of it
+    when the step begins is waited for.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._asked = 0.0
+        self._came: deque[float] = deque()
+        self._began: float | None = None
 
     def watch(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Returns the same batches, watched. A zipped data set asks its parts in order, so the clock goes first."""
-        # TensorFlow's own clock is refused in deterministic mode.
-        asked = tf.data.Dataset.range(tf.int64.max).map(lambda _: tf.numpy_function(self._ask, [], tf.int64))
+        """Returns the same batches, watched, from a step on that is still to begin."""
+        # A list of its own for each stream: threads of the one before may still be fetching.
+        came = self._came = deque[float]()
+        self._began = None
 
-        def note(_: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
-            with tf.control_dependencies([tf.numpy_function(self._come, [], tf.int64)]):
+        def note() -> np.int64:
+            came.append(time.monotonic())
+            return np.int64(0)
+
+        def noted(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            # TensorFlow's own clock is refused in deterministic mode.
+            with tf.control_dependencies([tf.numpy_function(note, [], tf.int64)]):
                 return tf.nest.map_structure(tf.identity, batch)
 
-        return tf.data.Dataset.zip((asked, batches)).map(note)
+        return batches.map(noted)
 
-    def _ask(self) -> np.int64:
-        self._asked = time.monotonic()
-        return np.int64(0)
-
-    def _come(self) -> np.int64:
-        self.seconds += time.monotonic() - self._asked
-        return np.int64(0)
+    def begin_step(self) -> None:
+        """Says that a step begins; the wait of the one before it is known by then."""
+        now = time.monotonic()
+        if self._began is not None and self._came:
+            self.seconds += max(0.0, self._came.popleft() - self._began)
+        self._began = now
