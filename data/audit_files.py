@@ -8,8 +8,10 @@ import numpy as np
 
 from data.catalog import DataSet, Video
 from data.findings import ERROR, WARNING, Finding
+from data.packed import PACKED, read_stored, stored_paths
 
 PREPARE = "Prepare these again: python data/doctor.py {name} --fix"
+OWN = ("rawframes", PACKED)  # What can be prepared again.
 AGAIN = "Extract these again with the tool that made them."
 
 
@@ -20,7 +22,7 @@ def audit_files(dataset: DataSet, *, full: bool = False) -> Iterator[Finding]:
     for video in dataset.videos.values():
         for problem in _problems_of(dataset, video, sizes, full):
             problems.setdefault(problem, []).append(video.name)
-    ours = dataset.layout.name == "rawframes"
+    ours = dataset.layout.name in OWN
     for problem, names in problems.items():
         yield Finding(ERROR, problem, PREPARE if ours else AGAIN, tuple(names), repairable=ours)
     yield from _number_of_flows(dataset)
@@ -33,7 +35,7 @@ def audit_files(dataset: DataSet, *, full: bool = False) -> Iterator[Finding]:
 def read_grey(path: Path) -> np.ndarray | None:
     """Returns a picture as uint8[H, W], or None where it can't be decoded; OpenCV fills cut-off JPEGs with grey."""
     try:
-        data = path.read_bytes()
+        data = read_stored(path)
     except OSError:
         return None
     if path.suffix == ".jpg" and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
@@ -72,7 +74,7 @@ def _number_of_flows(dataset: DataSet) -> Iterator[Finding]:
         # Some tools repeat the last field, so that there are as many as frames; flow with a step has fewer.
         if number != usual or number < 0:
             what = f"Frames less flow fields is {number}, for most videos it is {usual}."
-            ours = dataset.layout.name == "rawframes"
+            ours = dataset.layout.name in OWN
             yield Finding(ERROR, what, PREPARE if ours else AGAIN, tuple(names), repairable=ours)
     if usual not in (0, 1):
         yield Finding(
@@ -81,7 +83,7 @@ def _number_of_flows(dataset: DataSet) -> Iterator[Finding]:
 
 
 def _names_in(folders: set[Path]) -> set[Path]:
-    return {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
+    return {path for folder in folders for path in stored_paths(folder)}
 
 
 def _ends(paths: Sequence[Path]) -> list[Path]:

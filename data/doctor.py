@@ -21,8 +21,9 @@ from data.audit_splits import audit_counts, audit_duplicates, audit_groups
 from data.catalog import KNOWN, DataSet, open_dataset
 from data.findings import ERROR, Finding
 from data.index import index_path, read_index, write_index
-from data.layouts import frame_folder
-from data.preparation import prepare
+from data.layouts import frame_folder, read_layout
+from data.packed import PACKED, archive_path, check_whole
+from data.preparation import Work, prepare
 from data.ready import home_of, ready_dataset
 from data.recipe import read_description, recipe_of
 
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Finding]:
     """Returns all that is found; `listed` has all videos of the lists, `dataset` those that are ready."""
+    check_whole(dataset)
     print(table(dataset, listed), flush=True)
     findings = [*audit_counts(dataset, listed), *audit_groups(dataset), *audit_files(dataset, full=full)]
     findings += [*audit_pictures(dataset), *audit_duplicates(dataset)]
@@ -96,12 +98,14 @@ def _repair(dataset: DataSet, findings: Sequence[Finding]) -> None:
     print(f"Preparing {len(names):,} videos again.", flush=True)
     for name in names:
         shutil.rmtree(frame_folder(dataset, dataset.videos[name]), ignore_errors=True)
+        archive_path(dataset, dataset.videos[name]).unlink(missing_ok=True)
     path = index_path(dataset.root)
     indexed = read_index(path)
     write_index(path, [row for name, row in indexed.items() if name not in names])
     # What the index does not name was not asked for when it was prepared.
     wanted = {name: video for name, video in dataset.videos.items() if name in indexed}
-    prepare(dataclasses.replace(dataset, videos=wanted), recipe=recipe_of(dataset.root))
+    packed = read_layout(dataset.root).name == PACKED
+    prepare(dataclasses.replace(dataset, videos=wanted), recipe=recipe_of(dataset.root), work=Work(packed=packed))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,6 @@
 """One video becomes a folder of frames and flow, complete or not at all."""
 
-import json
 import os
-import shutil
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,14 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from commands.running import write_text
 from data import flow
 from data.index import BROKEN, STOPPED, Row
 from data.layouts import OURS
 from data.recipe import FLOW, FRAMES, JPEG_QUALITY, Recipe
+from data.stored import Counts, LooseFiles, PackedFiles
 from data.video import Decoder, resized, sample_frames
 
-COUNTS = "video.json"  # Written last: a folder that has it is complete.
+Files = LooseFiles | PackedFiles
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,7 @@ class Job:
     name: str
     parent: str
     recipe: Recipe
+    packed: bool = False  # One archive instead of loose files.
     run: str = "alone"  # Names what is unfinished, so that leftovers of dead runs are known as such.
 
 
@@ -40,21 +38,23 @@ def extract_video(job: Job, show_life: Callable[[], None] = lambda: None) -> Row
 
     `show_life` is called for each frame.
     """
-    row = finished_row(job)
-    if row:
-        return row
-    unfinished = job.folder.parent / f".incomplete.{job.run}.{uuid.uuid4().hex}"
+    files = _files(job)
     try:
-        unfinished.mkdir(parents=True)
-        counts = _Extraction(job, unfinished, show_life).write()
-        _finish(job, unfinished, counts)
-        return _row(job, counts)
+        row = finished_row(job)
+        if not row:
+            files.begin()  # This packs a folder that is complete, and then there may be nothing left to do.
+            row = finished_row(job)
+        if row:
+            return row
+        counts = _Extraction(job, files, show_life).write()
+        _finish(job, files, counts)
+        return finished_row(job) or _row(job, counts)
     except (ValueError, cv2.error) as error:
         return broken_row(job, str(error))
     except OSError as error:  # A full disk or a missing right is no fault of the video's: all others would fail, too.
         return Row(job.name, job.parent, state=STOPPED, reason=f"{error.strerror}: {error.filename or job.folder}")
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        files.discard()
 
 
 def finished_row(job: Job, *, check_files: bool = False) -> Row | None:
@@ -63,14 +63,12 @@ def finished_row(job: Job, *, check_files: bool = False) -> Row | None:
     `check_files` compares the files with what was counted: a folder that outlived a power failure may be complete by
     name and hold empty files.
     """
-    try:
-        counts = json.loads((job.folder / COUNTS).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
+    files = _files(job)
+    counts = files.counts()
     needed = [job.recipe.only] if job.recipe.only else [FRAMES, FLOW]
-    if (FRAMES in needed and not counts["frames"]) or (FLOW in needed and not counts["flows"]):
+    if not counts or (FRAMES in needed and not counts["frames"]) or (FLOW in needed and not counts["flows"]):
         return None
-    if check_files and counts["bytes"] != _bytes_in(job.folder):
+    if check_files and counts["bytes"] != files.size():
         return None
     return _row(job, counts)
 
@@ -80,40 +78,27 @@ def broken_row(job: Job, reason: str) -> Row:
     return Row(job.name, job.parent, state=BROKEN, reason=" ".join(reason.split()))
 
 
-def _finish(job: Job, unfinished: Path, counts: dict[str, int | str]) -> None:
-    """Lets the unfinished folder take its place; what was made earlier of the other kind stays."""
-    earlier = job.folder / COUNTS
-    if job.recipe.only and earlier.exists():
-        kept = json.loads(earlier.read_text(encoding="utf-8"))
-        for path in sorted(unfinished.iterdir()):
-            path.replace(job.folder / path.name)
-        other = "flows" if job.recipe.only == FRAMES else "frames"
-        if other == "frames" and kept["frames"] and kept["frames"] <= int(counts["flows"]):
-            raise ValueError(
-                f"{counts['flows']} flow fields were made for {kept['frames']} frames; delete {job.folder}."
-            )
-        counts[other] = kept[other]
-        counts["bytes"] = _bytes_in(job.folder)
-        write_text(earlier, json.dumps(counts))
+def _finish(job: Job, files: Files, counts: Counts) -> None:
+    """Lets what was written take its place; what was made earlier of the other kind stays."""
+    kept = files.counts() if job.recipe.only else None
+    if not kept:
+        files.finish(counts, keep=False)
         return
-    (unfinished / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
-    # What lies at the place is not complete, or it would have been found.
-    shutil.rmtree(job.folder, ignore_errors=True)
-    try:
-        unfinished.rename(job.folder)
-    except OSError:
-        if not finished_row(job):  # Unless another worker was quicker.
-            raise
+    other = "flows" if job.recipe.only == FRAMES else "frames"
+    if other == "frames" and kept["frames"] and int(kept["frames"]) <= int(counts["flows"]):
+        raise ValueError(f"{counts['flows']} flow fields were made for {kept['frames']} frames; delete {job.folder}.")
+    counts[other] = kept[other]
+    files.finish(counts, keep=True)
 
 
 class _Extraction:
     """One pass over a video that writes what its recipe asks for."""
 
-    def __init__(self, job: Job, folder: Path, show_life: Callable[[], None]) -> None:
-        self.job, self.recipe, self.folder, self.show_life = job, job.recipe, folder, show_life
+    def __init__(self, job: Job, files: Files, show_life: Callable[[], None]) -> None:
+        self.job, self.recipe, self.files, self.show_life = job, job.recipe, files, show_life
         self.frames = self.flows = self.bytes = self.width = self.height = 0
 
-    def write(self) -> dict[str, int | str]:
+    def write(self) -> Counts:
         """Writes all files and returns their counts, their size and what is to be said of the video."""
         cv2.setNumThreads(1)
         self.show_life()
@@ -166,8 +151,12 @@ class _Extraction:
         encoded, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not encoded:
             raise ValueError(f"A frame of size {image.shape[1]}x{image.shape[0]} can't be written as JPEG.")
-        (self.folder / f"{kind}_{OURS.first + index:0{OURS.digits}d}.jpg").write_bytes(data.tobytes())
+        self.files.write(f"{kind}_{OURS.first + index:0{OURS.digits}d}.jpg", data.tobytes())
         self.bytes += data.size
+
+
+def _files(job: Job) -> Files:
+    return PackedFiles(job.folder, job.run) if job.packed else LooseFiles(job.folder, job.run)
 
 
 def _pairs(frames: Iterable[np.ndarray], recipe: Recipe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -189,11 +178,6 @@ def _engine(name: str, method: str, preset: str) -> flow.FlowEngine:
     return flow.flow_engine(name, method, preset)
 
 
-def _row(job: Job, counts: dict[str, int | str]) -> Row:
+def _row(job: Job, counts: Counts) -> Row:
     frames, flows, width, height, size = (int(counts[name]) for name in ("frames", "flows", "width", "height", "bytes"))
     return Row(job.name, job.parent, frames, flows, width, height, size, reason=str(counts["remark"]))
-
-
-def _bytes_in(folder: Path) -> int:
-    with os.scandir(folder) as entries:
-        return sum(entry.stat().st_size for entry in entries if entry.name != COUNTS)

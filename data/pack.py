@@ -7,7 +7,6 @@ Training and testing read either at the same speed. Interrupted, the same comman
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,11 +44,9 @@ def pack(dataset: DataSet) -> int:
     if dataset.layout.name not in (OURS.name, PACKED, HALF_PACKED):
         raise ValueError(f"Only data prepared by prepare.py can be packed; {dataset.root} is {dataset.layout.name}.")
     videos = [video for video in dataset.videos.values() if video.num_frames or video.num_flows]
-    made = dataset.root / "flow.json"
-    is_backward_stored = made.exists() and bool(json.loads(made.read_text(encoding="utf-8")).get("backward"))
     write_json(layout_path(dataset.root), {"name": HALF_PACKED})
     for video in track(videos, "Packing"):
-        pack_video(dataset, video, is_backward_stored=is_backward_stored)
+        pack_video(dataset, video)
     write_json(layout_path(dataset.root), {"name": PACKED})
     return len(videos)
 

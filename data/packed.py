@@ -7,12 +7,15 @@ in the order of `member_of_frame` and `member_of_flow`: all frames, then x and y
 
 import os
 import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from commands.running import write_json
 from data.catalog import DataSet, Video
-from data.layouts import OURS, frame_folder, read_layout
+from data.layouts import OURS, frame_folder, layout_path, read_layout
 
 PACKED = "packed"  # The name of the layout of a packed data set; its members are named as ours.
 HALF_PACKED = "half packed"  # The same while only some videos are packed, which nothing can read.
@@ -24,7 +27,11 @@ TABLE_BEGIN = _HEADER + len(TABLE)
 
 def archive_path(dataset: DataSet, video: Video) -> Path:
     """Returns the archive of a video, which lies where its folder lay."""
-    folder = frame_folder(dataset, video)
+    return archive_of(frame_folder(dataset, video))
+
+
+def archive_of(folder: Path) -> Path:
+    """Returns the archive that takes the place of a video's folder."""
     return folder.with_name(f"{folder.name}.zip")
 
 
@@ -33,19 +40,53 @@ def num_members(video: Video, *, is_backward_stored: bool = False) -> int:
     return video.num_frames + video.num_flows * (4 if is_backward_stored else 2)
 
 
-def pack_video(dataset: DataSet, video: Video, *, is_backward_stored: bool = False) -> Path:
+def pack_video(dataset: DataSet, video: Video) -> Path:
     """Writes the archive of a video, whole or not at all, and removes its folder once the archive reads well."""
     folder, path = frame_folder(dataset, video), archive_path(dataset, video)
     if not folder.is_dir():
         return path  # Packed before.
-    names = _member_names(video, is_backward_stored)
-    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in set(names))
-    unfinished = path.with_name(f".incomplete.{path.name}")
-    _write(unfinished, folder, names, others)
-    _check(unfinished, folder)
-    unfinished.replace(path)
+    if not path.exists():  # Else removing the folder was interrupted.
+        if not all((folder / name).exists() for name in _last_members(video)):
+            raise ValueError(f"{folder} holds less than index.csv counts. Run: python data/doctor.py, with --fix.")
+        unfinished = path.with_name(f".incomplete.{path.name}")
+        pack_folder(folder, unfinished)
+        unfinished.replace(path)
     _remove(folder)
     return path
+
+
+def pack_folder(folder: Path, path: Path) -> None:
+    """Writes the archive of a folder, and reads it to be sure of it."""
+    sizes = {entry.name: entry.stat().st_size for entry in folder.iterdir()}
+    write_archive(path, sizes, lambda name: (folder / name).read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        packed = {info.filename: info.file_size for info in archive.infolist() if info.filename != TABLE}
+    damaged = damaged_member(path)
+    if damaged or packed != sizes:
+        raise OSError(f"{path} does not hold what {folder} holds ({damaged or 'sizes differ'}). Is the disk full?")
+
+
+def write_archive(path: Path, sizes: Mapping[str, int], read: Callable[[str], bytes]) -> None:
+    """Writes an archive of files of these names and sizes, the same bytes whenever and from wherever it is written."""
+    names = _in_order(sizes)
+    others = sorted(sizes.keys() - set(names))
+    lonely = next((name for name in others if name.endswith(".jpg")), None)
+    if lonely:
+        raise ValueError(f"{lonely} can't be packed into {path}: files that belong before it are missing.")
+    table = np.zeros((len(names), 2), "<i4")
+    begin = TABLE_BEGIN + table.nbytes
+    if begin + sum(_HEADER + len(name) + size for name, size in sizes.items()) >= 2**31:
+        raise ValueError("Its archive would be larger than 2 GiB, the most that a table can tell. Keep it loose.")
+    for row, name in enumerate(names):
+        table[row] = begin + _HEADER + len(name), sizes[name]
+        begin += _HEADER + len(name) + sizes[name]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        # ZipInfo's own date, 1980, keeps the bytes the same whenever they are written.
+        archive.writestr(zipfile.ZipInfo(TABLE), table.tobytes())
+        for name in names + others:
+            archive.writestr(zipfile.ZipInfo(name), read(name))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def unpack_video(dataset: DataSet, video: Video) -> Path:
@@ -73,57 +114,84 @@ def check_whole(dataset: DataSet) -> None:
     """Refuses a data set of which only some videos are packed."""
     if dataset.layout.name == HALF_PACKED:
         raise ValueError(
-            f"{dataset.root} is half packed. Run python data/pack.py {dataset.name} to finish packing it, "
-            "or the same with --unpack to have loose files again."
+            f"{dataset.root} is half packed. Run python data/pack.py {dataset.name} to finish packing it "
+            "(or what was begun with prepare.py --pack), or the same with --unpack to have loose files again."
         )
 
 
-def check_loose(root: Path, name: str) -> None:
-    """Refuses to prepare videos where archives lie: files would be made a second time beside them."""
+def begin_storing(root: Path, name: str, *, packed: bool) -> None:
+    """Refuses to make loose files where archives lie, and notes that a data set is about to be packed."""
     layout = read_layout(root).name
-    if layout in (PACKED, HALF_PACKED):
+    if packed and layout not in (OURS.name, PACKED, HALF_PACKED):
+        raise ValueError(f"Only data prepared by prepare.py can be packed; {root} is {layout}.")
+    if packed and layout != PACKED:
+        write_json(layout_path(root), {"name": HALF_PACKED})
+    if not packed and layout in (PACKED, HALF_PACKED):
         raise ValueError(
-            f"{root} is {layout}, and prepare.py works on loose files. Run: python data/pack.py {name} --unpack"
+            f"{root} is {layout}, and loose files would be made beside the archives. Add --pack to make archives of "
+            f"these videos, too, or have loose files again by: python data/pack.py {name} --unpack"
         )
 
 
-def _member_names(video: Video, is_backward_stored: bool) -> list[str]:
-    patterns = [(OURS.flow_x, OURS.flow_y), *([(OURS.back_x, OURS.back_y)] if is_backward_stored else [])]
-    names = [_name(OURS.frame, index) for index in range(video.num_frames)]
-    for pair in patterns:
-        names += [_name(pattern, index) for index in range(video.num_flows) for pattern in pair]
-    return names
+def end_storing(root: Path, folders: Iterable[Path]) -> None:
+    """Notes that a data set is packed, once these folders of its videos all are."""
+    if read_layout(root).name == HALF_PACKED and not any(folder.is_dir() for folder in folders):
+        write_json(layout_path(root), {"name": PACKED})
+
+
+def read_stored(path: Path) -> bytes:
+    """Returns the content of a file of a video, out of its folder or out of the archive in the folder's place."""
+    archive = archive_of(path.parent)
+    if path.parent.is_dir() or not archive.exists():
+        return path.read_bytes()
+    try:
+        return _opened(archive, archive.stat().st_mtime_ns).read(path.name)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise FileNotFoundError(f"{archive} holds no whole {path.name}.") from error
+
+
+def stored_paths(folder: Path) -> set[Path]:
+    """Returns the paths of all files of a video as if they lay loose in its folder."""
+    archive = archive_of(folder)
+    if folder.is_dir():
+        return set(folder.iterdir())
+    if not archive.exists():
+        return set()
+    try:
+        return {folder / name for name in _opened(archive, archive.stat().st_mtime_ns).namelist()}
+    except zipfile.BadZipFile:
+        return set()
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, _changed: int) -> zipfile.ZipFile:
+    """Returns an archive, opened once for all of its files that are read one after the other."""
+    return zipfile.ZipFile(path)
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Returns the names that have a place in the table, as `member_of_frame` and `member_of_flow` count them."""
+    there = set(names)
+    order = [*_numbered(there, OURS.frame)]
+    for patterns in ((OURS.flow_x, OURS.flow_y), (OURS.back_x, OURS.back_y)):
+        order += _numbered(there, *patterns)
+    return order
+
+
+def _numbered(there: set[str], *patterns: str) -> Iterable[str]:
+    index = 0
+    while all(_name(pattern, index) in there for pattern in patterns):
+        yield from (_name(pattern, index) for pattern in patterns)
+        index += 1
+
+
+def _last_members(video: Video) -> list[str]:
+    frames = [_name(OURS.frame, video.num_frames - 1)] if video.num_frames else []
+    return [*frames, _name(OURS.flow_x, video.num_flows - 1)] if video.num_flows else frames
 
 
 def _name(pattern: str, index: int) -> str:
     return pattern.rsplit("/", 1)[1].format(number=f"{OURS.first + index:0{OURS.digits}d}")
-
-
-def _write(path: Path, folder: Path, names: list[str], others: list[str]) -> None:
-    sizes = [(folder / name).stat().st_size for name in names]
-    table = np.zeros((len(names), 2), "<i4")
-    begin = TABLE_BEGIN + table.nbytes
-    for row, (name, size) in enumerate(zip(names, sizes, strict=True)):
-        table[row] = begin + _HEADER + len(name), size
-        begin += _HEADER + len(name) + size
-    if begin >= 2**31:
-        raise ValueError(f"{folder} holds {begin / 2**30:.1f} GiB, and an archive at most 2. Leave it as it is.")
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        # ZipInfo's own date, 1980, keeps the bytes the same whenever they are written.
-        archive.writestr(zipfile.ZipInfo(TABLE), table.tobytes())
-        for name in names + others:
-            archive.writestr(zipfile.ZipInfo(name), (folder / name).read_bytes())
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _check(path: Path, folder: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        packed = {info.filename: info.file_size for info in archive.infolist() if info.filename != TABLE}
-    loose = {entry.name: entry.stat().st_size for entry in folder.iterdir()}
-    damaged = damaged_member(path)
-    if damaged or packed != loose:
-        raise OSError(f"{path} does not hold what {folder} holds ({damaged or 'sizes differ'}). Is the disk full?")
 
 
 def _remove(folder: Path) -> None:

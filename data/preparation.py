@@ -19,7 +19,7 @@ from data.engine import run_jobs
 from data.extract import Job, broken_row, extract_video, finished_row
 from data.index import MISSING, STOPPED, Row, index_path, read_index, shard_path, write_index
 from data.layouts import frame_folder
-from data.packed import check_loose
+from data.packed import begin_storing, end_storing
 from data.recipe import Recipe
 from data.sources import find_sources
 
@@ -30,7 +30,7 @@ VIDEOS_TO_ESTIMATE_FROM = 8
 
 @dataclass(frozen=True)
 class Work:
-    """How much of a data set is prepared, and by whom; it does not change what comes out."""
+    """How much of a data set is prepared, by whom, and how its files are kept; it does not change what is in them."""
 
     workers: int = os.cpu_count() or 1
     cluster: str = ""  # The address of a Dask scheduler; workers of this machine without it.
@@ -38,6 +38,7 @@ class Work:
     limit: int = 0  # How many videos, spread evenly over the lists; 0 means all.
     time_limit: float = 300.0  # Seconds without a new frame after which a decoder is taken for hung.
     check_space: bool = True
+    packed: bool = False  # Stores one archive a video instead of loose files.
 
 
 def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, work: Work | None = None) -> list[Row]:
@@ -45,7 +46,7 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     work = work or Work(workers)
     recipe = recipe or Recipe(short_side=dataset.short_side)
     dataset.root.mkdir(parents=True, exist_ok=True)
-    check_loose(dataset.root, dataset.name)
+    begin_storing(dataset.root, dataset.name, packed=work.packed)
     if dataset.name == "shapes":
         shapes.make_videos(dataset.root, workers=work.workers)
     sources = find_sources(dataset, dataset.root / "videos")
@@ -55,15 +56,19 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     jobs = _jobs(dataset, sources, recipe, work)
     _sweep(jobs)
     rows, waiting = _what_is_there(dataset, jobs)
-    if not sources and len(waiting) == len(jobs):
+    able = [job for job in waiting if _is_able(job)]
+    if not sources and not able and len(waiting) == len(jobs):
         raise FileNotFoundError(
             f"None of the {len(jobs):,} videos of {dataset.name} is in {dataset.root / 'videos'}. Put them there in "
             "class folders or flat, or name their folder with --videos."
         )
-    rows += [Row(job.name, job.parent, state=MISSING, reason="There is no file.") for job in waiting if not job.source]
-    rows += _extract_all([job for job in waiting if job.source], work, dataset.root)
+    absent = (job for job in waiting if not _is_able(job))
+    rows += [Row(job.name, job.parent, state=MISSING, reason="There is no file.") for job in absent]
+    rows += _extract_all(able, work, dataset.root)
     _sweep(jobs)
     _write(dataset, rows, work)
+    if work.shard == (1, 1):
+        end_storing(dataset.root, _folders(dataset))
     return rows
 
 
@@ -91,7 +96,17 @@ def merge_shards(dataset: DataSet) -> list[Row]:
     if absent:
         raise ValueError(f"{len(absent):,} videos are in no shard, {absent[0]} among them. Prepare the shards again.")
     write_index(index_path(dataset.root), rows.values())
+    end_storing(dataset.root, _folders(dataset))
     return list(rows.values())
+
+
+def _is_able(job: Job) -> bool:
+    # A folder that only has to be packed needs no video.
+    return job.source is not None or (job.packed and job.folder.is_dir())
+
+
+def _folders(dataset: DataSet) -> Iterator[Path]:
+    return (frame_folder(dataset, video) for video in dataset.videos.values())
 
 
 def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work) -> list[Job]:
@@ -103,6 +118,7 @@ def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work
             video.name,
             video.folder,
             recipe,
+            work.packed,
             run,
         )
         for video in _chosen(list(dataset.videos.values()), work)
@@ -174,7 +190,7 @@ class Space:
         if self.videos > VIDEOS_TO_ESTIMATE_FROM:
             return False
         self.read += self.size_of[job.name]
-        self.written += row.bytes + WASTE_A_FILE * (row.frames + 2 * row.flows)
+        self.written += row.bytes + WASTE_A_FILE * (1 if job.packed else row.frames + 2 * row.flows)
         return self.videos == VIDEOS_TO_ESTIMATE_FROM and len(self.size_of) > 2 * VIDEOS_TO_ESTIMATE_FROM
 
     def estimate(self) -> str:
@@ -207,7 +223,7 @@ def _sweep(jobs: Sequence[Job]) -> None:
             host, _, rest = path.name.removeprefix(".incomplete.").partition("-")
             process = rest.partition("-")[0]
             if host == _host() and (process == str(os.getpid()) or not _is_alive(process)):
-                shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _is_alive(process: str) -> bool:

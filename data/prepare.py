@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     done.add_argument("--engine", choices=ENGINES, default="auto", help="of tvl1 flow (default: a GPU if there is one)")
     done.add_argument("--cluster", default="", metavar="ADDRESS", help="of a Dask scheduler, as tcp://host:8786")
     done.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="part I of N, for machines apart")
+    done.add_argument("--pack", action="store_true", help="store one archive a video instead of loose files")
     done.add_argument("--merge", action="store_true", help="make one index of those of all shards")
     done.add_argument(
         "--time-limit",
@@ -118,6 +119,8 @@ def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.Argu
 
 
 def _work(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Work:
+    if options.pack and options.write_lists:
+        parser.error("--write-lists is for tools that read loose files; leave out --pack.")
     if options.limit and options.shard != (1, 1):
         parser.error("--limit and --shard exclude each other: a limited shard can't be merged.")
     return Work(
@@ -127,6 +130,7 @@ def _work(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Work:
         limit=options.limit,
         time_limit=options.time_limit,
         check_space=not options.no_space_check,
+        packed=options.pack,
     )
 
 

@@ -81,7 +81,7 @@ def test_an_archive_opens_with_any_zip_tool(loose):
 def test_packing_goes_on_where_it_was_interrupted(loose):
     from data.packed import pack_video
 
-    pack_video(loose, loose.videos["a"], is_backward_stored=True)
+    pack_video(loose, loose.videos["a"])
 
     assert pack(loose) == 3
     assert json.loads((loose.root / "layout.json").read_text()) == {"name": PACKED}
@@ -107,12 +107,12 @@ def test_foreign_layouts_stay_as_they_are(loose):
 
 
 def test_what_is_half_packed_is_neither_read_nor_prepared_again(loose):
-    from data.packed import HALF_PACKED, check_loose
+    from data.packed import HALF_PACKED, begin_storing
 
     (loose.root / "layout.json").write_text(json.dumps({"name": HALF_PACKED}))
     half = dataclasses.replace(loose, layout=Layout(HALF_PACKED))
 
     with pytest.raises(ValueError, match=r"half packed. Run python data/pack.py made to finish"):
         train_batches(half, list(half.videos.values()), Input("rgb"), batch_size=2, crop_size=32)
-    with pytest.raises(ValueError, match=r"Run: python data/pack.py made --unpack"):
-        check_loose(loose.root, "made")
+    with pytest.raises(ValueError, match=r"by: python data/pack.py made --unpack"):
+        begin_storing(loose.root, "made", packed=False)
