@@ -22,12 +22,19 @@ def walk_files(folder: Path) -> Iterator[Path]:
         for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 yield from below(place / entry.name)
             else:
                 yield place / entry.name
 
     yield from below(folder)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link that leads to itself; whoever reads it as a file will say so.
+        return False
 
 
 def is_video(path: Path) -> bool:
