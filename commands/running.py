@@ -112,4 +112,6 @@ def _first_words(error: BaseException) -> str:
         if isinstance(error, PermissionError | NotADirectoryError) or error.errno in (errno.EROFS, errno.ENOSPC):
             return f"{where} Name a folder with room that you may write to: --root for data, --runs for results."
         return where
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and error.strerror:
+        return f"{error.strerror.rstrip('.')}. Make room, then run the same command again."
     return str(error) or type(error).__name__

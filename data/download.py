@@ -74,8 +74,11 @@ def install(archive: Archive, root: Path) -> None:
     path = fetch(archive, root / "downloads")
     unfinished = root / f".incomplete.{archive.place}"
     shutil.rmtree(unfinished, ignore_errors=True)
-    unpack(path, unfinished)
-    unfinished.rename(root / archive.place)
+    try:
+        unpack(path, unfinished)
+        unfinished.rename(root / archive.place)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)  # On a full disk it would stand in the way of the next attempt.
     path.unlink()
 
 

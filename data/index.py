@@ -31,6 +31,10 @@ class Row:
     stored: str = ""  # The name of its folder where other tools spelt it differently.
 
 
+# A file without the others is none of ours; the name that other tools gave a folder came later.
+NEEDED = tuple(field.name for field in dataclasses.fields(Row) if field.name != "stored")
+
+
 def index_path(root: Path) -> Path:
     """Returns where the index of the data set in `root` lies."""
     return root / "index.csv"
@@ -54,8 +58,18 @@ def read_index(path: Path) -> dict[str, Row]:
     """Returns the rows of an index by the name of the video."""
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: the data set is not prepared. Run: python data/prepare.py")
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["video"]: _row(row) for row in csv.DictReader(file)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ValueError(f"it has no column {missing[0]}")
+            return {row["video"]: _row(row) for row in reader}
+    except (ValueError, TypeError, csv.Error) as error:
+        raise ValueError(
+            f"{path} can't be read as an index ({error}): another version or another tool wrote it, or it was changed "
+            "by hand. Delete it and run data/prepare.py again; what is prepared already is found, and not made twice."
+        ) from error
 
 
 def with_counts(dataset: DataSet) -> DataSet:
@@ -77,4 +91,6 @@ def _row(fields: Mapping[str, str]) -> Row:
     names = ("frames", "flows", "width", "height", "bytes")
     frames, flows, width, height, size = (int(fields[name]) for name in names)
     state, reason, stored = fields["state"], fields["reason"], fields.get("stored", "")
+    if state not in (READY, BROKEN, MISSING):
+        raise ValueError(f"the state of {fields['video']} is {state!r}")
     return Row(fields["video"], fields["folder"], frames, flows, width, height, size, state, reason, stored)

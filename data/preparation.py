@@ -1,6 +1,5 @@
 """From the videos of a data set to frames, flow and an index: what is missing is made, what is there stays."""
 
-import errno
 import os
 import re
 import shutil
@@ -198,9 +197,7 @@ class Space:
         needed = int(self.written / max(1, self.read) * self.to_read)
         text = f"{len(self.size_of):,} videos will take about {_gigabytes(needed)}; {_gigabytes(self.free)} are free."
         if needed > self.free:
-            raise OSError(
-                errno.ENOSPC, f"{text} Make room, choose a smaller --short-side, or go on with --no-space-check"
-            )
+            raise OSError(f"{text} Make room, choose a smaller --short-side, or go on with --no-space-check.")
         return text
 
 

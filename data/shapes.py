@@ -18,7 +18,7 @@ import numpy as np
 
 from commands.running import write_text
 from data.catalog import DataSet, Split, Video
-from data.video import write_video
+from data.video import Decoder, write_video
 
 APPEARANCES = ("Checks", "Rings", "Stripes")
 MOTIONS = ("Slide", "Lift", "Circle")
@@ -88,7 +88,13 @@ def _split(videos: dict[str, Video], test_groups: range) -> Split:
 
 
 def _write(folder: Path, seed: int, video: Video) -> None:
-    write_video(folder / video.relative_path, draw(video, seed), FRAME_RATE)
+    path = folder / video.relative_path
+    write_video(path, draw(video, seed), FRAME_RATE)
+    # OpenCV says nothing when the disk is full.
+    if sum(1 for _ in Decoder(path).frames()) < FRAMES:
+        raise OSError(
+            f"{path} could not be written whole. Is the disk full? Make room, then run the same command again."
+        )
 
 
 def _render(scene: Scene) -> Iterator[np.ndarray]:

@@ -101,6 +101,26 @@ def test_an_unprepared_data_set_is_answered_with_the_command_that_prepares_it(tm
         ready_dataset("mine", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "no column video"),
+        (b"path,label\na.avi,1\n", "no column video"),
+        (b"video,folder,frames,flows,width,height,bytes,state,reason\na,b,many,4,1,1,1,ready,\n", "'many'"),
+        (b"video,folder,frames,flows,width,height,bytes,state,reason\na,b,5\n", "can't be read as an index"),
+        (b"video,folder,frames,flows,width,height,bytes,state,reason\na,b,5,4,1,1,1,done,\n", "'done'"),
+        (b"\xff\xfe\x00binary", "can't be read as an index"),
+    ],
+)
+def test_an_index_of_another_format_is_named_with_what_to_do(tmp_path, content, what):
+    index_path(tmp_path).write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"index\.csv can't be read .*Delete it and run data/prepare\.py") as caught:
+        read_index(index_path(tmp_path))
+
+    assert what in str(caught.value)
+
+
 def test_leftovers_of_dead_runs_are_swept_and_those_of_others_stay(prepared):
     root, _ = prepared
     host = os.uname().nodename.replace("-", "_").replace(".", "_")

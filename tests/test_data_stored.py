@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -14,6 +15,7 @@ from data.pack import pack
 from data.packed import HALF_PACKED, PACKED, archive_path
 from data.preparation import Work, merge_shards, prepare
 from data.recipe import Recipe
+from tests.full_disk import ROOM, extract_on_full_disk
 from tests.made_data import write_clip
 
 RECIPE = Recipe(method="dis")
@@ -144,3 +146,22 @@ def test_the_doctor_reads_archives_and_makes_damaged_ones_again(dataset, capsys)
 
     assert path.read_bytes() == sound
     assert read_index(index_path(dataset.root))["a b 1"].state == "ready"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_full_disk_ends_in_one_message_and_the_second_run_in_the_same_bytes(dataset, monkeypatch, packed):
+    work = Work(1, packed=packed)
+    prepare(dataset, recipe=RECIPE, work=work)
+    expected = archives(dataset.root)
+    shutil.rmtree(dataset.root / "rawframes")
+    index_path(dataset.root).unlink()
+    monkeypatch.setattr("data.preparation.extract_video", extract_on_full_disk)
+
+    with pytest.raises(OSError, match=r"^No space left on device: .*make room, then run the same command again"):
+        prepare(dataset, recipe=RECIPE, work=work)
+    left = list(dataset.root.glob("rawframes/*/*"))
+    (dataset.root / ROOM).touch()
+    prepare(dataset, recipe=RECIPE, work=work)
+
+    assert left == []
+    assert archives(dataset.root) == expected
