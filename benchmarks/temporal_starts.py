@@ -88,7 +88,7 @@ def _train(stream: Any, config: TrainConfig, dataset: DataSet, place: Path, shak
         batches = given.batches
         given = dataclasses.replace(
             given,
-            batches=lambda start_step: _shaken(batches(start_step=start_step), start_step),
+            batches=lambda start_step, **part: _shaken(batches(start_step=start_step, **part), start_step),
             validation=_shaken(given.validation, 10**6),
         )
         test = _shaken(test, 2 * 10**6)

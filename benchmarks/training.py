@@ -74,7 +74,7 @@ def measure(dataset: Any, rounds: int, steps: int, *, deterministic: bool) -> di
     )
     real = ingredients(config, dataset, dataset.part(1, "train"), ())
     batch = next(iter(real.batches(start_step=0)))
-    in_memory = dataclasses.replace(real, batches=lambda start_step: tf.data.Dataset.from_tensors(batch).repeat())
+    in_memory = dataclasses.replace(real, batches=lambda **place: tf.data.Dataset.from_tensors(batch).repeat())
     bare, alone = Turns("bare step", steps), Turns("real input alone", steps)
     loop, loop_real = Epochs("loop", steps, bare, batch), Epochs("loop with real input", steps)
     # Input is fetched ahead in threads of its own, so it has its turns while nothing else is measured.

@@ -14,8 +14,9 @@ from keras import layers
 from rich.progress import track
 
 from commands.running import replacing
-from streams.command import Ingredients
 from streams.config import TrainConfig
+from streams.ingredients import Ingredients
+from streams.machines import part_of_batches
 from streams.runs import Run
 from streams.scoring import centre
 
@@ -51,8 +52,9 @@ def on_features(
         flat = values.reshape(-1, values.shape[-1]), np.repeat(their_labels, NUM_VIEWS, axis=0)
         held_out = tf.data.Dataset.from_tensor_slices(flat).batch(config.batch_size)
 
-    def batches(start_step: int) -> tf.data.Dataset:
-        return feature_batches(features, labels, batch_size=config.batch_size, seed=config.seed, start_step=start_step)
+    def batches(start_step: int, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+        settings = {"batch_size": config.batch_size, "seed": config.seed, "start_step": start_step}
+        return part_of_batches(feature_batches(features, labels, **settings), shard)
 
     return dataclasses.replace(
         ingredients,

@@ -1,53 +1,41 @@
-"""What the commands of both streams do alike, once they have said which videos and which network."""
+"""What the commands of all streams do alike, once they have said what their options and ingredients are."""
 
 import dataclasses
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from commands.options import parse
 from commands.running import quiet_tensorflow, write_json
+from data.catalog import DataSet, Video
+from data.ready import ready_dataset
+from data.selection import training_lists
 from streams.config import TrainConfig
 from streams.finetuning import parse_stage
+from streams.ingredients import Ingredients
+from streams.recipes import recipe_presets
 from streams.runs import Run, is_finished, say_result, threads_before
-
-if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
-
-    from streams.modelfile import ModelCard
-
-
-@dataclass(frozen=True)
-class Ingredients:
-    """What a stream gives to its training."""
-
-    network: Callable[[], "keras.Model"]
-    batches: Callable[..., "tf.data.Dataset"]  # Called with `start_step`, gives the endless stream from there.
-    validation: "tf.data.Dataset | None"  # Batches in a fixed order; None where nothing is chosen.
-    card: "ModelCard"
-    videos: Callable[[int], Sequence[str]] | None = None  # The names of the videos in the batch of a step.
-    broken: Callable[[int], str] | None = None  # What of the batch of a step can't be read, and what to do; or "".
-    skipped: Counter[str] | None = None  # Clips that could not be read and were left out, by video.
-    tasks: tuple[int, ...] = ()  # Where scores are of several data sets side by side, how many are of each.
-    saved: Callable[["keras.Model"], "keras.Model"] = lambda network: network  # What of a trained network is kept.
 
 
 def train_stream(
     stream: str,
-    config: TrainConfig,
-    dataset: Any,
-    lists: tuple[Sequence[Any], Sequence[Any]],
+    options: type[TrainConfig],
+    argv: Sequence[str] | None,
+    description: str,
     ingredients: Callable[..., Ingredients],
 ) -> None:
-    """Trains a stream on `(training, validation)` videos, unless that is done already, and says what came out.
+    """Trains a stream as the command line says, unless that is done already, and says what came out.
 
     `ingredients(config, dataset, training, validation)` is called once TensorFlow may be imported.
     """
-    run, (training, validation) = Run.of(config.runs, dataset.name, stream, config.split), lists
-    data_hash = _data_hash(dataset, training, validation)
+    presets = recipe_presets(argv, stream)
+    if presets is None:  # All recipes were asked for, and shown.
+        return
+    config = parse(options, argv, description, **presets)
+    dataset = ready_dataset(config.dataset, config.root)
+    training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
+    run, data_hash = Run.of(config.runs, dataset.name, stream, config.split), _data_hash(dataset, training, validation)
     unfinished = [(each, place) for each, place in stages(config, run) if not is_finished(each, place, data_hash)]
     if unfinished:
         _check_lists(config, dataset, training)
@@ -62,7 +50,9 @@ def train_stream(
         if config.dry_run:
             from streams.rehearsal import rehearse
 
-            return _report(config, rehearse(given, steps_per_epoch=steps_per_epoch, config=each, strategy=strategy))
+            found = rehearse(given, steps_per_epoch=steps_per_epoch, config=each, strategy=strategy)
+            _report(config, found)
+            return
         train(
             given,
             steps_per_epoch=steps_per_epoch,
@@ -74,7 +64,7 @@ def train_stream(
         if given.skipped:
             count, worst = given.skipped.total(), ", ".join(name for name, _ in given.skipped.most_common(5))
             print(f"{count} clips of {len(given.skipped)} videos could not be read and were left out: {worst}.")
-    return _report(config, say_result(run))
+    _report(config, say_result(run))
 
 
 def stages(config: TrainConfig, run: Run) -> list[tuple[TrainConfig, Run]]:
@@ -99,7 +89,7 @@ def _report(config: TrainConfig, result: dict[str, Any]) -> None:
         write_json(config.json, result)
 
 
-def _check_lists(config: TrainConfig, dataset: Any, training: Sequence[Any]) -> None:
+def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video]) -> None:
     """Refuses lists that nothing can be learnt from."""
     if len(training) < config.batch_size:
         raise ValueError(
@@ -115,7 +105,7 @@ def _check_lists(config: TrainConfig, dataset: Any, training: Sequence[Any]) -> 
         )
 
 
-def _data_hash(dataset: Any, *lists: Sequence[Any]) -> str:
+def _data_hash(dataset: DataSet, *lists: Sequence[Video]) -> str:
     """Returns what tells one set of training and validation videos from another, without reading their pixels."""
     described = [
         [(video.name, video.labels, video.num_frames, video.num_flows) for video in videos] for videos in lists

@@ -65,6 +65,7 @@ class Display(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Stops the clock: validation is no training."""
+        self.waiting.end_step()
         self._measure(self.steps_per_epoch - self.first_step)
 
     def end_epoch(self, row: dict[str, float]) -> None:
@@ -72,6 +73,7 @@ class Display(keras.callbacks.Callback):
         chosen = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
         validation = f"; validation {_words(chosen)}" if chosen else ""
         if not chosen:
+            self.waiting.end_step()
             self._measure(self.steps_per_epoch - self.first_step)
         self.first_step = 0
         line = f"Epoch {self.epoch + 1}/{self.epochs}: {_words(row)}{validation}; {self._speed_words()}"

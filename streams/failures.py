@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from streams.command import Ingredients
 from streams.config import TrainConfig
+from streams.ingredients import Ingredients
 from streams.inspection import estimate_memory, free_memory, largest_batch, memory_words
 from streams.step import NON_FINITE, Trainee
 

@@ -6,6 +6,7 @@ Three rules make `fit` work there: the model is made outside the strategy's scop
 
 import json
 import os
+from typing import Any
 
 import tensorflow as tf
 
@@ -26,12 +27,45 @@ def multi_worker_strategy(hosts: str, index: int) -> tf.distribute.Strategy:
 
 def is_chief() -> bool:
     """Tells whether this machine is the one that writes."""
-    task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
-    return task.get("type", "worker") == "chief" or task.get("index", 0) == 0
+    return this_part()[0] == 0
 
 
-def shard_by_batch(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Lets each of several machines take its part of every batch."""
+def this_part() -> tuple[int, int]:
+    """Returns which of how many machines this is; a chief comes before the workers."""
+    described = json.loads(os.environ.get("TF_CONFIG", "{}"))
+    task, cluster = described.get("task", {}), described.get("cluster", {})
+    chiefs, workers = len(cluster.get("chief", ())), len(cluster.get("worker", ()))
+    before = 0 if task.get("type", "worker") == "chief" else chiefs
+    return before + int(task.get("index", 0)), max(1, chiefs + workers)
+
+
+def dealt_parts(parts: tf.data.Dataset, batch_size: int) -> Any:
+    """Lets the devices of this machine share its own part of each batch, which is all that it reads and decodes.
+
+    On one machine that part is the whole, which TensorFlow deals by itself.
+    """
+    strategy = tf.distribute.get_strategy()
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return parts
+    of_device = parts.rebatch(batch_size // strategy.num_replicas_in_sync)
+    return strategy.distribute_datasets_from_function(lambda context: of_device)
+
+
+def part_of_batches(batches: tf.data.Dataset, shard: tuple[int, int]) -> tf.data.Dataset:
+    """Returns the same part of every batch, for batches that cost nothing to make whole."""
+    index, number = shard
+    if number == 1:
+        return batches
+
+    def part(values: tf.Tensor) -> tf.Tensor:
+        size = values.shape[0] // number
+        return values[index * size : (index + 1) * size]
+
+    return batches.map(lambda *batch: tf.nest.map_structure(part, batch))
+
+
+def dealt_batches(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Lets each of several machines take its part of every batch once it is made."""
     if not isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
         return batches
     options = tf.data.Options()

@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from streams.command import Ingredients
 from streams.config import TrainConfig
+from streams.ingredients import Ingredients
 from streams.runs import Run
 from streams.training import train
 

@@ -9,15 +9,15 @@ import keras
 import tensorflow as tf
 
 from commands.running import write_json
-from streams.command import Ingredients
 from streams.config import TrainConfig
 from streams.display import Display
 from streams.distribution import num_threads, synchronise_batch_norm, whole_batches
 from streams.failures import explained
+from streams.ingredients import Ingredients
 from streams.inspection import check_inputs, contact_sheet, estimate_memory, memory_words
 from streams.interruption import listening_for_stop
 from streams.loop import Loop
-from streams.machines import check_agreement, is_chief, shard_by_batch
+from streams.machines import check_agreement, dealt_batches, dealt_parts, is_chief, this_part
 from streams.modelfile import save_model
 from streams.recipes import departures
 from streams.records import draw_curves, write_history
@@ -114,7 +114,7 @@ def _fit(
     config, steps = loop.config, loop.steps_per_epoch
     validation = None
     if ingredients.validation is not None:
-        validation = shard_by_batch(whole_batches(ingredients.validation, config.batch_size))
+        validation = dealt_batches(whole_batches(ingredients.validation, config.batch_size))
     waiting = Waiting()
     display = Display(epochs=epochs, steps_per_epoch=steps, batch_size=config.batch_size, waiting=waiting)
     loop.display = display
@@ -125,7 +125,8 @@ def _fit(
         while loop.progress.step < epochs * steps and not should_stop(loop.progress.history, config.patience):
             epoch, done = divmod(loop.progress.step, steps)
             # Keras goes on with one iterator over all epochs of a call, so the stream is never begun again.
-            batches = shard_by_batch(waiting.watch(ingredients.batches(start_step=loop.progress.step)))
+            parts = ingredients.batches(start_step=loop.progress.step, shard=this_part())
+            batches = dealt_parts(waiting.watch(parts), config.batch_size)
             model.fit(
                 batches,
                 initial_epoch=epoch,

@@ -1,57 +1,61 @@
 """Two data sets at once: batches of both, one shared network, and of it what the first data set needs is saved."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
-
-from data.catalog import DataSet, Video
-from data.prepare import flow_description, ready_dataset
-from pipelines.clips import train_batches
-from pipelines.drawing import Drawing
+from commands.options import option
+from data.catalog import DataSet
+from data.ready import flow_description, ready_dataset
 from pipelines.inputs import Input
-from streams.command import Ingredients
-from streams.multitask import both_batches, of_first_task, with_second_task
+from streams.ingredients import Ingredients, Videos, batches_of, drawing_of
 
 if TYPE_CHECKING:
-    from temporal.train import TemporalConfig
+    import tensorflow as tf
 
 
-def with_second_dataset(
-    alone: Ingredients,
-    dataset: DataSet,
-    training: Sequence[Video],
-    clip: Input,
-    drawing: Drawing,
-    *,
-    config: "TemporalConfig",
-) -> Ingredients:
+@dataclass(frozen=True, kw_only=True)
+class SecondDataSet:
+    """The options that name a second data set, and say what becomes of its classes."""
+
+    and_dataset: str = option(
+        "", "a second data set to learn at once, with scores and a loss of its own (multi-task)", metavar="NAME"
+    )
+    and_root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="DIR")
+    and_joined: bool = option(False, "one list of classes and one loss over both data sets, not one each")
+    and_without: tuple[str, ...] = option(
+        (),
+        "a class of it to leave out, as one that the first data set has too; repeat it",
+        repeat=True,
+        metavar="CLASS",
+    )
+
+
+def with_second_dataset(alone: Ingredients, config: Any, dataset: DataSet, training: Videos) -> Ingredients:
     """Returns ingredients of which half of every batch is of the second data set, all of it as in the paper (Sec. 6).
 
     What is saved never scores the second data set, so that none of its videos is a test video here.
     """
+    from streams.multitask import both_batches, of_first_task, with_second_task
+
     if config.and_dataset == dataset.name:
         raise ValueError(f"{dataset.name} cannot be its own second data set. Name another one with --and-dataset.")
-    second = ready_dataset(config.and_dataset, config.and_root)
-    _check_same_flow(dataset, second, clip)
+    second = without_classes(ready_dataset(config.and_dataset, config.and_root), config.and_without)
+    clip = Input(config.input, config.length, config.segments)
+    _check_alike(dataset, second, clip)
     num_first, num_second = len(dataset.classes), len(second.classes)
+    # Both count the clips that they leave out together.
+    drawing = dataclasses.replace(drawing_of(config), skipped=alone.skipped)
+    first_half, second_half = (
+        partial(batches_of, each, videos, clip, config, drawing, share=2)
+        for each, videos in ((dataset, training), (second, tuple(second.videos.values())))
+    )
 
-    def batches(start_step: int) -> tf.data.Dataset:
-        halves = [
-            train_batches(
-                each,
-                videos,
-                clip,
-                batch_size=config.batch_size // 2,
-                crop_size=config.crop_size,
-                seed=config.seed,
-                start_step=start_step,
-                drawing=drawing,
-            )
-            for each, videos in ((dataset, training), (second, tuple(second.videos.values())))
-        ]
-        return both_batches(halves[0], halves[1], num_first)
+    def batches(start_step: int, shard: tuple[int, int] = (0, 1)) -> "tf.data.Dataset":
+        place: dict[str, Any] = {"start_step": start_step, "shard": shard}
+        return both_batches(first_half(**place), second_half(**place), num_first)
 
     return dataclasses.replace(
         alone,
@@ -59,13 +63,32 @@ def with_second_dataset(
         batches=batches,
         videos=None,
         broken=None,
-        tasks=(num_first, num_second),
+        tasks=() if config.and_joined else (num_first, num_second),
         saved=of_first_task,
     )
 
 
-def _check_same_flow(first: DataSet, second: DataSet, clip: Input) -> None:
-    """Refuses flow whose levels mean different motion."""
+def without_classes(dataset: DataSet, names: tuple[str, ...]) -> DataSet:
+    """Returns a data set without some of its classes and their videos."""
+    unknown = [name for name in names if name not in dataset.classes]
+    if unknown:
+        raise ValueError(
+            f"{dataset.name} has no class {unknown[0]!r} to leave out. It has {', '.join(dataset.classes)}."
+        )
+    kept = [label for label, name in enumerate(dataset.classes) if name not in names]
+    number_of = {label: number for number, label in enumerate(kept)}
+    videos = {
+        name: dataclasses.replace(video, labels=tuple(number_of[label] for label in video.labels))
+        for name, video in dataset.videos.items()
+        if all(label in number_of for label in video.labels)
+    }
+    return dataclasses.replace(
+        dataset, classes=tuple(dataset.classes[label] for label in kept), videos=videos, splits={}
+    )
+
+
+def _check_alike(first: DataSet, second: DataSet, clip: Input) -> None:
+    """Refuses data sets with several labels a video, and flow whose levels mean different motion."""
     if second.multi_label or first.multi_label:
         raise ValueError("Two data sets are learnt at once where every video has one label. Drop --and-dataset.")
     if clip.is_flow:

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from streams.command import Ingredients
 from streams.config import TrainConfig
+from streams.ingredients import Ingredients
+from streams.machines import part_of_batches
 from streams.modelfile import ModelCard
 from streams.runs import Run
 
@@ -44,10 +45,10 @@ def made_clip(index):
 def made_ingredients(config, network=made_network, validation=13, **changes):
     """Returns what `train` is given: an endless stream, and a validation list that ends in a small batch."""
 
-    def batches(start_step):
+    def batches(start_step, shard=(0, 1)):
         first = start_step * config.batch_size
         clips = tf.data.Dataset.range(first, 10**9).map(made_clip)
-        return clips.batch(config.batch_size, drop_remainder=True)
+        return part_of_batches(clips.batch(config.batch_size, drop_remainder=True), shard)
 
     chosen = tf.data.Dataset.range(10**6, 10**6 + validation).map(made_clip).batch(config.batch_size)
     card = ModelCard("spatial", "rgb", 1, tuple("abcd"), "made", config.split, config.protocol)

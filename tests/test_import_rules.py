@@ -13,7 +13,7 @@ ALLOWED = {
     "commands": set(),
     "data": {"commands"},
     "pipelines": {"commands", "data"},
-    "streams": {"commands"},
+    "streams": {"commands", "data", "pipelines"},
     "spatial": {"commands", "data", "pipelines", "streams"},
     "temporal": {"commands", "data", "pipelines", "streams"},
     "fusion": {"commands", "data", "pipelines", "streams"},

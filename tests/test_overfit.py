@@ -7,7 +7,7 @@ import pytest
 from streams.backbones.table import BACKBONES
 from streams.networks import build_network
 from streams.preprocessing import Pixels
-from streams.recipes import RECIPES
+from streams.recipe_table import RECIPES
 
 BACKBONES_OF_RECIPES = sorted(
     {

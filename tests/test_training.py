@@ -96,7 +96,7 @@ def test_several_labels_a_clip_are_learnt_with_a_loss_of_their_own(tmp_path):
 
     ingredients = dataclasses.replace(
         one_label,
-        batches=lambda start_step: one_label.batches(start_step).map(several),
+        batches=lambda **place: one_label.batches(**place).map(several),
         validation=one_label.validation.map(several),
         card=dataclasses.replace(one_label.card, multi_label=True),
     )

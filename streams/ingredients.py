@@ -1,0 +1,136 @@
+"""What a stream gives to its training: a network, batches of clips of a data set, and what is to be said of them."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from data.catalog import DataSet, Video
+from data.ready import flow_description, frame_description
+from pipelines.inputs import Input
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from streams.modelfile import ModelCard
+
+Videos = Sequence[Video]
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a stream gives to its training."""
+
+    network: Callable[[], "keras.Model"]
+    # Called with `start_step`, gives the endless stream from there; `shard` says which of how many equal parts of
+    # each batch, as each of several machines makes its own.
+    batches: Callable[..., "tf.data.Dataset"]
+    validation: "tf.data.Dataset | None"  # Batches in a fixed order; None where nothing is chosen.
+    card: "ModelCard"
+    videos: Callable[[int], Sequence[str]] | None = None  # The names of the videos in the batch of a step.
+    broken: Callable[[int], str] | None = None  # What of the batch of a step can't be read, and what to do; or "".
+    skipped: Counter[str] | None = None  # Clips that could not be read and were left out, by video.
+    tasks: tuple[int, ...] = ()  # Where scores are of several data sets side by side, how many are of each.
+    saved: Callable[["keras.Model"], "keras.Model"] = lambda network: network  # What of a trained network is kept.
+
+
+def of_dataset(
+    stream: str,
+    config: Any,
+    dataset: DataSet,
+    lists: tuple[Videos, Videos],
+    fresh: Callable[[Any, Input, DataSet], "keras.Model"],
+) -> Ingredients:
+    """Returns the ingredients of a stream on `(training, validation)` videos.
+
+    `fresh(config, clip, dataset)` makes its network; where weights come from and what learns is decided here.
+    """
+    from pipelines.clips import explain_failure, video_views
+    from pipelines.drawing import batch_videos
+    from streams.bottleneck import on_features
+    from streams.modelfile import ModelCard
+
+    clip, (training, validation) = Input(config.input, config.length, config.segments), lists
+    drawing = drawing_of(config)
+    drawn: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed, "drawing": drawing}
+    given = Ingredients(
+        network=partial(_started, config, clip, dataset, fresh),
+        batches=partial(batches_of, dataset, training, clip, config, drawing),
+        validation=validation_of(dataset, validation, clip, config),
+        card=ModelCard(
+            stream,
+            clip.kind,
+            clip.length,
+            dataset.classes,
+            dataset.name,
+            config.split,
+            config.protocol,
+            flow_description(dataset.root) if clip.is_flow else {},
+            dataset.multi_label,
+            frame_description(dataset.root),
+        ),
+        videos=lambda step: batch_videos(training, step=step, **drawn),
+        broken=lambda step: explain_failure(dataset, training, clip, step=step, validation=validation, **drawn),
+        skipped=drawing.skipped,
+    )
+    if config.keeps_features:
+        return on_features(given, config, partial(video_views, dataset, clip=clip), training, validation)
+    return given
+
+
+def drawing_of(config: Any) -> Any:
+    """Returns how the clips of a training are drawn and cut, as its options say."""
+    from pipelines.drawing import Drawing
+
+    return Drawing(config.augment, config.balance, skipped=Counter[str]() if config.skip_broken else None)
+
+
+def batches_of(
+    dataset: DataSet,
+    videos: Videos,
+    clip: Input,
+    config: Any,
+    drawing: Any,
+    *,
+    start_step: int,
+    shard: tuple[int, int] = (0, 1),
+    share: int = 1,
+) -> "tf.data.Dataset":
+    """Returns the endless stream of a training's batches, or of a machine's part of each.
+
+    `share` is how many data sets share a batch equally.
+    """
+    from pipelines.clips import train_batches
+
+    return train_batches(
+        dataset,
+        videos,
+        clip,
+        batch_size=config.batch_size // share,
+        crop_size=config.crop_size,
+        seed=config.seed,
+        start_step=start_step,
+        drawing=dataclasses.replace(drawing, shard=shard),
+    )
+
+
+def validation_of(dataset: DataSet, videos: Videos, clip: Input, config: Any) -> "tf.data.Dataset | None":
+    """Returns batches of the videos that weights are chosen by, where there are any."""
+    from pipelines.clips import validation_batches
+
+    if not videos:
+        return None
+    return validation_batches(dataset, videos, clip, batch_size=config.batch_size, crop_size=config.crop_size)
+
+
+def _started(
+    config: Any, clip: Input, dataset: DataSet, fresh: Callable[[Any, Input, DataSet], "keras.Model"]
+) -> "keras.Model":
+    """Returns a network with the weights that it starts from: on flow random ones unless the options say else."""
+    from streams.starting import started
+
+    default = "none" if clip.is_flow else "imagenet"
+    return started(fresh(config, clip, dataset), config, default=default, clip=clip, classes=dataset.classes)

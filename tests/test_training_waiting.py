@@ -1,0 +1,43 @@
+"""The share of time that a training is said to wait for its input."""
+
+import dataclasses
+import re
+import time
+
+import pytest
+import tensorflow as tf
+
+from tests.made_training import made_config, made_ingredients, train_made
+
+
+def late(batches, seconds):
+    """Returns the same batches, each of which takes so long to make."""
+
+    def wait(number):
+        time.sleep(seconds)
+        return number
+
+    def delayed(number, batch):
+        with tf.control_dependencies([tf.numpy_function(wait, [number], tf.int64)]):
+            return tf.nest.map_structure(tf.identity, batch)
+
+    return batches.enumerate().map(delayed)
+
+
+def shares(folder, printed, seconds, ahead):
+    """Trains on batches that take so long, and returns the share that each epoch's line says."""
+    given = made_ingredients(made_config())
+    slow = dataclasses.replace(given, batches=lambda **place: late(given.batches(**place), seconds).prefetch(ahead))
+    train_made(folder, ingredients=slow, epochs=5)
+    return [int(share) for share in re.findall(r"(\d+)% waiting", printed.readouterr().out)]
+
+
+@pytest.mark.parametrize("ahead", [0, 4], ids=["as-asked", "fetched-ahead"])
+def test_slow_input_is_waited_for_and_fast_input_is_not(tmp_path, capsys, ahead):
+    slow = shares(tmp_path / "slow", capsys, 0.3, ahead)
+    fast = shares(tmp_path / "fast", capsys, 0.0, ahead)
+
+    # The first epochs build graphs, of training and of validation.
+    assert min(slow[2:]) > 60
+    assert max(slow) <= 100
+    assert max(fast[2:]) < 20
