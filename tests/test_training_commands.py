@@ -12,7 +12,6 @@ import pytest
 
 from data.catalog import open_dataset
 from data.recipe import Recipe
-from fusion.evaluate import main as evaluate
 from streams.modelfile import read_card
 from temporal.train import main as train_temporal
 from tests.made_data import extract_all, hmdb51_lists, ucf101_lists, write_clip
