@@ -79,7 +79,7 @@ def _straightforward(two_stream: Any, video: Path) -> tuple[dict[str, float], np
     seconds = {"decode": decode, "flow": flow}
     answers = []
     for name in ("spatial", "temporal"):
-        network = two_stream.streams[name][0]
+        network = two_stream.scorers[name].network
         crops = _crops(frames if name == "spatial" else fields, 1 if name == "spatial" else LENGTH)
         logits, seconds[name] = _timed(lambda: [network.predict_on_batch(crop[None])[0] for crop in crops])  # noqa: B023
         powers = np.exp(np.mean(logits, axis=0))

@@ -42,6 +42,17 @@ def mean_logits(evidence: Evidence) -> np.ndarray:
     return mean
 
 
+def conv(evidence: Evidence) -> np.ndarray:
+    """Returns the logits of a network that joins the streams by a convolution and was trained end to end."""
+    if evidence.joint is None:
+        raise LookupError(
+            "there is no network of both streams in runs/<data set>/two_stream/split<N>/model.keras. "
+            "docs/fusion.md says how to make one; name it with --two-stream FILE where it lies elsewhere."
+        )
+    mean: np.ndarray = evidence.joint.mean(axis=1)
+    return mean
+
+
 def vote(evidence: Evidence) -> np.ndarray:
     """Returns the share of views that name each class; every stream has as many votes, whatever its views."""
     shares = []

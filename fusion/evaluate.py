@@ -24,11 +24,12 @@ from data.ready import home_of, ready_dataset
 from fusion.compare import compare
 from fusion.evaluation import evaluate, examples_of, write_report
 from fusion.gather import FITS, Gathered, from_files, from_models
-from fusion.markup import title
+from fusion.markup import by_reason, title
 from fusion.methods import LEARNED, METHODS, check_method
 from fusion.sequences import SEQUENCES
 from fusion.splits import mean_report, write_mean
-from fusion.stream_scores import Protocol
+from fusion.stream_scores import Scoring
+from streams.modelfile import BOTH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class EvaluateConfig:
     )
     spatial: Path | None = option(None, "the spatial model, instead of the one trained here", metavar="FILE")
     temporal: Path | None = option(None, "the temporal model, instead of the one trained here", metavar="FILE")
+    two_stream: Path | None = option(None, "a network of both streams, which conv needs, likewise", metavar="FILE")
     method: tuple[str, ...] = option(
         (), f"a way to fuse, once for each: {', '.join(METHODS)} or weighted:1,1.5; all unless given", repeat=True
     )
@@ -91,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tuple[dict[str, Any], Path]:
     """Scores and fuses saved models on one split, and returns the report and where its page lies."""
     streams, models = _streams(config)
-    protocol = Protocol(
+    scoring = Scoring(
         runs=config.runs,
         views=config.views,
         crops=config.crops,
@@ -102,10 +104,18 @@ def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tu
     methods = config.method or METHODS
     learns = any(method in LEARNED for method in methods)
     with_features = config.features or any(method in SEQUENCES for method in config.method)
-    gathered = from_models(dataset, split, streams, protocol, config.fit if learns else "", with_features=with_features)
+    gathered = from_models(
+        dataset,
+        split,
+        streams,
+        scoring,
+        config.fit if learns else "",
+        with_features=with_features,
+        with_joint="conv" in methods,
+    )
     report, fused = _finish(config, gathered, methods)
     folder = config.runs / dataset.name / "fusion" / f"split{split}"
-    examples = examples_of(gathered, fused, dataset, protocol)
+    examples = examples_of(gathered, fused, dataset, scoring)
     return report, write_report(folder, report, gathered, fused, examples, config.runs)
 
 
@@ -142,13 +152,14 @@ def print_report(report: Mapping[str, Any]) -> None:
         table.add_row(*cells, end_section=name == [*report["streams"]][-1])
     console = Console()
     console.print(table)
-    for name, reason in report["missing"].items():
-        console.print(f"Without {name}: {reason}", style="dim", highlight=False)
+    for reason, names in by_reason(report["missing"]).items():
+        console.print(f"Not fused by {', '.join(names)}: {reason}", style="dim", highlight=False)
 
 
 def _streams(config: EvaluateConfig) -> tuple[list[str], dict[str, Path]]:
     """Returns the streams by name, and the model files that are named for them."""
-    models = {name: file for name, file in (("spatial", config.spatial), ("temporal", config.temporal)) if file}
+    named = {"spatial": config.spatial, "temporal": config.temporal, BOTH: config.two_stream}
+    models = {name: file for name, file in named.items() if file}
     streams = []
     for entry in config.stream or ("spatial", "temporal"):
         stream, _, file = entry.partition("=")

@@ -15,7 +15,7 @@ from fusion.looks import looks
 from fusion.methods import fuse
 from fusion.page import page
 from fusion.report import build_report
-from fusion.stream_scores import Protocol
+from fusion.stream_scores import Scoring
 from streams.runs import Run
 
 
@@ -27,14 +27,14 @@ def evaluate(gathered: Gathered, methods: Sequence[str]) -> tuple[dict[str, Any]
         raise ValueError(
             "Nothing could be fused. " + " ".join(f"{name}: {reason}" for name, reason in fused.missing.items())
         )
-    report = build_report(gathered.streams, fused.scores, gathered.unseen)
+    report = build_report(gathered.streams, fused.scores, gathered.unseen, gathered.joint)
     report["learned"] = {name: learned for name, learned in fused.learned.items() if learned}
     report["learned_from"] = gathered.learns_from
     report["missing"] = fused.missing
     return report, next(iter(fused.scores.values()))
 
 
-def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, protocol: Protocol) -> list[Example]:
+def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, scoring: Scoring) -> list[Example]:
     """Returns videos worth looking at, with pictures of what they show and of where each stream looks."""
     streams, split = gathered.streams, gathered.streams[0].split
     chosen = choose_examples(gathered.unseen.logits, fused, gathered.unseen.labels)
@@ -42,7 +42,7 @@ def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, protoco
     examples = [picture(dataset, video, *why) for video, why in zip(videos, chosen, strict=True)]
     shown = [place for place, video in enumerate(videos) if video.labels]
     labelled = [(videos[place], videos[place].labels[0]) for place in shown]
-    heat = {each.stream: looks(dataset, split, each.stream, protocol, labelled) for each in streams}
+    heat = {each.stream: looks(dataset, split, each.stream, scoring, labelled) for each in streams}
     for number, place in enumerate(shown):
         seen = {stream: drawn[number] for stream, drawn in heat.items() if drawn}
         examples[place] = dataclasses.replace(examples[place], looks=seen)

@@ -19,12 +19,20 @@ class Evidence:
     labels: np.ndarray
     groups: np.ndarray
     features: tuple[np.ndarray, ...] = ()  # What each stream made of each view, [V, views, D], where that is known.
+    joint: np.ndarray | None = None  # Logits of a network of all streams, [V, views, C], where there is one.
 
     @classmethod
-    def of(cls, streams: Sequence[Scores], groups: Sequence[str], features: Sequence[Scores] = ()) -> "Evidence":
+    def of(
+        cls,
+        streams: Sequence[Scores],
+        groups: Sequence[str],
+        features: Sequence[Scores] = (),
+        joint: Scores | None = None,
+    ) -> "Evidence":
         """Returns the scores of several streams as evidence; refuses those that are not of the same videos."""
-        check_same_videos(streams)
-        for scores in streams:
+        every = [*streams, *([joint] if joint else [])]
+        check_same_videos(every)
+        for scores in every:
             check_finite(scores)
         return cls(
             tuple(scores.stream for scores in streams),
@@ -32,6 +40,7 @@ class Evidence:
             streams[0].labels,
             np.asarray(groups),
             tuple(each.view_logits for each in features),
+            joint.view_logits.astype(np.float64) if joint else None,
         )
 
     @property
@@ -53,7 +62,8 @@ class Evidence:
         """Returns the evidence of some of the videos."""
         views = tuple(logits[chosen] for logits in self.view_logits)
         features = tuple(each[chosen] for each in self.features)
-        return Evidence(self.streams, views, self.labels[chosen], self.groups[chosen], features)
+        joint = None if self.joint is None else self.joint[chosen]
+        return Evidence(self.streams, views, self.labels[chosen], self.groups[chosen], features, joint)
 
     def folds(self, most: int = 5) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields `(to fit on, to judge by)` as places of videos; a group is never on both sides."""

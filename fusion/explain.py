@@ -11,7 +11,7 @@ from fusion.annotate import flow_in_colour
 from fusion.gradcam import Looker, heat_of_frame, looker, with_heat
 from fusion.making import Making, PreparedVideo
 from fusion.prediction import Prediction
-from fusion.two_stream import Protocol, TwoStream
+from fusion.two_stream import Spread, TwoStream
 from fusion.video_views import Stopwatch, Wanted, video_views
 from pipelines.inputs import Input
 
@@ -27,8 +27,9 @@ class Moment:
 
 
 def looker_of(two_stream: TwoStream) -> dict[str, Looker]:
-    """Returns the parted networks of all streams; part them once for many videos."""
-    return {name: looker(model) for name, (model, _) in two_stream.streams.items()}
+    """Returns the parted networks of streams that have one of their own; part them once for many videos."""
+    alone = {name: scorer for name, scorer in two_stream.scorers.items() if len(scorer.parts) == 1}
+    return {name: looker(scorer.network) for name, scorer in alone.items()}
 
 
 def explain(
@@ -36,7 +37,7 @@ def explain(
 ) -> list[Moment]:
     """Returns `count` moments, evenly spread, and where each stream looks for the class that was decided on."""
     label = int(prediction.verdict.argmax())
-    requests = two_stream.wanted(prediction.num_frames, prediction.frame_rate, Protocol(views=count))
+    requests = two_stream.wanted(prediction.num_frames, prediction.frame_rate, Spread(views=count))
     views = _views(Path(prediction.video), two_stream.making, requests, count)
     moments = []
     for number in range(min(count, len(views["picture"]))):
@@ -48,7 +49,8 @@ def explain(
             if request.clip.is_flow:
                 field = _flow_picture(clip, two_stream.making)
                 seen = field
-            looks[name] = with_heat(seen, heat_of_frame(lookers[name], clip, label))
+            if name in lookers:
+                looks[name] = with_heat(seen, heat_of_frame(lookers[name], clip, label))
         moments.append(Moment(_second(number, count, prediction), frame, field, looks))
     return moments
 

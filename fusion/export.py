@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from fusion.two_stream import TwoStream
 
     two_stream = TwoStream(models)
-    model = joined(two_stream.streams)
+    model = joined(two_stream.scorers)
     source, clips = _clips(two_stream, options.check)
     print(f"Checked on {source}.")
     expected = {name: np.asarray(value) for name, value in model(clips, training=False).items()}
@@ -79,7 +79,7 @@ def _export(
 
     with tempfile.TemporaryDirectory(prefix=".incomplete.", dir=path.parent) as folder:
         written = Path(folder) / path.name
-        write(model, two_stream.cards, kind, written)
+        write(model, two_stream.descriptions, kind, written)
         answer = opened(kind, written)
         answers = answer(clips)
         difference = max(float(np.abs(answers[name] - expected[name]).max()) for name in expected)
@@ -111,7 +111,8 @@ def _clips(two_stream: "TwoStream", videos: Sequence[Path]) -> tuple[str, dict[s
     if clips:
         return f"{len(videos)} videos, {videos[0]} first", {name: np.stack(parts) for name, parts in clips.items()}
     random = np.random.default_rng(0)
-    shapes = {network.inputs[0].name: network.input_shape[1:] for network, _ in two_stream.streams.values()}
+    inputs = (each for scorer in two_stream.scorers.values() for each in scorer.network.inputs)
+    shapes = {each.name: each.shape[1:] for each in inputs}
     noise = {name: random.integers(0, 256, (8, *shape), dtype=np.uint8) for name, shape in shapes.items()}
     return "noise, as no video is named (--check VIDEO)", noise
 

@@ -13,7 +13,8 @@ from keras import ops
 
 from commands.running import swallowed_stderr
 from fusion.prediction import FUSED
-from streams.modelfile import ModelCard
+from fusion.scorers import Scorer
+from streams.modelfile import BOTH, ModelCard, read_card
 
 # The name of the file, or folder, of each format; and what pip installs where it can't be written or checked.
 FORMATS = {
@@ -26,15 +27,15 @@ LABELS, CARDS = "labels.txt", "streams.json"
 Outputs = dict[str, np.ndarray]
 
 
-def joined(streams: Mapping[str, tuple[keras.Model, ModelCard]]) -> keras.Model:
+def joined(scorers: Mapping[str, Scorer]) -> keras.Model:
     """Returns one network with the inputs of all streams and the probabilities of each and of their average."""
     inputs, outputs = {}, {}
-    for name, (network, card) in streams.items():
-        family = network.inputs[0].name
-        inputs[family] = keras.Input(network.input_shape[1:], dtype="uint8", name=family)
-        part = keras.Model(network.inputs, network.outputs[0], name=name)
-        logits = ops.cast(part(inputs[family]), "float32")
-        outputs[name] = ops.sigmoid(logits) if card.multi_label else ops.softmax(logits)
+    for name, scorer in scorers.items():
+        own = {each.name: keras.Input(each.shape[1:], dtype="uint8", name=each.name) for each in scorer.network.inputs}
+        part = keras.Model(scorer.network.input, scorer.network.outputs[0], name=name)
+        logits = ops.cast(part(own if len(own) > 1 else next(iter(own.values()))), "float32")
+        outputs[name] = ops.sigmoid(logits) if scorer.card.multi_label else ops.softmax(logits)
+        inputs.update(own)
     if len(outputs) > 1:
         outputs[FUSED] = sum(outputs.values()) / len(outputs)
     return keras.Model(inputs, outputs, name="two_stream")
@@ -52,19 +53,25 @@ def opened(kind: str, path: Path) -> Callable[[Outputs], Outputs]:
     return openers[kind](path)
 
 
-def streams_in(path: Path) -> dict[str, tuple[keras.Model, ModelCard]]:
-    """Returns the streams that a written Keras file joins."""
+def scorers_in(path: Path) -> dict[str, Scorer]:
+    """Returns what a written Keras file joins; of a network that was trained as one, the network itself."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no model {path}. Name a file that fusion/export.py wrote.")
     try:
         with zipfile.ZipFile(path) as archive:
-            described = json.loads(archive.read(CARDS))
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+            described = json.loads(archive.read(CARDS)) if CARDS in archive.namelist() else None
+        if described is None and read_card(path).stream == BOTH:
+            return {FUSED: Scorer.load(path)}
+    except (ValueError, zipfile.BadZipFile):
+        described = None
+    if described is None:
         raise ValueError(
-            f"{path} holds no two streams that fusion/export.py joined ({error}). "
+            f"{path} holds no two streams that fusion/export.py joined, and no network of both with its description. "
             "Pass the model of one stream as --spatial or --temporal."
-        ) from error
+        )
     cards = {name: ModelCard(**{**card, "classes": tuple(card["classes"])}) for name, card in described.items()}
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return {name: (model.get_layer(name), card) for name, card in cards.items()}
+    return {name: Scorer(model.get_layer(name), card) for name, card in cards.items()}
 
 
 def labels_in(kind: str, path: Path) -> tuple[str, ...]:

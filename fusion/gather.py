@@ -12,8 +12,8 @@ from data.catalog import DataSet, Video
 from data.selection import training_lists
 from fusion.evidence import Evidence
 from fusion.score_files import NamedScores, in_order, read_score_file
-from fusion.stream_scores import Protocol, labels_of, stream_scores
-from streams.runs import Run
+from fusion.stream_scores import Scoring, labels_of, stream_scores
+from streams.modelfile import BOTH
 from streams.scores import Scores
 
 # From which videos methods learn: groups that were kept from the training of the streams; the streams' own training
@@ -29,27 +29,40 @@ class Gathered(NamedTuple):
     known: Evidence | None
     why_not: str  # Why there are none to learn from.
     learns_from: str
+    joint: Scores | None = None  # Of a network of all streams, for the videos to judge by.
 
 
 def from_models(
-    dataset: DataSet, split: int, streams: Sequence[str], protocol: Protocol, fit: str, *, with_features: bool = False
+    dataset: DataSet,
+    split: int,
+    streams: Sequence[str],
+    scoring: Scoring,
+    fit: str,
+    *,
+    with_features: bool = False,
+    with_joint: bool = False,
 ) -> Gathered:
     """Returns the scores of saved models; `fit` is empty where no method learns."""
 
-    def evidence_of(part: str, videos: Sequence[Video]) -> tuple[list[Scores], Evidence]:
-        scores = [stream_scores(dataset, split, part, videos, stream, protocol) for stream in streams]
-        kept = dataclasses.replace(protocol, layer="features", crops="1")
-        features = [stream_scores(dataset, split, part, videos, stream, kept) for stream in streams if with_features]
-        return scores, Evidence.of(scores, [video.group for video in videos], features)
+    def scores_of(part: str, videos: Sequence[Video], how: Scoring) -> list[Scores]:
+        return [stream_scores(dataset, split, part, videos, stream, how) for stream in streams]
+
+    def evidence_of(part: str, videos: Sequence[Video], scores: list[Scores], joint: Scores | None = None) -> Evidence:
+        kept = dataclasses.replace(scoring, layer="features", crops="1")
+        features = scores_of(part, videos, kept) if with_features else []
+        return Evidence.of(scores, [video.group for video in videos], features, joint)
 
     test = dataset.part(split, "test")
-    scores, unseen = evidence_of("test", test)
-    videos, why_not = _to_learn_from(dataset, split, streams, protocol, fit)
+    scores = scores_of("test", test, scoring)
+    with_joint = with_joint and (BOTH in scoring.models or scoring.model(dataset, split, BOTH).is_file())
+    joint = stream_scores(dataset, split, "test", test, BOTH, scoring) if with_joint else None
+    unseen = evidence_of("test", test, scores, joint)
+    videos, why_not = _to_learn_from(dataset, split, streams, scoring, fit)
     if not videos:
         itself = f"the other folds, by group, of these {len(test)} videos" if fit == "folds" else ""
-        return Gathered(scores, unseen, None, why_not, itself)
-    _, known = evidence_of(fit, videos)
-    return Gathered(scores, unseen, known, "", f"the {fit} list, {len(videos)} videos")
+        return Gathered(scores, unseen, None, why_not, itself, joint)
+    known = evidence_of(fit, videos, scores_of(fit, videos, scoring))
+    return Gathered(scores, unseen, known, "", f"the {fit} list, {len(videos)} videos", joint)
 
 
 def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, names: Path | None) -> Gathered:
@@ -87,7 +100,7 @@ def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, name
 
 
 def _to_learn_from(
-    dataset: DataSet, split: int, streams: Sequence[str], protocol: Protocol, fit: str
+    dataset: DataSet, split: int, streams: Sequence[str], scoring: Scoring, fit: str
 ) -> tuple[tuple[Video, ...], str]:
     if fit == "train":
         return dataset.part(split, "train"), ""
@@ -95,8 +108,7 @@ def _to_learn_from(
         return (), ""
     lists = []
     for stream in streams:
-        model = protocol.models.get(stream, Run.of(protocol.runs, dataset.name, stream, split).model)
-        config = model.parent / "config.json"
+        config = scoring.model(dataset, split, stream).parent / "config.json"
         if not config.is_file():
             return (), f"{config} is missing, which says what {stream} was validated on. Pass --fit train or folds."
         options = json.loads(config.read_text(encoding="utf-8"))["options"]

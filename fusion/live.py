@@ -149,9 +149,9 @@ def watch(
     if two_stream.uses_flow:
         still = np.zeros((64, 64), np.uint8)
         flow.flow_between(still, still, making.method, making.preset, **making.parameters)
-    for stream, clip in clips.items():
-        side, channels = two_stream.streams[stream][0].input_shape[1], clip.channels
-        two_stream.score(stream, np.zeros((1, side, side, channels), np.uint8))
+    for network in two_stream.scorers:
+        shapes = [two_stream.inputs[stream].shape[1:] for stream in two_stream.looks_at(network)]
+        two_stream.score(network, *(np.zeros((1, *shape), np.uint8) for shape in shapes))
     kinds = {kind for clip in clips.values() for kind in kinds_of_items(clip, making)}
     memory = _Memory(making, kinds, max(clip.span for clip in clips.values()))
     recent: deque[tuple[float, dict[str, np.ndarray]]] = deque()
@@ -167,11 +167,11 @@ def watch(
             if arrived - last < 1 / rate or not _is_full(memory, clips):
                 continue
             last = arrived
-            logits = {stream: _score(two_stream, stream, clip, memory) for stream, clip in clips.items()}
+            logits = {network: _score(two_stream, network, clips, memory) for network in two_stream.scorers}
             recent.append((arrived, logits))
             while recent[0][0] < arrived - window:
                 recent.popleft()
-            means = {stream: np.mean([past[stream] for _, past in recent], axis=0) for stream in clips}
+            means = {stream: np.mean([past[stream] for _, past in recent], axis=0) for stream in logits}
             yield Glance(
                 seconds=arrived - started,
                 top=_best(two_stream, means, top),
@@ -200,7 +200,14 @@ def _is_full(memory: _Memory, clips: Mapping[str, Input]) -> bool:
     return all(len(memory.items[kind]) >= span for kind, span in needed.items())
 
 
-def _score(two_stream: TwoStream, stream: str, clip: Input, memory: _Memory) -> np.ndarray:
+def _score(two_stream: TwoStream, name: str, clips: Mapping[str, Input], memory: _Memory) -> np.ndarray:
+    newest = [_newest(clips[stream], memory)[None] for stream in two_stream.looks_at(name)]
+    logits: np.ndarray = two_stream.score(name, *newest)[0]
+    return logits
+
+
+def _newest(clip: Input, memory: _Memory) -> np.ndarray:
+    """Returns the clip that ends with the newest frame."""
     from pipelines.sampling import clip_offsets
 
     kinds = kinds_of_items(clip, memory.making)
@@ -208,8 +215,7 @@ def _score(two_stream: TwoStream, stream: str, clip: Input, memory: _Memory) -> 
         memory.items[kind][len(memory.items[kind]) - clip.span + int(offset)]
         for kind, offset in zip(kinds, clip_offsets(clip), strict=True)
     ]
-    logits: np.ndarray = two_stream.score(stream, clip_of(items, clip, memory.making)[None])[0]
-    return logits
+    return clip_of(items, clip, memory.making)
 
 
 def _best(two_stream: TwoStream, logits: dict[str, np.ndarray], count: int) -> tuple[tuple[str, float], ...]:

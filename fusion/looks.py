@@ -8,13 +8,11 @@ from commands.running import quiet_tensorflow
 from data.catalog import DataSet, Video
 from data.flow import colour_wheel
 from fusion.pictures import data_uri
-from fusion.stream_scores import Protocol
-from streams.modelfile import load_model
-from streams.runs import Run
+from fusion.stream_scores import Scoring
 
 
 def looks(
-    dataset: DataSet, split: int, stream: str, protocol: Protocol, videos: Sequence[tuple[Video, int]]
+    dataset: DataSet, split: int, stream: str, scoring: Scoring, videos: Sequence[tuple[Video, int]]
 ) -> list[str]:
     """Returns for each `(video, class)` what speaks for the class in its middle view, laid over that view.
 
@@ -22,15 +20,15 @@ def looks(
     """
     quiet_tensorflow()
     from fusion.gradcam import heat_of_frame, looker, with_heat
+    from fusion.scorers import Scorer, clip_of
     from pipelines.clips import distinct_views
-    from pipelines.inputs import Input
 
-    model, card = load_model(protocol.models.get(stream, Run.of(protocol.runs, dataset.name, stream, split).model))
+    scorer = Scorer.load(scoring.model(dataset, split, stream))
     try:
-        parts = looker(model)
+        parts = looker(scorer.network)
     except ValueError:
         return []
-    clip = Input(card.input_kind, card.length)
+    clip = clip_of(scorer.card)
     views = distinct_views(dataset, [video for video, _ in videos], clip, num_views=1)
     drawn = []
     for (_, label), (view, *_) in zip(videos, views, strict=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from data.flow_levels import RULES
 from data.video import Decoder, resized, sample_frames
 
 # Sides that differ by more than this factor show things in another size than the network knows.
@@ -37,6 +38,9 @@ class Making:
         for name in ("size", "usual_size"):
             if known.get(name):
                 known[name] = tuple(known[name])
+        # Flow that was stored as floats reached the network in levels of ours.
+        if known.get("rule") not in RULES:
+            known.pop("rule", None)
         return cls(**known)
 
 

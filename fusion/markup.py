@@ -25,6 +25,14 @@ def title(name: str) -> str:
     return escape(shown.replace("_", " "))
 
 
+def by_reason(missing: Mapping[str, str]) -> dict[str, list[str]]:
+    """Returns the methods that were left out, those for one reason together."""
+    methods: dict[str, list[str]] = {}
+    for method, reason in missing.items():
+        methods.setdefault(reason, []).append(method)
+    return methods
+
+
 def dot(tone: str) -> str:
     """Returns a spot in the colour of a stream."""
     return f'<span class="dot" style="--tone:{tone}"></span>'

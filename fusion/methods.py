@@ -30,7 +30,9 @@ LEARNED: Mapping[str, Callable[[Evidence], Rule]] = {
     "fusenet": fusenet,
     **SEQUENCES,
 }
-METHODS = (*FIXED, *LEARNED)
+# These were trained with the streams, end to end.
+TRAINED: Mapping[str, Callable[[Evidence], np.ndarray]] = {"conv": combine.conv}
+METHODS = (*FIXED, *LEARNED, *TRAINED)
 
 
 class Fused(NamedTuple):
@@ -74,15 +76,15 @@ def check_method(method: str) -> None:
 def _fuse(
     method: str, unseen: Evidence, known: Evidence | None, *, folds: bool, why_not: str
 ) -> tuple[np.ndarray, str]:
-    if method in FIXED:
-        return FIXED[method](unseen), ""
+    if method in FIXED or method in TRAINED:
+        return {**FIXED, **TRAINED}[method](unseen), ""
     if ":" in method:
         return combine.weighted(unseen, _weights(method, len(unseen.streams))), ""
     fit = LEARNED[method]
     if folds:
         return _by_folds(fit, unseen)
     if known is None:
-        raise LookupError(f"It learns from videos with known labels, and there are none: {why_not}")
+        raise LookupError(f"there are no videos with known labels to learn from: {why_not}")
     rule = fit(known)
     return rule.combine(unseen), rule.learned
 

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 
 from commands.running import RUNS
 from data.flow import METHODS
+from fusion.cards import SLOTS
+from streams.modelfile import BOTH
 from streams.runs import Run
 
 if TYPE_CHECKING:
     from fusion.two_stream import TwoStream
-
-SLOTS = ("spatial", "temporal")
-BOTH = "two_stream"  # A file that holds both streams.
 
 
 def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = True) -> None:
     """Adds the options that say which models are used, for every command that uses both streams."""
     parser.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
     parser.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="both in one file, as fusion/export.py writes it")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="both in one file: exported, or trained as one")
     parser.add_argument("--dataset", default="shapes", metavar="NAME", help="without models: those trained on it")
     parser.add_argument("--split", type=int, default=1, metavar="N", help="without models: those of this split")
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are kept")
@@ -49,8 +48,9 @@ def trained_models(folder: Path, split: int) -> dict[str, Path]:
     models = {name: path for name, path in found.items() if path.exists()}
     if not models:
         raise FileNotFoundError(
-            f"There are no trained models of split {split} in {folder}. Train some (./run demo trains on the built-in "
-            "data set), or name some: --spatial FILE --temporal FILE."
+            f"There are no trained models of split {split} in {folder}. Train them: python spatial/train.py --dataset "
+            f"{folder.name} --split {split}, and temporal/train.py likewise; or name some: --spatial FILE "
+            "--temporal FILE."
         )
     return models
 

@@ -10,7 +10,7 @@ import numpy as np
 from fusion import charts
 from fusion.evidence import Evidence
 from fusion.examples import Example
-from fusion.markup import FUSED, detailed, dot, percent, section, table, title, tones_of
+from fusion.markup import FUSED, by_reason, detailed, dot, percent, section, table, title, tones_of
 from fusion.page_classes import confusions, per_class, reliability, repaired
 from fusion.page_training import learning_curves
 from fusion.page_videos import examples_of
@@ -101,11 +101,14 @@ def results(report: Mapping[str, Any]) -> str:
 
 
 def _warning(report: Mapping[str, Any]) -> str:
-    guilty = [name for name, stream in report["streams"].items() if stream["selection"] == "test-selected"]
+    networks = {**report["streams"], **report.get("joint", {})}
+    guilty = [
+        escape(name.replace("_", "-")) for name, network in networks.items() if network["selection"] == "test-selected"
+    ]
     if not guilty:
         return ""
     return (
-        f'<div class="warning"><strong>Chosen on the test list: {escape(" and ".join(guilty))}.</strong> '
+        f'<div class="warning"><strong>Chosen on the test list: {" and ".join(guilty)}.</strong> '
         "The weights were selected by their accuracy on these very videos, so the numbers below flatter them and "
         "can’t be compared with honest ones.</div>"
     )
@@ -122,8 +125,10 @@ def _learning(report: Mapping[str, Any]) -> str:
 
 
 def _missing(report: Mapping[str, Any]) -> str:
-    lines = "".join(f"<li>{title(name)}: {escape(reason)}</li>" for name, reason in report["missing"].items())
-    return f'<ul class="quiet small">{lines}</ul>' if lines else ""
+    return "".join(
+        f"<p class='quiet small'>Not fused by {escape(', '.join(names))}: {escape(reason)}</p>"
+        for reason, names in by_reason(report["missing"]).items()
+    )
 
 
 def _published(report: Mapping[str, Any]) -> str:
@@ -205,7 +210,7 @@ def _settings(report: Mapping[str, Any]) -> str:
             escape(stream["protocol"]),
             f"<code>{stream['model_hash'][:16]}</code>",
         ]
-        for name, stream in report["streams"].items()
+        for name, stream in {**report["streams"], **report.get("joint", {})}.items()
     ]
     columns = ["", "Weights chosen by", "Views × crops", "Model, SHA-256"]
     options = report.get("options")

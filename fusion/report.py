@@ -14,7 +14,9 @@ from streams.scores import Scores
 _PROBABILITIES = ("average", "weighted", "calibrated")
 
 
-def build_report(streams: Sequence[Scores], fused: Mapping[str, np.ndarray], evidence: Evidence) -> dict[str, Any]:
+def build_report(
+    streams: Sequence[Scores], fused: Mapping[str, np.ndarray], evidence: Evidence, joint: Scores | None = None
+) -> dict[str, Any]:
     """Returns all that is known of the streams and of every way in which they were fused, [V, C] by method."""
     first, labels, groups = streams[0], evidence.labels, evidence.groups
     results = dict(zip(evidence.streams, evidence.logits, strict=True)) | dict(fused)
@@ -25,6 +27,7 @@ def build_report(streams: Sequence[Scores], fused: Mapping[str, np.ndarray], evi
         "num_groups": len(set(groups)),
         "classes": list(first.classes),
         "streams": {scores.stream: _origin(scores) for scores in streams},
+        "joint": {joint.stream: _origin(joint)} if joint else {},
         "methods": list(fused),
         "video_accuracy": {name: measures.video_accuracy(scores, labels) for name, scores in results.items()},
         "interval": {name: measures.accuracy_interval(scores, labels, groups) for name, scores in results.items()},

@@ -20,7 +20,7 @@ def recurrent(evidence: Evidence, kind: str, *, attention: bool) -> Rule:
     chosen on groups that are kept apart.
     """
     if not evidence.features:
-        raise ValueError("It reads what each stream made of each view, which is not kept: pass --features.")
+        raise LookupError("what each stream made of each view is not kept. Pass --features.")
     quiet_tensorflow()
     import keras
 

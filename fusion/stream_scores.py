@@ -3,18 +3,18 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from rich.progress import track
 
-from commands.running import quiet_tensorflow
+from commands.running import RUNS, quiet_tensorflow
 from data.catalog import DataSet, Video
 from data.recipe import description_path, read_description
-from streams.modelfile import ModelCard, file_hash, load_model, read_card
+from streams.modelfile import ModelCard, file_hash, read_card
 from streams.runs import Run
 from streams.scores import Scores, read_scores, write_scores
 
@@ -23,8 +23,8 @@ _SAVED_EVERY = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """How videos are scored, and where the scores are kept."""
+class Scoring:
+    """How videos are scored, and where models and scores are kept."""
 
     runs: Path
     views: int = 25
@@ -34,6 +34,10 @@ class Protocol:
     rescore: bool = False
     models: dict[str, Path] = field(default_factory=dict)  # Files that stand in for the model of a run.
 
+    def model(self, dataset: DataSet, split: int, stream: str) -> Path:
+        """Returns where the model of a stream lies, or should."""
+        return self.models.get(stream, Run.of(self.runs, dataset.name, stream, split).model)
+
     def __str__(self) -> str:
         """Returns what tells protocols apart, as `25x10`."""
         marks = [self.precision if self.precision != "float32" else "", self.layer]
@@ -41,11 +45,12 @@ class Protocol:
 
 
 def stream_scores(
-    dataset: DataSet, split: int, part: str, videos: Sequence[Video], stream: str, protocol: Protocol
+    dataset: DataSet, split: int, part: str, videos: Sequence[Video], stream: str, scoring: Scoring
 ) -> Scores:
     """Returns the scores of one stream's model on these videos, which are `part` of the split."""
-    run = Run.of(protocol.runs, dataset.name, stream, split)
-    model = protocol.models.get(stream, run.model)
+    run, model = Run.of(scoring.runs, dataset.name, stream, split), scoring.model(dataset, split, stream)
+    if not model.is_file():
+        raise FileNotFoundError(f"There is no model {model}. {_how_to_train(dataset, split, stream, scoring)}")
     card = read_card(model)
     _check_fits(card, model, dataset, split)
     about: dict[str, Any] = {
@@ -53,7 +58,7 @@ def stream_scores(
         "data_set": dataset.name,
         "split": split,
         "part": part,
-        "protocol": str(protocol),
+        "protocol": str(scoring),
         "model_hash": file_hash(model),
         "data_hash": _data_hash(dataset, videos),
         "selection": card.selection,
@@ -61,13 +66,13 @@ def stream_scores(
     }
     # Another model's scores do not take the place of the run's own.
     mark = "" if model == run.model else f"_{about['model_hash'][:8]}"
-    path = run.scores(part, f"{protocol}{mark}")
-    known = None if protocol.rescore else _known(path, about)
+    path = run.scores(part, f"{scoring}{mark}")
+    known = None if scoring.rescore else _known(path, about)
     if known is None:
         work = _Work(about, videos, labels_of(dataset, videos), path.with_suffix(".growing.h5"))
-        if not protocol.rescore:
+        if not scoring.rescore:
             work.begun()
-        known = work.finish(lambda rest: _predict(model, card, dataset, rest, protocol))
+        known = work.finish(lambda rest: _predict(model, dataset, rest, scoring))
         write_scores(path, known)
         work.growing.unlink(missing_ok=True)
     return known
@@ -122,24 +127,41 @@ class _Work:
         return Scores(**self.about, videos=names, labels=self.labels[:count], view_logits=np.stack(self.rows))
 
 
-def _predict(
-    model: Path, card: ModelCard, dataset: DataSet, videos: Sequence[Video], protocol: Protocol
-) -> Iterator[np.ndarray]:
+def _predict(path: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring) -> Iterator[np.ndarray]:
     quiet_tensorflow()
+    from fusion.scorers import Scorer, clip_of, mirror_of
     from pipelines.clips import distinct_views
-    from pipelines.inputs import Input
     from streams.scoring import score_videos
 
-    network, _ = load_model(model)
-    views = distinct_views(dataset, videos, Input(card.input_kind, card.length), num_views=protocol.views)
-    if protocol.layer:
-        network = _until(network, protocol.layer)
-    crops: int | Literal["full"] = "full" if protocol.crops == "full" else int(protocol.crops)
-    # Where other tools made the flow, nothing moves between two levels: see data/flow_levels.py.
-    still = 127.5 if card.flow.get("rule") == "classic" else 128.0
-    scored = score_videos(network, views, num_crops=crops, precision=protocol.precision, still=still)
+    scorer = Scorer.load(path)
+    network = _until(scorer.network, scoring.layer) if scoring.layer else scorer.network
+    views = [distinct_views(dataset, videos, clip_of(part), num_views=scoring.views) for part in scorer.parts.values()]
+    scored = score_videos(
+        network,
+        views[0] if len(views) == 1 else _side_by_side(*views),
+        num_crops="full" if scoring.crops == "full" else int(scoring.crops),
+        precision=scoring.precision,
+        mirror_flow=mirror_of(scorer.card),
+    )
     for logits, _ in scored:
         yield logits
+
+
+def _side_by_side(*streams: Iterable[tuple[Any, Any, Any]]) -> Iterator[tuple[tuple[Any, ...], np.ndarray, Any]]:
+    """Yields the views of several streams together: the first of each, the second of each, and so on."""
+    for videos in zip(*streams, strict=True):
+        of_view = np.stack([places.numpy() for _, places, _ in videos])
+        distinct, of_pair = np.unique(of_view, axis=1, return_inverse=True)
+        pixels = tuple(views.numpy()[row] for (views, _, _), row in zip(videos, distinct, strict=True))
+        yield pixels, of_pair.reshape(-1), videos[0][2]
+
+
+def _how_to_train(dataset: DataSet, split: int, stream: str, scoring: Scoring) -> str:
+    """Returns what to type where a model is missing."""
+    if stream in scoring.models or stream not in ("spatial", "temporal"):
+        return f"Name the file of one: --stream {stream}=FILE"
+    where = f" --runs {scoring.runs}" if scoring.runs != RUNS else ""
+    return f"Train it: python {stream}/train.py --dataset {dataset.name} --split {split}{where}"
 
 
 def _until(network: Any, layer: str) -> Any:

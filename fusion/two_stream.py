@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from commands.running import quiet_tensorflow
-from fusion.making import Making, PreparedVideo
-from fusion.models import BOTH, SLOTS, trained_models
+from fusion.cards import check_cards, making_of
+from fusion.gathering import Gathering
+from fusion.making import PreparedVideo
+from fusion.models import trained_models
 from fusion.prediction import Prediction
 from fusion.video_views import Stopwatch, View, Wanted, video_views
+from streams.modelfile import BOTH, read_card
 
 # Views that are scored at a time: enough for a convolution to use all cores, little enough to hold in large sizes.
 BATCH = 5
@@ -25,11 +28,10 @@ LONGEST_CLIP = 60.0
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """How a video is looked at: evenly spaced views as in evaluation, or a view every so many seconds."""
+class Spread:
+    """Where a video is looked at: evenly spaced views as in evaluation, or a view every so many seconds."""
 
     views: int = 25
-    crops: int = 10
     hop: float | None = None  # Seconds from view to view; None for `views` views however long the video.
 
     def starts(self, num_items: int, span: int, frame_rate: float) -> np.ndarray:
@@ -48,18 +50,24 @@ class TwoStream:
     def __init__(self, models: Mapping[str, Path]) -> None:
         """Loads the models, by the name of their stream, after their files have been checked against each other."""
         quiet_tensorflow()
+        from fusion.scorers import Scorer
+
         if BOTH in models:
-            from fusion.exported import streams_in
+            from fusion.exported import scorers_in
 
-            self.streams = streams_in(models[BOTH])
+            self.scorers = scorers_in(models[BOTH])
         else:
-            from streams.modelfile import load_model, read_card
-
             check_cards({name: read_card(path) for name, path in models.items()}, models)
-            self.streams = {name: load_model(path) for name, path in models.items()}
-        self.cards = {name: card for name, (_, card) in self.streams.items()}
-        self.making = making_of([{**card.frames, **card.flow} for card in self.cards.values()])
-        self._scorers: dict[tuple[str, int], Callable[[np.ndarray], Any]] = {}
+            self.scorers = {name: Scorer.load(path) for name, path in models.items()}
+        self.descriptions = {name: scorer.card for name, scorer in self.scorers.items()}
+        # Of each stream, and of both where one network looks at both.
+        self.cards = {
+            stream: card
+            for name, scorer in self.scorers.items()
+            for stream, card in (scorer.parts if len(scorer.parts) > 1 else {name: scorer.card}).items()
+        }
+        self.making = making_of(self.cards.values())
+        self._compiled: dict[tuple[str, int], Callable[..., Any]] = {}
 
     @classmethod
     def load(
@@ -102,9 +110,9 @@ class TwoStream:
 
     def clip(self, stream: str) -> Any:
         """Returns what one clip of a stream is made of."""
-        from pipelines.inputs import Input
+        from fusion.scorers import clip_of
 
-        return Input(self.cards[stream].input_kind, self.cards[stream].length)
+        return clip_of(self.cards[stream])
 
     def predict(
         self,
@@ -131,15 +139,15 @@ class TwoStream:
         notes = self._check(prepared, partial)
         if hop is None and prepared.num_frames / prepared.frame_rate > LONGEST_CLIP:
             hop = 1.0
-        protocol = Protocol(views, crops, hop)
-        wanted = self.wanted(prepared.num_frames, prepared.frame_rate, protocol)
+        wanted = self.wanted(prepared.num_frames, prepared.frame_rate, Spread(views, hop))
         produced = video_views(prepared.frames(), prepared.num_frames, wanted, self.making, watch)
-        logits = self._score_all(_reported(produced, wanted, watch, progress), crops, watch)
+        gathered = {name: Gathering([wanted[part] for part in self.looks_at(name)]) for name in self.scorers}
+        logits = self._score_all(_reported(produced, wanted, watch, progress), gathered, crops, watch)
         return Prediction(
             video=str(video),
             classes=self.classes,
-            view_logits={name: logits[name][request.of_view] for name, request in wanted.items()},
-            view_seconds={name: _middles(request, prepared.frame_rate) for name, request in wanted.items()},
+            view_logits=logits,
+            view_seconds={name: of.middles / prepared.frame_rate for name, of in gathered.items()},
             num_frames=prepared.num_frames,
             frame_rate=prepared.frame_rate,
             multi_label=any(card.multi_label for card in self.cards.values()),
@@ -147,56 +155,69 @@ class TwoStream:
             notes=notes,
         )
 
-    def wanted(self, num_frames: int, frame_rate: float, protocol: Protocol) -> dict[str, Wanted]:
+    def wanted(self, num_frames: int, frame_rate: float, spread: Spread) -> dict[str, Wanted]:
         """Returns what each stream wants to see of a video of so many frames."""
         requests = {}
         for name in self.cards:
             clip = self.clip(name)
             num_items = num_frames - self.making.step if clip.is_flow else num_frames
-            starts, of_view = np.unique(protocol.starts(num_items, clip.span, frame_rate), return_inverse=True)
+            starts, of_view = np.unique(spread.starts(num_items, clip.span, frame_rate), return_inverse=True)
             requests[name] = Wanted(clip, starts, of_view)
         return requests
 
-    def score(self, stream: str, pixels: np.ndarray, crops: int = 1) -> np.ndarray:
-        """Returns the logits of views, uint8[views, H, W, channels]: float32[views, C]."""
-        from streams.scoring import view_scorer
+    def looks_at(self, name: str) -> tuple[str, ...]:
+        """Returns the streams whose views one of the networks takes."""
+        parts = tuple(self.scorers[name].parts)
+        return parts if len(parts) > 1 else (name,)
 
-        if (stream, crops) not in self._scorers:
-            self._scorers[stream, crops] = view_scorer(self.streams[stream][0], num_crops=crops)
-        logits: np.ndarray = self._scorers[stream, crops](pixels).numpy()
+    def score(self, name: str, *pixels: np.ndarray, crops: int = 1) -> np.ndarray:
+        """Returns a network's logits of views, uint8[views, H, W, channels] of each stream: float32[views, C]."""
+        if (name, crops) not in self._compiled:
+            self._compiled[name, crops] = self.scorers[name].of_views(crops)
+        logits: np.ndarray = self._compiled[name, crops](*pixels).numpy()
         return logits
 
     def squares(self, video: Path, views: int = 4) -> dict[str, np.ndarray]:
         """Returns what the networks themselves are given, by the name of their input: the centres of a few views."""
         prepared = PreparedVideo(Path(video), self.making)
         self._check(prepared, partial=True)
-        wanted = self.wanted(prepared.num_frames, prepared.frame_rate, Protocol(views))
+        wanted = self.wanted(prepared.num_frames, prepared.frame_rate, Spread(views))
         clips: dict[str, list[np.ndarray]] = {name: [] for name in self.cards}
         for view in video_views(prepared.frames(), prepared.num_frames, wanted, self.making, Stopwatch()):
-            side = self.streams[view.stream][0].input_shape[1]
+            side = self.inputs[view.stream].shape[1]
             top, left = ((length - side) // 2 for length in view.pixels.shape[:2])
             clips[view.stream].append(view.pixels[top : top + side, left : left + side])
+        return {self.inputs[name].name: np.stack(parts)[wanted[name].of_view] for name, parts in clips.items()}
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The input of a network that each stream goes into."""
+        from streams.scoring import ordered_inputs
+
         return {
-            self.streams[name][0].inputs[0].name: np.stack(parts)[wanted[name].of_view] for name, parts in clips.items()
+            stream: each
+            for name, scorer in self.scorers.items()
+            for stream, each in zip(self.looks_at(name), ordered_inputs(scorer.network), strict=True)
         }
 
-    def _score_all(self, views: Iterable[View], crops: int, watch: Stopwatch) -> dict[str, np.ndarray]:
-        logits: dict[str, list[np.ndarray]] = {name: [] for name in self.cards}
-        waiting: dict[str, list[np.ndarray]] = {name: [] for name in self.cards}
+    def _score_all(
+        self, views: Iterable[View], gathered: Mapping[str, Gathering], crops: int, watch: Stopwatch
+    ) -> dict[str, np.ndarray]:
+        logits: dict[str, list[np.ndarray]] = {name: [] for name in self.scorers}
 
-        def score(stream: str) -> None:
-            if waiting[stream]:
-                with watch.stage(stream):
-                    logits[stream].append(self.score(stream, np.stack(waiting[stream]), crops))
-                waiting[stream].clear()
+        def score(name: str, least: int) -> None:
+            while batch := gathered[name].batch(least, BATCH):
+                with watch.stage(name):
+                    logits[name].append(self.score(name, *batch, crops=crops))
 
         for view in views:
-            waiting[view.stream].append(view.pixels)
-            if len(waiting[view.stream]) == BATCH:
-                score(view.stream)
-        for name in self.cards:
-            score(name)
-        return {name: np.concatenate(parts) for name, parts in logits.items()}
+            for name in self.scorers:
+                if view.stream in self.looks_at(name):
+                    gathered[name].add(self.looks_at(name).index(view.stream), view)
+                    score(name, BATCH)
+        for name in self.scorers:
+            score(name, 1)
+        return {name: np.concatenate(parts)[gathered[name].of_view] for name, parts in logits.items()}
 
     def _check(self, prepared: PreparedVideo, partial: bool) -> tuple[str, ...]:
         least = 1 + self.making.step if self.uses_flow else 1
@@ -208,52 +229,6 @@ class TwoStream:
         if prepared.shortfall and not partial:
             raise ValueError(f"{prepared.path}: it is cut off, {prepared.shortfall}. Pass --partial to go by those.")
         return tuple(note for note in (prepared.shortfall, prepared.resized) if note)
-
-
-def check_cards(cards: Mapping[str, Any], models: Mapping[str, Path]) -> None:
-    """Refuses models that lie in each other's place or that don't know the same classes."""
-    for slot, card in cards.items():
-        if slot in SLOTS and card.stream in SLOTS and card.stream != slot:
-            raise ValueError(
-                f"{models[slot]} is a {card.stream} model (input {card.input_kind}), but was given as --{slot}. "
-                f"Pass it as --{card.stream}."
-            )
-    (first, ours), *others = cards.items()
-    for name, card in others:
-        if card.classes != ours.classes:
-            raise ValueError(
-                f"The streams must know the same classes in the same order. {models[first]} has {len(ours.classes)}, "
-                f"{models[name]} has {len(card.classes)}; the first difference is "
-                f"{_first_difference(ours.classes, card.classes)}. Name two models that were trained on one data set."
-            )
-
-
-def making_of(descriptions: Iterable[Mapping[str, Any]]) -> Making:
-    """Returns how frames and flow are to be made for all of these models at once."""
-    described = [description for description in descriptions if description]
-    makings = [Making.of(description) for description in described]
-    for other in makings[1:]:
-        for name in ("short_side", "size", "fps", "every"):
-            if getattr(other, name) != getattr(makings[0], name):
-                raise ValueError(
-                    f"The streams were trained on frames made differently: {name} is {getattr(makings[0], name)} for "
-                    f"one and {getattr(other, name)} for the other. Name two models of one prepared data set."
-                )
-    # Flow is described by those that were trained on it.
-    with_flow = (making for making, said in zip(makings, described, strict=True) if "method" in said)
-    return next(with_flow, makings[0] if makings else Making())
-
-
-def _first_difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
-    for place, pair in enumerate(zip(ours, theirs, strict=False)):
-        if pair[0] != pair[1]:
-            return f"class {place}, {pair[0]} against {pair[1]}"
-    return f"class {min(len(ours), len(theirs))}, which only one of them has"
-
-
-def _middles(wanted: Wanted, frame_rate: float) -> np.ndarray:
-    middles: np.ndarray = (wanted.starts[wanted.of_view] + wanted.clip.span / 2) / frame_rate
-    return middles
 
 
 def _reported(

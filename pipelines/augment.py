@@ -79,9 +79,10 @@ def opposite(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
     `centred` has no level 0, yet a decoder may write it beside a clipped edge: it counts as 1.
     """
     still, _, lowest = RULES[rule]
-    # In uint8, 0 is 256: negating wraps around to exactly 256 - level.
-    mirror = tf.constant(int(2 * still) % 256, tf.uint8)
-    return mirror - (tf.maximum(levels, tf.constant(lowest, tf.uint8)) if lowest else levels)
+    known = tf.maximum(levels, tf.constant(lowest, tf.uint8)) if lowest else levels
+    # All bits turned are 255 - level. Not 0 - level, which TensorFlow's optimiser takes for a negation of uint8, and
+    # there is none.
+    return tf.bitwise.invert(known) + tf.constant(int(2 * still) - 255, tf.uint8)
 
 
 def opposite_pixels(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:

@@ -18,7 +18,7 @@ from streams.config import TrainConfig
 from streams.ingredients import Ingredients
 from streams.machines import part_of_batches
 from streams.runs import Run
-from streams.scoring import centre
+from streams.scoring import view_scorer
 
 # Evenly spaced views of each video, of which a pass over the videos draws one each.
 NUM_VIEWS = 5
@@ -76,8 +76,7 @@ def cached_features(network: keras.Model, named_views: tuple[Sequence[str], View
             if file.attrs["key"] == key:
                 return file["features"][()], file["labels"][()]
     backbone = keras.Model(network.input, network.get_layer("features").output)
-    side = network.input_shape[1]
-    of_clips = tf.function(lambda frames: backbone(centre(frames, side)[:, 0], training=False), reduce_retracing=True)
+    of_clips = view_scorer(backbone, num_crops=1)
     found = [(of_clips(frames).numpy(), label.numpy()) for frames, label in track(views, "Features", len(names))]
     features, labels = (np.stack(each) for each in zip(*found, strict=True))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 
 # A member of the archive that Keras does not look at.
 _CARD = "two_stream.json"
+# The stream of a network that looks at frames and flow at once, with inputs `rgb` and `flow`.
+BOTH = "two_stream"
 
 
 @dataclass(frozen=True)
 class ModelCard:
     """What a saved model is, besides its network."""
 
-    stream: str  # "spatial", "temporal", or a name of the user's.
-    input_kind: str  # One of pipelines.inputs.KINDS.
-    length: int  # Frames or fields in a clip.
+    stream: str  # "spatial", "temporal", "two_stream" for a network of both, or a name of the user's.
+    input_kind: str  # One of pipelines.inputs.KINDS; "rgb+flow", for instance, for a network of both.
+    length: int  # Frames or fields in a clip; fields, for a network of both.
     classes: tuple[str, ...]
     data_set: str
     split: int
@@ -30,6 +32,27 @@ class ModelCard:
     flow: dict[str, Any] = field(default_factory=dict)  # flow.json of its training data; empty for RGB.
     multi_label: bool = False
     frames: dict[str, Any] = field(default_factory=dict)  # How its training frames were made, and their usual size.
+
+    @classmethod
+    def joint(cls, spatial: "ModelCard", temporal: "ModelCard") -> "ModelCard":
+        """Returns the card of a network of both streams, `two_stream_network` for instance."""
+        return replace(
+            temporal,
+            stream=BOTH,
+            input_kind=f"{spatial.input_kind}+{temporal.input_kind}",
+            frames=spatial.frames or temporal.frames,
+        )
+
+    @property
+    def parts(self) -> dict[str, "ModelCard"]:
+        """The cards of the streams that a network looks at: both, or only its own."""
+        if self.stream != BOTH:
+            return {self.stream: self}
+        spatial, _, temporal = self.input_kind.partition("+")
+        return {
+            "spatial": replace(self, stream="spatial", input_kind=spatial, length=1, flow={}),
+            "temporal": replace(self, stream="temporal", input_kind=temporal or "flow"),
+        }
 
 
 def save_model(model: "keras.Model", card: ModelCard, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Scores videos with a saved model: the only prediction loop."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import keras
 import numpy as np
@@ -13,87 +13,95 @@ from streams.variants import variant
 # 64 cost a third less than 640 there. An accelerator wants more.
 _CROPS_AT_ONCE = {"CPU": 64, "GPU": 512}
 
+Crops: TypeAlias = int | Literal["full"]
+# Exchanges left and right of [..., H, W, C].
+Mirror: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
+
 
 def score_videos(
     model: keras.Model,
-    views: Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
+    views: Iterable[tuple[Any, Any, Any]],
     *,
-    num_crops: int | Literal["full"],
+    num_crops: Crops,
     precision: str = "float32",
-    still: float = 128.0,
+    mirror_flow: Mirror | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields each video's `(logits float32[views, C], label)`, averaged over the crops of a view.
 
-    `views` are those of pipelines.clips.distinct_views: what a view shows twice is predicted once.
+    `views` are those of pipelines.clips.distinct_views: what a view shows twice is predicted once. For a network of
+    several inputs there is a tuple of tensors instead of one.
     """
-    score = view_scorer(model, num_crops=num_crops, precision=precision, still=still)
+    score = view_scorer(model, num_crops=num_crops, precision=precision, mirror_flow=mirror_flow)
     for distinct, of_view, label in views:
-        yield score(distinct).numpy()[of_view.numpy()], label.numpy()
+        inputs = distinct if isinstance(distinct, tuple) else (distinct,)
+        yield score(*inputs).numpy()[np.asarray(of_view)], np.asarray(label)
 
 
 def view_scorer(
-    model: keras.Model, *, num_crops: int | Literal["full"], precision: str = "float32", still: float = 128.0
-) -> Callable[[tf.Tensor], tf.Tensor]:
+    model: keras.Model, *, num_crops: Crops, precision: str = "float32", mirror_flow: Mirror | None = None
+) -> Callable[..., tf.Tensor]:
     """Returns a compiled function from views uint8[views, H, W, C] to their logits, averaged over crops.
 
-    `full` scores whole frames and their mirror images, fully convolutionally. `still` is the level of no motion.
+    `full` scores whole frames and their mirror images, fully convolutionally. `mirror_flow` mirrors flow, whose
+    horizontal part changes its sign, as pipelines.augment.mirror_flow does. A network of both streams takes views of
+    frames first, then those of flow.
     """
-    size, channels = model.inputs[0].shape[1], model.inputs[0].shape[-1]
-    is_flow, num_classes = model.inputs[0].name == "flow", model.outputs[0].shape[-1]
+    inputs = ordered_inputs(model)
+    names, sizes = [each.name for each in inputs], [each.shape[1] for each in inputs]
+    if "flow" in names and mirror_flow is None and num_crops != 1:
+        raise ValueError("Flow is mirrored by the rule of its levels: pass mirror_flow, or num_crops=1.")
     network = variant(model, whole_frames=num_crops == "full", precision=precision)
+    num_classes = model.outputs[0].shape[-1]
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     views_at_once = max(1, _CROPS_AT_ONCE[device] // (10 if num_crops == "full" else num_crops))
 
-    def crops_of(views: tf.Tensor) -> tf.Tensor:
-        if num_crops == "full":
-            return with_mirrored(views[:, None], is_flow=is_flow, still=still)
-        return ten_crops(views, size, is_flow=is_flow, still=still) if num_crops == 10 else centre(views, size)
+    def crops_of(views: tf.Tensor, name: str, size: int) -> tf.Tensor:
+        mirror = mirror_flow if name == "flow" and mirror_flow else mirrored
+        cut = views[:, None] if num_crops == "full" else _squares(views, size, num_crops)
+        return cut if num_crops == 1 else tf.concat([cut, mirror(cut)], axis=1)
 
     # One trace serves videos of every size and length.
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, channels], tf.uint8)])
-    def score(frames: tf.Tensor) -> tf.Tensor:
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, each.shape[-1]], tf.uint8) for each in inputs])
+    def score(*views: tf.Tensor) -> tf.Tensor:
         logits = tf.TensorArray(tf.float32, size=0, dynamic_size=True, infer_shape=False)
-        for start in tf.range(0, tf.shape(frames)[0], views_at_once):
-            crops = crops_of(frames[start : start + views_at_once])
-            shape = tf.shape(crops)
-            sides = [size, size] if num_crops != "full" else [shape[2], shape[3]]
-            predicted = network(tf.reshape(crops, [-1, *sides, channels]), training=False)
-            of_crop = tf.reshape(tf.cast(predicted, tf.float32), [shape[0], -1, num_classes])
+        for start in tf.range(0, tf.shape(views[0])[0], views_at_once):
+            crops = [
+                crops_of(each[start : start + views_at_once], name, size)
+                for each, name, size in zip(views, names, sizes, strict=True)
+            ]
+            num_views, images = tf.shape(crops[0])[0], [_images(each) for each in crops]
+            predicted = network(dict(zip(names, images, strict=True)) if len(names) > 1 else images[0], training=False)
+            of_crop = tf.reshape(tf.cast(predicted, tf.float32), [num_views, -1, num_classes])
             logits = logits.write(start // views_at_once, tf.reduce_mean(of_crop, axis=1))
         return tf.ensure_shape(logits.concat(), [None, num_classes])
 
     return score
 
 
-def centre(frames: tf.Tensor, size: int) -> tf.Tensor:
-    """Returns the middle square of each view: uint8[views, 1, size, size, C]."""
-    return _crops_at(frames, size, [(0.5, 0.5)])
+def ordered_inputs(model: keras.Model) -> list[Any]:
+    """Returns the inputs of a network, frames before flow."""
+    return sorted(model.inputs, key=lambda each: str(each.name) == "flow")
 
 
-def ten_crops(frames: tf.Tensor, size: int, *, is_flow: bool, still: float = 128.0) -> tf.Tensor:
-    """Returns corners and centre of each view and their mirror images: uint8[views, 10, size, size, C]."""
-    five = _crops_at(frames, size, [(0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)])
-    return with_mirrored(five, is_flow=is_flow, still=still)
+def mirrored(images: tf.Tensor) -> tf.Tensor:
+    """Returns [..., H, W, C] with left and right exchanged."""
+    return images[..., ::-1, :]
 
 
-def with_mirrored(crops: tf.Tensor, *, is_flow: bool, still: float = 128.0) -> tf.Tensor:
-    """Returns crops [views, crops, H, W, C] and their mirror images; of flow, what moved right then moves left."""
-    mirrored = crops[..., ::-1, :]
-    if is_flow:
-        # Where the level of no motion is 128 there is no level 0, yet a JPEG decoder may write it beside a clipped
-        # edge: it counts as 1.
-        lowest = tf.constant(1 if still == 128 else 0, tf.uint8)
-        negated = tf.cast(int(2 * still) - tf.cast(tf.maximum(mirrored, lowest), tf.int16), tf.uint8)
-        is_x = tf.range(tf.shape(crops)[-1]) % 2 == 0
-        mirrored = tf.where(is_x, negated, mirrored)
-    return tf.concat([crops, mirrored], axis=1)
+def _images(crops: tf.Tensor) -> tf.Tensor:
+    """Returns crops [views, crops, H, W, C] as [views * crops, H, W, C]."""
+    sides = [known or tf.shape(crops)[axis] for axis, known in enumerate(crops.shape[2:], start=2)]
+    return tf.reshape(crops, [-1, *sides])
 
 
-def _crops_at(frames: tf.Tensor, size: int, places: list[tuple[float, float]]) -> tf.Tensor:
-    height, width = tf.shape(frames)[1], tf.shape(frames)[2]
+def _squares(frames: tf.Tensor, size: int, num_crops: int) -> tf.Tensor:
+    """Returns the centre of each view, for one crop, or corners and centre: uint8[views, 1 or 5, size, size, C]."""
+    places = [(0.5, 0.5)] if num_crops == 1 else [(0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)]
+    height, width, channels = tf.shape(frames)[1], tf.shape(frames)[2], frames.shape[-1]
     crops = []
     for down, right in places:
         top = tf.cast(tf.cast(height - size, tf.float32) * down, tf.int32)
         left = tf.cast(tf.cast(width - size, tf.float32) * right, tf.int32)
-        crops.append(frames[:, top : top + size, left : left + size])
+        crop = frames[:, top : top + size, left : left + size]
+        crops.append(tf.ensure_shape(crop, [None, size, size, channels]))
     return tf.stack(crops, axis=1)

@@ -30,6 +30,20 @@ def make_model(path: Path, stream: str, *, length: int = 3, classes=CLASSES, flo
     return path
 
 
+def make_joint_model(path: Path, spatial: Path, temporal: Path, fusion: str = "conv") -> Path:
+    """Saves a network of both streams, joined by layers of random weights."""
+    import keras
+
+    from streams.modelfile import ModelCard, read_card, save_model
+    from streams.two_stream import two_stream_network
+
+    keras.utils.set_random_seed(0)
+    cards = read_card(spatial), read_card(temporal)
+    network = two_stream_network(len(cards[0].classes), spatial=spatial, temporal=temporal, fusion=fusion)
+    save_model(network, ModelCard.joint(*cards), path)
+    return path
+
+
 def moving_texture(num_frames: int = 12, width: int = 64, height: int = 48, seed: int = 0):
     """Yields frames of a texture that slides to the right."""
     random = np.random.default_rng(seed)

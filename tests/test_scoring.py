@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fusion.stream_scores import Protocol, stream_scores
+from fusion.stream_scores import Scoring, stream_scores
 from streams.runs import Run
 from streams.scores import read_scores
 from tests.made_frames import HEIGHT, WIDTH, made_dataset
-from tests.made_models import make_model
+from tests.made_models import FLOW, make_model
 
 CLASSES = ("A", "B", "C")
 
@@ -40,8 +40,8 @@ def runs(tmp_path, dataset):
     return tmp_path
 
 
-def scored(dataset, runs, stream="spatial", **protocol):
-    return stream_scores(dataset, 1, "test", dataset.part(1, "test"), stream, Protocol(runs=runs, **protocol))
+def scored(dataset, runs, stream="spatial", **scoring):
+    return stream_scores(dataset, 1, "test", dataset.part(1, "test"), stream, Scoring(runs=runs, **scoring))
 
 
 @pytest.mark.parametrize(("stream", "kind", "length"), [("spatial", "rgb", 1), ("temporal", "flow", 3)])
@@ -67,6 +67,21 @@ def test_scores_are_those_of_each_view_and_crop_by_itself(dataset, runs, stream,
                 crops.append(mirrored)
             alone = [model(crop[None].astype(np.uint8), training=False).numpy()[0] for crop in crops]
             np.testing.assert_allclose(scores.view_logits[place, view], np.mean(alone, axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize(("rule", "sum_of_levels"), [("centred", 256), ("classic", 255), ("floats", 256)])
+def test_flow_is_mirrored_by_the_rule_of_the_models_own_training_data(tmp_path, rule, sum_of_levels):
+    from fusion import TwoStream
+
+    path = make_model(tmp_path / "temporal.keras", "temporal", flow={**FLOW, "rule": rule})
+    two_stream = TwoStream.load(temporal=path)
+    stack = np.random.default_rng(0).integers(1, 255, (32, 32, 6), dtype=np.uint8)
+    mirrored = stack[:, ::-1].copy()
+    mirrored[..., 0::2] = sum_of_levels - mirrored[..., 0::2].astype(int)
+
+    both = two_stream.scorers["temporal"].network(np.stack([stack, mirrored])).numpy()
+
+    np.testing.assert_allclose(two_stream.score("temporal", stack[None], crops=10)[0], both.mean(axis=0), atol=1e-5)
 
 
 def test_what_was_scored_is_not_scored_again(dataset, runs, monkeypatch):
@@ -101,7 +116,7 @@ def test_scoring_that_was_stopped_goes_on(dataset, runs, monkeypatch):
     predict, asked = module._predict, []
 
     def stopping(*words):
-        asked.append([video.name for video in words[3]])
+        asked.append([video.name for video in words[2]])
         rows = predict(*words)
         yield next(rows)
         if len(asked) == 1:
@@ -129,6 +144,11 @@ def test_a_model_named_for_once_leaves_the_runs_own_scores(dataset, runs, tmp_pa
 
     assert np.abs(named.view_logits - own.view_logits).max() > 1e-3
     np.testing.assert_array_equal(read_scores(path).view_logits, own.view_logits)
+
+
+def test_a_missing_model_is_named_with_the_command_that_trains_it(dataset, tmp_path):
+    with pytest.raises(FileNotFoundError, match=rf"spatial/train.py --dataset made --split 1 --runs {tmp_path}"):
+        scored(dataset, tmp_path)
 
 
 def test_a_model_of_other_classes_is_refused(dataset, runs, tmp_path):
