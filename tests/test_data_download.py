@@ -2,16 +2,19 @@
 
 import hashlib
 import io
+import shutil
+import struct
 import tarfile
 import threading
 import zipfile
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from data.catalog import open_dataset
 from data.download import Archive, download, fetch, install
-from data.unpack import require_tool, unpack
+from data.unpack import RAR_TOOLS, require_tool, unpack
 from tests.made_data import ucf101_lists
 
 
@@ -54,6 +57,21 @@ def zip_of(files):
         for name, content in files.items():
             archive.writestr(name, content)
     return data.getvalue()
+
+
+def rar_of(files):
+    """Returns a RAR archive (version 4, nothing compressed), which no free program writes."""
+
+    def block(kind, flags, body, content=b""):
+        head = struct.pack("<BHH", kind, flags, 7 + len(body)) + body
+        return struct.pack("<H", zlib.crc32(head) & 0xFFFF) + head + content
+
+    data = b"Rar!\x1a\x07\x00" + block(0x73, 0, bytes(6))
+    for name, content in files.items():
+        size, path = len(content), name.encode()
+        fields = (size, size, 3, zlib.crc32(content), 0x210000, 20, 0x30, len(path), 0o100644)
+        data += block(0x74, 0x8000, struct.pack("<IIBIIBBHI", *fields) + path, content)
+    return data + block(0x7B, 0x4000, b"")
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -142,14 +160,47 @@ def test_a_missing_program_is_named_before_anything_is_fetched(monkeypatch, tmp_
     assert not list(tmp_path.iterdir())
 
 
-def test_rar_is_unpacked_by_the_program_that_is_there(monkeypatch, tmp_path):
-    """A stand-in for unrar, which is not free to be installed everywhere: it lists and writes one file."""
-    tool = tmp_path / "unrar"
-    tool.write_text('#!/bin/sh\nif [ "$1" = lb ]; then echo wave/a.avi; else mkdir wave; echo video > wave/a.avi; fi\n')
-    tool.chmod(0o755)
+@pytest.mark.parametrize(("tool", "listing"), [("unrar", "lb"), ("bsdtar", "-tf")])
+def test_rar_is_unpacked_by_the_program_that_is_there(monkeypatch, tmp_path, tool, listing):
+    """A stand-in for the programs, which are not on every machine: it lists and writes one file."""
+    program = tmp_path / tool
+    program.write_text(
+        f'#!/bin/sh\nif [ "$1" = {listing} ]; then echo wave/a.avi; else mkdir wave; echo video > wave/a.avi; fi\n'
+    )
+    program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("data.unpack.RAR_TOOLS", {tool: RAR_TOOLS[tool]})
     (tmp_path / "videos.rar").write_bytes(b"Rar!")
 
     unpack(tmp_path / "videos.rar", tmp_path / "out")
 
     assert (tmp_path / "out" / "wave" / "a.avi").read_text() == "video\n"
+
+
+def test_a_program_that_fails_is_quoted(monkeypatch, tmp_path):
+    (tmp_path / "bsdtar").write_text("#!/bin/sh\necho damaged header >&2\nexit 1\n")
+    (tmp_path / "bsdtar").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("data.unpack.RAR_TOOLS", {"bsdtar": RAR_TOOLS["bsdtar"]})
+    (tmp_path / "videos.rar").write_bytes(b"Rar!")
+
+    with pytest.raises(RuntimeError, match=r"bsdtar can't unpack .*videos\.rar: damaged header"):
+        unpack(tmp_path / "videos.rar", tmp_path / "out")
+
+
+@pytest.mark.parametrize("tool", sorted(RAR_TOOLS))
+def test_real_rar_archives_are_unpacked_and_those_in_them_and_escapes_refused(monkeypatch, tmp_path, tool):
+    if not shutil.which(tool):
+        pytest.skip(f"{tool} is not installed")
+    monkeypatch.setattr("data.unpack.RAR_TOOLS", {tool: RAR_TOOLS[tool]})
+    inner = rar_of({"wave/a [1]!(ü).avi": b"video"})
+    (tmp_path / "fine.rar").write_bytes(rar_of({"wave.rar": inner}))
+    (tmp_path / "bad.rar").write_bytes(rar_of({"fine.avi": b"", "../outside.avi": b"bad"}))
+
+    unpack(tmp_path / "fine.rar", tmp_path / "videos")
+    with pytest.raises(ValueError, match="leads out"):
+        unpack(tmp_path / "bad.rar", tmp_path / "in" / "folder")
+
+    assert [path.read_bytes() for path in (tmp_path / "videos").rglob("*.*")] == [b"video"]
+    assert not list(tmp_path.rglob("outside*"))
+    assert not list((tmp_path / "in").rglob("*.avi"))
