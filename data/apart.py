@@ -63,6 +63,15 @@ def serve(socket_number: int) -> None:
             connection.send_bytes(pickle.dumps(_answer(function, job, _beats(connection))))
 
 
+def environment() -> dict[str, str]:
+    """Returns the environment of a process that imports this project from wherever it is started."""
+    paths = [
+        str(Path(__file__).resolve().parents[1]),
+        *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
+    ]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 class _Companion:
     """The process beside this one; started when it is first needed."""
 
@@ -73,12 +82,10 @@ class _Companion:
     def connection(self) -> Connection:
         if self._connection is None:
             ours, theirs = socket.socketpair()
-            root = str(Path(__file__).resolve().parents[1])
-            paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from data.apart import serve; serve({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env=environment(),
             )
             theirs.close()
             self._connection = Connection(ours.detach())

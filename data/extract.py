@@ -1,5 +1,6 @@
 """One video becomes a folder of frames and flow, complete or not at all."""
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 
 from data import flow
+from data.flow_service import ask_flow
 from data.index import BROKEN, STOPPED, Row
 from data.layouts import OURS
 from data.recipe import FLOW, FRAMES, JPEG_QUALITY, Recipe
@@ -30,6 +32,7 @@ class Job:
     parent: str
     recipe: Recipe
     packed: bool = False  # One archive instead of loose files.
+    flow_service: str = ""  # The address of the process that computes flow for all workers of this machine.
     run: str = "alone"  # Names what is unfinished, so that leftovers of dead runs are known as such.
 
 
@@ -52,7 +55,9 @@ def extract_video(job: Job, show_life: Callable[[], None] = lambda: None) -> Row
     except (ValueError, cv2.error) as error:
         return broken_row(job, str(error))
     except OSError as error:  # A full disk or a missing right is no fault of the video's: all others would fail, too.
-        return Row(job.name, job.parent, state=STOPPED, reason=f"{error.strerror}: {error.filename or job.folder}")
+        advice = "Make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Mend this"
+        reason = f"{error.strerror or error}: {error.filename or job.folder}. {advice}"
+        return Row(job.name, job.parent, state=STOPPED, reason=reason)
     finally:
         files.discard()
 
@@ -134,6 +139,8 @@ class _Extraction:
         if recipe.engine == "cpu" and recipe.step == 1 and not recipe.backward:
             # Each frame is prepared once and serves two pairs.
             fields = flow.flow_of_video(frames, method=recipe.method, preset=recipe.preset)
+        elif self.job.flow_service:
+            fields = ask_flow(self.job.flow_service, _pairs(frames, recipe), self.show_life)
         else:
             fields = _engine(recipe.engine, recipe.method, recipe.preset).flow_of_pairs(_pairs(frames, recipe))
         kinds = ("flow", "back") if recipe.backward else ("flow",)

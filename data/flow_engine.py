@@ -26,30 +26,35 @@ DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 @dataclass(frozen=True)
 class FlowEngine:
-    """Computes flow [B, H, W, 2] from B first and B second frames; `batch` is how many it likes best."""
+    """Computes flow [B, H, W, 2] from B first and B second frames; `batch` is how many it likes best.
+
+    What is done to each frame alone is done by `prepare`, and the rest by `flow_of_prepared`.
+    """
 
     name: str
     batch: int
-    flow_of_batch: Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], np.ndarray]
+    prepare: Callable[[np.ndarray], Any]
+    flow_of_prepared: Callable[[Sequence[Any], Sequence[Any]], np.ndarray]
+
+    def flow_of_batch(self, firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the flow of as many pairs as there are."""
+        for first, second in zip(firsts, seconds, strict=True):
+            check_same_size(first, second)
+        return self.flow_of_prepared([*map(self.prepare, firsts)], [*map(self.prepare, seconds)])
 
     def flow_of_pairs(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
         """Yields the flow of each pair, in order, batching neighbours of one size whichever videos they come from."""
         waiting: list[tuple[np.ndarray, np.ndarray]] = []
         for pair in pairs:
             if waiting and pair[0].shape != waiting[0][0].shape:
-                yield from self._flush(waiting)
+                yield from self.flow_of_batch(*zip(*waiting, strict=True))
                 waiting = []
             waiting.append(pair)
             if len(waiting) == self.batch:
-                yield from self._flush(waiting)
+                yield from self.flow_of_batch(*zip(*waiting, strict=True))
                 waiting = []
         if waiting:
-            yield from self._flush(waiting)
-
-    def _flush(self, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        # A batch that isn't full is filled up by its last pair: another size would be compiled anew.
-        full = pairs + [pairs[-1]] * (self.batch - len(pairs))
-        yield from self.flow_of_batch([first for first, _ in full], [second for _, second in full])[: len(pairs)]
+            yield from self.flow_of_batch(*zip(*waiting, strict=True))
 
 
 def flow_engine(
@@ -74,22 +79,22 @@ def xla_engine(preset: str = "balanced", batch: int = GPU_BATCH, **parameters: A
 
     solver = XlaTVL1(TVL1Parameters(**find_kind("tvl1", preset, parameters).values))
 
-    def flow_of_batch(firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray]) -> np.ndarray:
-        for first, second in zip(firsts, seconds, strict=True):
-            check_same_size(first, second)
-        return solver.solve_batch(np.stack([*map(grey, firsts)]), np.stack([*map(grey, seconds)]))
+    def flow_of_prepared(firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray]) -> np.ndarray:
+        # A batch that isn't full is filled up by its last pair: another size would be compiled anew.
+        rest = max(0, batch - len(firsts))
+        full = [np.stack([*images, *[images[-1]] * rest]) for images in (firsts, seconds)]
+        return solver.solve_batch(*full)[: len(firsts)]
 
-    return FlowEngine("gpu", batch, flow_of_batch)
+    return FlowEngine("gpu", batch, grey, flow_of_prepared)
 
 
 def _cpu_engine(method: str, preset: str, parameters: dict[str, Any]) -> FlowEngine:
     kind = find_kind(method, preset, parameters)
 
-    def flow_of_batch(firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray]) -> np.ndarray:
-        pairs = zip(firsts, seconds, strict=True)
-        return np.stack([kind.solve(kind.prepare(first), kind.prepare(second)) for first, second in pairs])
+    def flow_of_prepared(firsts: Sequence[Any], seconds: Sequence[Any]) -> np.ndarray:
+        return np.stack([kind.solve(first, second) for first, second in zip(firsts, seconds, strict=True)])
 
-    return FlowEngine("cpu", 1, flow_of_batch)
+    return FlowEngine("cpu", 1, kind.prepare, flow_of_prepared)
 
 
 def _has_gpu() -> bool:

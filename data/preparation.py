@@ -1,12 +1,15 @@
 """From the videos of a data set to frames, flow and an index: what is missing is made, what is there stays."""
 
+import dataclasses
 import os
 import re
 import shutil
 import socket
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,15 +19,14 @@ from data.apart import LostError
 from data.catalog import DataSet, Video, is_own
 from data.engine import run_jobs
 from data.extract import Job, broken_row, extract_video, finished_row
+from data.flow_engine import flow_engine
+from data.flow_service import flow_process
 from data.index import MISSING, STOPPED, Row, index_path, read_index, shard_path, write_index
 from data.layouts import frame_folder
 from data.packed import begin_storing, end_storing
-from data.recipe import Recipe
+from data.recipe import FRAMES, Recipe
 from data.sources import find_sources
-
-# Files are stored in blocks of 4 KiB as a rule, so each takes half of one more than it has bytes.
-WASTE_A_FILE = 2048
-VIDEOS_TO_ESTIMATE_FROM = 8
+from data.space import Space
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work
             video.folder,
             recipe,
             work.packed,
-            run,
+            run=run,
         )
         for video in _chosen(list(dataset.videos.values()), work)
     ]
@@ -156,18 +158,18 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
         TimeRemainingColumn(),
     )
     space = Space(jobs, root)
-    with Progress(*columns) as progress:
+    with Progress(*columns) as progress, _flow_service(jobs[0].recipe, work) as address:
         task = progress.add_task("", total=len(jobs), rate="")
         for job, outcome in run_jobs(
             extract_video,
-            jobs,
+            [dataclasses.replace(job, flow_service=address) for job in jobs],
             workers=min(work.workers, len(jobs)),
             cluster=work.cluster,
             time_limit=work.time_limit,
         ):
             row = broken_row(job, str(outcome)) if isinstance(outcome, LostError) else outcome
             if row.state == STOPPED:
-                raise OSError(f"{row.reason}. What is finished stays: make room, then run the same command again.")
+                raise OSError(f"{row.reason}, then run the same command again: what is finished stays.")
             if work.check_space and space.counts(job, row):
                 progress.console.print(space.estimate())
             speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
@@ -175,30 +177,11 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
             yield row
 
 
-class Space:
-    """Foresees from the first videos what all will take on the disk."""
-
-    def __init__(self, jobs: Sequence[Job], root: Path, free: int | None = None) -> None:
-        self.free = shutil.disk_usage(root).free if free is None else free
-        self.size_of = {job.name: _size(job.source) for job in jobs}
-        self.to_read, self.read, self.written, self.videos = sum(self.size_of.values()), 0, 0, 0
-
-    def counts(self, job: Job, row: Row) -> bool:
-        """Counts one more video, and tells whether it is now that the estimate is good enough to be said."""
-        self.videos += 1
-        if self.videos > VIDEOS_TO_ESTIMATE_FROM:
-            return False
-        self.read += self.size_of[job.name]
-        self.written += row.bytes + WASTE_A_FILE * (1 if job.packed else row.frames + 2 * row.flows)
-        return self.videos == VIDEOS_TO_ESTIMATE_FROM and len(self.size_of) > 2 * VIDEOS_TO_ESTIMATE_FROM
-
-    def estimate(self) -> str:
-        """Returns how much will be needed; raises where that is more than there is."""
-        needed = int(self.written / max(1, self.read) * self.to_read)
-        text = f"{len(self.size_of):,} videos will take about {_gigabytes(needed)}; {_gigabytes(self.free)} are free."
-        if needed > self.free:
-            raise OSError(f"{text} Make room, choose a smaller --short-side, or go on with --no-space-check.")
-        return text
+def _flow_service(recipe: Recipe, work: Work) -> AbstractContextManager[str]:
+    """Starts the process that computes flow for all workers, where an accelerator does that; its address, or none."""
+    if recipe.engine != "gpu" or recipe.only == FRAMES or work.cluster:  # Machines of a cluster have their own.
+        return nullcontext("")
+    return flow_process(partial(flow_engine, recipe.engine, recipe.method, recipe.preset))
 
 
 def _write(dataset: DataSet, rows: Iterable[Row], work: Work) -> None:
@@ -235,14 +218,3 @@ def _is_alive(process: str) -> bool:
 
 def _host() -> str:
     return re.sub(r"\W", "_", socket.gethostname())
-
-
-def _size(path: Path | None) -> int:
-    try:
-        return path.stat().st_size if path else 0
-    except OSError:
-        return 0
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"

@@ -140,7 +140,7 @@ def test_leftovers_of_dead_runs_are_swept_and_those_of_others_stay(prepared):
 
 
 def test_the_disk_is_said_to_be_too_small_before_it_is_full(tmp_path):
-    from data.preparation import Space
+    from data.space import Space
 
     jobs = [Job(write_clip(tmp_path / f"{n}.avi"), tmp_path / str(n), str(n), "", RECIPE) for n in range(20)]
     row = next(iter(read_rows_of(jobs[:1])))

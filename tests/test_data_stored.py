@@ -157,7 +157,7 @@ def test_a_full_disk_ends_in_one_message_and_the_second_run_in_the_same_bytes(da
     index_path(dataset.root).unlink()
     monkeypatch.setattr("data.preparation.extract_video", extract_on_full_disk)
 
-    with pytest.raises(OSError, match=r"^No space left on device: .*make room, then run the same command again"):
+    with pytest.raises(OSError, match=r"^No space left on device: .*Make room, then run the same command again"):
         prepare(dataset, recipe=RECIPE, work=work)
     left = list(dataset.root.glob("rawframes/*/*"))
     (dataset.root / ROOM).touch()
