@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import pickle
 import queue
 import signal
@@ -68,7 +67,10 @@ def flow_process(make_engine: Callable[[], FlowEngine]) -> Iterator[str]:
                 raise ValueError(answer["error"])
             yield answer["address"]
         finally:
-            process.kill()  # It holds nothing that would have to be kept.
+            stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)  # For it to tidy up; it holds nothing that would have to be kept.
+            process.kill()
 
 
 def main() -> None:
@@ -83,7 +85,6 @@ def main() -> None:
     with FlowService(engine) as service:
         print(json.dumps({"address": service.address}), flush=True)
         sys.stdin.buffer.read()
-        os._exit(0)  # Whoever still asks is gone, too.
 
 
 class FlowService:
