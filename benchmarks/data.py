@@ -1,16 +1,16 @@
-"""Measures preparing: videos a second with one worker and with two, and what an index of many videos costs.
+"""Measures preparing: videos a second with one worker and with two, and what many videos cost to index and to audit.
 
 python benchmarks/data.py
 """
 
 import argparse
-import os
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
@@ -20,18 +20,25 @@ import numpy as np
 
 from commands.running import run, write_json
 from data import shapes
+from data.apart import environment
+from data.audit_splits import HASHED_FRAMES, near_pairs
 from data.catalog import Video
 from data.engine import run_jobs
 from data.extract import Job, extract_video
 from data.index import READY, Row, index_path, read_index, write_index
 from data.recipe import Recipe
+from data.stored import COUNTS
 from data.video import write_video
 
-EXPECTED_RATIO, EXPECTED_SECONDS = 1.8, 0.5
-UCF101 = 13_320
+EXPECTED_RATIO, EXPECTED_SECONDS, EXPECTED_GROWTH, EXPECTED_SEARCH = 1.8, 0.5, 1.25, 5.0
+UCF101, TRAIN = 13_320, 9_537
+FEW, MANY = 100, 10_000
+TO_PREPARE = 4
 ROUNDS = 2
-MEMORY = "import sys, resource; from pathlib import Path; from data.index import read_index; "
-MEMORY += "read_index(Path(sys.argv[1])); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+MEMORY = "; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+OPEN = "import sys, resource; from pathlib import Path; from data.index import read_index; "
+OPEN += "read_index(Path(sys.argv[1]))" + MEMORY
+PREPARE = "import sys, resource; from data.prepare import main; main(sys.argv[1:])" + MEMORY
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -44,24 +51,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         rates = workers(Path(folder), options.videos, options.frames, options.method)
-        index = {count: index_costs(Path(folder), count) for count in (100, 10_000, UCF101)}
+        index = {count: index_costs(Path(folder), count) for count in (FEW, MANY, UCF101)}
+        memory = {count: preparing_memory(Path(folder), count) for count in (FEW, MANY)}
+    search = duplicate_search()
     ratio = rates[2] / rates[1]
     print(f"videos/s: {rates[1]:.2f} with 1 worker, {rates[2]:.2f} with 2: {ratio:.2f}x (expected {EXPECTED_RATIO})")
     for count, (seconds, megabytes) in index.items():
         expected = f" (expected below {EXPECTED_SECONDS})" if count == UCF101 else ""
         print(f"index of {count:,} videos: opened in {seconds:.3f} s{expected}, process of {megabytes:.0f} MB")
+    growth = memory[MANY] / memory[FEW]
+    print(
+        f"preparing {TO_PREPARE} videos beside {FEW} and {MANY:,} that are indexed: peaks of {memory[FEW]:.0f} and "
+        f"{memory[MANY]:.0f} MB, {growth:.2f}x (expected below {EXPECTED_GROWTH})"
+    )
+    print(f"copies among {UCF101:,} videos: searched in {search:.2f} s a split (expected below {EXPECTED_SEARCH})")
     if options.json:
-        write_json(options.json, {"videos_a_second": rates, "ratio": ratio, "index": index})
+        found = {"videos_a_second": rates, "ratio": ratio, "index": index, "memory": memory, "search": search}
+        write_json(options.json, found)
 
 
 def workers(folder: Path, videos: int, frames: int, method: str) -> dict[int, float]:
     """Returns videos a second by the number of workers, once they run, in rounds that take turns."""
     paths = [folder / f"video{number}.avi" for number in range(videos)]
     for number, path in enumerate(paths):
-        picture = next(shapes.draw(Video(f"v_x_g01_c{number:02d}", "", "", (0,), "")))
-        wide = picture.repeat(3, axis=0).repeat(4, axis=1)
-        # Two pixels a frame give flow something to find.
-        write_video(path, (np.roll(wide, 2 * step, axis=1) for step in range(frames)), 25)
+        write_video(path, draw_wide(number, frames), 25)
     rates: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(ROUNDS):
         for count, measured in rates.items():
@@ -91,15 +104,54 @@ def index_costs(folder: Path, count: int) -> tuple[float, float]:
     started = time.perf_counter()
     read_index(index_path(root))
     seconds = time.perf_counter() - started
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    return seconds, _printed_number(OPEN, str(index_path(root)))
+
+
+def preparing_memory(folder: Path, count: int) -> float:
+    """Returns the megabytes that prepare.py itself takes at most for a few videos beside many that are done."""
+    root = folder / f"memory{count}"
+    names = [f"{label}{number:05d}" for number in range((count + TO_PREPARE) // 2) for label in ("left", "right")]
+    lines = [f"{name}.avi,{name.rstrip('0123456789')}" for name in names]
+    (root / "videos").mkdir(parents=True)
+    (root / "videos" / "videos.csv").write_text("\n".join(["video,label", *lines]))
+    for name in names[TO_PREPARE:]:
+        done = root / "rawframes" / name.rstrip("0123456789") / name
+        done.mkdir(parents=True)
+        counts = {"frames": 180, "flows": 179, "width": 341, "height": 256, "bytes": 0, "remark": ""}
+        (done / COUNTS).write_text(json.dumps(counts))
+    for name in names[:TO_PREPARE]:
+        frames = draw_wide(0, frames=4)
+        write_video(root / "videos" / f"{name}.avi", frames, 25)
+    words = ["made-up", "--root", str(root), "--method", "dis", "--short-side", "0", "--workers", "1"]
+    return _printed_number(PREPARE, *words)
+
+
+def duplicate_search() -> float:
+    """Returns the seconds of looking for copies in a data set of UCF-101's size, of random hashes."""
+    generator = np.random.default_rng(0)
+    videos = [Video(str(number), "", "", (0,), "") for number in range(UCF101)]
+    hashes = {video.name: generator.integers(0, 2**63, HASHED_FRAMES, dtype=np.uint64) for video in videos}
+    hashes[str(UCF101 - 1)] = hashes["7"] ^ np.uint64(1)  # One copy with one bit changed.
+    started = time.perf_counter()
+    found = list(near_pairs(videos[:TRAIN], videos[TRAIN:], hashes))
+    if found != [("7", str(UCF101 - 1))]:
+        raise RuntimeError(f"One copy was hidden; found were {found}.")
+    return time.perf_counter() - started
+
+
+def draw_wide(number: int, frames: int) -> Iterator[np.ndarray]:
+    """Yields a picture that moves two pixels a frame, so that flow has something to find."""
+    picture = next(shapes.draw(Video(f"v_x_g01_c{number:02d}", "", "", (0,), "")))
+    wide = picture.repeat(3, axis=0).repeat(4, axis=1)
+    return (np.roll(wide, 2 * step, axis=1) for step in range(frames))
+
+
+def _printed_number(code: str, *words: str) -> float:
+    """Runs Python code in a process of its own and returns the number that it prints last."""
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY, str(index_path(root))],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-c", code, *words], env=environment(), capture_output=True, text=True, check=True
     )
-    return seconds, float(done.stdout)
+    return float(done.stdout.split()[-1])
 
 
 if __name__ == "__main__":

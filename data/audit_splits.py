@@ -59,7 +59,7 @@ def audit_duplicates(dataset: DataSet) -> Iterator[Finding]:
         train, test = (
             [video for video in dataset.part(number, part) if video.name in known] for part in ("train", "test")
         )
-        pairs = list(_near_pairs(train, test, known))
+        pairs = list(near_pairs(train, test, known))
         if pairs:
             first, second = pairs[0]
             what = (
@@ -67,6 +67,21 @@ def audit_duplicates(dataset: DataSet) -> Iterator[Finding]:
             )
             remedy = "Look at them. Copies belong on one side: take them out of a list, or give them one group."
             yield Finding(WARNING, what, remedy, tuple(pair[1] for pair in pairs))
+
+
+def near_pairs(
+    train: Sequence[Video], test: Sequence[Video], hashes: dict[str, np.ndarray]
+) -> Iterator[tuple[str, str]]:
+    """Yields `(training video, test video)` for each test video whose nearest in training is as good as the same."""
+    if not train or not test:
+        return
+    table = np.stack([hashes[video.name] for video in train])
+    for video in test:
+        # A row at a time keeps memory small: 9,537 videos take a millisecond.
+        distances = np.bitwise_count(table ^ hashes[video.name]).max(axis=1)
+        nearest = int(distances.argmin())
+        if distances[nearest] <= NEAR:
+            yield train[nearest].name, video.name
 
 
 def _hashes(dataset: DataSet, video: Video) -> np.ndarray | None:
@@ -84,17 +99,3 @@ def _hashes(dataset: DataSet, video: Video) -> np.ndarray | None:
             return None
         bits.append(np.packbits(small[:, 1:] > small[:, :-1]).view(np.uint64)[0])
     return np.array(bits, np.uint64)
-
-
-def _near_pairs(
-    train: Sequence[Video], test: Sequence[Video], hashes: dict[str, np.ndarray]
-) -> Iterator[tuple[str, str]]:
-    if not train or not test:
-        return
-    table = np.stack([hashes[video.name] for video in train])
-    for video in test:
-        # A row at a time keeps memory small: 9,537 videos take a millisecond.
-        distances = np.bitwise_count(table ^ hashes[video.name]).max(axis=1)
-        nearest = int(distances.argmin())
-        if distances[nearest] <= NEAR:
-            yield train[nearest].name, video.name
