@@ -1,44 +1,71 @@
-"""What the 25 x 10 protocol costs, against each view decoded and predicted alone.
+"""What the 25 x 10 protocol costs, against the straightforward way, in processor time and in one run.
 
 python benchmarks/scoring.py
+python benchmarks/scoring.py --backbone resnet18 --crop-size 112 --frames 60
 
-Expected: at most a fifth of the straightforward way's processor time, and the same scores within 1e-4. The gain is
-what is not repeated (short videos have fewer distinct views than 25, stacks of flow overlap) and what is not started
-250 times; the convolutions of different views cost what they cost, so that the larger the network, the less is gained.
+The straightforward way is that of most test scripts: each view by itself is opened, decoded, cut into its ten crops
+and given to `model.predict`; or, plainer still, each of the crops is. Expected: at most a fifth of that, and the same
+scores within 1e-4. What is gained is what is not repeated (short videos have fewer distinct views than 25, stacks of
+flow overlap) and not started 25 or 250 times; the network's own work is the same both ways, so that the larger the
+network, the less is gained. `bfloat16` and `full` (whole frames instead of ten crops) give other scores, and are told
+as shares of ours.
 """
 
+import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import cv2
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
-from commands.running import quiet_tensorflow, run
+from commands.running import quiet_tensorflow, run, write_json
 from data.catalog import DataSet, Split, Video
+from data.flow_levels import mirror_levels
 from data.layouts import OURS
 
-_HEIGHT, _WIDTH, _CROP = 72, 80, 64  # As in the built-in data set.
+EXPECTED, TOLERANCE, VIEWS = 0.2, 1e-4, 25
+Work = Callable[[], np.ndarray]
 
 
-def main() -> None:
-    """Scores a made-up video in both ways, one after the other, and prints what they cost."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Scores a made-up video in all ways, one after the other, and prints what they cost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="small")
+    parser.add_argument("--crop-size", type=int, default=64)
+    parser.add_argument("--frames", type=int, nargs="+", default=[16, 60, 180], help="lengths of the video")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    options = parser.parse_args(argv)
     quiet_tensorflow()
-    for num_frames, kind, length in ((16, "rgb", 1), (16, "flow", 10), (180, "rgb", 1), (180, "flow", 10)):
-        with tempfile.TemporaryDirectory() as folder:
-            quick, plain, difference = _both_ways(_made(Path(folder), num_frames), kind, length)
-        print(
-            f"{num_frames} frames, {kind}: {quick:.2f} s instead of {plain:.2f} s, {quick / plain:.2f} of it "
-            f"(expected 0.20 or less); scores differ by {difference:.1e} (expected 1e-4 or less)",
-            flush=True,
-        )
+    columns = ["frames", "stream", "ours, s", "views alone, s", "crops alone, s", "bfloat16", "full", "difference"]
+    table, found = Table(*columns, title=f"{options.backbone}, crops of {options.crop_size}"), []
+    for num_frames in options.frames:
+        for kind, length in (("rgb", 1), ("flow", 10)):
+            with tempfile.TemporaryDirectory() as folder:
+                dataset = _made(Path(folder), num_frames, options.crop_size)
+                seconds, difference = _all_ways(dataset, kind, length, options)
+            plain = [f"{seconds[way]:.2f} ({seconds['ours'] / seconds[way]:.3f})" for way in ("views", "crops")]
+            others = [f"{seconds[way] / seconds['ours']:.2f}" for way in ("bfloat16", "full")]
+            table.add_row(str(num_frames), kind, f"{seconds['ours']:.3f}", *plain, *others, f"{difference:.0e}")
+            found.append({"frames": num_frames, "stream": kind, "seconds": seconds, "difference": difference})
+    Console().print(table)
+    worst = max(each["seconds"]["ours"] / each["seconds"]["views"] for each in found)
+    print(f"At most {worst:.2f} of the straightforward way, each view alone (expected: {EXPECTED} or less)")
+    print(f"Largest difference of a score: {max(each['difference'] for each in found):.0e} (expected: {TOLERANCE:g})")
+    if options.json:
+        write_json(options.json, found)
 
 
-def _both_ways(dataset: DataSet, kind: str, length: int) -> tuple[float, float, float]:
+def _all_ways(dataset: DataSet, kind: str, length: int, options: argparse.Namespace) -> tuple[dict[str, float], float]:
+    from pipelines.augment import mirror_flow
     from pipelines.clips import distinct_views
     from pipelines.inputs import Input
     from streams.networks import build_network
@@ -46,65 +73,74 @@ def _both_ways(dataset: DataSet, kind: str, length: int) -> tuple[float, float, 
     from streams.scoring import score_videos
 
     clip, videos = Input(kind, length), list(dataset.videos.values())
-    network = build_network("small", Pixels(kind, clip.channels, _CROP), 101)
+    network = build_network(options.backbone, Pixels(kind, clip.channels, options.crop_size), 101)
 
-    def quick() -> np.ndarray:
-        views = distinct_views(dataset, videos, clip, num_views=25)
-        return next(score_videos(network, views, num_crops=10))[0]
+    def quick(**how: Any) -> Iterator[np.ndarray]:
+        # One scorer for many videos, as for a test list: its functions are traced once.
+        views = distinct_views(dataset, videos * 2, clip, num_views=VIEWS).repeat()
+        return (logits for logits, _ in score_videos(network, views, mirror_flow=mirror_flow, **how))
 
-    def plain() -> np.ndarray:
-        return np.stack([_view_alone(network, dataset, videos, clip, view) for view in range(25)])
+    def plain(at_once: int) -> np.ndarray:
+        return np.stack([_view_alone(network, dataset, videos[0], clip, view, at_once) for view in range(VIEWS)])
 
-    # The first time of each traces its functions, which a whole test list does once.
-    scores, (seconds, _) = quick(), _timed(quick)
-    plain_seconds, expected = _timed(plain)
-    return seconds, plain_seconds, float(np.abs(scores - expected).max())
+    hows: dict[str, dict[str, Any]] = {
+        "ours": {"num_crops": 10},
+        "bfloat16": {"num_crops": 10, "precision": "bfloat16"},
+        "full": {"num_crops": "full"},
+    }
+    seconds, scores = {}, {}
+    for way, how in hows.items():
+        scored = quick(**how)
+        next(scored)
+        seconds[way], scores[way] = _mean(lambda: next(scored), 10)  # noqa: B023
+    for way, at_once in (("views", 10), ("crops", 1)):
+        _view_alone(network, dataset, videos[0], clip, 0, at_once)
+        seconds[way], scores[way] = _mean(lambda: plain(at_once), 1)  # noqa: B023
+    return seconds, max(float(np.abs(scores["ours"] - scores[way]).max()) for way in ("views", "crops"))
 
 
-def _view_alone(network, dataset: DataSet, videos: list[Video], clip, view: int) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """Decodes one view and predicts its ten crops one by one, as code does that knows no better."""
+def _view_alone(network: Any, dataset: DataSet, video: Video, clip: Any, view: int, at_once: int) -> np.ndarray:
+    """Opens, decodes, cuts and predicts one view, so many of its ten crops at once."""
     from pipelines.sampling import view_starts
 
-    video = videos[0]
+    size = network.input_shape[1]
     count = video.num_flows if clip.is_flow else video.num_frames
-    start = int(view_starts(count, clip.length, 25)[view])
-    frame = _decoded(dataset, video, clip, start).astype(np.int16)
-    logits = []
-    for top, left in ((0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)):
-        y, x = int((_HEIGHT - _CROP) * top), int((_WIDTH - _CROP) * left)
-        crop = frame[y : y + _CROP, x : x + _CROP]
+    frame = _decoded(dataset, video, clip, int(view_starts(count, clip.length, VIEWS)[view]))
+    crops = []
+    for down, right in ((0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)):
+        top, left = int((frame.shape[0] - size) * down), int((frame.shape[1] - size) * right)
+        crop = frame[top : top + size, left : left + size]
         mirrored = crop[:, ::-1].copy()
         if clip.is_flow:
-            mirrored[..., 0::2] = 256 - np.maximum(mirrored[..., 0::2], 1)
-        logits += [network.predict(each[None].astype(np.uint8), verbose=0)[0] for each in (crop, mirrored)]
-    return np.mean(logits, axis=0)
+            mirrored[..., 0::2] = mirror_levels(mirrored[..., 0::2])
+        crops += [crop, mirrored]
+    parts = np.stack(crops).reshape(-1, at_once, *crops[0].shape)
+    return np.mean(np.concatenate([network.predict(part, verbose=0) for part in parts]), axis=0)
 
 
-def _decoded(dataset: DataSet, video: Video, clip, start: int) -> np.ndarray:  # type: ignore[no-untyped-def]
-    import cv2
-
+def _decoded(dataset: DataSet, video: Video, clip: Any, start: int) -> np.ndarray:
     if not clip.is_flow:
         return cv2.cvtColor(cv2.imread(str(OURS.frame_path(dataset.root, video, start))), cv2.COLOR_BGR2RGB)
-    paths = [
-        path for index in range(start, start + clip.length) for path in OURS.flow_paths(dataset.root, video, index)
-    ]
+    indices = range(start, start + clip.length)
+    paths = [path for index in indices for path in OURS.flow_paths(dataset.root, video, index % video.num_flows)]
     return np.stack([np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) for path in paths], axis=-1)
 
 
-def _timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+def _mean(work: Work, times: int) -> tuple[float, np.ndarray]:
+    """Returns the mean processor time of several runs, as some of the next is done beside each, and the result."""
     start = time.process_time()
-    result = work()
-    return time.process_time() - start, result
+    results = [work() for _ in range(times)]
+    return (time.process_time() - start) / times, results[-1]
 
 
-def _made(root: Path, num_frames: int) -> DataSet:
-    import cv2
-
+def _made(root: Path, num_frames: int, crop_size: int) -> DataSet:
+    """Writes frames and flow as large as a crop and a quarter, as 80 x 72 for 64 in the built-in data set."""
+    height, width = crop_size * 9 // 8, crop_size * 5 // 4
     video = Video("v_Made_g01_c01", "Made", ".avi", (0,), "g01", num_frames, num_frames - 1)
     random = np.random.default_rng(0)
     OURS.frame_path(root, video, 0).parent.mkdir(parents=True)
     for index in range(num_frames):
-        picture = cv2.resize(random.integers(0, 255, (_HEIGHT // 8, _WIDTH // 8, 3), np.uint8), (_WIDTH, _HEIGHT))
+        picture = cv2.resize(random.integers(0, 255, (height // 8, width // 8, 3), np.uint8), (width, height))
         cv2.imwrite(str(OURS.frame_path(root, video, index)), picture)
         for channel, path in enumerate(OURS.flow_paths(root, video, index)):
             cv2.imwrite(str(path), picture[..., channel])
