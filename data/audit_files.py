@@ -43,21 +43,32 @@ def read_grey(path: Path) -> np.ndarray | None:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
 
 
+def read_field(path: Path) -> np.ndarray | None:
+    """Returns a field that another tool stored as float[H, W, 2], or None where it isn't one of finite numbers."""
+    try:
+        field: np.ndarray = np.load(path)
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = field.ndim == 3 and field.shape[2] == 2 and field.dtype.kind == "f" and bool(np.isfinite(field).all())
+    return field if fits else None
+
+
 def _problems_of(dataset: DataSet, video: Video, sizes: dict[tuple[int, int], int], full: bool) -> Iterator[str]:
     layout, root = dataset.layout, dataset.root
     frames = [layout.frame_path(root, video, index) for index in range(video.num_frames)]
     fields = [layout.flow_paths(root, video, index) for index in range(video.num_flows)]
-    flows = [] if layout.is_float else [path for pair in fields for path in pair]
-    for kind, paths in (("frames", frames), ("flow", flows)):
+    flows = list(dict.fromkeys(path for pair in fields for path in pair))  # Floats have x and y in one file.
+    read_flow = read_field if layout.is_float else read_grey
+    for kind, paths, read in (("frames", frames, read_grey), ("flow", flows, read_flow)):
         names = _names_in({path.parent for path in paths})
         if any(path not in names for path in paths):
             yield f"Some {kind} that the index counts are missing."
             continue
-        pictures = [read_grey(path) for path in (paths if full else _ends(paths))]
+        pictures = [read(path) for path in (paths if full else _ends(paths))]
         if any(picture is None for picture in pictures):
             yield f"Some {kind} can't be decoded or are cut off."
             continue
-        shapes = {picture.shape for picture in pictures if picture is not None}
+        shapes = {picture.shape[:2] for picture in pictures if picture is not None}
         if len(shapes) > 1:
             yield f"The {kind} of one video differ in size."
         for height, width in list(shapes)[:1] if kind == "frames" else ():

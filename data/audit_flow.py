@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from data import flow
-from data.audit_files import read_grey
+from data.audit_files import read_field, read_grey
 from data.catalog import DataSet, Video
 from data.findings import ERROR, WARNING, Finding
-from data.flow_levels import RULES, dequantise
+from data.flow_levels import dequantise
+from data.layouts import Layout
 
 VIDEOS, FIELDS = 24, 4
 SLOW = 10.0  # Pixels, half of the usual bound.
@@ -22,15 +24,13 @@ ANOTHER = "Extract it with another --bound, or another tool, into another --root
 class Field:
     """A stored field and the same motion computed here, in pixels, with the levels as they are stored."""
 
-    levels: np.ndarray  # [H, W, 2]
+    levels: np.ndarray | None  # [H, W, 2]; floats have none.
     stored: np.ndarray
     computed: np.ndarray
 
 
 def audit_flow(dataset: DataSet, bound: float) -> Iterator[Finding]:
     """Yields what is wrong with the values of the flow of some videos, spread over the data set."""
-    if dataset.layout.is_float or dataset.layout.rule not in RULES:
-        return
     fields = [field for video in _some(dataset) for field in _fields(dataset, video, bound)]
     if not fields:
         return
@@ -69,22 +69,34 @@ def _fields(dataset: DataSet, video: Video, bound: float) -> Iterator[Field]:
     layout, root = dataset.layout, dataset.root
     for place in range(min(FIELDS, video.num_flows)):
         index = (2 * place + 1) * video.num_flows // (2 * FIELDS)
-        planes = [read_grey(path) for path in layout.flow_paths(root, video, index)]
         frames = [read_grey(layout.frame_path(root, video, at)) for at in (index, index + 1) if at < video.num_frames]
-        if len(frames) < 2 or any(picture is None for picture in (*planes, *frames)):
+        levels, stored = _stored_field(layout, layout.flow_paths(root, video, index), bound)
+        if stored is None or len(frames) < 2 or any(frame is None for frame in frames):
             continue
-        levels = np.stack([plane for plane in planes if plane is not None], axis=-1)
         first, second = (frame for frame in frames if frame is not None)
-        if first.shape != second.shape or first.shape != levels.shape[:2] or min(first.shape) < 16:
+        if first.shape != second.shape or first.shape != stored.shape[:2] or min(first.shape) < 16:
             continue
-        yield Field(levels, dequantise(levels, bound, layout.rule), flow.flow_between(first, second, method="dis"))
+        yield Field(levels, stored, flow.flow_between(first, second, method="dis"))
+
+
+def _stored_field(
+    layout: Layout, paths: tuple[Path, Path], bound: float
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Returns a field's levels, which floats don't have, and its pixels; nothing where it can't be read."""
+    if layout.is_float:
+        return None, read_field(paths[0])
+    x, y = map(read_grey, paths)
+    if x is None or y is None or x.shape != y.shape:
+        return None, None
+    levels = np.stack([x, y], axis=-1)
+    return levels, dequantise(levels, bound, layout.rule)
 
 
 def _ranges(fields: Sequence[Field]) -> Iterator[Finding]:
-    levels = [field.levels for field in fields]
-    clipped = float(np.mean([np.mean((level <= 1) | (level >= 254)) for level in levels]))
+    levels = [(field.levels, field.computed) for field in fields if field.levels is not None]
+    clipped = float(np.mean([np.mean((level <= 1) | (level >= 254)) for level, _ in levels])) if levels else 0.0
     # Scaled by its own extremes, a field has both ends of the range in it, however little moves.
-    slow = [field.levels for field in fields if np.linalg.norm(field.computed, axis=-1).max() < SLOW]
+    slow = [level for level, computed in levels if np.linalg.norm(computed, axis=-1).max() < SLOW]
     stretched = [bool(np.any((level.min((0, 1)) <= 4) & (level.max((0, 1)) >= 251))) for level in slow]
     if len(slow) > 2 and np.mean(stretched) > 0.8:
         what = "Flow reaches both ends of its range where little moves: scaled frame by frame, it has no speed."

@@ -39,13 +39,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     root = options.root or home_of(options.dataset)
     listed = open_dataset(options.dataset, root)
-    findings = examine(ready_dataset(options.dataset, root), listed, full=options.full)
+    ready = ready_dataset(options.dataset, root)
+    findings = examine(ready, listed, full=options.full)
     if options.fix and any(finding.repairable for finding in findings):
         _repair(listed, findings)
-        findings = examine(ready_dataset(options.dataset, root), listed, full=options.full)
+        ready = ready_dataset(options.dataset, root)
+        findings = examine(ready, listed, full=options.full)
     say(findings)
     if options.json:
-        write_json(options.json, {"findings": [dataclasses.asdict(finding) for finding in findings]})
+        found = [dataclasses.asdict(finding) for finding in findings]
+        write_json(options.json, {"findings": found, "classes": class_counts(ready)})
     errors = sum(finding.severity == ERROR for finding in findings)
     if errors:
         raise ValueError(f"{errors} of the {len(findings)} findings are errors; each says what to do.")
@@ -67,17 +70,25 @@ def table(dataset: DataSet, listed: DataSet) -> str:
     """Returns the videos of each split, beside those listed and published, and the smallest and largest class."""
     lines = [f"{dataset.name}: {len(dataset.videos):,} videos ready, {len(dataset.classes)} classes, {dataset.root}"]
     lines.append(f"{'split':>6} {'part':>6} {'ready':>7} {'listed':>7} {'published':>10}  fewest and most of a class")
-    for number, split in listed.splits.items():
-        for place, part in enumerate(("train", "test")):
-            videos = dataset.part(number, part)
-            counts = Counter(label for video in videos for label in video.labels)
-            some = sorted((counts[label], name) for label, name in enumerate(dataset.classes))
+    for number, parts in class_counts(dataset).items():
+        for place, (part, by_class) in enumerate(parts.items()):
+            some = sorted((count, name) for name, count in by_class.items())
             official = f"{listed.official[number][place]:,}" if number in listed.official else "-"
             ends = f"{some[0][1]} {some[0][0]}, {some[-1][1]} {some[-1][0]}"
-            lines.append(
-                f"{number:>6} {part:>6} {len(videos):>7,} {len(getattr(split, part)):>7,} {official:>10}  {ends}"
-            )
+            ready, known = (len(getattr(each.splits[number], part)) for each in (dataset, listed))
+            lines.append(f"{number:>6} {part:>6} {ready:>7,} {known:>7,} {official:>10}  {ends}")
     return "\n".join(lines)
+
+
+def class_counts(dataset: DataSet) -> dict[int, dict[str, dict[str, int]]]:
+    """Returns how many videos of each class are ready, by split and part."""
+    counts: dict[int, dict[str, dict[str, int]]] = {}
+    for number in dataset.splits:
+        for part in ("train", "test"):
+            labels = Counter(label for video in dataset.part(number, part) for label in video.labels)
+            by_class = {name: labels[label] for label, name in enumerate(dataset.classes)}
+            counts.setdefault(number, {})[part] = by_class
+    return counts
 
 
 def say(findings: Sequence[Finding]) -> None:

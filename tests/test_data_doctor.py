@@ -1,5 +1,6 @@
 """The doctor finds what was broken on purpose, and nothing in what was not."""
 
+import json
 import shutil
 
 import cv2
@@ -8,7 +9,8 @@ import pytest
 
 from data.catalog import open_dataset
 from data.doctor import examine, main
-from data.flow_levels import mirror_levels
+from data.flow_levels import dequantise, mirror_levels
+from data.foreign import recognise, use_in_place
 from data.ready import ready_dataset
 from data.recipe import Recipe
 from tests.made_data import extract_all, hmdb51_lists, write_clip
@@ -51,11 +53,13 @@ def change_flow(root, change):
         cv2.imwrite(str(y_path), y)
 
 
-def test_nothing_is_wrong_with_a_sound_data_set(sound, capsys):
-    main(["mine", "--root", str(sound)])
+def test_nothing_is_wrong_with_a_sound_data_set(sound, tmp_path, capsys):
+    main(["mine", "--root", str(sound), "--json", str(tmp_path / "found.json")])
 
     printed = capsys.readouterr().out
     assert "4 videos ready, 2 classes" in printed
+    counts = json.loads((tmp_path / "found.json").read_text())["classes"]
+    assert counts == {"1": {part: {"left": 1, "right": 1} for part in ("train", "test")}}
     assert "Nothing is wrong." in printed
 
 
@@ -87,6 +91,45 @@ def test_flow_that_points_elsewhere_is_found(root, change, expected):
     change_flow(root, change)
 
     assert any(what.startswith(expected) for what in found(root))
+
+
+@pytest.fixture
+def floats(sound, tmp_path):
+    """The same videos as another tool extracts them, with flow in files of floats."""
+    root = tmp_path / "theirs"
+    for part, number in (("train", 0), ("test", 1)):
+        lines = [f"{label}{number},{label}" for label in ("left", "right")]
+        (root / "metadata").mkdir(parents=True, exist_ok=True)
+        (root / "metadata" / f"{part}.csv").write_text("\n".join(["video_name,class", *lines]))
+        for label in ("left", "right"):
+            ours = sound / "rawframes" / label / f"{label}{number}"
+            for kind in ("rgb", "flows"):
+                (root / kind / part / label / ours.name).mkdir(parents=True)
+            for path in ours.glob("img_*.jpg"):
+                shutil.copy(path, root / "rgb" / part / label / ours.name / f"frame{path.stem[-4:]}.jpg")
+            for path in ours.glob("flow_x_*.jpg"):
+                planes = [cv2.imread(str(path.with_name(path.name.replace("_x_", f"_{axis}_"))), 0) for axis in "xy"]
+                index = int(path.stem[-5:])
+                field = np.dstack([dequantise(plane) for plane in planes])
+                np.save(root / "flows" / part / label / ours.name / f"flow_{index}_{index + 1}.npy", field)
+    return root
+
+
+def examine_floats(root):
+    use_in_place(open_dataset("theirs", root), recognise(root))
+    return [finding.what for finding in examine(ready_dataset("theirs", root), open_dataset("theirs", root), full=True)]
+
+
+def test_flow_of_floats_is_read_and_compared_too(floats):
+    assert examine_floats(floats) == []
+
+    paths = list(floats.glob("flows/*/*/*/*.npy"))
+    for path in paths:
+        np.save(path, np.load(path)[..., ::-1])
+    assert examine_floats(floats) == ["The x and y parts of the flow are swapped."]
+
+    paths[0].write_bytes(paths[0].read_bytes()[:200])
+    assert "Some flow can't be decoded or are cut off." in examine_floats(floats)
 
 
 def test_flow_scaled_frame_by_frame_is_found(root):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -215,22 +216,24 @@ def test_a_decoder_that_crashes_or_hangs_takes_only_its_own_video_with_it(tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_after_any_number_of_kills_the_result_is_that_of_an_uninterrupted_run(tmp_path):
+@pytest.mark.parametrize("words", [(), ("--pack",)])
+def test_after_any_number_of_kills_the_result_is_that_of_an_uninterrupted_run(tmp_path, words):
+    moments = random.Random(len(words))
     for name in ("whole", "killed"):
         make_videos(tmp_path / name, count=12, frames=12)
-    assert run_prepare(tmp_path / "whole").returncode == 0
+    assert run_prepare(tmp_path / "whole", *words).returncode == 0
 
-    for kill in range(20):
+    for _ in range(20):
         running = subprocess.Popen(
-            prepare_command(tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            prepare_command(tmp_path / "killed", *words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
             # From the start of the program to well after its first videos.
-            running.wait(timeout=0.3 + 0.23 * kill)
+            running.wait(timeout=moments.uniform(0.3, 5))
         except subprocess.TimeoutExpired:
             running.send_signal(signal.SIGKILL)
             running.wait()
-    finished = run_prepare(tmp_path / "killed")
+    finished = run_prepare(tmp_path / "killed", *words)
 
     assert finished.returncode == 0, finished.stderr
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
