@@ -5,6 +5,8 @@ import errno
 import importlib.metadata
 import json
 import os
+import re
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,10 +45,22 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def owner() -> str:
+    """Returns what the names of unfinished files and folders say of whose they are: machine and process."""
+    return f"{_host()}-{os.getpid()}"
+
+
+def is_abandoned(unfinished: Path) -> bool:
+    """Tells whether nobody will finish it: it is this process's, after its work, or of a dead one of this machine."""
+    host, _, rest = unfinished.name.removeprefix(".incomplete.").partition("-")
+    process = rest.partition("-")[0]
+    return host == _host() and (process == str(os.getpid()) or not _is_alive(process))
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` that takes its place once the block ends well."""
-    handle, name = tempfile.mkstemp(prefix=".incomplete.", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".incomplete.{owner()}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -97,6 +111,20 @@ def _check_opencv() -> None:
         f"  {sys.executable} -m pip uninstall -y {' '.join(names)}\n"
         f'  {sys.executable} -m pip install "opencv-contrib-python-headless>=4.13,<5"'
     )
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _host() -> str:
+    return re.sub(r"\W", "_", socket.gethostname())
 
 
 def _umask() -> int:

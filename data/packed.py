@@ -124,7 +124,7 @@ def begin_storing(root: Path, name: str, *, packed: bool) -> None:
     layout = read_layout(root).name
     if packed and layout not in (OURS.name, PACKED, HALF_PACKED):
         raise ValueError(f"Only data prepared by prepare.py can be packed; {root} is {layout}.")
-    if packed and layout != PACKED:
+    if packed and layout == OURS.name:
         write_json(layout_path(root), {"name": HALF_PACKED})
     if not packed and layout in (PACKED, HALF_PACKED):
         raise ValueError(

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import re
 import shutil
-import socket
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from commands.running import is_abandoned, owner
 from data import folders, shapes
 from data.apart import LostError
 from data.catalog import DataSet, Video, is_own
@@ -55,7 +55,7 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     if is_own(dataset.name):
         folders.keep_list(dataset)
     jobs = _jobs(dataset, sources, recipe, work)
-    _sweep(jobs)
+    _sweep(dataset.root, jobs)
     rows, waiting = _what_is_there(dataset, jobs)
     able = [job for job in waiting if _is_able(job)]
     if not sources and not able and len(waiting) == len(jobs):
@@ -66,7 +66,7 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     absent = (job for job in waiting if not _is_able(job))
     rows += [Row(job.name, job.parent, state=MISSING, reason="There is no file.") for job in absent]
     rows += _extract_all(able, work, dataset.root)
-    _sweep(jobs)
+    _sweep(dataset.root, jobs)
     _write(dataset, rows, work)
     if work.shard == (1, 1):
         end_storing(dataset.root, _folders(dataset))
@@ -111,7 +111,7 @@ def _folders(dataset: DataSet) -> Iterator[Path]:
 
 
 def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work) -> list[Job]:
-    run = f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    run = f"{owner()}-{uuid.uuid4().hex[:8]}"
     return [
         Job(
             sources.get(video.name),
@@ -196,25 +196,9 @@ def _write(dataset: DataSet, rows: Iterable[Row], work: Work) -> None:
     write_index(path, {**earlier, **{row.video: row for row in rows}}.values())
 
 
-def _sweep(jobs: Sequence[Job]) -> None:
+def _sweep(root: Path, jobs: Sequence[Job]) -> None:
     """Removes what this run and dead runs of this machine left unfinished; others may still be at work."""
-    for folder in {job.folder.parent for job in jobs}:
+    for folder in {root, root / "annotations", *(job.folder.parent for job in jobs)}:
         for path in folder.glob(".incomplete.*") if folder.is_dir() else ():
-            host, _, rest = path.name.removeprefix(".incomplete.").partition("-")
-            process = rest.partition("-")[0]
-            if host == _host() and (process == str(os.getpid()) or not _is_alive(process)):
+            if is_abandoned(path):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _is_alive(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _host() -> str:
-    return re.sub(r"\W", "_", socket.gethostname())

@@ -7,7 +7,6 @@ import uuid
 import zipfile
 from pathlib import Path
 
-from commands.running import write_text
 from data.packed import TABLE, archive_of, pack_folder, write_archive
 
 COUNTS = "video.json"  # Written last: a folder that has it is complete.
@@ -46,7 +45,8 @@ class LooseFiles:
         if keep:
             for path in sorted(self._unfinished.iterdir()):
                 path.replace(self.folder / path.name)
-            write_text(self.folder / COUNTS, json.dumps({**counts, "bytes": self.size()}))
+            self.write(COUNTS, json.dumps({**counts, "bytes": self.size()}).encode())
+            (self._unfinished / COUNTS).replace(self.folder / COUNTS)
             return
         self.write(COUNTS, json.dumps(counts).encode())
         # What lies at the place is not complete, or it would have been found.
