@@ -25,7 +25,7 @@ def lines(series: Mapping[str, Sequence[float]], tones: Mapping[str, str], *, pe
     """Draws curves over epochs; names that begin with `val_` are dashed."""
     width, height, left, bottom = 340, 180, 38, 26
     values = [value for curve in series.values() for value in curve if np.isfinite(value)]
-    top = 1.0 if percent else max(values, default=1.0) * 1.05 or 1.0
+    top = 1.0 if percent else _round_top(max(values, default=1.0))
     length = max((len(curve) for curve in series.values()), default=1)
 
     def place(step: int, value: float) -> str:
@@ -68,7 +68,7 @@ def confusion(counts: np.ndarray, classes: Sequence[str], tone: str, label: str)
             f'fill-opacity="{share:.2f}"><title>{escape(said)}</title></rect>'
         )
         if named:
-            ink = "fill:#fff" if share > 0.55 else "fill:var(--ink)"
+            ink = "fill:var(--card)" if share > 0.55 else "fill:var(--ink)"
             parts.append(
                 f'<text x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle" style="{ink}">'
                 f"{counts[row, column]}</text>"
@@ -107,6 +107,12 @@ def reliability(bins: Sequence[Mapping[str, float]], tone: str, label: str) -> s
         said = f"{each['count']} videos: sure {each['confidence']:.0%}, right {each['accuracy']:.0%}"
         parts.append(f'<circle class="cell" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"><title>{said}</title></circle>')
     return "".join([*parts, "</svg>"])
+
+
+def _round_top(highest: float) -> float:
+    """Returns the next number above whose quarters are short to write."""
+    power = 10.0 ** np.floor(np.log10(max(highest, 1e-9)))
+    return float(next(step * power for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * power >= highest))
 
 
 def change(share: float) -> str:

@@ -39,8 +39,7 @@ def fusenet(evidence: Evidence) -> Rule:
     epochs = int(np.argmin(history.history["val_loss"])) + 1
 
     def combine(others: Evidence) -> np.ndarray:
-        scores: np.ndarray = network.predict(_rows(log_shares(others, at)), verbose=0)
-        return scores
+        return np.asarray(network(_rows(log_shares(others, at)), training=False))
 
     return Rule(combine, f"{epochs} epochs")
 

@@ -21,8 +21,10 @@ def detailed(report: Mapping[str, Any]) -> list[str]:
 
 def title(name: str) -> str:
     """Returns a name as it begins a line."""
-    shown = {"svm": "SVM"}.get(name, name[:1].upper() + name[1:])
-    return escape(shown.replace("_", " "))
+    shown = name[:1].upper() + name[1:].replace("_", "-")
+    for short in ("svm", "lstm", "gru"):
+        shown = shown.replace(short.capitalize(), short.upper())
+    return escape(shown)
 
 
 def by_reason(missing: Mapping[str, str]) -> dict[str, list[str]]:

@@ -214,6 +214,10 @@ def _settings(report: Mapping[str, Any]) -> str:
     ]
     columns = ["", "Weights chosen by", "Views × crops", "Model, SHA-256"]
     options = report.get("options")
-    listed = escape("\n".join(f"{name}: {value}" for name, value in options.items())) if options else ""
+    listed = (
+        escape("\n".join(f"{name}: {'not given' if value in (None, []) else value}" for name, value in options.items()))
+        if options
+        else ""
+    )
     more = f"<details><summary>All options</summary><pre>{listed}</pre></details>" if listed else ""
     return section("How it was made", "", table(columns, rows, text=[1, 2, 3]) + more)

@@ -39,8 +39,7 @@ def recurrent(evidence: Evidence, kind: str, *, attention: bool) -> Rule:
     )
 
     def combine(others: Evidence) -> np.ndarray:
-        scores: np.ndarray = network.predict(_sequences(others), verbose=0)
-        return scores
+        return np.asarray(network(_sequences(others), training=False))
 
     return Rule(combine, f"{int(np.argmin(history.history['val_loss'])) + 1} epochs")
 
