@@ -145,7 +145,9 @@ def print_report(report: Mapping[str, Any]) -> None:
     """Prints a row for each stream and each way of fusing them, and why some ways are missing."""
     precision = report.get("mean_average_precision")
     columns = ["", "video accuracy", "95 % interval", *(["mean average precision"] if precision else [])]
-    table = Table(*columns, title=f"{report['data_set']}, split {report['split']}")
+    selection = ", ".join(f"{name} {stream['selection']}" for name, stream in report["streams"].items())
+    title_line, caption = f"{report['data_set']}, split {report['split']}", f"how weights were selected: {selection}"
+    table = Table(*columns, title=title_line, caption=caption)
     for name, (low, high) in report["interval"].items():
         cells = [title(name), f"{report['video_accuracy'][name]:.1%}", f"{low:.1%} to {high:.1%}"]
         cells += [f"{precision[name]:.1%}"] if precision else []

@@ -16,8 +16,9 @@ _LOOK = 0.5
 class Display(keras.callbacks.Callback):
     """Shows how far the training is, how well it goes and what it waits for."""
 
-    def __init__(self, *, epochs: int, steps_per_epoch: int, batch_size: int, waiting: Waiting):
+    def __init__(self, *, epochs: int, steps_per_epoch: int, batch_size: int, waiting: Waiting, chosen_by: str):
         super().__init__()
+        self.chosen_by = chosen_by
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
@@ -71,7 +72,7 @@ class Display(keras.callbacks.Callback):
     def end_epoch(self, row: dict[str, float]) -> None:
         """Prints the line of an epoch."""
         chosen = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
-        validation = f"; validation {_words(chosen)}" if chosen else ""
+        validation = f"; {self.chosen_by} {_words(chosen)}" if chosen else ""
         if not chosen:
             self.waiting.end_step()
             self._measure(self.steps_per_epoch - self.first_step)

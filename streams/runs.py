@@ -16,6 +16,10 @@ except ImportError:  # Windows has no such locks: two processes on one folder ar
     fcntl = None  # type: ignore[assignment]
 
 
+# What the losses are of by which the best epoch is chosen, in words.
+CHOSEN_BY = {"validation": "validation", "paper": "", "test-selected": "test list (which chooses)"}
+
+
 @dataclass(frozen=True)
 class Run:
     """The folder of one training: `<runs>/<data set>/<stream>/split<N>`."""
@@ -127,7 +131,7 @@ def say_result(run: Run) -> dict[str, Any]:
         return {"model": str(run.model)}
     result: dict[str, Any] = described["result"]
     if "val_loss" in result:
-        part = "test list (which chose it)" if described["options"]["protocol"] == "test-selected" else "validation"
+        part = CHOSEN_BY[described["options"]["protocol"]]
         words = f"{part} loss {result['val_loss']:.3f}, frame accuracy {result['val_accuracy']:.1%}"
         print(f"Best epoch {result['epoch']} of {result['epochs']}: {words}. Saved {run.model}")
     else:

@@ -21,7 +21,7 @@ from streams.machines import check_agreement, dealt_batches, dealt_parts, is_chi
 from streams.modelfile import save_model
 from streams.recipes import departures
 from streams.records import draw_curves, write_history
-from streams.runs import Run
+from streams.runs import CHOSEN_BY, Run
 from streams.schedules import Rate, best_epoch, make_optimizer, should_stop
 from streams.step import Trainee
 from streams.waiting import Waiting
@@ -116,7 +116,13 @@ def _fit(
     if ingredients.validation is not None:
         validation = dealt_batches(whole_batches(ingredients.validation, config.batch_size))
     waiting = Waiting()
-    display = Display(epochs=epochs, steps_per_epoch=steps, batch_size=config.batch_size, waiting=waiting)
+    display = Display(
+        epochs=epochs,
+        steps_per_epoch=steps,
+        batch_size=config.batch_size,
+        waiting=waiting,
+        chosen_by=CHOSEN_BY[config.protocol],
+    )
     loop.display = display
     display.start(loop.progress.step)
     # Keras says so once for validation data whose length it has to find out.
