@@ -70,6 +70,7 @@ def replacing(path: Path) -> Iterator[Path]:
         # The temporary file is the owner's alone; what takes its place has the rights that any new file would have.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -127,6 +128,17 @@ def _host() -> str:
     return re.sub(r"\W", "_", socket.gethostname())
 
 
+def _sync_folder(folder: Path) -> None:
+    """Lets a new name outlive a power cut; only POSIX lets folders be opened for that."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -137,7 +149,11 @@ def _first_words(error: BaseException) -> str:
     """Returns an error's message as a user should read it."""
     if isinstance(error, OSError) and error.filename:
         where = f"{error.strerror}: {error.filename}."
-        if isinstance(error, PermissionError | NotADirectoryError) or error.errno in (errno.EROFS, errno.ENOSPC):
+        if isinstance(error, PermissionError | NotADirectoryError) or error.errno in (
+            errno.EROFS,
+            errno.ENOSPC,
+            errno.EFBIG,
+        ):
             return f"{where} Name a folder with room that you may write to: --root for data, --runs for results."
         return where
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and error.strerror:

@@ -16,16 +16,16 @@ from pipelines.source import Source
 
 Example = dict[str, tf.Tensor]
 
+_SKIP_OR_MEND = "Pass --skip-broken to train without such clips, or mend them"
 
-def broken_file_message(dataset: DataSet, source: Source, paths: Iterable[str]) -> str:
+
+def broken_file_message(dataset: DataSet, source: Source, paths: Iterable[str], *, are_skipped: bool = False) -> str:
     """Returns a sentence about the first of these files that can't be read, and what to type; empty if all can be."""
+    advice = "No other clip of its batch could take its place" if are_skipped else _SKIP_OR_MEND
     for path in paths:
         reason = _reason(source, path)
         if reason:
-            return (
-                f"{path} {reason}. Run: python data/doctor.py {dataset.name} --fix, "
-                "or pass --skip-broken to train without such clips."
-            )
+            return f"{path} {reason}. {advice}. Run: python data/doctor.py {dataset.name} --fix"
     return ""
 
 

@@ -153,7 +153,7 @@ def explain_failure(
         starts = _all_view_starts(source, VALIDATION_VIEWS)
         files.append(source.files(tf.repeat(tf.range(len(validation))[:, None], VALIDATION_VIEWS, axis=1), starts))
     paths = (path.decode() for part in files for path in part["path"].numpy().ravel())
-    return broken_file_message(dataset, source, paths)
+    return broken_file_message(dataset, source, paths, are_skipped=drawing.skipped is not None)
 
 
 def read_example(

@@ -52,7 +52,8 @@ def whole_batches(batches: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     def fill(clips: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         missing = batch_size - tf.shape(labels)[0]
         weights = tf.sequence_mask(batch_size - missing, batch_size, tf.float32)
-        return _filled(clips, missing, batch_size), _filled(labels, missing, batch_size), weights
+        clips, labels = tf.nest.map_structure(lambda values: _filled(values, missing, batch_size), (clips, labels))
+        return clips, labels, weights
 
     return batches.map(fill).prefetch(1)
 

@@ -17,7 +17,7 @@ def explained(config: TrainConfig, ingredients: Ingredients, model: Trainee) -> 
     """Turns what TensorFlow raises inside a step into an error that a user can act on."""
     try:
         yield
-    except tf.errors.ResourceExhaustedError as error:
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         raise RuntimeError(out_of_memory(config, model)) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise RuntimeError(
@@ -39,16 +39,28 @@ def explained(config: TrainConfig, ingredients: Ingredients, model: Trainee) -> 
 
 def out_of_memory(config: TrainConfig, model: Trainee) -> str:
     """Returns what did not fit, and what should."""
-    clips = config.batch_size // (config.accumulate * tf.distribute.get_strategy().num_replicas_in_sync)
+    clips = clips_at_once(config)
     fixed, per_clip = estimate_memory(model, model.optimizer)
+    return f"Out of memory: {clips} clips at once need about {memory_words(fixed + per_clip * clips)}. " + what_fits(
+        config, fixed, per_clip
+    )
+
+
+def what_fits(config: TrainConfig, fixed: float, per_clip: float) -> str:
+    """Returns how many clips should fit at once, and the options for it."""
+    clips = clips_at_once(config)
     fitting = largest_batch(fixed, per_clip, free_memory(), clips)
     divisors = [parts for parts in range(1, config.batch_size + 1) if config.batch_size % parts == 0]
     parts = next(parts for parts in divisors if clips / parts <= fitting)
     return (
-        f"Out of memory: {clips} clips at once need about {memory_words(fixed + per_clip * clips)}. "
         f"About {fitting} should fit: pass --accumulate {config.accumulate * parts} for the same result in parts, or "
         f"--batch-size {config.batch_size // math.ceil(clips / fitting)}."
     )
+
+
+def clips_at_once(config: TrainConfig) -> int:
+    """Returns how many clips are in the memory of a device at a time."""
+    return config.batch_size // (config.accumulate * tf.distribute.get_strategy().num_replicas_in_sync)
 
 
 def _not_finite(config: TrainConfig, ingredients: Ingredients, step: int) -> str:

@@ -51,15 +51,16 @@ def set_trainable(network: "keras.Model", place: str = "all", freeze_bn: str = "
     """
     import keras
 
-    layers = network.layers
     first = _first_index(network, place)
-    for index, layer in enumerate(layers):
+    for index, layer in enumerate(network.layers):
         layer.trainable = index >= first
-    normalisations = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
-    # The first one alone sees another kind of input than the network that its statistics are of (TSN, Sec. 3.3).
-    kept = {"none": 0, "all-but-first": 1, "all": 0}[freeze_bn]
-    for layer in normalisations[kept:] if freeze_bn != "none" else ():
-        layer.trainable = False
+    # In a network of both streams, each has its own first one.
+    for part in (network, *(layer for layer in network.layers if isinstance(layer, keras.Model))):
+        normalisations = [layer for layer in part.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        # The first one alone sees another kind of input than the network that its statistics are of (TSN, Sec. 3.3).
+        kept = {"none": 0, "all-but-first": 1, "all": 0}[freeze_bn]
+        for layer in normalisations[kept:] if freeze_bn != "none" else ():
+            layer.trainable = False
     learning = sum(math.prod(variable.shape) for variable in network.trainable_variables)
     return f"{learning:,} of {network.count_params():,} weights of {network.name} learn (from {place})."
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from data.catalog import DataSet, Video
 from data.ready import flow_description, frame_description
 from pipelines.inputs import Input
+from streams.modelfile import ModelCard
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
-
-    from streams.modelfile import ModelCard
 
 Videos = Sequence[Video]
 
@@ -29,7 +28,7 @@ class Ingredients:
     # each batch, as each of several machines makes its own.
     batches: Callable[..., "tf.data.Dataset"]
     validation: "tf.data.Dataset | None"  # Batches in a fixed order; None where nothing is chosen.
-    card: "ModelCard"
+    card: ModelCard
     videos: Callable[[int], Sequence[str]] | None = None  # The names of the videos in the batch of a step.
     broken: Callable[[int], str] | None = None  # What of the batch of a step can't be read, and what to do; or "".
     skipped: Counter[str] | None = None  # Clips that could not be read and were left out, by video.
@@ -51,7 +50,6 @@ def of_dataset(
     from pipelines.clips import explain_failure, video_views
     from pipelines.drawing import batch_videos
     from streams.bottleneck import on_features
-    from streams.modelfile import ModelCard
 
     clip, (training, validation) = Input(config.input, config.length, config.segments), lists
     drawing = drawing_of(config)
@@ -60,18 +58,7 @@ def of_dataset(
         network=partial(_started, config, clip, dataset, fresh),
         batches=partial(batches_of, dataset, training, clip, config, drawing),
         validation=validation_of(dataset, validation, clip, config),
-        card=ModelCard(
-            stream,
-            clip.kind,
-            clip.length,
-            dataset.classes,
-            dataset.name,
-            config.split,
-            config.protocol,
-            flow_description(dataset.root) if clip.is_flow else {},
-            dataset.multi_label,
-            frame_description(dataset.root),
-        ),
+        card=card_of(stream, config, dataset, clip),
         videos=lambda step: batch_videos(training, step=step, **drawn),
         broken=lambda step: explain_failure(dataset, training, clip, step=step, validation=validation, **drawn),
         skipped=drawing.skipped,
@@ -79,6 +66,22 @@ def of_dataset(
     if config.keeps_features:
         return on_features(given, config, partial(video_views, dataset, clip=clip), training, validation)
     return given
+
+
+def card_of(stream: str, config: Any, dataset: DataSet, clip: Input) -> ModelCard:
+    """Returns what the model of a stream will say of itself."""
+    return ModelCard(
+        stream,
+        clip.kind,
+        clip.length,
+        dataset.classes,
+        dataset.name,
+        config.split,
+        config.protocol,
+        flow_description(dataset.root) if clip.is_flow else {},
+        dataset.multi_label,
+        frame_description(dataset.root),
+    )
 
 
 def drawing_of(config: Any) -> Any:

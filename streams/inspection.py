@@ -2,19 +2,43 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from streams.config import TrainConfig
+
 _GIGABYTE = 2**30
+
+
+def by_name(clips: Any, *, is_flow: bool) -> dict[str, np.ndarray]:
+    """Returns the images of a batch by the name of their input, `rgb` or `flow`; features made before are none."""
+    named = clips if isinstance(clips, dict) else {"flow" if is_flow else "rgb": clips}
+    return {name: np.asarray(images) for name, images in named.items() if len(images.shape) > 2}
+
+
+def caveats(network: keras.Model, config: TrainConfig, replicas: int) -> list[str]:
+    """Returns where batch normalisation makes parts of a batch differ from a whole one."""
+    if not any(isinstance(layer, keras.layers.BatchNormalization) and layer.trainable for layer in _layers(network)):
+        return []
+    lines = []
+    if config.accumulate > 1:
+        lines.append(
+            f"Batch normalisation sees {config.batch_size // config.accumulate} clips at a time, so that "
+            f"{config.accumulate} parts do not give quite what a whole batch would (--freeze-bn all would)."
+        )
+    if replicas > 1 and not config.sync_batch_norm:
+        lines.append("Batch normalisation sees each device's clips apart; --sync-batch-norm lets it see all.")
+    return lines
 
 
 def check_inputs(clips: np.ndarray, *, is_flow: bool) -> list[str]:
     """Returns a line about the first batch, and warnings where it looks wrong."""
     low, high, mean = int(clips.min()), int(clips.max()), float(clips.mean())
     clipped = f", {np.mean((clips <= 1) | (clips >= 255)):.2%} at the bound" if is_flow else ""
-    lines = [f"First batch: levels {low} to {high}, mean {mean:.1f}{clipped}."]
+    lines = [f"First batch of {'flow' if is_flow else 'frames'}: levels {low} to {high}, mean {mean:.1f}{clipped}."]
     planes = clips.reshape(-1, clips.shape[-3] * clips.shape[-2], clips.shape[-1]) if clips.ndim > 3 else clips[None]
     if is_flow and np.mean((planes.min(1) <= 1) & (planes.max(1) >= 254)) > 0.5:
         lines.append(

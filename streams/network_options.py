@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from commands.options import option
 from streams.finetuning import FREEZE_BN, check_place, parse_stage
 
+# How a network of both streams joins them: see streams/two_stream.py.
+FUSIONS = ("average", "logits", "weighted", "concat", "conv")
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:

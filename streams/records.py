@@ -51,12 +51,12 @@ class TensorBoard:
         if self.writer is None:
             print("No logs for TensorBoard, which is not installed: pip install tensorboard")
 
-    def add_inputs(self, sheet: tf.Tensor) -> None:
+    def add_inputs(self, name: str, sheet: tf.Tensor) -> None:
         """Shows a contact sheet of the first batch: [1, H, W, 1 or 3]."""
         if self.writer is None:
             return
         with self.writer.as_default():
-            tf.summary.image("first batch", sheet, step=0)
+            tf.summary.image(f"first batch of {name}", sheet, step=0)
 
     def add_epoch(self, epoch: int, numbers: Mapping[str, float], model: keras.Model) -> None:
         """Adds the numbers of an epoch, and the histograms of the weights where they are wanted."""

@@ -121,8 +121,14 @@ def _assign(variables: Sequence[keras.Variable], arrays: dict[str, np.ndarray], 
 
 def _write(path: Path, arrays: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+    except OSError as error:
+        raise RuntimeError(
+            f"The checkpoint {path} could not be written ({error.strerror or error}); those before it are whole. "
+            "Make room, then run the same command again: it goes on from the last one."
+        ) from error
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -25,7 +25,7 @@ class Trainee(keras.Model):
         multi_label: bool = False,
         tasks: tuple[int, ...] = (),
     ):
-        super().__init__(network.inputs, network.outputs)
+        super().__init__(network.input, network.output)
         self.mean_loss, self.frame_accuracy = means
         self.accumulate = accumulate
         self.clip_norm = clip_norm
@@ -54,7 +54,7 @@ class Trainee(keras.Model):
         """Yields the parts that a batch is computed in, each once `previous` is done, so that one is in memory."""
         for part in range(self.accumulate):
             with tf.control_dependencies(list(previous)):
-                yield clips[part :: self.accumulate], labels[part :: self.accumulate]
+                yield tf.nest.map_structure(lambda values, part=part: values[part :: self.accumulate], (clips, labels))
 
     def _gradients(self, clips: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
         """Returns what this device's part adds to the gradient of the mean loss over all clips of a step."""
@@ -68,11 +68,12 @@ class Trainee(keras.Model):
 
     def _consensus(self, clips: tf.Tensor, *, training: bool) -> tf.Tensor:
         """Returns the logits of clips; where an example has several segments, the mean of theirs (TSN, Sec. 3.2)."""
-        if clips.shape.rank < 5:
+        shape = tf.nest.flatten(clips)[0].shape  # A network of both streams is given clips of each.
+        if shape.rank < 5:
             return self(clips, training=training)
-        segments = clips.shape[1]
-        logits = self(tf.reshape(clips, [-1, *clips.shape[2:]]), training=training)
-        return tf.reduce_mean(tf.reshape(logits, [-1, segments, logits.shape[-1]]), axis=1)
+        single = tf.nest.map_structure(lambda values: tf.reshape(values, [-1, *values.shape[2:]]), clips)
+        logits = self(single, training=training)
+        return tf.reduce_mean(tf.reshape(logits, [-1, shape[1], logits.shape[-1]]), axis=1)
 
     def _loss_of_each(self, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the loss of each clip, and counts it."""

@@ -12,9 +12,9 @@ from commands.running import write_json
 from streams.config import TrainConfig
 from streams.display import Display
 from streams.distribution import num_threads, synchronise_batch_norm, whole_batches
-from streams.failures import explained
+from streams.failures import clips_at_once, explained, what_fits
 from streams.ingredients import Ingredients
-from streams.inspection import check_inputs, contact_sheet, estimate_memory, memory_words
+from streams.inspection import by_name, caveats, check_inputs, contact_sheet, estimate_memory, free_memory, memory_words
 from streams.interruption import listening_for_stop
 from streams.loop import Loop
 from streams.machines import check_agreement, dealt_batches, dealt_parts, is_chief, this_part
@@ -91,20 +91,22 @@ def _look(model: Trainee, ingredients: Ingredients, loop: Loop) -> None:
     """Says what goes in and what it needs, before the first step."""
     if loop.board is None:
         return
-    is_flow, config = bool(ingredients.card.flow), loop.config
-    clips = next(iter(ingredients.batches(start_step=loop.progress.step)))[0].numpy()
-    if clips.ndim > 2:  # Features that were computed before show nothing.
-        loop.board.add_inputs(contact_sheet(clips, is_flow=is_flow))
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    config, replicas = loop.config, tf.distribute.get_strategy().num_replicas_in_sync
     fixed, per_clip = estimate_memory(model, model.optimizer)
-    memory = memory_words(fixed + per_clip * config.batch_size / (replicas * config.accumulate))
+    needed, free = fixed + per_clip * clips_at_once(config), free_memory()
     parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
     print(
         f"{model.count_params():,} weights, batches of {config.batch_size}{parts} on {replicas} device"
-        f"{'s' if replicas > 1 else ''}, about {memory} of memory on each."
+        f"{'s' if replicas > 1 else ''}, about {memory_words(needed)} of memory on each."
     )
-    if clips.ndim > 2:
-        print(*check_inputs(clips, is_flow=is_flow), sep="\n", flush=True)
+    if free is not None and needed * replicas > free:
+        print(f"Warning: {memory_words(free)} are free. {what_fits(config, fixed * replicas, per_clip * replicas)}")
+    for line in caveats(model, config, replicas):
+        print(line)
+    clips = next(iter(ingredients.batches(start_step=loop.progress.step)))[0]
+    for name, images in by_name(clips, is_flow=bool(ingredients.card.flow)).items():
+        loop.board.add_inputs(name, contact_sheet(images, is_flow=name == "flow"))
+        print(*check_inputs(images, is_flow=name == "flow"), sep="\n", flush=True)
 
 
 def _fit(

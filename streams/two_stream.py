@@ -6,10 +6,10 @@ from typing import TypeAlias
 import keras
 from keras import layers, ops
 
+from streams.network_options import FUSIONS
 from streams.networks import build_network
 from streams.preprocessing import Pixels
 
-FUSIONS = ("average", "logits", "weighted", "concat", "conv")
 # Probabilities below are as good as none, and have a logarithm.
 _LEAST = 1e-12
 

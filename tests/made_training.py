@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import socket
 from functools import partial
 from pathlib import Path
 
@@ -83,6 +84,15 @@ def weights_of(run):
 def same_weights(one, other):
     """Tells whether two runs saved the same bits."""
     return all(np.array_equal(a, b) for a, b in zip(weights_of(one), weights_of(other), strict=True))
+
+
+def free_ports(number):
+    """Returns ports of this machine that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 def start_apart(folder, environment=(), **options):

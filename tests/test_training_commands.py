@@ -3,6 +3,9 @@
 import csv
 import json
 import os
+import pty
+import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -10,51 +13,39 @@ from pathlib import Path
 import keras
 import pytest
 
-from data.catalog import open_dataset
-from data.recipe import Recipe
+from spatial.train import main as train_spatial
 from streams.modelfile import read_card
 from temporal.train import main as train_temporal
-from tests.made_data import extract_all, hmdb51_lists, ucf101_lists, write_clip
+from tests.made_commands import LISTS, make_data, words_for
+from tests.made_training import free_ports
 
 PROJECT = Path(__file__).resolve().parents[1]
-LISTS = {"ucf101": ucf101_lists, "hmdb51": hmdb51_lists}
-TINY = ["--crop-size", "32", "--epochs", "2", "--batch-size", "2"]
 
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory):
     """Two prepared data sets of two classes each."""
-    found = {}
-    for name, write_lists in LISTS.items():
-        root = found[name] = tmp_path_factory.mktemp(name)
-        write_lists(root)
-        dataset = open_dataset(name, root)
-        for number, video in enumerate(dataset.videos.values()):
-            write_clip(root / "videos" / video.relative_path, frames=6, shift=2 * video.label, seed=number)
-        extract_all(dataset, Recipe(method="dis"))
-    return found
+    return {name: make_data(tmp_path_factory.mktemp(name), name) for name in LISTS}
 
 
-def of(roots, name, runs, *words):
-    """Returns the words that name a data set, a place for runs, and a tiny training."""
-    return ["--dataset", name, "--root", str(roots[name]), "--runs", str(runs), *TINY, *words]
+def ucf101(roots, runs, *words):
+    return words_for(roots["ucf101"], "ucf101", runs, "--validation", "0.5", *words)
 
 
-def in_a_process(command, *words, environment=(), **settings):
-    """Starts a command as a user does."""
-    words = [sys.executable, str(PROJECT / command), *words]
-    return subprocess.Popen(words, env={**os.environ, **dict(environment)}, text=True, **settings)
+def run_of(runs):
+    return runs / "ucf101" / "spatial" / "split1"
 
 
-def history(folder):
-    with (folder / "history.csv").open() as file:
-        return list(csv.DictReader(file))
+def started(words, environment=(), **settings):
+    """Starts spatial/train.py as a user does."""
+    command = [sys.executable, str(PROJECT / "spatial" / "train.py"), *words]
+    return subprocess.Popen(command, env={**os.environ, **dict(environment)}, text=True, **settings)
 
 
 def test_two_data_sets_are_learnt_at_once_and_the_first_is_scored(roots, tmp_path):
     second = ["--and-dataset", "ucf101", "--and-root", str(roots["ucf101"]), "--length", "2", "--protocol", "paper"]
 
-    train_temporal(of(roots, "hmdb51", tmp_path, *second))
+    train_temporal(words_for(roots["hmdb51"], "hmdb51", tmp_path, *second))
 
     model = tmp_path / "hmdb51" / "temporal" / "split1" / "model.keras"
     assert read_card(model).classes == ("brush_hair", "wave")
@@ -63,7 +54,7 @@ def test_two_data_sets_are_learnt_at_once_and_the_first_is_scored(roots, tmp_pat
 
 def test_a_second_data_set_can_lend_some_classes_to_one_list(roots, tmp_path):
     second = ["--and-dataset", "ucf101", "--and-root", str(roots["ucf101"]), "--and-joined", "--length", "2"]
-    words = of(roots, "hmdb51", tmp_path, *second, "--protocol", "paper")
+    words = words_for(roots["hmdb51"], "hmdb51", tmp_path, *second, "--protocol", "paper")
 
     with pytest.raises(ValueError, match=r"no class 'Archer' to leave out\. It has Archery, Hand"):
         train_temporal([*words, "--and-without", "Archer"])
@@ -71,3 +62,138 @@ def test_a_second_data_set_can_lend_some_classes_to_one_list(roots, tmp_path):
 
     described = json.loads((tmp_path / "hmdb51" / "temporal" / "split1" / "config.json").read_text())
     assert described["options"]["and_without"] == ["Archery"]
+
+
+def test_what_the_test_list_chose_is_said_in_the_run_its_lines_and_its_model(roots, tmp_path, capsys):
+    train_spatial(ucf101(roots, tmp_path, "--protocol", "test-selected", "--json", str(tmp_path / "found.json")))
+
+    printed = capsys.readouterr().out
+    assert printed.count("test list (which chooses) loss") == 3
+    assert read_card(run_of(tmp_path) / "model.keras").selection == "test-selected"
+    assert json.loads((tmp_path / "found.json").read_text())["selection"] == "test-selected"
+
+
+def test_histograms_are_written_when_asked_for(roots, tmp_path):
+    import tensorflow as tf
+
+    train_spatial(ucf101(roots, tmp_path, "--histograms"))
+
+    (path,) = (run_of(tmp_path) / "tensorboard").iterdir()
+    values = [each for event in tf.compat.v1.train.summary_iterator(str(path)) for each in event.summary.value]
+    kinds = {value.tag: value.metadata.plugin_data.plugin_name for value in values}
+    assert kinds["logits/kernel"] == "histograms"
+    assert kinds["first batch of rgb"] == "images"
+    assert kinds["share_of_time_waiting_for_input"] == "scalars"
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_a_bar(roots, tmp_path):
+    ours, theirs = pty.openpty()
+    words = ucf101(roots, tmp_path)
+    watched = started(words, stdout=theirs, stderr=theirs, environment={"COLUMNS": "160", "TERM": "xterm"})
+    os.close(theirs)
+    shown = b""
+    while part := _read(ours):
+        shown += part
+
+    assert watched.wait(60) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    assert re.search(r"Training.*0/2.*builds its graph", text)
+    assert "Epoch 2/2: loss" in text
+
+
+def _read(terminal):
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # How Linux says that the other side was closed.
+        return b""
+
+
+@pytest.mark.slow
+def test_machines_may_be_named_by_tf_config(roots, tmp_path):
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    words = words_for(roots["ucf101"], "ucf101", tmp_path / "two", "--protocol", "paper", "--optimizer", "sgd")
+    plain = [*words, "--dropout", "0", "--sync-batch-norm"]
+    described = [
+        json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}) for index in (0, 1)
+    ]
+
+    both = [started(plain, {"TF_CONFIG": each}, stdout=subprocess.PIPE) for each in described]
+    said = [each.communicate(timeout=200)[0] for each in both]
+    train_spatial([*plain, "--runs", str(tmp_path / "one")])
+
+    assert [each.returncode for each in both] == [0, 0]
+    assert "Done; the first machine writes" in said[1]
+    assert losses(run_of(tmp_path / "two")) == pytest.approx(losses(run_of(tmp_path / "one")), abs=1e-5)
+
+
+def losses(run):
+    with (run / "history.csv").open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.slow
+def test_xla_compiles_a_training_on_one_device(roots, tmp_path):
+    done = started(ucf101(roots, tmp_path, "--jit", "--no-deterministic"))
+
+    assert done.wait(200) == 0
+    assert (run_of(tmp_path) / "model.keras").is_file()
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_ends_with_one_message_and_what_was_saved_goes_on(roots, tmp_path):
+    def little_room():
+        # A checkpoint of this network is larger; its configuration and its logs are not.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    def train(**settings):
+        done = started(ucf101(roots, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
+        _, errors = done.communicate(timeout=200)
+        return done.returncode, [line for line in errors.splitlines() if line.startswith(("Error", "Traceback"))]
+
+    code, errors = train(preexec_fn=little_room)
+
+    assert code == 1
+    assert len(errors) == 1
+    assert "could not be written" in errors[0]
+    assert "same command again" in errors[0]
+    assert train() == (0, [])
+
+
+def test_a_batch_larger_than_the_data_is_refused_with_one_that_fits(roots, tmp_path):
+    with pytest.raises(ValueError, match=r"has 2 videos to train on, fewer than a batch of 64\. Pass --batch-size 2"):
+        train_spatial(ucf101(roots, tmp_path, "--batch-size", "64"))
+
+
+def test_a_split_without_a_class_is_refused_with_its_name(tmp_path):
+    root = make_data(tmp_path / "data", "ucf101")
+    path = root / "annotations" / "ucfTrainTestlist" / "trainlist01.txt"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if "Archery" in line))
+
+    with pytest.raises(ValueError, match=r"no video to train on of 1 of 2 classes, 'HandstandPushups' among them"):
+        train_spatial(words_for(root, "ucf101", tmp_path / "runs", "--protocol", "paper"))
+
+
+def test_when_no_video_can_be_read_one_message_names_a_file(tmp_path):
+    root = make_data(tmp_path / "data", "ucf101")
+    for path in root.rglob("img_*.jpg"):
+        path.write_bytes(b"nothing of use")
+    words = words_for(root, "ucf101", tmp_path / "runs", "--protocol", "paper")
+
+    with pytest.raises(ValueError, match=r"img_\d+\.jpg can't be decoded.*Pass --skip-broken.*doctor\.py ucf101 --fix"):
+        train_spatial(words)
+    with pytest.raises(
+        ValueError, match=r"img_\d+\.jpg can't be.*No other clip of its batch could take its place"
+    ):
+        train_spatial([*words, "--skip-broken"])
+
+
+def test_a_run_of_another_network_or_other_videos_is_neither_mixed_nor_lost(roots, tmp_path):
+    train_spatial(ucf101(roots, tmp_path))
+    before = (run_of(tmp_path) / "model.keras").read_bytes()
+
+    for change in (["--backbone", "resnet18"], ["--seed", "3"]):
+        with pytest.raises(ValueError, match=r"Pass --again to replace it, or --runs DIR to keep both"):
+            train_spatial(ucf101(roots, tmp_path, *change))
+
+    assert (run_of(tmp_path) / "model.keras").read_bytes() == before

@@ -2,13 +2,12 @@
 
 import csv
 import json
-import socket
 
 import numpy as np
 import pytest
 
 from streams.runs import Run
-from tests.made_training import start_apart, weights_of
+from tests.made_training import free_ports, start_apart, weights_of
 
 pytestmark = pytest.mark.slow
 
@@ -31,14 +30,6 @@ def finished(folder, **options):
 def losses(run):
     with run.history.open() as file:
         return np.array([[float(row["loss"]), float(row["val_loss"])] for row in csv.DictReader(file)])
-
-
-def free_ports(number):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def test_two_devices_give_the_losses_of_one(one_device, tmp_path):
