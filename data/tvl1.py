@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
 from data.flow_frames import check_same_size, grey
-from data.tvl1_iterate import iterate
-from data.tvl1_layout import clear, flow_of_fields, level_length
-from data.tvl1_median import median_filter
+from data.tvl1_layout import clear, level_length
+from data.tvl1_level import solve_level
+from data.tvl1_median import finish, plane_length
 from data.tvl1_pyramid import image_pyramid, level_sizes, upsample
-from data.tvl1_warp import linearise, match_brightness
+from data.tvl1_sampling import image_length
+from data.tvl1_warp import match_brightness, scratch_length
 
 
 @dataclass(frozen=True)
 class TVL1Parameters:
     """What TV-L1 can be told; the names of the paper are in brackets."""
 
-    attachment: float = 0.18
+    attachment: float = 0.2
     """Weight of the data against smoothness (lambda), in 1 / grey levels of 0..255. Less is smoother."""
     tightness: float = 0.25
     """How far the data's flow and the smooth flow may part (theta)."""
@@ -27,9 +29,9 @@ class TVL1Parameters:
     """Step of the dual variables (tau); above 1/4 the iteration diverges."""
     levels: int = 10
     """Levels of the pyramid at most; no level is smaller than 16 pixels."""
-    warps: int = 4
+    warps: int = 3
     """How often brightness constancy is linearised anew on each level."""
-    iterations: int = 30
+    iterations: int = 20
     """Iterations after each warp."""
     smooth: bool = True
     """Whether frames are smoothed by half a pixel first, against noise and compression."""
@@ -45,12 +47,13 @@ class TVL1Parameters:
 
 
 # Goes up whenever the same frames would give other flow than before: `flow.json` tells old flow from new by it.
-REVISION = 1
+REVISION = 2
 MOST_WORKSPACES = 16
+MOST_PYRAMIDS = 2
 PRESETS = {
-    "accurate": {"warps": 6, "iterations": 30},
-    "balanced": {"warps": 4, "iterations": 30},
-    "fast": {"warps": 2, "iterations": 25},
+    "accurate": {"warps": 5, "iterations": 20},
+    "balanced": {"warps": 3, "iterations": 20},
+    "fast": {"warps": 2, "iterations": 12},
 }
 
 
@@ -79,6 +82,8 @@ class Workspace:
         self.sizes = sizes
         self.fields = [_aligned_zeros(level_length(*size)) for size in sizes]
         width = sizes[0][1]
+        self.row = _aligned_zeros(scratch_length(width))
+        self.planes = tuple(_aligned_zeros(plane_length(*sizes[0])) for _ in range(3))
         self.scratch = (_aligned_zeros(level_length(0, width)), np.zeros(width, np.int64), np.zeros(width, np.int64))
 
 
@@ -95,15 +100,27 @@ class TVL1:
 
     def __init__(self, parameters: TVL1Parameters) -> None:
         self.parameters = parameters
-        # Fresh memory costs a tenth of a fast solve. What is left in it never matters.
+        # Fresh memory costs a tenth of a solve. What is left in it never matters.
         self._workspaces: deque[Workspace] = deque(maxlen=MOST_WORKSPACES)
+        self._pyramids: deque[list[np.ndarray]] = deque(maxlen=MOST_PYRAMIDS)
 
     def prepare(self, frame: np.ndarray) -> Frame:
         """Returns the pyramid of a frame; in a video every frame needs it once, though it is in two pairs."""
         image = grey(frame)
         height, width = image.shape
         sizes = level_sizes(height, width, self.parameters.levels)
-        return Frame(sizes, image_pyramid(image, sizes, self.parameters.smooth))
+        prepared = Frame(sizes, image_pyramid(image, sizes, self.parameters.smooth, self._memory(sizes)))
+        weakref.finalize(prepared, self._pyramids.append, prepared.images).atexit = False
+        return prepared
+
+    def _memory(self, sizes: list[tuple[int, int]]) -> list[np.ndarray]:
+        """Returns arrays for a pyramid: those of a frame that nobody needs any more, if they fit."""
+        lengths = [image_length(*size) for size in sizes]
+        try:
+            images = self._pyramids.pop()
+        except IndexError:
+            images = []
+        return images if [image.size for image in images] == lengths else [_aligned_zeros(each) for each in lengths]
 
     def solve(self, first: Frame, second: Frame) -> np.ndarray:
         """Returns how far each pixel of the first frame moves: float32[H, W, 2] in pixels."""
@@ -123,7 +140,8 @@ class TVL1:
 
 def coarse_to_fine(parameters: TVL1Parameters, workspace: Workspace, first: Frame, second: Frame) -> np.ndarray:
     """Solves the coarsest level from no flow at all, and each finer one from the one before."""
-    pixels = np.float32(parameters.tightness / parameters.step)
+    pixels = np.float32(parameters.tightness / parameters.step / 2)
+    step, times = np.float32(parameters.step), (parameters.warps, parameters.iterations)
     threshold = np.float32(parameters.attachment * parameters.tightness)
     brightness = np.float32(1), np.float32(0)
     for level, size in reversed(list(enumerate(first.sizes))):
@@ -135,11 +153,9 @@ def coarse_to_fine(parameters: TVL1Parameters, workspace: Workspace, first: Fram
             upsample(workspace.fields[level + 1], first.sizes[level + 1], fields, size, workspace.scratch)
         if parameters.match_brightness and level > 0:
             brightness = match_brightness(fields, *images, size, pixels)
-        for _ in range(parameters.warps):
-            median_filter(fields, size)
-            # Bilinear taps would blur the finest details; on coarser levels nothing shows it.
-            linearise(fields, *images, size, (pixels, threshold), brightness, level == 0)
-            iterate(fields, size, parameters.iterations, np.float32(parameters.step))
+        # Bilinear taps would blur the finest details; on coarser levels nothing shows it.
+        cubic = level == 0
+        solve_level(fields, images, size, (pixels, threshold), brightness, cubic, workspace.row, times, step)
     flow = np.empty((*first.sizes[0], 2), np.float32)
-    flow_of_fields(workspace.fields[0], first.sizes[0], pixels, flow)
+    finish(workspace.fields[0], first.sizes[0], pixels, workspace.planes, flow.ravel())
     return flow

@@ -3,13 +3,16 @@
 Minimises  sum |grad u| + |grad v| + lambda |rho(u, v)|  by turns of two steps, for every pixel:
 
     primal   (u, v) <- (u, v) - clamp(distance, reach) * normal + tau * (div p1, div p2)
-    dual     p <- (p + grad u) / (1 + |grad u|)        and the same for v
+    dual     p <- (p + grad u) / max(1, |p + grad u| / 2)        and the same for v
 
 This is the paper's scheme in other units. The data term is linear in the flow: rho = 0 is a line in the
 plane of (u, v), at a signed distance along its normal, the image gradient's direction. The paper's
-thresholding step goes to that line, but no further than reach = lambda * theta * |gradient|. Flow is
-counted in units of theta / tau pixels and p in units of theta: then the paper's factor
-tau / theta before each gradient, and theta before each divergence, are gone.
+thresholding step goes to that line, but no further than reach = lambda * theta * |gradient|. The dual step
+projects, as that of Wedel and others (2009): it takes two thirds of the iterations that the paper's needs.
+
+Flow is counted in units of theta / (2 tau) pixels and p in halves of theta: then the paper's factor
+tau / theta before each gradient, and theta before each divergence, are gone, and shrinking p to its length
+of two at most is multiplying by 2 / sqrt(|p|^2), which costs an operation less than 1 / sqrt(|p|^2).
 
 Derivatives are forward in grad and backward in div; nothing flows across the image's border.
 """
@@ -18,13 +21,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.kernel_cache import inner, kernel
+from data.kernel_cache import inner
 from data.tvl1_layout import (
     BLOCK,
     DISTANCE,
     NORMAL_X,
     NORMAL_Y,
-    ONE,
     P11,
     P12,
     P21,
@@ -36,14 +38,16 @@ from data.tvl1_layout import (
     close_row,
     row_layout,
 )
-from data.vectors import load, maximum, minimum, previous, splat, square_root, store
+from data.vectors import load, maximum, minimum, previous, splat, store, twice_inverse_root
 
 # Rows of this many floats together stay in a core's second level cache; fewer rows than that don't pay.
 CACHED_FLOATS = 50_000
 FEWEST_ROWS = 8
+# The square of the length that p may have.
+LONGEST = np.float32(4)
 
 
-@kernel
+@inner
 def iterate(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: float) -> None:
     """Runs a number of iterations over one level, in sweeps of as many as the cache holds rows."""
     _, pitch, _ = row_layout(size[1])
@@ -109,19 +113,15 @@ def dual_step(fields: np.ndarray, row: int, below: int, blocks: int) -> None:
         down = below + block * BLOCK
         u_right = load(fields, here + BLOCK + U)
         v_right = load(fields, here + BLOCK + V)
-        u_x = u_right - u
-        u_y = load(fields, down + U) - u
-        v_x = v_right - v
-        v_y = load(fields, down + V) - v
-        length_u = ONE + square_root(u_x * u_x + u_y * u_y)
-        length_v = ONE + square_root(v_x * v_x + v_y * v_y)
-        # One division serves both, 1 / a = b / (a * b): divisions are what this loop waits for.
-        both = ONE / (length_u * length_v)
-        shrink_u = both * length_v
-        shrink_v = both * length_u
-        store(fields, here + P11, (load(fields, here + P11) + u_x) * shrink_u)
-        store(fields, here + P12, (load(fields, here + P12) + u_y) * shrink_u)
-        store(fields, here + P21, (load(fields, here + P21) + v_x) * shrink_v)
-        store(fields, here + P22, (load(fields, here + P22) + v_y) * shrink_v)
+        p11 = load(fields, here + P11) + (u_right - u)
+        p12 = load(fields, here + P12) + (load(fields, down + U) - u)
+        p21 = load(fields, here + P21) + (v_right - v)
+        p22 = load(fields, here + P22) + (load(fields, down + V) - v)
+        shrink_u = twice_inverse_root(maximum(p11 * p11 + p12 * p12, splat(LONGEST)))
+        shrink_v = twice_inverse_root(maximum(p21 * p21 + p22 * p22, splat(LONGEST)))
+        store(fields, here + P11, p11 * shrink_u)
+        store(fields, here + P12, p12 * shrink_u)
+        store(fields, here + P21, p21 * shrink_v)
+        store(fields, here + P22, p22 * shrink_v)
         u = u_right
         v = v_right

@@ -65,16 +65,3 @@ def clear(fields: np.ndarray, size: tuple[int, int]) -> None:
     for block in range(0, (height + 1) * pitch, BLOCK):
         for field in (U, V, P11, P12, P21, P22):
             store(fields, block + field, splat(ZERO))
-
-
-@kernel
-def flow_of_fields(fields: np.ndarray, size: tuple[int, int], pixels: float, flow: np.ndarray) -> None:
-    """Writes the flow of a level, in pixels, to an array [height, width, 2]."""
-    height, width = size
-    blocks, pitch, _ = row_layout(width)
-    for y in range(height):
-        row = (y + 1) * pitch
-        for x in range(width):
-            here = row + cell(x, blocks)
-            flow[y, x, 0] = pixels * fields[here + U]
-            flow[y, x, 1] = pixels * fields[here + V]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from data.kernel_cache import inner, kernel
-from data.tvl1_layout import BLOCK, P11, P12, P21, P22, ZERO, U, V, cell, close_row, row_layout
+from data.tvl1_layout import BLOCK, ONE, P11, P12, P21, P22, ZERO, U, V, cell, close_row, row_layout
 from data.tvl1_sampling import CHANNELS, MARGIN, image_pitch, store_pixels
-from data.vectors import LANES, load, load_one, splat, store, store_one
+from data.vectors import LANES, following, load, load_one, previous, splat, store, store_one
 
 # Derivatives need two pixels more than the sampled image has around it.
 PADDING = MARGIN + 2
@@ -29,21 +29,19 @@ def level_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
     return sizes
 
 
-def image_pyramid(grey: np.ndarray, sizes: list[tuple[int, int]], smooth: bool) -> list[np.ndarray]:
-    """Returns brightness and derivatives of each level, as tvl1_sampling reads them."""
+def image_pyramid(
+    grey: np.ndarray, sizes: list[tuple[int, int]], smooth: bool, images: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Returns `images`, filled with brightness and derivatives of each level as tvl1_sampling reads them."""
     plane = _padded(grey)
     if smooth:
         softened = np.zeros_like(plane)
         smooth_plane(plane.ravel(), softened.ravel(), plane.shape[1])
         plane = _repeat_border(softened, *grey.shape)
-    images: list[np.ndarray] = []
-    for height, width in sizes:
-        if images:
-            plane = _padded(_half(plane, height, width))
-        pitch = image_pitch(width)
-        image = np.empty((height + 2 * MARGIN) * pitch * CHANNELS, np.float32)
-        differentiate(plane.ravel(), image, height, pitch)
-        images.append(image)
+    for level, (height, width) in enumerate(sizes):
+        if level > 0:
+            plane = _half(plane, height, width)
+        differentiate(plane.ravel(), images[level], height, image_pitch(width))
     return images
 
 
@@ -65,10 +63,30 @@ def _repeat_border(plane: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _half(plane: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Returns means of two by two pixels that take a little of the next ones in, so that stripes don't alias."""
-    wide = plane[PADDING - 1 : PADDING + 2 * height + 1, PADDING - 1 : PADDING + 2 * width + 1]
-    rows = INSIDE * (wide[1:-1:2] + wide[2::2]) + OUTSIDE * (wide[0:-2:2] + wide[3::2])
-    return INSIDE * (rows[:, 1:-1:2] + rows[:, 2::2]) + OUTSIDE * (rows[:, 0:-2:2] + rows[:, 3::2])
+    """Returns an image of half the size inside its border."""
+    half = np.zeros((height + 2 * PADDING, image_pitch(width) + PADDING + LANES), np.float32)
+    halve(plane.ravel(), plane.shape[1], half.ravel(), half.shape[1], (height, width), np.empty_like(plane[0]))
+    return _repeat_border(half, height, width)
+
+
+@kernel
+def halve(
+    plane: np.ndarray, pitch: int, half: np.ndarray, half_pitch: int, size: tuple[int, int], row: np.ndarray
+) -> None:
+    """Takes means of two by two pixels, with a little of the next ones, so that stripes don't alias."""
+    height, width = size
+    for y in range(height):
+        top = (PADDING + 2 * y - 1) * pitch
+        for x in range(0, pitch - LANES + 1, LANES):
+            here = top + x
+            inside = load(plane, here + pitch) + load(plane, here + 2 * pitch)
+            outside = load(plane, here) + load(plane, here + 3 * pitch)
+            store(row, x, INSIDE * inside + OUTSIDE * outside)
+        target = (PADDING + y) * half_pitch + PADDING
+        for x in range(width):
+            left = PADDING + 2 * x - 1
+            inside_sum = load_one(row, left + 1) + load_one(row, left + 2)
+            store_one(half, target + x, INSIDE * inside_sum + OUTSIDE * (load_one(row, left) + load_one(row, left + 3)))
 
 
 @kernel
@@ -134,7 +152,12 @@ def upsample(
         for block in range(0, pitch, BLOCK):
             for field in (U, V, P11, P12, P21, P22):
                 store(fields, row + block + field, splat(ZERO))
-        spread_row(scratch, fields, row, width, blocks)
+        if blocks == 2 * coarse_blocks:
+            spread_blocks(row_of_coarse, fields, row, coarse_blocks)
+            spread_pixels(scratch, fields, row, blocks, (width - 1) // blocks, width - 1, width)
+        else:
+            for lane in range(LANES):
+                spread_pixels(scratch, fields, row, blocks, lane, lane * blocks, min((lane + 1) * blocks, width))
         # No flow changes across the border, so p is zero there.
         end = row + beyond - BLOCK
         fields[end + P11] = ZERO
@@ -147,19 +170,42 @@ def upsample(
 
 
 @inner
-def spread_row(
-    scratch: tuple[np.ndarray, np.ndarray, np.ndarray], fields: np.ndarray, row: int, width: int, blocks: int
+def spread_blocks(coarse: np.ndarray, fields: np.ndarray, row: int, coarse_blocks: int) -> None:
+    """Interpolates a row along x where each coarse block becomes two: all but the row's last pixel."""
+    for field in (U, V, P11, P12, P21, P22):
+        grown = TWO if field <= V else ONE
+        here = load(coarse, field)
+        left = previous(splat(load_one(coarse, field)), load(coarse, (coarse_blocks - 1) * BLOCK + field))
+        for block in range(coarse_blocks):
+            after = block + 1
+            if after < coarse_blocks:
+                right = load(coarse, after * BLOCK + field)
+            else:
+                right = following(load(coarse, field), here)
+            store(fields, row + 2 * block * BLOCK + field, grown * (NEAR * here + FAR * left))
+            store(fields, row + (2 * block + 1) * BLOCK + field, grown * (NEAR * here + FAR * right))
+            left = here
+            here = right
+
+
+@inner
+def spread_pixels(
+    scratch: tuple[np.ndarray, np.ndarray, np.ndarray],
+    fields: np.ndarray,
+    row: int,
+    blocks: int,
+    lane: int,
+    start: int,
+    stop: int,
 ) -> None:
-    """Interpolates a row along x."""
+    """Interpolates some pixels of a row, all in one lane, along x."""
     coarse, near, far = scratch
-    for lane in range(LANES):
-        first = lane * blocks
-        for x in range(first, min(first + blocks, width)):
-            here = row + (x - first) * BLOCK + lane
-            a = near[x]
-            b = far[x]
-            store_one(fields, here + U, TWO * (NEAR * load_one(coarse, a + U) + FAR * load_one(coarse, b + U)))
-            store_one(fields, here + V, TWO * (NEAR * load_one(coarse, a + V) + FAR * load_one(coarse, b + V)))
-            for field in (P11, P12, P21, P22):
-                value = NEAR * load_one(coarse, a + field) + FAR * load_one(coarse, b + field)
-                store_one(fields, here + field, value)
+    for x in range(start, stop):
+        here = row + (x - lane * blocks) * BLOCK + lane
+        a = near[x]
+        b = far[x]
+        store_one(fields, here + U, TWO * (NEAR * load_one(coarse, a + U) + FAR * load_one(coarse, b + U)))
+        store_one(fields, here + V, TWO * (NEAR * load_one(coarse, a + V) + FAR * load_one(coarse, b + V)))
+        for field in (P11, P12, P21, P22):
+            value = NEAR * load_one(coarse, a + field) + FAR * load_one(coarse, b + field)
+            store_one(fields, here + field, value)

@@ -29,13 +29,15 @@ def tvl1_reference(first: np.ndarray, second: np.ndarray, parameters: TVL1Parame
             flow = np.stack([median(component) for component in flow])
             residual, gradient = linearised(one, two, flow, brightness, cubic=level == 0)
             flow, p = iterated(flow, p, residual, gradient, parameters)
+    for spread in (1, 3, 2):
+        flow = np.stack([median(component, spread) for component in flow])
     return np.moveaxis(flow, 0, -1).astype(np.float32)
 
 
 def iterated(
     flow: np.ndarray, p: np.ndarray, residual: np.ndarray, gradient: np.ndarray, parameters: TVL1Parameters
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Runs the iteration of the paper, Sec. 3, with p counted in units of theta as everywhere here."""
+    """Runs the iteration of the paper, Sec. 3, but for its dual step, which projects; p is in units of theta."""
     start, square = flow, np.maximum((gradient**2).sum(axis=0), 1e-12)
     limit = parameters.attachment * parameters.tightness
     slope = parameters.step / parameters.tightness
@@ -45,7 +47,8 @@ def iterated(
         flow = flow + parameters.tightness * np.stack([divergence(component) for component in p])
         for component, dual in zip(flow, p, strict=True):
             ahead = forward_differences(component)
-            dual[:] = (dual + slope * ahead) / (1 + slope * np.hypot(*ahead))
+            dual += slope * ahead
+            dual /= np.maximum(1, np.hypot(*dual))
     return flow, p
 
 
@@ -151,9 +154,11 @@ def doubled(fields: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return fields
 
 
-def median(image: np.ndarray) -> np.ndarray:
-    """Returns the median of each pixel and its eight neighbours, edges repeated."""
-    return np.median(np.lib.stride_tricks.sliding_window_view(padded(image, 1), (3, 3)), axis=(-2, -1))
+def median(image: np.ndarray, spread: int = 1) -> np.ndarray:
+    """Returns the median of each pixel and the eight around it that lie `spread` apart, edges repeated."""
+    size = 2 * spread + 1
+    windows = np.lib.stride_tricks.sliding_window_view(padded(image, spread), (size, size))
+    return np.median(windows[..., ::spread, ::spread], axis=(-2, -1))
 
 
 def padded(image: np.ndarray, by: int = 2) -> np.ndarray:

@@ -1,28 +1,48 @@
-"""Looking up an image between its pixels, for a vector of places at once.
+"""Looking up an image between its pixels.
 
 The image is one array with four floats a pixel: brightness, its derivatives in x and in y, and nothing;
-so one load fetches all that neighbouring pixels know. Places (x, y) are counted from pixel (0, 0), which lies
+so one load fetches all that a row of neighbouring pixels knows. Places (x, y) are counted from pixel (0, 0), which lies
 MARGIN pixels inside the array from the left and from above, so that every tap of a place inside the image exists.
+
+Places are split by whole vectors into the pixel they lie in and how its rows weigh. Then each is looked up by itself:
+its taps lie together in memory, and those of the next place may lie anywhere.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from data.kernel_cache import inner
-from data.vectors import CONTRACT, FLOAT, INT, LANES, VECTOR, Vector, broadcast, constant, lanes, pointer
+from data.vectors import (
+    CONTRACT,
+    FLOAT,
+    INT,
+    INTS,
+    LANES,
+    Vector,
+    broadcast,
+    constant,
+    lanes,
+    load_one,
+    pointer,
+    store,
+    whole,
+)
 
 CHANNELS = 4
 MARGIN = 2
-_INTS = ir.VectorType(INT, LANES)
-_LONG = ir.IntType(64)
+# What is known of a vector of places: the pixel each lies in, how far right of it, and the weights of the taps' rows.
+PIXEL, X_PART, WEIGHTS = (part * LANES for part in range(3))
+PLACES = WEIGHTS + 4 * LANES
+PIXELS = LANES * CHANNELS
+ONE = np.float32(1)
 
-# The weight of each tap as a polynomial in the fraction of a pixel, lowest power first: one tap a pixel, ...
-_NEAREST = ((1.0,),)
+# The weight of each tap as a polynomial in the fraction of a pixel, lowest power first: of two neighbours, ...
 _LINEAR = ((1.0, -1.0), (0.0, 1.0))
 # ... and Keys' cubic kernel with a = -3/4, OpenCV's choice, for the taps at -1, 0, 1 and 2.
 _A = -0.75
@@ -32,43 +52,103 @@ _CUBIC = (
     (0.0, -_A, 2 * _A + 3, -(_A + 2)),
     (0.0, 0.0, _A, -_A),
 )
+_CUBIC_COEFFICIENTS = tuple(tuple(np.float32(each) for each in tap) for tap in _CUBIC)
 
 
-def _sampler(name: str, taps: tuple[tuple[float, ...], ...]) -> Any:
-    """Returns an intrinsic (image, pitch, x, y) -> vectors of brightness and both derivatives at places x, y."""
-    first_tap = MARGIN - (len(taps) - 1) // 2
+@inner
+def split_places(x: Any, y: Any, pitch: int, cubic: bool, places: np.ndarray, at: int) -> None:
+    """Writes what look-ups need to know of a vector of places, none negative."""
+    column = whole(x)
+    row = whole(y)
+    part = y - row
+    store_pixel_numbers(places, at + PIXEL, column, row, pitch)
+    store(places, at + X_PART, x - column)
+    if cubic:
+        for tap in range(4):
+            c0, c1, c2, c3 = _CUBIC_COEFFICIENTS[tap]
+            store(places, at + WEIGHTS + tap * LANES, c0 + part * (c1 + part * (c2 + part * c3)))
+    else:
+        store(places, at + WEIGHTS, ONE - part)
+        store(places, at + WEIGHTS + LANES, part)
 
-    def sample(_: Any, image: Any, pitch: Any, x: Any, y: Any) -> Any:
+
+@inner
+def look_up(
+    image: np.ndarray, pitch: int, places: np.ndarray, at: int, cubic: bool, pixels: np.ndarray, target: int
+) -> None:
+    """Writes the pixels of an image at the LANES places that were split to places[at], from pixels[target] on."""
+    for lane in range(LANES):
+        here = at + lane
+        pixel = load_pixel_number(places, here + PIXEL)
+        x_part = load_one(places, here + X_PART)
+        to = target + lane * CHANNELS
+        if cubic:
+            weigh_cubic(image, (pixel - pitch - 1) * CHANNELS, pitch, x_part, places, here + WEIGHTS, pixels, to)
+        else:
+            weigh_linear(image, pixel * CHANNELS, pitch, x_part, places, here + WEIGHTS, pixels, to)
+
+
+@intrinsic
+def store_pixel_numbers(_: Any, places: Any, index: Any, column: Any, row: Any, pitch: Any) -> Any:
+    """Writes which pixels of an image columns and rows are, whole numbers in the bits of floats."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at, column_value, row_value, pitch_value = arguments
+        columns, rows = (builder.add(builder.fptosi(each, INTS), _ints(MARGIN)) for each in (column_value, row_value))
+        numbers = builder.add(builder.mul(rows, broadcast(builder, builder.trunc(pitch_value, INT), INTS)), columns)
+        builder.store(numbers, pointer(context, builder, signature.args[0], array, at, INTS), align=4)
+        return context.get_dummy_value()
+
+    return types.void(places, types.int64, Vector, Vector, types.int64), emit
+
+
+@intrinsic
+def load_pixel_number(_: Any, places: Any, index: Any) -> Any:
+    """Returns one of the numbers that were stored so."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, at = arguments
+        number = builder.load(pointer(context, builder, signature.args[0], array, at, INT))
+        return builder.zext(number, ir.IntType(64))
+
+    return types.int64(places, types.int64), emit
+
+
+def _weighted(taps: tuple[tuple[float, ...], ...]) -> Any:
+    """Returns an intrinsic that writes the weighted sum of rows of taps, all channels at once."""
+
+    @intrinsic
+    def weigh(
+        _: Any, image: Any, tap: Any, pitch: Any, x_part: Any, weights: Any, weight: Any, pixels: Any, target: Any
+    ) -> Any:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            image_value, pitch_value, x_value, y_value = arguments
-            (column, x_part), (row, y_part) = _split(builder, x_value), _split(builder, y_value)
-            across, down = _weights(builder, x_part, taps), _weights(builder, y_part, taps)
-            pixel = builder.mul(row, broadcast(builder, builder.trunc(pitch_value, INT), _INTS))
-            pixel = builder.add(pixel, column)
-            to_first = builder.mul(builder.add(pitch_value, _long(1)), _long(first_tap))
-            pixels = []
-            for lane in range(LANES):
-                nearest = builder.zext(builder.extract_element(pixel, ir.Constant(INT, lane)), _LONG)
-                place = builder.mul(builder.add(nearest, to_first), _long(CHANNELS))
-                total = None
-                for weight in down:
-                    kind = ir.VectorType(FLOAT, len(taps) * CHANNELS)
-                    address = pointer(context, builder, signature.args[0], image_value, place, kind)
-                    product = _multiply(builder, builder.load(address, align=4), _repeat(builder, weight, lane, kind))
-                    total = product if total is None else _add(builder, total, product)
-                    place = builder.add(place, builder.mul(pitch_value, _long(CHANNELS)))
-                pixels.append(_sum_pixels(builder, _multiply(builder, total, _row_weights(builder, across, lane))))
-            channels = [_channel(builder, pixels, channel) for channel in range(3)]
-            return context.make_tuple(builder, signature.return_type, channels)
+            image_value, place, pitch_value, fraction, weights_value, weight_place, pixels_value, to = arguments
+            kinds, row_of_taps = signature.args, ir.VectorType(FLOAT, len(taps) * CHANNELS)
+            total = None
+            for _ in taps:
+                row = builder.load(pointer(context, builder, kinds[0], image_value, place, row_of_taps), align=4)
+                scalar = builder.load(pointer(context, builder, kinds[4], weights_value, weight_place, FLOAT))
+                product = _multiply(builder, row, broadcast(builder, scalar, row_of_taps))
+                total = product if total is None else _add(builder, total, product)
+                place = builder.add(place, builder.mul(pitch_value, _long(CHANNELS)))
+                weight_place = builder.add(weight_place, _long(LANES))
+            across = _across(builder, broadcast(builder, fraction, row_of_taps), taps)
+            pixel = _sum_pixels(builder, _multiply(builder, total, across))
+            builder.store(pixel, pointer(context, builder, kinds[6], pixels_value, to, pixel.type), align=4)
+            return context.get_dummy_value()
 
-        return types.UniTuple(Vector, 3)(image, types.int64, Vector, Vector), emit
+        longs = types.int64
+        return types.void(image, longs, longs, types.float32, weights, longs, pixels, longs), emit
 
-    sample.__name__ = name
-    return intrinsic(sample)
+    return weigh
+
+
+def _ints(value: int) -> ir.Constant:
+    return ir.Constant(INTS, [value] * LANES)
 
 
 def _long(value: int) -> ir.Constant:
-    return ir.Constant(_LONG, value)
+    return ir.Constant(ir.IntType(64), value)
 
 
 def _add(builder: Any, a: Any, b: Any) -> Any:
@@ -79,38 +159,13 @@ def _multiply(builder: Any, a: Any, b: Any) -> Any:
     return builder.fmul(a, b, flags=CONTRACT)
 
 
-def _split(builder: Any, place: Any) -> tuple[Any, Any]:
-    """Parts places, none negative, into whole pixels and fractions."""
-    whole = builder.fptosi(place, _INTS)
-    return whole, builder.fsub(place, builder.sitofp(whole, VECTOR))
-
-
-def _weights(builder: Any, fraction: Any, taps: tuple[tuple[float, ...], ...]) -> list[Any]:
-    """Evaluates each tap's polynomial by Horner's rule."""
-    weights = []
-    for polynomial in taps:
-        value = constant([polynomial[-1]] * LANES)
-        for coefficient in polynomial[-2::-1]:
-            value = _add(builder, _multiply(builder, value, fraction), constant([coefficient] * LANES))
-        weights.append(value)
-    return weights
-
-
-def _repeat(builder: Any, weights: Any, lane: int, kind: ir.VectorType) -> Any:
-    return builder.shuffle_vector(weights, weights, lanes([lane] * kind.count))
-
-
-def _row_weights(builder: Any, weights: list[Any], lane: int) -> Any:
-    """Returns one lane's weights of a row of taps, each repeated for the channels of its pixel."""
-    if len(weights) == 1:
-        return _repeat(builder, weights[0], lane, ir.VectorType(FLOAT, CHANNELS))
-    half = len(weights) // 2
-    left, right = _row_weights(builder, weights[:half], lane), _row_weights(builder, weights[half:], lane)
-    return _join(builder, left, right)
-
-
-def _join(builder: Any, left: Any, right: Any) -> Any:
-    return builder.shuffle_vector(left, right, lanes(list(range(2 * left.type.count))))
+def _across(builder: Any, fraction: Any, taps: tuple[tuple[float, ...], ...]) -> Any:
+    """Returns the weights of a row of taps, each repeated for the channels of its pixel, by Horner's rule."""
+    powers = [constant([tap[power] for tap in taps for _ in range(CHANNELS)]) for power in range(len(taps[0]))]
+    value = powers[-1]
+    for power in powers[-2::-1]:
+        value = _add(builder, _multiply(builder, value, fraction), power)
+    return value
 
 
 def _sum_pixels(builder: Any, row: Any) -> Any:
@@ -123,13 +178,13 @@ def _sum_pixels(builder: Any, row: Any) -> Any:
     return row
 
 
-def _channel(builder: Any, pixels: list[Any], channel: int) -> Any:
-    """Collects one channel of LANES pixels into a vector."""
-    picked = lanes([channel, CHANNELS + channel])
-    parts = [builder.shuffle_vector(a, b, picked) for a, b in zip(pixels[::2], pixels[1::2], strict=True)]
-    while len(parts) > 1:
-        parts = [_join(builder, a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]
+weigh_linear = _weighted(_LINEAR)
+weigh_cubic = _weighted(_CUBIC)
+
+
+def image_length(height: int, width: int) -> int:
+    """Returns how many floats an image takes, with some more that reading a last row may overrun."""
+    return (height + 2 * MARGIN) * image_pitch(width) * CHANNELS + PIXELS
 
 
 def image_pitch(width: int) -> int:
@@ -138,9 +193,35 @@ def image_pitch(width: int) -> int:
 
 
 row_pitch = inner(image_pitch)
-nearest = _sampler("nearest", _NEAREST)
-bilinear = _sampler("bilinear", _LINEAR)
-bicubic = _sampler("bicubic", _CUBIC)
+
+
+@intrinsic
+def copy_pixel(_: Any, image: Any, source: Any, pixels: Any, target: Any) -> Any:
+    """Writes image[source : source + CHANNELS] to pixels[target]."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        image_value, source_value, pixels_value, target_value = arguments
+        kind = ir.VectorType(FLOAT, CHANNELS)
+        value = builder.load(pointer(context, builder, signature.args[0], image_value, source_value, kind), align=4)
+        builder.store(value, pointer(context, builder, signature.args[2], pixels_value, target_value, kind), align=4)
+        return context.get_dummy_value()
+
+    return types.void(image, types.int64, pixels, types.int64), emit
+
+
+@intrinsic
+def load_pixels(_: Any, pixels: Any, index: Any) -> Any:
+    """Returns the brightness and both derivatives of LANES pixels from pixels[index] on, a vector each."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.VectorType(FLOAT, LANES * CHANNELS)
+        array, at = arguments
+        all_of_them = builder.load(pointer(context, builder, signature.args[0], array, at, kind), align=4)
+        chosen = [lanes(list(range(channel, LANES * CHANNELS, CHANNELS))) for channel in range(3)]
+        channels = [builder.shuffle_vector(all_of_them, all_of_them, each) for each in chosen]
+        return context.make_tuple(builder, signature.return_type, channels)
+
+    return types.UniTuple(Vector, 3)(pixels, types.int64), emit
 
 
 @intrinsic
@@ -157,3 +238,7 @@ def store_pixels(_: Any, image: Any, index: Any, brightness: Any, x_derivative: 
         return context.get_dummy_value()
 
     return types.void(image, types.int64, Vector, Vector, Vector), emit
+
+
+def _join(builder: Any, left: Any, right: Any) -> Any:
+    return builder.shuffle_vector(left, right, lanes(list(range(2 * left.type.count))))

@@ -27,8 +27,28 @@ from data.tvl1_layout import (
     close_row,
     row_layout,
 )
-from data.tvl1_sampling import CHANNELS, MARGIN, bicubic, bilinear, nearest, row_pitch
-from data.vectors import lane_numbers, load, maximum, minimum, splat, square_root, store, zero_unless_equal
+from data.tvl1_sampling import (
+    CHANNELS,
+    MARGIN,
+    PIXELS,
+    PLACES,
+    copy_pixel,
+    load_pixels,
+    look_up,
+    row_pitch,
+    split_places,
+)
+from data.vectors import (
+    LANES,
+    lane_numbers,
+    load,
+    maximum,
+    minimum,
+    splat,
+    store,
+    twice_inverse_root,
+    zero_unless_equal,
+)
 
 # A gradient this small, in grey levels a pixel, says nothing about motion; it only must not divide by zero.
 TINY = np.float32(1e-12)
@@ -38,65 +58,88 @@ FITTING_ROUNDS = 3
 WORTH_MATCHING = 0.9
 
 
-@kernel
+@inner
 def linearise(
     fields: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
+    images: tuple[np.ndarray, np.ndarray],
     size: tuple[int, int],
     units: tuple[float, float],
     brightness: tuple[float, float],
     cubic: bool,
+    scratch: np.ndarray,
 ) -> None:
     """Takes the filtered flow as the flow, and fills in the data term around it.
 
     `units`: how many pixels the unit of flow is, and lambda * theta. `brightness`: gain and offset. The gradient is the
     mean of both frames' (one at x, one at x + w0), a better slope for the way between them than either.
-    What moves out of sight has no data term.
+    What moves out of sight has no data term. `scratch` is for what both frames are along a row.
     """
     height, width = size
+    first, second = images
     pixels, threshold = units
     gain, offset = brightness
     blocks, pitch, beyond = row_layout(width)
     image_pitch = row_pitch(width)
-    right = splat(np.float32(width - 1))
-    bottom = splat(np.float32(height - 1))
-    zero = splat(ZERO)
     per_pixel = ONE / pixels
     reach = threshold / pixels
+    before, after, places = scratch[: blocks * PIXELS], scratch[blocks * PIXELS :], scratch[2 * blocks * PIXELS :]
     for y in range(height):
         row = (y + 1) * pitch
         for block in range(blocks):
-            here = row + block * BLOCK
-            u = load(fields, here + NORMAL_X)
-            v = load(fields, here + NORMAL_Y)
-            x0 = np.float32(block) + np.float32(blocks) * lane_numbers()
-            y0 = splat(np.float32(y))
-            x1 = x0 + pixels * u
-            y1 = y0 + pixels * v
-            x_seen = maximum(minimum(x1, right), zero)
-            y_seen = maximum(minimum(y1, bottom), zero)
-            value, g_x, g_y = nearest(first, image_pitch, minimum(x0, right), y0)
-            if cubic:
-                warped, warped_x, warped_y = bicubic(second, image_pitch, x_seen, y_seen)
-            else:
-                warped, warped_x, warped_y = bilinear(second, image_pitch, x_seen, y_seen)
+            x1, y1, x_seen, y_seen = place_in_second(fields, row, block, blocks, y, size, pixels)
+            split_places(x_seen, y_seen, image_pitch, cubic, places, block * PLACES)
+        for block in range(blocks):
+            look_up(second, image_pitch, places, block * PLACES, cubic, after, block * PIXELS)
+            copy_block(first, (y + MARGIN) * image_pitch + MARGIN + block, blocks, before, block * PIXELS)
+        for block in range(blocks):
+            x1, y1, x_seen, y_seen = place_in_second(fields, row, block, blocks, y, size, pixels)
+            value, g_x, g_y = load_pixels(before, block * PIXELS)
+            warped, warped_x, warped_y = load_pixels(after, block * PIXELS)
             residual = gain * warped + offset - value
             g_x = HALF * (gain * warped_x + g_x)
             g_y = HALF * (gain * warped_y + g_y)
             g_x = zero_unless_equal(x1, x_seen, zero_unless_equal(y1, y_seen, g_x))
             g_y = zero_unless_equal(x1, x_seen, zero_unless_equal(y1, y_seen, g_y))
-            length = square_root(maximum(g_x * g_x + g_y * g_y, splat(TINY)))
-            per_length = ONE / length
+            square = maximum(g_x * g_x + g_y * g_y, splat(TINY))
+            per_length = HALF * twice_inverse_root(square)
             normal_x = per_length * g_x
             normal_y = per_length * g_y
+            here = row + block * BLOCK
+            u = load(fields, here + NORMAL_X)
+            v = load(fields, here + NORMAL_Y)
             store(fields, here + U, u)
             store(fields, here + V, v)
             store(fields, here + NORMAL_X, normal_x)
             store(fields, here + NORMAL_Y, normal_y)
             store(fields, here + DISTANCE, per_pixel * (per_length * residual) - normal_x * u - normal_y * v)
-            store(fields, here + REACH, reach * length)
+            store(fields, here + REACH, reach * (square * per_length))
         close_row(fields, row, blocks, beyond)
+
+
+def scratch_length(width: int) -> int:
+    """Returns how many floats `linearise` needs beside the fields."""
+    return -(-width // LANES) * (2 * PIXELS + PLACES)
+
+
+@inner
+def place_in_second(
+    fields: np.ndarray, row: int, block: int, blocks: int, y: int, size: tuple[int, int], pixels: float
+) -> tuple[Any, Any, Any, Any]:
+    """Returns where the pixels of a block are in the second frame by the filtered flow, and the nearest inside it."""
+    height, width = size
+    here = row + block * BLOCK
+    x1 = np.float32(block) + np.float32(blocks) * lane_numbers() + pixels * load(fields, here + NORMAL_X)
+    y1 = np.float32(y) + pixels * load(fields, here + NORMAL_Y)
+    x_seen = maximum(minimum(x1, splat(np.float32(width - 1))), splat(ZERO))
+    y_seen = maximum(minimum(y1, splat(np.float32(height - 1))), splat(ZERO))
+    return x1, y1, x_seen, y_seen
+
+
+@inner
+def copy_block(image: np.ndarray, pixel: int, stride: int, pixels: np.ndarray, target: int) -> None:
+    """Copies LANES pixels that lie `stride` apart to where they lie side by side."""
+    for lane in range(LANES):
+        copy_pixel(image, (pixel + lane * stride) * CHANNELS, pixels, target + lane * CHANNELS)
 
 
 @kernel

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.tvl1 import TVL1Parameters, level_sizes
+from data.tvl1_median import SPREADS
 
 # What a pixel knows beside itself when an image is looked up between its pixels.
 MARGIN = 2
@@ -50,6 +51,8 @@ class XlaTVL1:
                 return _iterated(flow, p_x, p_y, data_term, choice)
 
             flow, p_x, p_y = _repeated(warp, choice.warps, (flow, p_x, p_y))
+        for spread in SPREADS:
+            flow = _median(flow, spread)
         return tf.transpose(flow, (1, 2, 3, 0))
 
 
@@ -61,7 +64,7 @@ def _repeated(body, times: int, state: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor
 def _iterated(
     flow: tf.Tensor, p_x: tf.Tensor, p_y: tf.Tensor, data_term: tuple[tf.Tensor, tf.Tensor], choice: TVL1Parameters
 ) -> tuple[tf.Tensor, ...]:
-    """Runs the paper's iteration: a thresholding step, divergence, and the dual update; see data/tvl1_iterate.py."""
+    """Runs the iteration: a thresholding step, divergence, and the dual step; see data/tvl1_iterate.py."""
     rest, gradient = data_term
     square = tf.maximum(tf.reduce_sum(gradient**2, axis=0), 1e-12)
     limit, slope = choice.attachment * choice.tightness, choice.step / choice.tightness
@@ -70,9 +73,9 @@ def _iterated(
         rho = rest + tf.reduce_sum(gradient * flow, axis=0)
         divergence = p_x - _shifted(p_x, 0, 1) + p_y - _shifted(p_y, 1, 0)
         flow = flow - tf.clip_by_value(rho / square, -limit, limit) * gradient + choice.tightness * divergence
-        x, y = _ahead(flow, axis=3), _ahead(flow, axis=2)
-        shrink = 1 / (1 + slope * tf.sqrt(x * x + y * y))
-        return flow, (p_x + slope * x) * shrink, (p_y + slope * y) * shrink
+        p_x, p_y = p_x + slope * _ahead(flow, axis=3), p_y + slope * _ahead(flow, axis=2)
+        shrink = tf.math.rsqrt(tf.maximum(p_x * p_x + p_y * p_y, 1.0))
+        return flow, p_x * shrink, p_y * shrink
 
     return _repeated(step, choice.iterations, (flow, p_x, p_y))
 
@@ -227,12 +230,13 @@ def _doubled(fields: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     return fields
 
 
-def _median(fields: tf.Tensor) -> tf.Tensor:
-    """Returns the median of each pixel and its eight neighbours: that of the columns' minima, medians and maxima."""
-    wide = _padded(_padded(fields, 1, axis=2), 1, axis=3)
+def _median(fields: tf.Tensor, spread: int = 1) -> tf.Tensor:
+    """Returns the median of each pixel and the eight around it: that of the columns' minima, medians and maxima."""
+    wide = _padded(_padded(fields, spread, axis=2), spread, axis=3)
     height, width = fields.shape[2:]
-    low, middle, high = _sorted(*(_cut(wide, 2, start, start + height) for start in range(3)))
-    columns = [[_cut(part, 3, start, start + width) for start in range(3)] for part in (low, middle, high)]
+    starts = (0, spread, 2 * spread)
+    low, middle, high = _sorted(*(_cut(wide, 2, start, start + height) for start in starts))
+    columns = [[_cut(part, 3, start, start + width) for start in starts] for part in (low, middle, high)]
     largest_low = tf.maximum(tf.maximum(*columns[0][:2]), columns[0][2])
     smallest_high = tf.minimum(tf.minimum(*columns[2][:2]), columns[2][2])
     return _sorted(largest_low, _sorted(*columns[1])[1], smallest_high)[1]

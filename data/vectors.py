@@ -12,12 +12,13 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-from data.kernel_cache import target_features
+from data.kernel_cache import inner, target_features
 
 
 def _lanes_of(features: str) -> int:
@@ -28,9 +29,12 @@ def _lanes_of(features: str) -> int:
 
 LANES = _lanes_of(target_features())
 
+TWO, THREE = np.float32(2), np.float32(3)
+
 FLOAT = ir.FloatType()
 INT = ir.IntType(32)
 VECTOR = ir.VectorType(FLOAT, LANES)
+INTS = ir.VectorType(INT, LANES)
 # Allows a fused multiply-add where the source has a product in a sum, and nothing else.
 CONTRACT = ("contract",)
 
@@ -124,6 +128,20 @@ def store_one(_: Any, array: Any, index: Any, scalar: Any) -> Any:
     return types.void(array, types.intp, types.float32), emit
 
 
+@intrinsic
+def store_pairs(_: Any, array: Any, index: Any, first: Any, second: Any) -> Any:
+    """Writes first[0], second[0], first[1], second[1] and so on, from array[index] on."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array_value, index_value, first_value, second_value = arguments
+        order = lanes([lane + of for lane in range(LANES) for of in (0, LANES)])
+        pairs = builder.shuffle_vector(first_value, second_value, order)
+        builder.store(pairs, pointer(context, builder, signature.args[0], array_value, index_value, pairs.type), 4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, Vector, Vector), emit
+
+
 # Values.
 
 
@@ -156,6 +174,47 @@ def square_root(_: Any, vector: Any) -> Any:
         return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f32"), arguments)
 
     return Vector(Vector), emit
+
+
+@intrinsic
+def whole(_: Any, vector: Any) -> Any:
+    """Returns the whole part of each lane, none of them negative."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.sitofp(builder.fptosi(arguments[0], INTS), VECTOR)
+
+    return Vector(Vector), emit
+
+
+# How x86 processors name their quick estimate of 1 / sqrt(x), which is right to 11 bits or more.
+_ESTIMATES = {16: "llvm.x86.avx512.rsqrt14.ps.512", 8: "llvm.x86.avx.rsqrt.ps.256", 4: "llvm.x86.sse.rsqrt.ps"}
+
+
+@intrinsic
+def _estimated_inverse_root(_: Any, vector: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # The widest kind could leave lanes out.
+        every_lane = [ir.Constant(VECTOR, None), ir.Constant(ir.IntType(16), -1)] if LANES == 16 else []
+        kind = ir.FunctionType(VECTOR, [VECTOR, *(each.type for each in every_lane)])
+        estimate = cgutils.get_or_insert_function(builder.module, kind, _ESTIMATES[LANES])
+        return builder.call(estimate, [*arguments, *every_lane])
+
+    return Vector(Vector), emit
+
+
+def _newton_twice_inverse_root(vector: Any) -> Any:
+    estimate = _estimated_inverse_root(vector)
+    return estimate * (THREE - vector * estimate * estimate)
+
+
+def _divided_twice_inverse_root(vector: Any) -> Any:
+    return TWO / square_root(vector)
+
+
+# Returns 2 / sqrt(x) of each lane, right but for its last bits. From an estimate, a step of Newton's gives twice the
+# inverse root in three operations, a fraction of the time of a square root and a division.
+_estimates = "+sse2" in target_features().split(",")
+twice_inverse_root = inner(_newton_twice_inverse_root if _estimates else _divided_twice_inverse_root)
 
 
 @intrinsic

@@ -144,7 +144,7 @@ def test_flow_of_a_video_comes_before_its_end_is_read():
 def test_a_description_names_all_that_decides_the_flow():
     described = flow_description("tvl1", "fast", bound=15, warps=1)
 
-    assert described["parameters"] | {"warps": 1, "iterations": 25} == described["parameters"]
+    assert described["parameters"] | {"warps": 1, "iterations": 12} == described["parameters"]
     assert (described["method"], described["bound"], described["rule"]) == ("tvl1", 15.0, "centred")
     assert json.loads(json.dumps(described)) == described
 
