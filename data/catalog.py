@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from commands.running import DATASETS
 from data.layouts import OURS, Layout
 
 # Name on the command line, and where its `open_dataset(root) -> DataSet` is. Any other name is a folder of own videos.
@@ -103,6 +104,12 @@ def open_dataset(name: str, root: Path) -> DataSet:
     opened: DataSet = importlib.import_module(KNOWN.get(name, KNOWN[OWN])).open_dataset(root)
     # The name that was asked for is the one that runs and score files carry.
     return dataclasses.replace(opened, name=name)
+
+
+def in_words(name: str, root: Path) -> str:
+    """Returns what names a data set on a command line: its name, and its folder where that isn't the usual one."""
+    usual = root.resolve() == (DATASETS / name).resolve()
+    return shlex.quote(name) if usual else f"{shlex.quote(name)} --root {shlex.quote(str(root))}"
 
 
 def is_own(name: str) -> bool:

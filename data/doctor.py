@@ -18,7 +18,7 @@ from commands.running import run, write_json
 from data.audit_files import audit_files
 from data.audit_flow import audit_flow, audit_pictures
 from data.audit_splits import audit_counts, audit_duplicates, audit_groups
-from data.catalog import KNOWN, DataSet, open_dataset
+from data.catalog import KNOWN, DataSet, in_words, open_dataset
 from data.findings import ERROR, Finding
 from data.index import index_path, read_index, write_index
 from data.layouts import frame_folder, read_layout
@@ -62,7 +62,10 @@ def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Fi
     findings += [*audit_pictures(dataset), *audit_duplicates(dataset)]
     if any(video.num_flows for video in dataset.videos.values()):
         findings += audit_flow(dataset, float(read_description(dataset.root).get("bound", 20.0)))
-    remedied = (dataclasses.replace(one, remedy=one.remedy.format(name=dataset.name)) for one in findings)
+    remedied = (
+        dataclasses.replace(one, remedy=one.remedy.format(name=in_words(dataset.name, dataset.root)))
+        for one in findings
+    )
     return sorted(remedied, key=lambda finding: finding.severity)
 
 

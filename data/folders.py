@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from commands.running import write_text
-from data.catalog import DataSet, Split, Video, cut_validation
+from data.catalog import DataSet, Split, Video, cut_validation, in_words
 from data.sources import is_video, walk_files
 
 TRAIN, TEST = "train", "test"
@@ -37,7 +37,8 @@ def open_dataset(root: Path) -> DataSet:
         return _from_rows(root, root / "rawframes", list(_read_frame_folders(root / "rawframes")))
     raise FileNotFoundError(
         f"{root} holds no data set of own videos: neither annotations/videos.csv nor a folder videos. "
-        f"Run: python data/prepare.py {root.name} --videos FOLDER, with one folder a class in it or a videos.csv."
+        f"Run: python data/prepare.py {in_words(root.name, root)} --videos FOLDER, with one folder a class in it or a "
+        "videos.csv."
     )
 
 

@@ -16,11 +16,12 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from rich.progress import track
 
-from commands.running import DATASETS, run, write_json
+from commands.running import run, write_json
 from data.catalog import KNOWN, DataSet, open_dataset
 from data.index import with_counts
 from data.layouts import OURS, layout_path
 from data.packed import HALF_PACKED, PACKED, pack_video, unpack_video
+from data.ready import home_of
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--unpack", action="store_true", help="make loose files of the archives again")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was done here too")
     options = parser.parse_args(argv)
-    root = options.root or DATASETS / options.dataset
+    root = options.root or home_of(options.dataset)
     dataset = with_counts(open_dataset(options.dataset, root))
     count = unpack(dataset) if options.unpack else pack(dataset)
     print(f"{count} videos of {dataset.name} {'lie in loose files' if options.unpack else 'are packed'} in {root}.")

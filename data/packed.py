@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from commands.running import write_json
-from data.catalog import DataSet, Video
+from data.catalog import DataSet, Video, in_words
 from data.layouts import OURS, frame_folder, layout_path, read_layout
 
 PACKED = "packed"  # The name of the layout of a packed data set; its members are named as ours.
@@ -114,8 +114,8 @@ def check_whole(dataset: DataSet) -> None:
     """Refuses a data set of which only some videos are packed."""
     if dataset.layout.name == HALF_PACKED:
         raise ValueError(
-            f"{dataset.root} is half packed. Run python data/pack.py {dataset.name} to finish packing it "
-            "(or what was begun with prepare.py --pack), or the same with --unpack to have loose files again."
+            f"{dataset.root} is half packed. Run python data/pack.py {in_words(dataset.name, dataset.root)} to finish "
+            "packing it (or what prepare.py --pack began), or the same with --unpack to have loose files again."
         )
 
 
@@ -129,7 +129,7 @@ def begin_storing(root: Path, name: str, *, packed: bool) -> None:
     if not packed and layout in (PACKED, HALF_PACKED):
         raise ValueError(
             f"{root} is {layout}, and loose files would be made beside the archives. Add --pack to make archives of "
-            f"these videos, too, or have loose files again by: python data/pack.py {name} --unpack"
+            f"these videos, too, or have loose files again by: python data/pack.py {in_words(name, root)} --unpack"
         )
 
 

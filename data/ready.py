@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.running import DATASETS
-from data.catalog import DataSet, Split, open_dataset
+from data.catalog import DataSet, Split, in_words, open_dataset
 from data.index import READY, index_path, read_index, with_counts
 from data.recipe import description_path, read_description
 
@@ -30,8 +30,8 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
 
             prepare(dataset, os.cpu_count() or 1)
     if not index_path(dataset.root).exists():
-        place = f" --root {root}" if root else ""
-        raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: python data/prepare.py {name}{place}")
+        words = in_words(name, dataset.root)
+        raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: python data/prepare.py {words}")
     return _without_unusable(with_counts(dataset))
 
 
@@ -39,7 +39,9 @@ def flow_description(root: Path) -> dict[str, Any]:
     """Returns what `flow.json` says of the flow in `root`."""
     description = read_description(root)
     if "method" not in description:
-        raise ValueError(f"{root} holds frames but no flow. Run: python data/prepare.py {root.name} --only flow")
+        raise ValueError(
+            f"{root} holds frames but no flow. Run: python data/prepare.py {in_words(root.name, root)} --only flow"
+        )
     return description
 
 

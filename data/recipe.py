@@ -8,6 +8,7 @@ from typing import Any
 
 from commands.running import write_json
 from data import flow
+from data.catalog import in_words
 
 JPEG_QUALITY = 95
 FRAMES, FLOW = "frames", "flow"
@@ -75,7 +76,9 @@ def read_description(root: Path) -> dict[str, Any]:
     """Returns what `flow.json` says of the frames and the flow in `root`."""
     path = description_path(root)
     if not path.exists():
-        raise FileNotFoundError(f"{root} has no flow.json: it is not prepared. Run: python data/prepare.py {root.name}")
+        raise FileNotFoundError(
+            f"{root} has no flow.json: it is not prepared. Run: python data/prepare.py {in_words(root.name, root)}"
+        )
     try:
         description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

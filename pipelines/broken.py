@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from data.catalog import DataSet
+from data.catalog import DataSet, in_words
 from data.packed import damaged_member
 from pipelines.source import Source
 
@@ -25,7 +25,8 @@ def broken_file_message(dataset: DataSet, source: Source, paths: Iterable[str], 
     for path in paths:
         reason = _reason(source, path)
         if reason:
-            return f"{path} {reason}. {advice}. Run: python data/doctor.py {dataset.name} --fix"
+            words = in_words(dataset.name, dataset.root)
+            return f"{path} {reason}. {advice}. Run: python data/doctor.py {words} --fix"
     return ""
 
 
