@@ -46,8 +46,8 @@ def conv(evidence: Evidence) -> np.ndarray:
     """Returns the logits of a network that joins the streams by a convolution and was trained end to end."""
     if evidence.joint is None:
         raise LookupError(
-            "there is no network of both streams in runs/<data set>/two_stream/split<N>/model.keras. "
-            "docs/fusion.md says how to make one; name it with --two-stream FILE where it lies elsewhere."
+            "there is no network of both streams for this data set and split. Train one with fusion/train.py, or name "
+            "one with --two-stream FILE."
         )
     mean: np.ndarray = evidence.joint.mean(axis=1)
     return mean

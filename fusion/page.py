@@ -73,7 +73,7 @@ def head(report: Mapping[str, Any]) -> str:
         '<p class="eyebrow">Two-stream action recognition</p>'
         f"<h1>{escape(report['data_set'])}, split {report['split']}</h1>"
         f'<p class="quiet">{report["num_videos"]:,} test videos from {report["num_groups"]:,} groups, '
-        f"{len(report['classes'])} classes · {escape(', '.join(protocols))} views × crops a video</p>"
+        f"{len(report['classes'])} classes · views × crops: {escape(', '.join(protocols))}</p>"
         f"{_warning(report)}<div class='tiles'>{tiles}</div>"
         f'<p class="quiet small">{measure}, and its 95 % interval by drawing whole groups again.</p>'
     )

@@ -9,7 +9,9 @@ CLASSES = ("Jump", "Run", "Sit")
 FLOW = {"method": "dis", "preset": "balanced", "parameters": {}, "bound": 20.0, "rule": "centred", "short_side": None}
 
 
-def make_model(path: Path, stream: str, *, length: int = 3, classes=CLASSES, flow=None, frames=None, seed=0) -> Path:
+def make_model(
+    path: Path, stream: str, *, length: int = 3, classes=CLASSES, flow=None, frames=None, multi_label=False, seed=0
+) -> Path:
     """Saves a tiny network as a stream's training would; its answers depend on what it sees."""
     import keras
 
@@ -24,9 +26,10 @@ def make_model(path: Path, stream: str, *, length: int = 3, classes=CLASSES, flo
     model = keras.Model(inputs, keras.layers.Dense(len(classes), name="logits")(x))
     kind = ("flow", length) if stream == "temporal" else ("rgb", 1)
     described = (FLOW if flow is None else flow) if stream == "temporal" else {}
-    save_model(
-        model, ModelCard(stream, *kind, tuple(classes), "made", 1, "validation", described, frames=frames or {}), path
+    card = ModelCard(
+        stream, *kind, tuple(classes), "made", 1, "validation", described, multi_label, frames=frames or {}
     )
+    save_model(model, card, path)
     return path
 
 

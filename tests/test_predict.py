@@ -1,5 +1,8 @@
 import io
 import json
+import subprocess
+import sys
+import wave
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from data.video import read_frames
 from fusion.making import Making, PreparedVideo
 from fusion.predict import main
 from fusion.video_views import Stopwatch, Wanted, video_views
+from tests.conftest import PROJECT
 from tests.made_models import CLASSES, make_model, make_video
 
 
@@ -114,6 +118,34 @@ def test_fused_probabilities_are_the_average_of_both_streams(two_stream, video):
     assert prediction.top(1)[0] == (CLASSES[fused.argmax()], pytest.approx(fused.max()))
 
 
+def test_where_a_video_may_show_several_classes_each_has_a_probability_of_its_own(tmp_path, video):
+    from fusion import TwoStream
+
+    paths = {name: make_model(tmp_path / f"{name}.keras", name, multi_label=True) for name in ("spatial", "temporal")}
+
+    prediction = TwoStream.load(**paths).predict(video, views=2)
+
+    logits = [each.mean(axis=0) for each in prediction.view_logits.values()]
+    expected = np.mean([1 / (1 + np.exp(-each)) for each in logits], axis=0)
+    np.testing.assert_allclose(prediction.probabilities["fused"], expected, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length_of_a_video(models, tmp_path):
+    peaks = []
+    for minutes in (2, 20):
+        long = make_video(tmp_path / "long.avi", 60 * 12 * minutes)
+        measured = (
+            "import resource, sys; from fusion.predict import main; main(sys.argv[1:]); "
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        command = [sys.executable, "-c", measured, str(long), *(f"--{name}={path}" for name, path in models.items())]
+        done = subprocess.run([*command, "--crops", "1"], cwd=PROJECT, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout.splitlines()[-1]) / 1024)
+
+    assert peaks[1] < peaks[0] + 50, f"megabytes: {peaks}"
+
+
 def test_one_stream_predicts_alone(models, video, capsys):
     main([str(video), "--temporal", str(models["temporal"]), "--json", "--views", "3"])
 
@@ -155,6 +187,10 @@ def break_video(kind, video, folder):
         broken.write_bytes(data[: len(data) // 2])
     elif kind == "one frame":
         make_video(broken, 1)
+    elif kind == "sound only":
+        with wave.open(str(broken), "wb") as sound:
+            sound.setparams((1, 2, 8000, 0, "NONE", ""))
+            sound.writeframes(bytes(16000))
     elif kind == "empty":
         broken.touch()
     elif kind == "folder":
@@ -167,6 +203,7 @@ def break_video(kind, video, folder):
     [
         ("text", "can't be opened as a video"),
         ("cut off", "cut off"),
+        ("sound only", "can't be opened as a video"),
         ("one frame", "has 1 frame, and flow needs 2"),
         ("empty", "is empty"),
         ("missing", "no such file"),

@@ -1,4 +1,9 @@
 import json
+import os
+import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -30,6 +35,32 @@ def test_a_file_played_as_a_live_source_is_looked_at_a_few_times_a_second(models
     assert seen[-1]["frames"] <= 36
     assert all(0 < glance["latency"] < 3 for glance in seen)
     assert {label for label, _ in seen[-1]["top"]} == set(CLASSES)
+
+
+def test_a_pipe_is_watched_while_it_is_written(models, tmp_path, capsys):
+    video, pipe = make_video(tmp_path / "clip.avi", 36, frame_rate=12), tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def write():
+        with pipe.open("wb") as file:
+            shutil.copyfileobj(video.open("rb"), file)
+
+    threading.Thread(target=write, daemon=True).start()
+    seen = glances(capsys, "--camera", str(pipe), *models)
+
+    assert seen[-1]["frames"] == 36
+    assert {label for label, _ in seen[-1]["top"]} == set(CLASSES)
+
+
+def test_a_stream_of_this_machine_is_watched_by_its_address(models, tmp_path, capsys):
+    make_video(tmp_path / "clip.avi", 36, frame_rate=12)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        seen = glances(capsys, "--camera", f"http://127.0.0.1:{server.server_port}/clip.avi", *models)
+        server.shutdown()
+
+    assert seen[-1]["frames"] == 36
 
 
 def test_flow_that_can_not_keep_up_is_replaced_and_that_is_said(models, tmp_path, capsys):

@@ -193,6 +193,30 @@ def test_a_video_that_takes_too_long_costs_only_its_own_request(models, tmp_path
     assert (len(there), list(tmp_path.glob("two-stream-*"))) == (1, [])
 
 
+def test_an_upload_that_takes_too_long_is_cut_off(models, tmp_path):
+    with serving(models, tmp_path, "--upload-seconds", "0.5") as address:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
+        with closing(connection):
+            connection.putrequest("POST", "/predict")
+            connection.putheader("Content-Type", "multipart/form-data; boundary=b")
+            connection.putheader("Content-Length", "100000")
+            connection.endheaders()
+            connection.send(b'--b\r\nContent-Disposition: form-data; name="video"; filename="slow.avi"\r\n\r\n')
+            answer = connection.getresponse()
+
+            assert answer.status == 408
+            assert "0.5 seconds" in json.loads(answer.read())["detail"]
+
+
+def test_packages_that_are_missing_are_named_with_what_installs_them(monkeypatch):
+    from fusion import serve
+
+    monkeypatch.setattr(serve, "NEEDS", ("surely_not_installed",))
+
+    with pytest.raises(ImportError, match=r"needs surely_not_installed: pip install -r requirements-serve.txt"):
+        serve.main([])
+
+
 def test_a_crash_of_the_decoder_costs_only_its_own_video(models, tmp_path, video):
     worker = Worker(models, None, Limits(), tmp_path)
     worker.start()
