@@ -52,12 +52,14 @@ def extract_video(job: Job, show_life: Callable[[], None] = lambda: None) -> Row
         counts = _Extraction(job, files, show_life).write()
         _finish(job, files, counts)
         return finished_row(job) or _row(job, counts)
-    except (ValueError, cv2.error) as error:
-        return broken_row(job, str(error))
     except OSError as error:  # A full disk or a missing right is no fault of the video's: all others would fail, too.
         advice = "Make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Mend this"
         reason = f"{error.strerror or error}: {error.filename or job.folder}. {advice}"
         return Row(job.name, job.parent, state=STOPPED, reason=reason)
+    except (ValueError, cv2.error) as error:
+        return broken_row(job, str(error))
+    except Exception as error:  # Whatever it is (memory, a damaged archive), the other videos shall not suffer for it.
+        return broken_row(job, f"{type(error).__name__}: {error}")
     finally:
         files.discard()
 

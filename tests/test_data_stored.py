@@ -130,6 +130,24 @@ def test_a_folder_with_a_hole_is_not_packed(dataset):
         pack(with_counts(dataset))
 
 
+def test_what_can_not_be_added_to_a_damaged_archive_costs_that_video_only(dataset):
+    video = dataset.videos["a b 1"]
+    source, folder = dataset.root / "videos" / video.relative_path, frame_folder(dataset, video)
+    frames, flow = (
+        Job(source, folder, video.name, "", dataclasses.replace(RECIPE, only=only), True) for only in ("frames", "flow")
+    )
+    extract_video(frames)
+    path = archive_path(dataset, video)
+    content = path.read_bytes()
+    place = content.index(b"\xff\xd8", 500) + 300
+    path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+
+    row = extract_video(flow)
+
+    assert row.state == "broken"
+    assert "Bad CRC" in row.reason
+
+
 @pytest.mark.slow
 def test_the_doctor_reads_archives_and_makes_damaged_ones_again(dataset, capsys):
     prepare(dataset, recipe=RECIPE, work=Work(1, packed=True))
