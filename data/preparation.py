@@ -65,8 +65,10 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
         )
     absent = (job for job in waiting if not _is_able(job))
     rows += [Row(job.name, job.parent, state=MISSING, reason="There is no file.") for job in absent]
-    rows += _extract_all(able, work, dataset.root)
-    _sweep(dataset.root, jobs)
+    try:
+        rows += _extract_all(able, work, dataset.root)
+    finally:
+        _sweep(dataset.root, jobs)
     _write(dataset, rows, work)
     if work.shard == (1, 1):
         end_storing(dataset.root, _folders(dataset))

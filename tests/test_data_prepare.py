@@ -245,6 +245,24 @@ def test_after_any_number_of_kills_the_result_is_that_of_an_uninterrupted_run(tm
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("words", [(), ("--pack",)])
+def test_ctrl_c_ends_it_with_one_sentence_and_leaves_nothing_unfinished(tmp_path, words):
+    make_videos(tmp_path, count=60, frames=60)
+    command = prepare_command(tmp_path, *words)
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.glob("rawframes/*/.incomplete*")):
+        assert running.poll() is None
+        time.sleep(0.01)
+
+    os.killpg(running.pid, signal.SIGINT)  # As a terminal does: to all processes of the command.
+    _, said = running.communicate(timeout=60)
+
+    assert (running.returncode, said.strip()) == (130, "Stopped. The same command goes on from here.")
+    assert not list(tmp_path.rglob(".incomplete*"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_cluster_that_loses_a_worker_in_mid_task_loses_nothing(tmp_path):
     for name in ("alone", "cluster"):
         make_videos(tmp_path / name, count=10, frames=40)
