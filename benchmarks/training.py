@@ -65,6 +65,7 @@ def measure(dataset: Any, rounds: int, steps: int, *, deterministic: bool) -> di
     import tensorflow as tf
 
     from benchmarks.training_turns import Epochs, Turns
+    from streams.distribution import strategy_for
     from streams.runs import Run
     from streams.training import train
     from temporal.train import TemporalConfig, ingredients
@@ -72,6 +73,7 @@ def measure(dataset: Any, rounds: int, steps: int, *, deterministic: bool) -> di
     config = TemporalConfig(
         protocol="paper", epochs=rounds + 1, batch_size=BATCH, deterministic=deterministic, checkpoint_minutes=60
     )
+    strategy = strategy_for(config)
     real = ingredients(config, dataset, dataset.part(1, "train"), ())
     batch = next(iter(real.batches(start_step=0)))
     in_memory = dataclasses.replace(real, batches=lambda **place: tf.data.Dataset.from_tensors(batch).repeat())
@@ -89,7 +91,7 @@ def measure(dataset: Any, rounds: int, steps: int, *, deterministic: bool) -> di
                 steps_per_epoch=steps,
                 config=config,
                 run=Run(Path(folder)),
-                strategy=tf.distribute.get_strategy(),
+                strategy=strategy,
                 watch=watch,
             )
     # The first turn builds graphs and finds memory.

@@ -1,7 +1,6 @@
 """What goes wrong inside a step, in words: what happened, where, and what to try."""
 
 import contextlib
-import math
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -50,11 +49,10 @@ def what_fits(config: TrainConfig, fixed: float, per_clip: float) -> str:
     """Returns how many clips should fit at once, and the options for it."""
     clips = clips_at_once(config)
     fitting = largest_batch(fixed, per_clip, free_memory(), clips)
-    divisors = [parts for parts in range(1, config.batch_size + 1) if config.batch_size % parts == 0]
-    parts = next(parts for parts in divisors if clips / parts <= fitting)
+    parts = next(parts for parts in range(1, clips + 1) if clips % parts == 0 and clips / parts <= fitting)
     return (
         f"About {fitting} should fit: pass --accumulate {config.accumulate * parts} for the same result in parts, or "
-        f"--batch-size {config.batch_size // math.ceil(clips / fitting)}."
+        f"--batch-size {config.batch_size // parts}."
     )
 
 

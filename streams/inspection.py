@@ -1,7 +1,7 @@
 """A look at what goes in before it is trained on: is it alive, in range, and will it fit?"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,20 @@ import tensorflow as tf
 from streams.config import TrainConfig
 
 _GIGABYTE = 2**30
+# What TensorFlow's graph of a layer takes of the processor's memory: between 0.7 and 2.4 megabytes were measured.
+_GRAPH_OF_A_LAYER = 1.5 * 2**20
+# Layers whose gradient needs what went in, and those whose gradient needs what came out; the rest is freed.
+_KEEPS_INPUT = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.Dense,
+    keras.layers.BatchNormalization,
+    keras.layers.MaxPooling2D,
+    keras.layers.Multiply,
+)
+_WIDTHS = {"float16": 2, "bfloat16": 2, "uint8": 1}
+_KEEPS_OUTPUT = (keras.layers.Activation, keras.layers.ReLU, keras.layers.MaxPooling2D)
 
 
 def by_name(clips: Any, *, is_flow: bool) -> dict[str, np.ndarray]:
@@ -62,14 +76,29 @@ def contact_sheet(clips: np.ndarray, *, is_flow: bool, most: int = 16) -> np.nda
 
 
 def estimate_memory(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> tuple[float, float]:
-    """Returns `(bytes whatever the batch, bytes for each clip)` that a training needs, by the shapes of its layers."""
-    weights = sum(float(np.prod(variable.shape)) for variable in network.variables) * 4
-    trained = sum(float(np.prod(variable.shape)) for variable in network.trainable_variables) * 4
-    slots = sum(float(np.prod(variable.shape)) for variable in optimizer.variables) * 4
-    # Each activation is kept for the way back, and the gradients of the two largest pass through memory with it.
-    outputs = [_output_bytes(layer) for layer in _layers(network)]
-    activations = sum(outputs) + 2 * max(outputs, default=0.0)
-    return weights + trained + slots, activations
+    """Returns `(bytes whatever the batch, bytes for each clip)` that a training needs, by the shapes of its layers.
+
+    Within a quarter of what benchmarks/training_memory.py measured on a processor.
+    """
+    found = list(_layers(network))
+    weights, trained, slots = (
+        sum(_size(variable.shape) * 4 for variable in variables)
+        for variables in (network.variables, network.trainable_variables, optimizer.variables)
+    )
+    fixed = weights + trained + slots
+    if not tf.config.list_physical_devices("GPU"):  # Else the next two are in the memory of the processor.
+        fixed += weights + slots  # What a checkpoint holds, before it is written.
+        fixed += _GRAPH_OF_A_LAYER * len(found)
+    kept: dict[int, float] = {}
+    for layer in found:
+        if isinstance(layer, _KEEPS_INPUT):
+            kept |= {id(tensor): _bytes(tensor) for tensor in _listed(layer.input)}
+        # What is no layer is a bare operation, such as those of local response normalisation.
+        if isinstance(layer, _KEEPS_OUTPUT) or not isinstance(layer, keras.Layer):
+            kept |= {id(tensor): _bytes(tensor) for tensor in _listed(layer.output)}
+    largest = max((_bytes(tensor) for layer in found for tensor in _listed(layer.output)), default=0.0)
+    # On the way back, the gradients of the largest pass with it, and what a convolution needs to work.
+    return fixed, sum(kept.values()) + 3 * largest
 
 
 def free_memory() -> float | None:
@@ -95,15 +124,22 @@ def largest_batch(fixed: float, per_clip: float, available: float | None, clips:
     return max(1, min(fitting, clips // 2))
 
 
-def _output_bytes(layer: keras.Layer) -> float:
-    shapes = layer.output if isinstance(layer.output, list | tuple) else [layer.output]
-    size = 2 if "16" in layer.compute_dtype else 4
-    return sum(float(np.prod([side or 1 for side in tensor.shape])) * size for tensor in shapes)
+def _listed(tensors: Any) -> list[Any]:
+    return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
 
 
-def _layers(network: keras.Model) -> Iterator[keras.Layer]:
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        elif not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout):
-            yield layer
+def _bytes(tensor: Any) -> float:
+    return _size(tensor.shape) * _WIDTHS.get(tensor.dtype, 4)
+
+
+def _size(shape: Sequence[int | None]) -> float:
+    return float(np.prod([side or 1 for side in shape]))
+
+
+def _layers(network: keras.Model) -> Iterator[Any]:
+    """Yields the layers of a network and of those within it, and its operations that are no layers."""
+    for operation in network.operations:
+        if isinstance(operation, keras.Model):
+            yield from _layers(operation)
+        elif not isinstance(operation, keras.layers.InputLayer | keras.layers.Dropout):
+            yield operation

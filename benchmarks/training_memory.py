@@ -1,0 +1,123 @@
+"""Measures the memory that training takes against what is estimated before its first step.
+
+python benchmarks/training_memory.py
+
+Each network trains three steps in a process of its own, on a batch that is in memory. What counts is how far the
+process grew from when TensorFlow was imported to its peak, and how much of that a larger batch adds, as what
+TensorFlow takes for itself is the same for all.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # Run as a script: import from the root, as `python -m` would.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from commands.running import quiet_tensorflow, run, write_json
+
+# Backbone, side of the square, and two batches of which the difference shows what a clip takes.
+CASES = (("small", 64, 64, 256), ("mobilenet_v2", 96, 16, 48), ("resnet50", 96, 16, 48))
+CLASSES = 9
+MEGABYTE = 2**20
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measures each case and prints what was estimated beside it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", nargs=3, metavar=("NETWORK", "SIDE", "BATCH"), help="one alone, as JSON")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    options = parser.parse_args(argv)
+    if options.case:
+        backbone, side, batch = options.case
+        print(json.dumps(measure(backbone, int(side), int(batch))))
+        return
+    rows = []
+    print(f"{'megabytes':24}{'estimated':>12}{'took':>10}{'share':>8}")
+    for backbone, side, *batches in CASES:
+        found = [_apart(backbone, side, batch) for batch in batches]
+        for batch, each in zip(batches, found, strict=True):
+            rows.append(_row(f"{backbone} {side}, {batch} clips", each["estimated"], each["took"]))
+        clips = batches[1] - batches[0]
+        each = {name: (found[1][name] - found[0][name]) / clips for name in found[0]}
+        rows.append(_row(f"{backbone} {side}, a clip more", each["estimated"], each["took"]))
+    if options.json:
+        write_json(options.json, rows)
+
+
+def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
+    """Returns the megabytes that were estimated and those by which this process grew."""
+    quiet_tensorflow()
+    import numpy as np
+    import tensorflow as tf
+
+    from streams.config import TrainConfig
+    from streams.distribution import strategy_for
+    from streams.ingredients import Ingredients
+    from streams.inspection import estimate_memory
+    from streams.modelfile import ModelCard
+    from streams.networks import build_network
+    from streams.preprocessing import Pixels
+    from streams.runs import Run
+    from streams.training import Trainee, train
+
+    config = TrainConfig(batch_size=batch, crop_size=side, epochs=1, protocol="paper", deterministic=False)
+    strategy = strategy_for(config)
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
+    pair = tf.constant(pixels), tf.constant(np.arange(batch) % CLASSES)
+    card = ModelCard("spatial", "rgb", 1, tuple(map(str, range(CLASSES))), "made", 1, "paper")
+    watched: dict[str, Any] = {}
+
+    class Watch(tf.keras.callbacks.Callback):
+        """Notes the estimate that the training printed."""
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            """Estimates as the training does."""
+            trainee: Trainee = self.model
+            fixed, per_clip = estimate_memory(trainee, trainee.optimizer)
+            watched["estimated"] = (fixed + per_clip * batch) / MEGABYTE
+
+    given = Ingredients(
+        network=lambda: build_network(backbone, Pixels("rgb", 3, side), CLASSES),
+        batches=lambda **place: tf.data.Dataset.from_tensors(pair).repeat(),
+        validation=None,
+        card=card,
+    )
+    before = _resident()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        train(given, steps_per_epoch=3, config=config, run=Run(Path(folder)), strategy=strategy, watch=Watch())
+    return {"estimated": watched["estimated"], "took": _peak() - before}
+
+
+def _apart(backbone: str, side: int, batch: int) -> dict[str, float]:
+    words = [sys.executable, __file__, "--case", backbone, str(side), str(batch)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ})
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _row(name: str, estimated: float, took: float) -> dict[str, Any]:
+    print(f"{name:24}{estimated:12.1f}{took:10.1f}{estimated / took:8.2f}", flush=True)
+    return {"what": name, "estimated": estimated, "took": took}
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+
+def _peak() -> float:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,79 @@
+"""What is said of a training before its first step: what goes in, what it needs, what differs from what was asked."""
+
+import numpy as np
+import pytest
+
+from streams.failures import out_of_memory, what_fits
+from streams.inspection import caveats, check_inputs, estimate_memory
+from tests.made_training import made_config, made_network
+
+
+def moving(random):
+    """Flow that moves by a few pixels at a bound of 20: far from both ends of its range."""
+    return np.clip(random.normal(128, 15, (4, 16, 16, 6)), 60, 200).astype(np.uint8)
+
+
+def test_living_flow_of_a_fixed_bound_is_not_warned_about():
+    (line,) = check_inputs(moving(np.random.default_rng(0)), is_flow=True)
+
+    assert line.startswith("First batch of flow: levels ")
+    assert line.endswith("0.00% at the bound.")
+
+
+def test_flow_scaled_by_its_own_extremes_is_warned_about():
+    flow = moving(np.random.default_rng(0)).astype(float)
+    low, high = (extreme(flow, axis=(1, 2), keepdims=True) for extreme in (np.min, np.max))
+
+    lines = check_inputs((255 * (flow - low) / (high - low)).astype(np.uint8), is_flow=True)
+
+    assert "scaled by its own extremes" in lines[1]
+
+
+def test_flow_without_motion_and_empty_frames_are_warned_about():
+    for is_flow, said in ((True, "flow fields show no motion"), (False, "images are of one colour")):
+        lines = check_inputs(np.full((4, 16, 16, 6), 128, np.uint8), is_flow=is_flow)
+        assert said in lines[1]
+
+
+def compiled(**options):
+    network = made_network(**options)
+    network.compile(optimizer="adam")
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def test_what_a_clip_needs_grows_with_its_maps_and_halves_in_half_precision():
+    import keras
+
+    whole = estimate_memory(compiled(), compiled().optimizer)[1]
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        half = estimate_memory(compiled(), compiled().optimizer)[1]
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+    # The scaled clip of 32 x 32 x 3 is kept for the first convolution; maps of 7 x 7 x 4 follow.
+    assert whole > 4 * 32 * 32 * 3
+    assert half < 0.7 * whole
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_out_of_memory_is_answered_with_what_fits(accumulate):
+    import re
+
+    config = made_config(batch_size=8, accumulate=accumulate)
+    huge = 2**50  # Bytes for each clip: one at most should be tried.
+
+    said = what_fits(config, 0.0, huge)
+
+    assert re.search(r"About 1 should fit: pass --accumulate 8 .*, or --batch-size \d", said)
+    assert out_of_memory(config, compiled()).startswith(f"Out of memory: {8 // accumulate} clips at once need about")
+
+
+def test_it_is_said_where_batch_normalisation_makes_parts_differ_from_a_whole_batch():
+    with_norm, without = compiled(batch_norm=True), compiled()
+
+    assert caveats(with_norm, made_config(accumulate=4), 1)[0].startswith("Batch normalisation sees 2 clips at a time")
+    assert "--sync-batch-norm" in caveats(with_norm, made_config(), 2)[0]
+    assert caveats(with_norm, made_config(sync_batch_norm=True), 2) == []
+    assert caveats(without, made_config(accumulate=4), 2) == []
