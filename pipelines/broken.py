@@ -33,6 +33,7 @@ def broken_file_message(dataset: DataSet, source: Source, paths: Iterable[str], 
 def skipping(
     examples: tf.data.Dataset,
     load: Callable[[Example], tf.Tensor],
+    names: tf.Tensor,
     batch_size: int,
     shape: tuple[int, ...],
     skipped: Counter[str],
@@ -44,7 +45,7 @@ def skipping(
         one = tf.data.Dataset.from_tensors(example).map(load).ignore_errors()
         nothing = tf.zeros(shape, tf.uint8), False
         clip, is_good = one.reduce(nothing, lambda _, loaded: (tf.ensure_shape(loaded, shape), True))
-        return clip, example["label"], is_good, example["video"]
+        return clip, example["label"], is_good, tf.gather(names, example["row"])
 
     def replace(
         clips: tf.Tensor, labels: tf.Tensor, is_good: tf.Tensor, names: tf.Tensor

@@ -43,7 +43,7 @@ def train_batches(
     side = source.short_side() if drawing.device_crop else 0
 
     def load(example: dict[str, tf.Tensor]) -> Any:
-        settings = source, example["files"], example["randoms"], crop_size, drawing.augment
+        settings = source, segment_files(source, example), example["randoms"], crop_size, drawing.augment
         return read_fields(*settings, side) if side else read_example(*settings)
 
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max // (2 * batch_size))
@@ -52,25 +52,27 @@ def train_batches(
         loaded = examples.map(lambda example: (load(example), example["label"]), num_parallel_calls=tf.data.AUTOTUNE)
         batches = loaded.batch(batch_size // drawing.shard[1], drop_remainder=True)
     else:
-        batches = skipping(examples, load, batch_size // drawing.shard[1], clip.shape(crop_size), drawing.skipped)
-    batches = batches.prefetch(tf.data.AUTOTUNE)
+        size = batch_size // drawing.shard[1]
+        batches = skipping(examples, load, source.names, size, clip.shape(crop_size), drawing.skipped)
+    # A batch that is made while another is used is all that helps; TensorFlow's own choice may keep many.
+    batches = batches.prefetch(2)
     return _with_options(batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)))
 
 
 def plan_batch(
     source: Source, draw: Draw, step: tf.Tensor, batch_size: int, seed: int, drawing: Drawing
 ) -> dict[str, tf.Tensor]:
-    """Returns the names and numbers of a whole batch, where the cost of an operation is shared: nothing is read."""
+    """Returns the numbers that make a whole batch, where the cost of an operation is shared: nothing is read."""
     rows, segments = draw(step), source.clip.segments
     shape = [batch_size, segments + augment.NUM_RANDOMS]
     randoms = _part(tf.random.stateless_uniform(shape, tf.stack([tf.constant(seed, tf.int64), step])), drawing)
     starts = sampling.random_starts(tf.gather(source.num_items, rows), source.clip, randoms[:, :segments])
-    return {
-        "files": source.files(tf.repeat(rows[:, None], segments, axis=1), starts),
-        "randoms": randoms[:, segments:],
-        "label": source.labels(rows),
-        "video": tf.gather(source.names, rows),
-    }
+    return {"row": rows, "starts": starts, "randoms": randoms[:, segments:], "label": source.labels(rows)}
+
+
+def segment_files(source: Source, example: dict[str, tf.Tensor]) -> list[dict[str, tf.Tensor]]:
+    """Returns the files of each segment of an example."""
+    return [source.files(example["row"], start) for start in tf.unstack(example["starts"], source.clip.segments)]
 
 
 def validation_batches(
@@ -89,18 +91,17 @@ def validation_batches(
     else:
         num_views, starts = 1, sampling.middle_starts(source.num_items, clip)[:, None]
 
-    def plan(place: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    def load(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         row, view = place // num_views, place % num_views
-        return source.files(tf.repeat(row, clip.segments), starts[row, view]), source.labels(row[None])[0]
-
-    def load(files: dict[str, tf.Tensor], label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return read_example(source, files, tf.zeros([augment.NUM_RANDOMS]), crop_size, "none"), label
+        files = segment_files(source, {"row": row, "starts": starts[row, view]})
+        clips = read_example(source, files, tf.zeros([augment.NUM_RANDOMS]), crop_size, "none")
+        return clips, source.labels(row[None])[0]
 
     places = tf.data.Dataset.range(len(videos) * num_views, output_type=tf.int32)
-    batches = places.map(plan).map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+    batches = places.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     if len(videos) * num_views * int(np.prod(clip.shape(crop_size))) <= CACHE_BYTES:
         batches = batches.cache()
-    return _with_options(batches.prefetch(tf.data.AUTOTUNE))
+    return _with_options(batches.prefetch(2))
 
 
 def video_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int) -> tf.data.Dataset:
@@ -147,7 +148,8 @@ def explain_failure(
     drawing, source = drawing or Drawing(), Source(dataset, videos, clip)
     draw = draw_rows(videos, batch_size, seed, drawing)
     plan = plan_batch(source, draw, tf.constant(step, tf.int64), batch_size, seed, drawing)
-    files = [plan["files"]]
+    segments = tf.shape(plan["starts"])[1]
+    files = [source.files(tf.repeat(plan["row"][:, None], segments, axis=1), plan["starts"])]
     if validation:
         source = Source(dataset, validation, clip)
         starts = _all_view_starts(source, VALIDATION_VIEWS)
@@ -157,19 +159,17 @@ def explain_failure(
 
 
 def read_example(
-    source: Source, files: dict[str, tf.Tensor], randoms: tf.Tensor, crop_size: int, augmentation: str
+    source: Source, files: list[dict[str, tf.Tensor]], randoms: tf.Tensor, crop_size: int, augmentation: str
 ) -> tf.Tensor:
-    """Reads the clips of one example, cut alike: uint8[H, W, C], or [segments, H, W, C]."""
-    segments = source.clip.segments
-    parts = [{name: value[part] for name, value in files.items()} for part in range(segments)]
-    contents = [source.contents(part) for part in parts]
+    """Reads the clips of one example, the files of each segment given, cut alike: uint8[(segments,) H, W, C]."""
+    contents = [source.contents(segment) for segment in files]
     height, width = tf.unstack(source.frame_size(contents[0][0]))
     if augmentation != "corners":
         fits = tf.minimum(height, width) >= crop_size
-        tf.debugging.Assert(fits, ["This frame is smaller than the crop:", files["path"], height, width])
+        tf.debugging.Assert(fits, ["This frame is smaller than the crop:", files[0]["path"], height, width])
     box = augment.random_box(augmentation, height, width, crop_size, randoms)
     clips = [finish(source, source.planes(segment, box), randoms, crop_size, augmentation) for segment in contents]
-    return clips[0] if segments == 1 else tf.stack(clips)
+    return clips[0] if source.clip.segments == 1 else tf.stack(clips)
 
 
 def finish(source: Source, planes: list[tf.Tensor], randoms: tf.Tensor, crop_size: int, augmentation: str) -> tf.Tensor:

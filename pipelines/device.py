@@ -11,19 +11,18 @@ from pipelines.source import Source
 
 
 def read_fields(
-    source: Source, files: dict[str, tf.Tensor], randoms: tf.Tensor, crop_size: int, augmentation: str, side: int
+    source: Source, files: list[dict[str, tf.Tensor]], randoms: tf.Tensor, crop_size: int, augmentation: str, side: int
 ) -> dict[str, tf.Tensor]:
     """Reads whole planes, a square as wide as the frame is high around what will be cut: planes uint8[n, side, side].
 
     In colour planes are uint8[n, side, side, 3]; n is the number of files of all segments.
     """
     segments = source.clip.segments
-    parts = [{name: value[part] for name, value in files.items()} for part in range(segments)]
-    contents = [source.contents(part) for part in parts]
+    contents = [source.contents(segment) for segment in files]
     height, width = tf.unstack(source.frame_size(contents[0][0]))
     fits = tf.equal(tf.minimum(height, width), side)
     tf.debugging.Assert(
-        fits, ["All frames must have one short side for the device crop:", files["path"], height, width]
+        fits, ["All frames must have one short side for the device crop:", files[0]["path"], height, width]
     )
     box = augment.random_box(augmentation, height, width, crop_size, randoms)
     top, left = tf.minimum(box[0], height - side), tf.minimum(box[1], width - side)

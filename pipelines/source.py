@@ -36,6 +36,9 @@ class Source:
             self.folders = tf.constant([video.folder or "." for video in videos])
             counts = [video.num_flows if clip.is_flow else video.num_frames for video in videos]
             self.num_items = tf.constant(counts, tf.int32)
+            # Written once: making text of numbers takes a tenth of the time that decoding does.
+            texts = {digits: [f"{n:0{max(digits, 1)}}" for n in range(max(counts) + 3)] for digits in self._digits()}
+            self._texts = {digits: tf.constant(each) for digits, each in texts.items()}
             self._labels = _labels(dataset, videos)
             self._archives = Archives(dataset, videos, self.is_backward_stored) if self.is_packed else None
 
@@ -145,14 +148,15 @@ class Source:
         """Returns a pattern's paths for many numbers a video; see `Layout` for what stands in patterns."""
         stump, tail = str(self.dataset.root / pattern).split("{number}")
         columns = {"{folder}": tf.gather(self.folders, rows), "{video}": tf.gather(self.names, rows)}
-        parts = [columns.get(part, part) for part in re.split(r"({folder}|{video})", stump)]
-        stumps = tf.broadcast_to(tf.strings.join(parts)[..., None], tf.shape(numbers))
-        after = [_padded(numbers + 1, digits) if part == "{next}" else part for part in re.split(r"({next})", tail)]
-        return tf.strings.join([stumps, _padded(numbers, digits), *after])
+        stumps = tf.strings.join([columns.get(part, part) for part in re.split(r"({folder}|{video})", stump)])
+        if rows.shape.rank:
+            stumps = tf.broadcast_to(stumps[..., None], tf.shape(numbers))
+        texts = self._texts[digits]
+        after = [tf.gather(texts, numbers + 1) if part == "{next}" else part for part in re.split(r"({next})", tail)]
+        return tf.strings.join([stumps, tf.gather(texts, numbers), *after])
 
-
-def _padded(numbers: tf.Tensor, digits: int) -> tf.Tensor:
-    return tf.strings.as_string(numbers, width=digits, fill="0") if digits > 1 else tf.strings.as_string(numbers)
+    def _digits(self) -> set[int]:
+        return {self.layout.digits, self.layout.flow_digits}
 
 
 def _labels(dataset: DataSet, videos: Sequence[Video]) -> tf.Tensor | tf.RaggedTensor:
