@@ -33,6 +33,8 @@ from temporal import train as temporal
 
 # Levels by which fields are shifted at most: 40 levels are 6 pixels.
 SHAKE = 40
+# A network to start from is one that has learnt what it can.
+EPOCHS_OF_START = 40
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             settings: dict[str, Any] = {"epochs": options.epochs, "seed": seed}
             place = Path(folder) / str(seed)
             start = {"weights": str(place / "spatial" / "model.keras")}
-            _train(spatial, spatial.SpatialConfig(**settings), dataset, place / "spatial")
+            _train(spatial, spatial.SpatialConfig(epochs=EPOCHS_OF_START, seed=seed), dataset, place / "spatial")
             for name, changes, shakes in (
                 ("random", {}, False),
                 ("cross-modality", start, False),

@@ -28,7 +28,7 @@ class Source:
         _check_warped(dataset, clip, made)
         self.bound = float(made.get("bound", 20.0))
         self.is_float = clip.is_flow and self.layout.rule == FLOATS
-        self.rule = "centred" if self.is_float else self.layout.rule
+        self.rule = level_rule(dataset, clip)
         self.is_backward_stored = clip.kind == "bidirectional" and bool(made.get("backward"))
         # On a machine with an accelerator, constants would be put there and copied back for each batch.
         with tf.device("/cpu:0"):
@@ -157,6 +157,11 @@ class Source:
 
     def _digits(self) -> set[int]:
         return {self.layout.digits, self.layout.flow_digits}
+
+
+def level_rule(dataset: DataSet, clip: Input) -> str:
+    """Returns the rule of the levels that clips hold; floats become levels of ours."""
+    return "centred" if clip.is_flow and dataset.layout.rule == FLOATS else dataset.layout.rule
 
 
 def _labels(dataset: DataSet, videos: Sequence[Video]) -> tf.Tensor | tf.RaggedTensor:

@@ -88,6 +88,8 @@ class TrainConfig(InputOptions, NetworkOptions):
             _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
         _check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         _check(self.batch_size % self.accumulate == 0, "accumulate", self.accumulate, f"a divisor of {self.batch_size}")
+        if self.crop_on == "device" and (self.keeps_features or getattr(self, "and_dataset", None)):
+            raise ValueError("--crop-on device cuts the clips of one data set, not kept features, not two. Drop it.")
         if self.schedule == "step" and not self.milestones:
             raise ValueError("--schedule step needs to know when: pass --milestones N, once for each.")
         if self.protocol == "paper" and (self.patience or self.schedule == "plateau"):

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Videos = Sequence[Video]
 
 
+def _as_they_are(clips: Any) -> Any:
+    return clips
+
+
 @dataclass(frozen=True)
 class Ingredients:
     """What a stream gives to its training."""
@@ -32,6 +36,7 @@ class Ingredients:
     videos: Callable[[int], Sequence[str]] | None = None  # The names of the videos in the batch of a step.
     broken: Callable[[int], str] | None = None  # What of the batch of a step can't be read, and what to do; or "".
     skipped: Counter[str] | None = None  # Clips that could not be read and were left out, by video.
+    cut: Callable[[Any], Any] = _as_they_are  # Makes clips of what batches hold, where the network runs.
     tasks: tuple[int, ...] = ()  # Where scores are of several data sets side by side, how many are of each.
     saved: Callable[["keras.Model"], "keras.Model"] = lambda network: network  # What of a trained network is kept.
 
@@ -52,7 +57,8 @@ def of_dataset(
     from streams.bottleneck import on_features
 
     clip, (training, validation) = Input(config.input, config.length, config.segments), lists
-    drawing = drawing_of(config)
+    on_device = crops_on_device(config, dataset)
+    drawing = dataclasses.replace(drawing_of(config), device_crop=on_device)
     drawn: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed, "drawing": drawing}
     given = Ingredients(
         network=partial(_started, config, clip, dataset, fresh),
@@ -62,6 +68,7 @@ def of_dataset(
         videos=lambda step: batch_videos(training, step=step, **drawn),
         broken=lambda step: explain_failure(dataset, training, clip, step=step, validation=validation, **drawn),
         skipped=drawing.skipped,
+        cut=partial(_cut, config, clip, dataset) if on_device else _as_they_are,
     )
     if config.keeps_features:
         return on_features(given, config, partial(video_views, dataset, clip=clip), training, validation)
@@ -89,6 +96,24 @@ def drawing_of(config: Any) -> Any:
     from pipelines.drawing import Drawing
 
     return Drawing(config.augment, config.balance, skipped=Counter[str]() if config.skip_broken else None)
+
+
+def crops_on_device(config: Any, dataset: DataSet) -> bool:
+    """Tells whether whole fields are shipped to be cut where the network runs, which frees the host of the work."""
+    if config.crop_on != "auto":
+        return bool(config.crop_on == "device")
+    import tensorflow as tf
+
+    one_size = frame_description(dataset.root).get("short_side") is not None
+    special = config.skip_broken or config.keeps_features or getattr(config, "and_dataset", None)
+    return bool(tf.config.list_physical_devices("GPU") and one_size and not special)
+
+
+def _cut(config: Any, clip: Input, dataset: DataSet, fields: Any) -> Any:
+    from pipelines.device import crop
+    from pipelines.source import level_rule
+
+    return crop(fields, clip, config.crop_size, config.augment, level_rule(dataset, clip))
 
 
 def batches_of(

@@ -17,5 +17,10 @@ class InputOptions:
         "random crops and mirrors; with the paper's colours; at corners and in four sizes; or none",
         choices=("none", "flip", "paper", "corners"),
     )
+    crop_on: str = option(
+        "auto",
+        "cut clips where they are read, or ship whole fields and cut where the network runs; auto: there, on a GPU",
+        choices=("auto", "host", "device"),
+    )
     balance: bool = option(False, "draw classes alike, however many videos each has")
     skip_broken: bool = option(False, "put another clip in place of one that can't be read, and count it")

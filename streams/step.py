@@ -1,6 +1,7 @@
 """One step of training and one of validation, alike on one device, on several, and on several machines."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -24,6 +25,7 @@ class Trainee(keras.Model):
         clip_norm: float | None = None,
         multi_label: bool = False,
         tasks: tuple[int, ...] = (),
+        cut: Callable[[Any], Any] = lambda clips: clips,
     ):
         super().__init__(network.input, network.output)
         self.mean_loss, self.frame_accuracy = means
@@ -31,13 +33,14 @@ class Trainee(keras.Model):
         self.clip_norm = clip_norm
         self.multi_label = multi_label
         self.tasks = tasks
+        self.cut = cut
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Changes the weights by the clips of one batch and returns the numbers of the epoch so far."""
         clips, labels = data
         total: list[tf.Tensor] = []
         for part_clips, part_labels in self._parts(clips, labels, total):
-            gradients = self._gradients(part_clips, part_labels)
+            gradients = self._gradients(self.cut(part_clips), part_labels)
             total[:] = [a + b for a, b in zip(total, gradients, strict=True)] if total else gradients
         self.optimizer.apply(self._clipped(total), self.trainable_variables)
         return self._numbers()

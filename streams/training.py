@@ -79,6 +79,7 @@ def _compiled(
         clip_norm=config.clip_norm,
         multi_label=ingredients.card.multi_label,
         tasks=ingredients.tasks,
+        cut=ingredients.cut,
     )
     with strategy.scope():
         model.compile(optimizer=make_optimizer(config, rate), jit_compile=config.jit)
@@ -103,7 +104,7 @@ def _look(model: Trainee, ingredients: Ingredients, loop: Loop) -> None:
         print(f"Warning: {memory_words(free)} are free. {what_fits(config, fixed * replicas, per_clip * replicas)}")
     for line in caveats(model, config, replicas):
         print(line)
-    clips = next(iter(ingredients.batches(start_step=loop.progress.step)))[0]
+    clips = ingredients.cut(next(iter(ingredients.batches(start_step=loop.progress.step)))[0])
     for name, images in by_name(clips, is_flow=bool(ingredients.card.flow)).items():
         loop.board.add_inputs(name, contact_sheet(images, is_flow=name == "flow"))
         print(*check_inputs(images, is_flow=name == "flow"), sep="\n", flush=True)

@@ -1,0 +1,67 @@
+from itertools import islice
+
+import cv2
+import numpy as np
+import pytest
+
+from data.index import index_path, write_index
+from spatial import train as spatial
+from streams.runs import Run
+from temporal import train as temporal
+from tests.made_frames import HEIGHT, WIDTH, made_dataset
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Frames and flow that look different everywhere."""
+    generator = np.random.default_rng(0)
+
+    def blurred(index):
+        small = generator.integers(40, 216, (HEIGHT // 8, WIDTH // 8), np.uint8)
+        return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+
+    root, counts = tmp_path_factory.mktemp("made"), {f"v{number}": 8 for number in range(9)}
+    (root / "flow.json").write_text('{"method": "unknown", "bound": 20.0, "rule": "centred"}')
+    write_index(index_path(root), [])
+    return made_dataset(root, counts, frame=blurred, x=blurred, y=blurred)
+
+
+def config_of(stream, **options):
+    options = {"protocol": "paper", "epochs": 1, "batch_size": 4, "crop_size": 32, **options}
+    if stream is temporal:
+        return temporal.TemporalConfig(length=3, **options)
+    return spatial.SpatialConfig(weights="none", **options)
+
+
+@pytest.mark.parametrize("stream", [spatial, temporal])
+@pytest.mark.parametrize("augment", ["flip", "corners"])
+def test_clips_cut_on_the_device_are_those_cut_on_the_host(dataset, stream, augment):
+    found = []
+    for place in ("host", "device"):
+        config = config_of(stream, augment=augment, crop_on=place)
+        ingredients = stream.ingredients(config, dataset, list(dataset.videos.values()), ())
+        batches = islice(ingredients.batches(start_step=0), 3)
+        found.append(np.stack([np.asarray(ingredients.cut(clips), int) for clips, _ in batches]))
+
+    difference = np.abs(found[0] - found[1])
+    assert difference.max() <= 2
+    assert difference.mean() < 0.5
+
+
+def test_a_network_is_trained_on_clips_that_are_cut_on_the_device(dataset, tmp_path):
+    from streams.distribution import strategy_for
+    from streams.training import train
+
+    config = config_of(temporal, crop_on="device", accumulate=2)
+    strategy = strategy_for(config)
+    ingredients = temporal.ingredients(config, dataset, list(dataset.videos.values()), ())
+
+    train(ingredients, steps_per_epoch=2, config=config, run=Run(tmp_path), strategy=strategy)
+
+    assert Run(tmp_path).model.exists()
+
+
+@pytest.mark.parametrize("other", [{"train": "last-layer", "augment": "none"}, {"and_dataset": "hmdb51"}])
+def test_what_is_not_clips_of_one_data_set_is_not_cut_on_the_device(other):
+    with pytest.raises(ValueError, match="--crop-on device cuts the clips of one data set"):
+        temporal.TemporalConfig(crop_on="device", **other)
