@@ -156,10 +156,10 @@ def _finish(
     """Saves the best epoch's weights; what marks the run as finished is written last."""
     run, history = loop.run, loop.progress.history
     best = best_epoch(history)
-    if "val_loss" in history[-1]:
-        loop.checkpoints.restore_best(model, loop.progress)
     result = {"epoch": best, "epochs": len(history), **history[best - 1]}
-    if loop.checkpoints.writes:
+    if loop.checkpoints.writes:  # The others need no best weights, which are gone once these lines are through.
+        if "val_loss" in history[-1]:
+            loop.checkpoints.restore_best(model, loop.progress)
         save_model(ingredients.saved(network), ingredients.card, run.model)
         write_history(run.history, history)
         draw_curves(run.curves, history, best)

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import time
 
+import keras
 import numpy as np
 import pytest
 
@@ -58,13 +60,23 @@ def test_what_devices_cannot_do_is_refused_before_it_starts(tmp_path):
     assert "--jit fails on several devices" in (tmp_path / "jit" / "error0.txt").read_text()
 
 
-def start_both(folder, **options):
+class Late(keras.callbacks.Callback):
+    """Lets a machine come to its end when the others are long done."""
+
+    def on_train_end(self, logs=None):
+        time.sleep(5)
+
+
+def start_both(folder, late=None, **options):
     hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
-    return [start_apart(folder, hosts=hosts, host_index=index, **options) for index in range(2)]
+    return [
+        start_apart(folder, hosts=hosts, host_index=index, watch=Late() if index == late else None, **options)
+        for index in range(2)
+    ]
 
 
 def test_two_machines_give_the_losses_of_one_and_only_the_first_writes(one_device, tmp_path):
-    processes = start_both(tmp_path, **PLAIN)
+    processes = start_both(tmp_path, late=1, **PLAIN)
     for process in processes:
         process.join(150)
 
