@@ -91,7 +91,7 @@ def halve(
 
 @kernel
 def smooth_plane(plane: np.ndarray, softened: np.ndarray, pitch: int) -> None:
-    """Smooths by [1, 6, 1] / 8 in both directions, a standard deviation of half a pixel."""
+    """Smooths by [1, 8, 1] / 10 in both directions, a standard deviation of less than half a pixel."""
     for here in range(pitch + 1, plane.size - pitch - LANES, LANES):
         up = here - pitch
         down = here + pitch

@@ -18,6 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from data.kernel_cache import inner
+from data.tvl1_layout import ONE
 from data.vectors import (
     CONTRACT,
     FLOAT,
@@ -40,7 +41,6 @@ MARGIN = 2
 PIXEL, X_PART, WEIGHTS = (part * LANES for part in range(3))
 PLACES = WEIGHTS + 4 * LANES
 PIXELS = LANES * CHANNELS
-ONE = np.float32(1)
 
 # The weight of each tap as a polynomial in the fraction of a pixel, lowest power first: of two neighbours, ...
 _LINEAR = ((1.0, -1.0), (0.0, 1.0))

@@ -52,6 +52,11 @@ class JointConfig(TrainConfig):
         if not 0 <= self.spatial_weight <= 1:
             raise ValueError(f"--spatial-weight is {self.spatial_weight}; it must be from 0 to 1.")
 
+    @property
+    def can_cut_on_device(self) -> bool:
+        """Tells whether batches are of one pipeline, which pairs are not."""
+        return False
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains on the data set that the command line names and leaves a run."""
@@ -135,17 +140,12 @@ def _stream(config: JointConfig, source: str, card: ModelCard) -> "keras.Model":
 
 
 def _fresh_stream(config: JointConfig, card: ModelCard) -> "keras.Model":
-    from data.flow_levels import RULES
     from streams.networks import build_network
-    from streams.preprocessing import Pixels
+    from streams.preprocessing import pixels_of
     from streams.starting import started
 
     clip = Input(card.input_kind, card.length)
-    if clip.is_flow:
-        levels = RULES[card.flow["rule"]]
-        pixels = Pixels("flow", clip.channels, config.crop_size, card.flow["bound"], levels.still, levels.reach)
-    else:
-        pixels = Pixels("rgb", clip.channels, config.crop_size)
+    pixels = pixels_of(clip, config.crop_size, card.flow)
     fresh = build_network(
         config.backbone, pixels, len(card.classes), dropout=config.dropout, dense_dropout=config.dense_dropout
     )

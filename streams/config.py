@@ -88,8 +88,11 @@ class TrainConfig(InputOptions, NetworkOptions):
             _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
         _check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         _check(self.batch_size % self.accumulate == 0, "accumulate", self.accumulate, f"a divisor of {self.batch_size}")
-        if self.crop_on == "device" and (self.keeps_features or getattr(self, "and_dataset", None)):
-            raise ValueError("--crop-on device cuts the clips of one data set, not kept features, not two. Drop it.")
+        if self.crop_on == "device" and not self.can_cut_on_device:
+            raise ValueError(
+                "--crop-on device cuts the clips of one data set and one stream, of which none is skipped, and no kept "
+                "features. Drop it."
+            )
         if self.schedule == "step" and not self.milestones:
             raise ValueError("--schedule step needs to know when: pass --milestones N, once for each.")
         if self.protocol == "paper" and (self.patience or self.schedule == "plateau"):
@@ -101,6 +104,11 @@ class TrainConfig(InputOptions, NetworkOptions):
     def keeps_features(self) -> bool:
         """Tells whether the last layer alone learns from clips that never change, so that features are made once."""
         return self.train == "last-layer" and self.augment == "none" and self.segments == 1
+
+    @property
+    def can_cut_on_device(self) -> bool:
+        """Tells whether batches are clips of one pipeline that goes through, which may leave the cut to the device."""
+        return not (self.skip_broken or self.keeps_features)
 
     def identity(self) -> dict[str, Any]:
         """Returns the options that decide the result: not where it is written, nor how it is started."""

@@ -104,9 +104,9 @@ def crops_on_device(config: Any, dataset: DataSet) -> bool:
         return bool(config.crop_on == "device")
     import tensorflow as tf
 
-    one_size = frame_description(dataset.root).get("short_side") is not None
-    special = config.skip_broken or config.keeps_features or getattr(config, "and_dataset", None)
-    return bool(tf.config.list_physical_devices("GPU") and one_size and not special)
+    if not config.can_cut_on_device or not tf.config.list_physical_devices("GPU"):
+        return False
+    return frame_description(dataset.root).get("short_side") is not None
 
 
 def _cut(config: Any, clip: Input, dataset: DataSet, fields: Any) -> Any:

@@ -1,10 +1,14 @@
 """From uint8 pixels to what a network's weights are used to, as part of the network's graph."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import layers, ops
+
+from data.flow_levels import RULES
+from pipelines.inputs import Input
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,17 @@ class Pixels:
     reach: float = 127.0  # Levels from there to the bound.
     subtract_mean: bool = True  # Each field's mean vector, which is the camera's part (Sec. 3.1 of the paper).
     differences: bool = False  # The channels are frames of three, of which the network sees the differences.
+
+
+def pixels_of(clip: Input, size: int, flow: Mapping[str, Any], *, subtract_mean: bool = True) -> Pixels:
+    """Returns what a network of such clips is given; their flow is as `flow.json` describes it.
+
+    Motion can also be seen in frames that follow each other, as `sg3i` and `rgb_difference` show them.
+    """
+    if clip.is_flow:
+        levels = RULES[flow["rule"]]
+        return Pixels("flow", clip.channels, size, flow["bound"], levels.still, levels.reach, subtract_mean)
+    return Pixels("rgb", clip.channels, size, differences=clip.kind == "rgb_difference")
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from typing import Any
 
 import keras
 
-from data.flow_levels import RULES
 from pipelines.inputs import Input
 from streams.networks import build_network
-from streams.preprocessing import Pixels
+from streams.preprocessing import pixels_of
 
 
 def temporal_network(
@@ -22,13 +21,6 @@ def temporal_network(
     dense_dropout: float | None = None,
     subtract_mean: bool = True,
 ) -> keras.Model:
-    """Returns a network that looks at a stack of flow fields, x and y in turn, as `flow.json` describes them.
-
-    Motion can also be seen in frames that follow each other, as `sg3i` and `rgb_difference` show them.
-    """
-    if clip.is_flow:
-        levels = RULES[flow["rule"]]
-        pixels = Pixels("flow", clip.channels, size, flow["bound"], levels.still, levels.reach, subtract_mean)
-    else:
-        pixels = Pixels("rgb", clip.channels, size, differences=clip.kind == "rgb_difference")
+    """Returns a network that looks at a stack of flow fields, x and y in turn, as `flow.json` describes them."""
+    pixels = pixels_of(clip, size, flow, subtract_mean=subtract_mean)
     return build_network(backbone, pixels, num_classes, dropout=dropout, dense_dropout=dense_dropout)

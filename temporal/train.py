@@ -44,6 +44,11 @@ class TemporalConfig(TrainConfig, SecondDataSet):
                 "Two data sets are learnt at once from clips, not from kept features. Drop --train last-layer."
             )
 
+    @property
+    def can_cut_on_device(self) -> bool:
+        """Tells whether batches are of one pipeline, which those of two data sets are not."""
+        return super().can_cut_on_device and not self.and_dataset
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains on the data set that the command line names and leaves a run."""

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data.index import index_path, write_index
+from fusion.train import JointConfig
 from spatial import train as spatial
 from streams.runs import Run
 from temporal import train as temporal
@@ -65,3 +66,8 @@ def test_a_network_is_trained_on_clips_that_are_cut_on_the_device(dataset, tmp_p
 def test_what_is_not_clips_of_one_data_set_is_not_cut_on_the_device(other):
     with pytest.raises(ValueError, match="--crop-on device cuts the clips of one data set"):
         temporal.TemporalConfig(crop_on="device", **other)
+
+
+def test_pairs_are_not_cut_on_the_device():
+    with pytest.raises(ValueError, match="--crop-on device cuts the clips of one data set and one stream"):
+        JointConfig(crop_on="device")

@@ -1,0 +1,173 @@
+"""The command prepares as a whole: in parts, killed, interrupted, on one process and on many."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data.catalog import open_dataset
+from data.engine import run_jobs
+from data.extract import Job
+from data.preparation import Work, merge_shards, prepare
+from data.recipe import Recipe
+from tests.bad_decoder import extract_with_bad_decoder
+from tests.made_data import write_clip
+from tests.made_folder import contents, make_videos
+
+PROJECT = Path(__file__).resolve().parents[1]
+RECIPE = Recipe(method="dis")
+
+
+def prepare_command(root, *words):
+    script = PROJECT / "data" / "prepare.py"
+    options = ("--method", "dis", "--short-side", "0")
+    return [str(word) for word in (sys.executable, script, "mine", "--root", root, *options, *words)]
+
+
+def run_prepare(root, *words):
+    return subprocess.run(prepare_command(root, *words), capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_the_command_sums_up_and_strict_fails(tmp_path):
+    make_videos(tmp_path, count=2)
+    write_clip(tmp_path / "videos" / "a b" / "single.avi", frames=1)
+
+    done = run_prepare(tmp_path, "--json", tmp_path / "result.json")
+    strict = run_prepare(tmp_path, "--strict")
+
+    assert done.returncode == 0, done.stderr
+    assert "5 videos: 4 ready, 1 broken (see" in done.stdout
+    assert list(json.loads((tmp_path / "result.json").read_text())["reasons"]) == ["single"]
+    assert strict.returncode == 1
+    assert "Traceback" not in strict.stderr
+
+
+@pytest.mark.slow
+def test_shards_share_a_data_set_and_their_merge_misses_nothing(tmp_path):
+    make_videos(tmp_path / "whole", count=3)
+    make_videos(tmp_path / "parts", count=3)
+    prepare(open_dataset("mine", tmp_path / "whole"), recipe=RECIPE)
+    dataset = open_dataset("mine", tmp_path / "parts")
+
+    prepare(dataset, recipe=RECIPE, work=Work(shard=(1, 2)))
+    with pytest.raises(ValueError, match=r"all shards.*Found: index\.1-of-2\.csv"):
+        merge_shards(dataset)
+    prepare(dataset, recipe=RECIPE, work=Work(shard=(2, 2)))
+    merge_shards(dataset)
+
+    parts = {path: data for path, data in contents(tmp_path / "parts").items() if "-of-" not in path.name}
+    assert parts == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_decoder_that_crashes_or_hangs_takes_only_its_own_video_with_it(tmp_path):
+    names = ["good 1", *(f"crash {number}" for number in range(4)), "good 2", "hang", "good 3", "good 4"]
+    jobs = [Job(write_clip(tmp_path / f"{name}.avi"), tmp_path / "out" / name, name, "", RECIPE) for name in names]
+
+    rows = {job.name: outcome for job, outcome in run_jobs(extract_with_bad_decoder, jobs, workers=2, time_limit=12.0)}
+
+    assert [rows[name].state for name in names if "good" in name] == ["ready"] * 4
+    assert all(str(rows[f"crash {number}"]) == "The decoder crashed 2 times." for number in range(4))
+    assert str(rows["hang"]) == "The decoder hung: no new frame within 12 seconds."
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("words", [(), ("--pack",)])
+def test_after_any_number_of_kills_the_result_is_that_of_an_uninterrupted_run(tmp_path, words):
+    moments = random.Random(len(words))
+    for name in ("whole", "killed"):
+        make_videos(tmp_path / name, count=12, frames=12)
+    assert run_prepare(tmp_path / "whole", *words).returncode == 0
+
+    kills = 0
+    while kills < 20:
+        running = subprocess.Popen(
+            prepare_command(tmp_path / "killed", *words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            # From the start of the program to well after its first videos.
+            running.wait(timeout=moments.uniform(0.3, 3))
+            shutil.rmtree(tmp_path / "killed" / "rawframes")  # It was done before it could be killed.
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGKILL)
+            running.wait()
+            kills += 1
+    finished = run_prepare(tmp_path / "killed", *words)
+
+    assert finished.returncode == 0, finished.stderr
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("words", [(), ("--pack",)])
+def test_ctrl_c_ends_it_with_one_sentence_and_leaves_nothing_unfinished(tmp_path, words):
+    make_videos(tmp_path, count=60, frames=60)
+    command = prepare_command(tmp_path, *words)
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.glob("rawframes/*/.incomplete*")):
+        assert running.poll() is None
+        time.sleep(0.01)
+
+    os.killpg(running.pid, signal.SIGINT)  # As a terminal does: to all processes of the command.
+    _, said = running.communicate(timeout=60)
+
+    assert (running.returncode, said.strip()) == (130, "Stopped. The same command goes on from here.")
+    assert not list(tmp_path.rglob(".incomplete*"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_cluster_that_loses_a_worker_in_mid_task_loses_nothing(tmp_path):
+    for name in ("alone", "cluster"):
+        make_videos(tmp_path / name, count=10, frames=40)
+    prepare(open_dataset("mine", tmp_path / "alone"), recipe=RECIPE, work=Work(workers=1))
+    dask = [sys.executable, "-m", "dask"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    file = tmp_path / "scheduler.json"
+    scheduler = [
+        *dask,
+        "scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--scheduler-file",
+        str(file),
+    ]
+    worker = [*dask, "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    started = [subprocess.Popen(scheduler, **quiet), *(subprocess.Popen(worker, **quiet) for _ in range(2))]
+
+    try:
+        while not file.exists():
+            assert started[0].poll() is None
+            time.sleep(0.05)
+        address = json.loads(file.read_text())["address"]
+        command = [sys.executable, PROJECT / "data" / "prepare.py", "mine", "--root", tmp_path / "cluster"]
+        running = subprocess.Popen(
+            [*map(str, command), "--method", "dis", "--short-side", "0", "--cluster", address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        while not list(tmp_path.glob("cluster/rawframes/*/.incomplete*")):
+            assert running.poll() is None, running.stdout.read()
+            time.sleep(0.01)
+        started[1].kill()
+        output, _ = running.communicate(timeout=120)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+    assert running.returncode == 0, output
+    assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
