@@ -44,7 +44,7 @@ PREPARE = "import sys, resource; from data.prepare import main; main(sys.argv[1:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measures and prints what was expected beside what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--videos", type=int, default=24, help="how many to prepare (default: 24)")
+    parser.add_argument("--videos", type=int, default=48, help="how many to prepare (default: 48)")
     parser.add_argument("--frames", type=int, default=48, help="of each (default: 48)")
     parser.add_argument("--method", default=Recipe.method, help="of flow (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")

@@ -3,10 +3,10 @@
 import logging
 import pickle
 import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,33 +79,36 @@ def _client(workers: int, cluster: str) -> Iterator[Any]:
                 )
             yield client
         return
-    with _deaf_to_interrupts():
-        local = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",  # Dask has no authentication: nobody but this machine may reach it.
-            # Without an address Dask would still serve its health on port 8787, and complain where that is taken.
-            dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": False},
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        )
-    with local, Client(local, set_as_default=False) as client:
-        yield client
+    with ExitStack() as stack:
+        with _deaf_to_interrupts():
+            local = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",  # Dask has no authentication: nobody but this machine may reach it.
+                    # Without an address Dask would still serve its health on port 8787, and complain if that is taken.
+                    dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": False},
+                    memory_limit=0,
+                    silence_logs=logging.CRITICAL,
+                )
+            )
+        yield stack.enter_context(Client(local, set_as_default=False))
 
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Lets processes that are started meanwhile ignore Ctrl-C: it is for the command, which ends them quietly."""
-    if threading.current_thread() is not threading.main_thread():
+    """Lets processes that are started meanwhile never hear Ctrl-C: it is for the command, which hears it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # On Windows; there the workers complain before they end.
         yield
         return
-    earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # Else the first process would start it, and that lets Ctrl-C through again.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, earlier)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _let_cluster_import(client: Any) -> None:

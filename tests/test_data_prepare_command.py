@@ -107,22 +107,46 @@ def test_after_any_number_of_kills_the_result_is_that_of_an_uninterrupted_run(tm
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
+def said_after_ctrl_c(command, ready):
+    """Sends Ctrl-C once the command is as far as `ready` tells, and returns how it ended."""
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not ready(running):
+        assert running.poll() is None
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGINT)  # As a terminal does: to all processes of the command.
+    _, said = running.communicate(timeout=60)
+    return running.returncode, said.strip()
+
+
+STOPPED = (130, "Stopped. The same command goes on from here.")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("words", [(), ("--pack",)])
 def test_ctrl_c_ends_it_with_one_sentence_and_leaves_nothing_unfinished(tmp_path, words):
     make_videos(tmp_path, count=60, frames=60)
-    command = prepare_command(tmp_path, *words)
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not list(tmp_path.glob("rawframes/*/.incomplete*")):
-        assert running.poll() is None
-        time.sleep(0.01)
 
-    os.killpg(running.pid, signal.SIGINT)  # As a terminal does: to all processes of the command.
-    _, said = running.communicate(timeout=60)
+    ended = said_after_ctrl_c(
+        prepare_command(tmp_path, *words), lambda running: list(tmp_path.glob("rawframes/*/.incomplete*"))
+    )
 
-    assert (running.returncode, said.strip()) == (130, "Stopped. The same command goes on from here.")
+    assert ended == STOPPED
     assert not list(tmp_path.rglob(".incomplete*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux, which tells of a process's children")
+@pytest.mark.parametrize("later", [0.0, 0.3, 0.6, 1.0])
+def test_ctrl_c_is_heard_while_the_workers_start(tmp_path, later):
+    make_videos(tmp_path, count=60, frames=60)
+
+    def workers_start(running):
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text()
+        time.sleep(later if children else 0)
+        return children
+
+    assert said_after_ctrl_c(prepare_command(tmp_path), workers_start) == STOPPED
 
 
 @pytest.mark.slow
