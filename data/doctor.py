@@ -70,17 +70,31 @@ def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Fi
 
 
 def table(dataset: DataSet, listed: DataSet) -> str:
-    """Returns the videos of each split, beside those listed and published, and the smallest and largest class."""
-    lines = [f"{dataset.name}: {len(dataset.videos):,} videos ready, {len(dataset.classes)} classes, {dataset.root}"]
-    lines.append(f"{'split':>6} {'part':>6} {'ready':>7} {'listed':>7} {'published':>10}  fewest and most of a class")
-    for number, parts in class_counts(dataset).items():
-        for place, (part, by_class) in enumerate(parts.items()):
-            some = sorted((count, name) for name, count in by_class.items())
-            official = f"{listed.official[number][place]:,}" if number in listed.official else "-"
-            ends = f"{some[0][1]} {some[0][0]}, {some[-1][1]} {some[-1][0]}"
-            ready, known = (len(getattr(each.splits[number], part)) for each in (dataset, listed))
-            lines.append(f"{number:>6} {part:>6} {ready:>7,} {known:>7,} {official:>10}  {ends}")
-    return "\n".join(lines)
+    """Returns how many videos are ready of each class and part, of how many where some are missing, and their sums."""
+    ready, wanted = class_counts(dataset), class_counts(listed)
+    parts = [(number, part) for number in dataset.splits for part in ("train", "test")]
+    rows = [["", *(f"split {number}" if part == "train" else "" for number, part in parts)]]
+    rows.append(["", *(part for _, part in parts)])
+    for name in dataset.classes:
+        rows.append([name, *(_of(ready[number][part][name], wanted[number][part][name]) for number, part in parts)])
+    for title, each in (("videos ready", dataset), ("listed", listed)):
+        rows.append([title, *(f"{len(getattr(each.splits[number], part)):,}" for number, part in parts)])
+    if listed.official:
+        counts = [
+            listed.official[number][part == "test"] if number in listed.official else "" for number, part in parts
+        ]
+        rows.append(["published", *(f"{count:,}" if count else "" for count in counts)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = (cell.rjust(width + 3) for cell, width in zip(row[1:], widths[1:], strict=True))
+        lines.append("".join([row[0].ljust(widths[0]), *cells]).rstrip())
+    title = f"{dataset.name}: {len(dataset.videos):,} videos ready, {len(dataset.classes)} classes, {dataset.root}"
+    return "\n".join([title, *lines])
+
+
+def _of(ready: int, listed: int) -> str:
+    return f"{ready:,}" if ready == listed else f"{ready:,} of {listed:,}"
 
 
 def class_counts(dataset: DataSet) -> dict[int, dict[str, dict[str, int]]]:

@@ -9,7 +9,7 @@ from data.index import Row
 
 # Files are stored in blocks of 4 KiB as a rule, so each takes half of one more than it has bytes.
 WASTE_A_FILE = 2048
-VIDEOS_TO_ESTIMATE_FROM = 8
+AT_MOST = 8  # Videos to estimate from; half of all where they are few.
 
 
 class Space:
@@ -22,12 +22,13 @@ class Space:
 
     def counts(self, job: Job, row: Row) -> bool:
         """Counts one more video, and tells whether it is now that the estimate is good enough to be said."""
+        enough = min(AT_MOST, len(self.size_of) // 2)
         self.videos += 1
-        if self.videos > VIDEOS_TO_ESTIMATE_FROM:
+        if self.videos > enough:
             return False
         self.read += self.size_of[job.name]
         self.written += row.bytes + WASTE_A_FILE * (1 if job.packed else row.frames + 2 * row.flows)
-        return self.videos == VIDEOS_TO_ESTIMATE_FROM and len(self.size_of) > 2 * VIDEOS_TO_ESTIMATE_FROM
+        return self.videos == enough
 
     def estimate(self) -> str:
         """Returns how much will be needed; raises where that is more than there is."""
