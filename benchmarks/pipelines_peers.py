@@ -11,7 +11,7 @@ from PIL import Image
 from data.catalog import DataSet, Video
 from pipelines import augment, decode
 from pipelines.inputs import Input
-from pipelines.source import Source
+from pipelines.source import Source, at_once
 
 
 def raw_limit(dataset: DataSet, videos: Sequence[Video], clip: Input, size: int) -> Iterator[tf.Tensor]:
@@ -30,7 +30,8 @@ def raw_limit(dataset: DataSet, videos: Sequence[Video], clip: Input, size: int)
     examples = tf.data.Dataset.from_tensor_slices((paths, randoms)).repeat()
     options = tf.data.Options()
     options.threading.max_intra_op_parallelism = 1
-    return iter(examples.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(8).with_options(options))
+    options.autotune.enabled = False
+    return iter(examples.map(load, num_parallel_calls=at_once()).prefetch(8).with_options(options))
 
 
 def classic_flow(dataset: DataSet, videos: Sequence[Video], length: int, size: int) -> Iterator[np.ndarray]:

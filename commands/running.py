@@ -75,6 +75,11 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def usable_processors() -> int:
+    """Returns how many processors this process may use: under Slurm and the like, fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def quiet_tensorflow() -> None:
     """Imports TensorFlow without its start-up chatter; errors of the import itself still show."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -21,9 +21,9 @@ import numba
 # No fastmath: it let LLVM reorder sums differently in the process that compiled and in those that loaded.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
-_HERE = Path(__file__).resolve().parent
+_PROJECT = Path(__file__).resolve().parents[1]
 # What is compiled: a change in any of these starts a new folder.
-SOURCES = ("kernel_cache.py", "vectors.py", "tvl1_*.py")
+SOURCES = ("data/kernel_cache.py", "data/vectors.py", "data/tvl1_*.py", "pipelines/cutting.py")
 
 
 def inner(function: Callable[..., Any]) -> Any:
@@ -50,7 +50,7 @@ def target_features() -> str:
 
 
 def cache_key(sources: Path) -> str:
-    """Returns a hash of all that decides the machine code of the kernels in a folder of sources."""
+    """Returns a hash of all that decides the machine code of the kernels below a folder of sources."""
     key = hashlib.sha256()
     for source in sorted(path for pattern in SOURCES for path in sources.glob(pattern)):
         key.update(source.name.encode() + source.read_bytes())
@@ -63,7 +63,7 @@ def cache_key(sources: Path) -> str:
 def cache_folder(roots: Iterable[Path]) -> Path | None:
     """Returns the folder of the present kernels below the first root that can be written, or None."""
     for root in roots:
-        folder = root / f"kernels-{cache_key(_HERE)}"
+        folder = root / f"kernels-{cache_key(_PROJECT)}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
@@ -75,4 +75,4 @@ def cache_folder(roots: Iterable[Path]) -> Path | None:
 
 # numba's own setting first, then the project's folder, then the user's. Without any, each process compiles for itself.
 _ROOTS = [Path(root) for root in (numba.config.CACHE_DIR,) if root]
-_FOLDER = cache_folder([*_ROOTS, _HERE.parent / ".numba_cache", Path.home() / ".cache" / "two-stream"])
+_FOLDER = cache_folder([*_ROOTS, _PROJECT / ".numba_cache", Path.home() / ".cache" / "two-stream"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from commands.running import is_abandoned, owner
+from commands.running import is_abandoned, owner, usable_processors
 from data import folders, shapes
 from data.apart import LostError
 from data.catalog import DataSet, Video, is_own
@@ -33,7 +33,7 @@ from data.space import Space
 class Work:
     """How much of a data set is prepared, by whom, and how its files are kept; it does not change what is in them."""
 
-    workers: int = os.cpu_count() or 1
+    workers: int = usable_processors()
     cluster: str = ""  # The address of a Dask scheduler; workers of this machine without it.
     shard: tuple[int, int] = (1, 1)  # This machine's number, from 1, of how many.
     limit: int = 0  # How many videos, spread evenly over the lists; 0 means all.

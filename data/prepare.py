@@ -4,7 +4,6 @@ Interrupted, the same command goes on where it stopped; run again, it does no wo
 """
 
 import argparse
-import os
 import shlex
 import sys
 from collections import Counter
@@ -14,7 +13,7 @@ from pathlib import Path
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from commands.running import run, write_json, write_text
+from commands.running import run, usable_processors, write_json, write_text
 from data.catalog import KNOWN, DataSet, is_own, open_dataset
 from data.download import download
 from data.flow import ENGINES, METHODS, flow_engine
@@ -80,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     some.add_argument("--every", type=_positive, default=1, metavar="N", help="keep one frame in N (default: 1)")
     made.add_argument("--limit", type=_positive, default=0, metavar="N", help="prepare N videos, spread over the lists")
     done = parser.add_argument_group("how the work is done")
-    done.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    done.add_argument("--workers", type=_positive, default=usable_processors(), help="processes (default: %(default)s)")
     done.add_argument("--engine", choices=ENGINES, default="auto", help="of tvl1 flow (default: a GPU if there is one)")
     done.add_argument("--cluster", default="", metavar="ADDRESS", help="of a Dask scheduler, as tcp://host:8786")
     done.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="part I of N, for machines apart")

@@ -1,12 +1,11 @@
 """A data set for those who train and test on it: prepared, with its counts, and with what can't be used left out."""
 
 import dataclasses
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from commands.running import DATASETS
+from commands.running import DATASETS, usable_processors
 from data.catalog import DataSet, Split, in_words, open_dataset
 from data.index import READY, index_path, read_index, with_counts
 from data.recipe import description_path, read_description
@@ -28,7 +27,7 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
         if not _is_indexed(dataset):
             from data.preparation import prepare
 
-            prepare(dataset, os.cpu_count() or 1)
+            prepare(dataset, usable_processors())
     if not index_path(dataset.root).exists():
         words = in_words(name, dataset.root)
         raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: python data/prepare.py {words}")

@@ -4,7 +4,6 @@ Frames are resized, flow is computed and quantised, and both go through JPEG as 
 in use what it saw in training. Only what some view needs is computed, and only a few frames are held at any time.
 """
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from commands.running import usable_processors
 from data import flow
 from data.recipe import JPEG_QUALITY
 from fusion.making import Making
@@ -66,7 +66,7 @@ def video_views(
     needed = {kind: set().union(*(each.needed(kind) for each in collectors)) for kind in (*READING, *_FLOW)}
     cv2.setNumThreads(1)  # DIS gives other flow on other numbers of threads; the cores work side by side below.
     source, before, first = iter(frames), list[np.ndarray](), 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_processors()) as pool:
         while True:
             with watch.stage("decode"):
                 chunk = list(islice(source, CHUNK))
@@ -174,7 +174,7 @@ def _fields(
     if making.step > 1:
         parts = [[place] for place in starts]
     else:
-        split = [part for run in _runs(starts) for part in np.array_split(run, os.cpu_count() or 1)]
+        split = [part for run in _runs(starts) for part in np.array_split(run, usable_processors())]
         parts = [part.tolist() for part in split if len(part)]
     onward = -1 if is_backward else 1
 

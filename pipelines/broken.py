@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from data.catalog import DataSet, in_words
 from data.packed import damaged_member
-from pipelines.source import Source
+from pipelines.source import Source, at_once
 
 Example = dict[str, tf.Tensor]
 
@@ -72,7 +72,7 @@ def skipping(
             skipped[video] += 1
         return np.int64(len(names))
 
-    loaded = examples.map(load_or_nothing, num_parallel_calls=tf.data.AUTOTUNE)
+    loaded = examples.map(load_or_nothing, num_parallel_calls=at_once())
     return loaded.batch(batch_size, drop_remainder=True).map(replace)
 
 

@@ -1,6 +1,7 @@
 """Files on disk become training batches and test views."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,17 @@ import tensorflow as tf
 
 from data.catalog import DataSet, Video
 from pipelines import assemble, augment, sampling
-from pipelines.broken import broken_file_message, skipping
+from pipelines.broken import Example, broken_file_message, skipping
+from pipelines.cutting import cut
 from pipelines.device import read_fields
 from pipelines.drawing import Draw, Drawing, draw_rows
 from pipelines.inputs import Input
-from pipelines.source import Source
+from pipelines.source import Source, at_once, files_of, read_planes
 
 # Validation crops are kept in memory from one epoch to the next where they take less than this.
 CACHE_BYTES = 2**30
+# Clips of few files are made a few at a time: they share what it costs to call the function that cuts them.
+FILES_AT_A_TIME = 8
 # How many views of a video are validated on.
 VALIDATION_VIEWS = 3
 
@@ -39,21 +43,26 @@ def train_batches(
     """
     drawing = drawing or Drawing()
     source, draw = Source(dataset, videos, clip), draw_rows(videos, batch_size, seed, drawing)
-
     side = source.short_side() if drawing.device_crop else 0
+    size = batch_size // drawing.shard[1]
 
-    def load(example: dict[str, tf.Tensor]) -> Any:
-        settings = source, segment_files(source, example), example["randoms"], crop_size, drawing.augment
-        return read_fields(*settings, side) if side else read_example(*settings)
+    def load(examples: Example) -> Any:
+        settings = source, examples, crop_size, drawing.augment
+        return read_fields(*settings, side) if side else read_clips(*settings)
 
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max // (2 * batch_size))
-    examples = steps.map(lambda step: plan_batch(source, draw, step, batch_size, seed, drawing)).unbatch()
+    plans = steps.map(lambda step: plan_batch(source, draw, step, batch_size, seed, drawing))
     if drawing.skipped is None:
-        loaded = examples.map(lambda example: (load(example), example["label"]), num_parallel_calls=tf.data.AUTOTUNE)
-        batches = loaded.batch(batch_size // drawing.shard[1], drop_remainder=True)
+        together = 1 if side else math.gcd(size, max(1, FILES_AT_A_TIME // (source.num_files * clip.segments)))
+        groups = plans.map(lambda plan: _each(lambda all_: _split(all_, together), plan)).unbatch()
+        loaded = groups.map(lambda group: (load(group), group["label"]), num_parallel_calls=at_once())
+        batches = loaded.batch(size // together, drop_remainder=True).map(lambda *grouped: _each(_joined, grouped))
     else:
-        size = batch_size // drawing.shard[1]
-        batches = skipping(examples, load, source.names, size, clip.shape(crop_size), drawing.skipped)
+
+        def load_one(example: Example) -> tf.Tensor:
+            return load(_each(lambda values: values[None], example))[0]
+
+        batches = skipping(plans.unbatch(), load_one, source.names, size, clip.shape(crop_size), drawing.skipped)
     # A batch that is made while another is used is all that helps; TensorFlow's own choice may keep many.
     batches = batches.prefetch(2)
     return _with_options(batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)))
@@ -68,11 +77,6 @@ def plan_batch(
     randoms = _part(tf.random.stateless_uniform(shape, tf.stack([tf.constant(seed, tf.int64), step])), drawing)
     starts = sampling.random_starts(tf.gather(source.num_items, rows), source.clip, randoms[:, :segments])
     return {"row": rows, "starts": starts, "randoms": randoms[:, segments:], "label": source.labels(rows)}
-
-
-def segment_files(source: Source, example: dict[str, tf.Tensor]) -> list[dict[str, tf.Tensor]]:
-    """Returns the files of each segment of an example."""
-    return [source.files(example["row"], start) for start in tf.unstack(example["starts"], source.clip.segments)]
 
 
 def validation_batches(
@@ -93,12 +97,11 @@ def validation_batches(
 
     def load(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         row, view = place // num_views, place % num_views
-        files = segment_files(source, {"row": row, "starts": starts[row, view]})
-        clips = read_example(source, files, tf.zeros([augment.NUM_RANDOMS]), crop_size, "none")
-        return clips, source.labels(row[None])[0]
+        example = {"row": row[None], "starts": starts[row, view][None], "randoms": tf.zeros([1, augment.NUM_RANDOMS])}
+        return read_clips(source, example, crop_size, "none")[0], source.labels(row[None])[0]
 
     places = tf.data.Dataset.range(len(videos) * num_views, output_type=tf.int32)
-    batches = places.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+    batches = places.map(load, num_parallel_calls=at_once()).batch(batch_size)
     if len(videos) * num_views * int(np.prod(clip.shape(crop_size))) <= CACHE_BYTES:
         batches = batches.cache()
     return _with_options(batches.prefetch(2))
@@ -130,7 +133,7 @@ def distinct_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, nu
         return tf.ensure_shape(views, (None, None, None, clip.channels)), of_view, source.labels(row[None])[0]
 
     rows = tf.data.Dataset.range(len(videos), output_type=tf.int32)
-    return _with_options(rows.map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2))
+    return _with_options(rows.map(load, num_parallel_calls=at_once()).prefetch(2))
 
 
 def explain_failure(
@@ -158,35 +161,34 @@ def explain_failure(
     return broken_file_message(dataset, source, paths, are_skipped=drawing.skipped is not None)
 
 
-def read_example(
-    source: Source, files: list[dict[str, tf.Tensor]], randoms: tf.Tensor, crop_size: int, augmentation: str
-) -> tf.Tensor:
-    """Reads the clips of one example, the files of each segment given, cut alike: uint8[(segments,) H, W, C]."""
-    contents = [source.contents(segment) for segment in files]
-    height, width = tf.unstack(source.frame_size(contents[0][0]))
-    if augmentation != "corners":
-        fits = tf.minimum(height, width) >= crop_size
-        tf.debugging.Assert(fits, ["This frame is smaller than the crop:", files[0]["path"], height, width])
-    box = augment.random_box(augmentation, height, width, crop_size, randoms)
-    clips = [finish(source, source.planes(segment, box), randoms, crop_size, augmentation) for segment in contents]
-    return clips[0] if source.clip.segments == 1 else tf.stack(clips)
+def read_clips(source: Source, examples: Example, crop_size: int, augmentation: str) -> tf.Tensor:
+    """Reads the clips of a few examples: uint8[examples, (segments,) H, W, C]; those of one are cut alike."""
+    planes = [
+        tf.stack(segment)
+        for files, randoms in zip(files_of(source, examples), tf.unstack(examples["randoms"]), strict=True)
+        for segment in read_planes(source, files, randoms, crop_size, augmentation)
+    ]
+    clip, randoms = source.clip, tf.repeat(examples["randoms"], source.clip.segments, axis=0)
+    is_mirrored = randoms[:, 4] < (0.5 if augmentation != "none" else 0.0)
+    clips = cut(planes, crop_size, is_mirrored, source.rule if clip.is_flow else "")
+    if augmentation == "paper" and clip.is_colour:
+        clips = augment.jitter_colour(clips, randoms[:, 5:8])
+    return tf.reshape(clips, [-1, *clip.shape(crop_size)])
 
 
-def finish(source: Source, planes: list[tf.Tensor], randoms: tf.Tensor, crop_size: int, augmentation: str) -> tf.Tensor:
-    """Returns a clip of its planes: resized, mirrored in half of all cases, its colours changed."""
-    if augmentation == "none":
-        return tf.ensure_shape(assemble.join(planes), (crop_size, crop_size, source.clip.channels))
-    is_mirrored = randoms[4] < 0.5
-    if source.clip.is_flow:
-        planes = tf.cond(is_mirrored, lambda: augment.opposite_x(planes, source.rule), lambda: planes)
-    image = assemble.join(planes)
-    if augmentation == "corners":
-        image = augment.resize(image, crop_size)
-    image = tf.ensure_shape(image, (crop_size, crop_size, source.clip.channels))
-    image = tf.cond(is_mirrored, lambda: augment.mirror_columns(image), lambda: image)
-    if augmentation == "paper" and source.clip.is_colour:
-        image = augment.jitter_colour(image, randoms[5:8])
-    return image
+def _each(function: Callable[[tf.Tensor], tf.Tensor], values: Any) -> Any:
+    return tf.nest.map_structure(function, values)
+
+
+def _split(values: tf.Tensor, size: int) -> tf.Tensor:
+    """Returns [batch, ...] as [groups, size, ...]."""
+    return tf.reshape(values, [-1, size, *values.shape[1:]])
+
+
+def _joined(values: tf.Tensor) -> tf.Tensor:
+    """Returns [groups, size, ...] as [batch, ...]."""
+    groups, size, *shape = values.shape
+    return tf.reshape(values, [groups * size, *shape])
 
 
 def _all_view_starts(source: Source, num_views: int) -> tf.Tensor:
@@ -205,6 +207,8 @@ def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     # Clips are loaded side by side; splitting one clip's work further would only cost.
     options.threading.max_intra_op_parallelism = 1
+    # Left to itself, TensorFlow makes ever more clips ahead: more memory, and a third less speed until it has done.
+    options.autotune.enabled = False
     # Sharing a batch among machines is `Drawing.shard`'s: TensorFlow would decode everything everywhere.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options)

@@ -7,36 +7,34 @@ import tensorflow as tf
 
 from pipelines import augment
 from pipelines.inputs import Input
-from pipelines.source import Source
+from pipelines.source import Source, files_of, read_planes
 
 
 def read_fields(
-    source: Source, files: list[dict[str, tf.Tensor]], randoms: tf.Tensor, crop_size: int, augmentation: str, side: int
+    source: Source, examples: dict[str, tf.Tensor], crop_size: int, augmentation: str, side: int
 ) -> dict[str, tf.Tensor]:
-    """Reads whole planes, a square as wide as the frame is high around what will be cut: planes uint8[n, side, side].
+    """Reads what will be resized of the planes of one example, in the corner of squares of `side`.
 
-    In colour planes are uint8[n, side, side, 3]; n is the number of files of all segments.
+    `planes` are those of all segments, uint8[1, planes, side, side, 1 or 3], with zeros below and to the right.
     """
-    segments = source.clip.segments
-    contents = [source.contents(segment) for segment in files]
-    height, width = tf.unstack(source.frame_size(contents[0][0]))
-    fits = tf.equal(tf.minimum(height, width), side)
+    (files,), randoms = files_of(source, examples), examples["randoms"][0]
+    segments = read_planes(source, files, randoms, crop_size, augmentation)
+    planes = tf.stack([plane for segment in segments for plane in segment])
+    count, height, width, channels = tf.unstack(tf.shape(planes))
+    fits = tf.maximum(height, width) <= side
     tf.debugging.Assert(
-        fits, ["All frames must have one short side for the device crop:", files[0]["path"], height, width]
+        fits, ["A frame is larger than the first one, which the device crop can't hold:", height, width]
     )
-    box = augment.random_box(augmentation, height, width, crop_size, randoms)
-    top, left = tf.minimum(box[0], height - side), tf.minimum(box[1], width - side)
-    window = tf.stack([top, left, side, side])
-    planes = tf.stack([plane for content in contents for plane in source.planes(content, window)])
-    if not source.clip.is_colour:
-        planes = tf.squeeze(planes, -1)
-    count = segments * (source.clip.channels // (3 if source.clip.is_colour else 1))
-    return {
-        "planes": tf.ensure_shape(planes, (count, side, side, *((3,) if source.clip.is_colour else ()))),
-        "box": box - tf.stack([top, left, 0, 0]),
-        "mirror": randoms[4] < 0.5 if augmentation != "none" else tf.constant(False),
+    # Padding is ten times as slow where the last axis is short.
+    rows = tf.reshape(planes, [count, height, width * channels])
+    padded = tf.pad(rows, [[0, 0], [0, side - height], [0, channels * (side - width)]])
+    fields = {
+        "planes": tf.reshape(padded, [sum(map(len, segments)), side, side, planes.shape[-1]]),
+        "box": tf.stack([0, 0, height, width]),
+        "mirror": randoms[4] < (0.5 if augmentation != "none" else 0.0),
         "colour": randoms[5:8],
     }
+    return {name: values[None] for name, values in fields.items()}
 
 
 def crop(
@@ -48,9 +46,8 @@ def crop(
     """
     planes, is_mirrored = tf.cast(fields["planes"], tf.float32), fields["mirror"]
     box = tf.cast(fields["box"], tf.float32)
-    if clip.is_colour:
-        shape = planes.shape
-        planes = tf.reshape(tf.transpose(planes, [0, 1, 4, 2, 3]), [-1, 3 * shape[1], shape[2], shape[3]])
+    shape = planes.shape
+    planes = tf.reshape(tf.transpose(planes, [0, 1, 4, 2, 3]), [-1, shape[4] * shape[1], shape[2], shape[3]])
     rows = _bilinear(box[:, 0], box[:, 2], crop_size, planes.shape[2])
     columns = _bilinear(box[:, 1], box[:, 3], crop_size, planes.shape[3])
     columns = tf.where(is_mirrored[:, None, None], columns[:, ::-1], columns)
@@ -60,7 +57,7 @@ def crop(
         cut = tf.where(is_mirrored[:, None, None, None] & is_x, augment.opposite_pixels(cut, rule), cut)
     clips = tf.cast(tf.clip_by_value(tf.round(cut), 0.0, 255.0), tf.uint8)
     if augmentation == "paper" and clip.is_colour:
-        clips = tf.map_fn(lambda one: augment.jitter_colour(one[0], one[1]), (clips, fields["colour"]), tf.uint8)
+        clips = augment.jitter_colour(clips, fields["colour"])
     if clip.segments == 1:
         return clips
     parts = tf.reshape(clips, [-1, crop_size, crop_size, clip.segments, clip.channels])

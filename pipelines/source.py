@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from commands.running import usable_processors
 from data.catalog import DataSet, Video
 from data.layouts import FLOATS
 from data.packed import PACKED, check_whole
@@ -157,6 +158,31 @@ class Source:
 
     def _digits(self) -> set[int]:
         return {self.layout.digits, self.layout.flow_digits}
+
+
+def read_planes(
+    source: Source, files: list[dict[str, tf.Tensor]], randoms: tf.Tensor, crop_size: int, augmentation: str
+) -> list[list[tf.Tensor]]:
+    """Reads what is cut from the files of each segment of an example, alike from all: planes of uint8[H, W, 1 or 3]."""
+    contents = [source.contents(segment) for segment in files]
+    height, width = tf.unstack(source.frame_size(contents[0][0]))
+    if augmentation != "corners":
+        fits = tf.minimum(height, width) >= crop_size
+        tf.debugging.Assert(fits, ["This frame is smaller than the crop:", files[0]["path"], height, width])
+    box = augment.random_box(augmentation, height, width, crop_size, randoms)
+    return [source.planes(segment, box) for segment in contents]
+
+
+def at_once() -> int:
+    """Returns how many clips are in the making at a time."""
+    return max(2, usable_processors())
+
+
+def files_of(source: Source, examples: dict[str, tf.Tensor]) -> list[list[dict[str, tf.Tensor]]]:
+    """Returns the files of each segment of each example, for `Source.contents` to read."""
+    segments = [source.files(examples["row"], starts) for starts in tf.unstack(examples["starts"], axis=1)]
+    count = examples["row"].shape[0]
+    return [[{name: each[number] for name, each in files.items()} for files in segments] for number in range(count)]
 
 
 def level_rule(dataset: DataSet, clip: Input) -> str:

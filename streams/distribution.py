@@ -6,14 +6,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from commands.running import usable_processors
 from streams.config import TrainConfig
 from streams.machines import multi_worker_strategy
 
 
 def num_threads() -> int:
     """Returns how many threads compute."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return tf.config.threading.get_intra_op_parallelism_threads() or usable
+    return tf.config.threading.get_intra_op_parallelism_threads() or usable_processors()
 
 
 def strategy_for(config: TrainConfig, threads: int | None = None) -> tf.distribute.Strategy:

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,9 @@ import pytest
 from data import kernel_cache
 from data.flow import flow_between
 from tests.moving_pictures import shifted_pair
+from tests.test_import_rules import ROOMS
 
 PROJECT = Path(__file__).resolve().parents[1]
-SOURCES = PROJECT / "data"
 SAVE_FLOW = "import sys, numpy; from tests.test_kernel_cache import some_flow; numpy.save(sys.argv[1], some_flow())"
 
 
@@ -27,23 +28,24 @@ def start(cache: Path, result: Path, **settings: str) -> subprocess.Popen[bytes]
     return subprocess.Popen([sys.executable, "-c", SAVE_FLOW, str(result)], cwd=PROJECT, env=environment)
 
 
-@pytest.mark.parametrize("source", ["vectors.py", "tvl1_pyramid.py"])
+@pytest.mark.parametrize("source", ["data/vectors.py", "data/tvl1_pyramid.py", "pipelines/cutting.py"])
 def test_a_changed_constant_is_never_served_from_old_machine_code(tmp_path, source):
-    shutil.copytree(SOURCES, tmp_path / "data", ignore=shutil.ignore_patterns("__pycache__"))
-    same = kernel_cache.cache_key(tmp_path / "data")
-    with (tmp_path / "data" / source).open("a") as file:
+    for room in ("data", "pipelines"):
+        shutil.copytree(PROJECT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    same = kernel_cache.cache_key(tmp_path)
+    with (tmp_path / source).open("a") as file:
         file.write("\nANOTHER = 1\n")
 
-    assert same == kernel_cache.cache_key(SOURCES)
-    assert kernel_cache.cache_key(tmp_path / "data") != same
+    assert same == kernel_cache.cache_key(PROJECT)
+    assert kernel_cache.cache_key(tmp_path) != same
 
 
 def test_every_file_that_kernels_are_made_of_is_in_the_key():
-    compiled = {path.name for path in SOURCES.glob("*.py") if "@kernel\n" in path.read_text() + "\n"}
-    compiled |= {path.name for path in SOURCES.glob("*.py") if "@intrinsic\n" in path.read_text()}
+    sources = [path for room in ROOMS for path in (PROJECT / room).rglob("*.py")]
+    compiled = {path for path in sources if re.search(r"^@(kernel|intrinsic)$", path.read_text(), re.MULTILINE)}
 
-    assert len(compiled) >= 7
-    assert compiled <= {path.name for pattern in kernel_cache.SOURCES for path in SOURCES.glob(pattern)}
+    assert len(compiled) >= 8
+    assert compiled <= {path for pattern in kernel_cache.SOURCES for path in PROJECT.glob(pattern)}
 
 
 def test_where_no_folder_can_be_written_there_is_no_cache(tmp_path):
