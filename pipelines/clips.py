@@ -18,8 +18,8 @@ from pipelines.source import Source, at_once, files_of, read_planes
 
 # Validation crops are kept in memory from one epoch to the next where they take less than this.
 CACHE_BYTES = 2**30
-# Clips of few files are made a few at a time: they share what it costs to call the function that cuts them.
-FILES_AT_A_TIME = 8
+# Small clips of few files are made a few at a time: they share what it costs to call the function that cuts them.
+BYTES_TOGETHER, FILES_TOGETHER = 2**21, 160
 # How many views of a video are validated on.
 VALIDATION_VIEWS = 3
 
@@ -53,7 +53,7 @@ def train_batches(
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max // (2 * batch_size))
     plans = steps.map(lambda step: plan_batch(source, draw, step, batch_size, seed, drawing))
     if drawing.skipped is None:
-        together = 1 if side else math.gcd(size, max(1, FILES_AT_A_TIME // (source.num_files * clip.segments)))
+        together = 1 if side else _made_together(source, crop_size, size)
         groups = plans.map(lambda plan: _each(lambda all_: _split(all_, together), plan)).unbatch()
         loaded = groups.map(lambda group: (load(group), group["label"]), num_parallel_calls=at_once())
         batches = loaded.batch(size // together, drop_remainder=True).map(lambda *grouped: _each(_joined, grouped))
@@ -174,6 +174,14 @@ def read_clips(source: Source, examples: Example, crop_size: int, augmentation: 
     if augmentation == "paper" and clip.is_colour:
         clips = augment.jitter_colour(clips, randoms[:, 5:8])
     return tf.reshape(clips, [-1, *clip.shape(crop_size)])
+
+
+def _made_together(source: Source, crop_size: int, size: int) -> int:
+    """Returns how many clips are made at a time, of which whole batches of `size` can be put together."""
+    clip = source.clip
+    small = BYTES_TOGETHER // math.prod(clip.shape(crop_size))
+    few = FILES_TOGETHER // (source.num_files * clip.segments)
+    return max(number for number in range(1, size + 1) if size % number == 0 and number <= max(1, min(small, few)))
 
 
 def _each(function: Callable[[tf.Tensor], tf.Tensor], values: Any) -> Any:

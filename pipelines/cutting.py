@@ -8,6 +8,7 @@ so that to pick pixels of a row, in whatever order, costs a quarter.
 Each row is resized first, to `words[y, x, word]`, then every column, to `clip[y, x, channel]`.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from data.kernel_cache import inner, kernel
 
 # Weights are 0 to 256: so a weighted sum of two bytes, and half a level to round it, are less than 2 ** 16.
 _ONE, _HALF, _SHIFT = np.uint16(256), np.uint16(128), np.uint16(8)
-_WORD = 4
+_WORD, COLOURS = 4, 3
 AS_IT_IS = np.uint8(0), np.uint8(0), np.uint8(0)
 _ALIGNMENT = 64
 
@@ -34,9 +35,7 @@ def cut(clips: Sequence[tf.Tensor], size: int, is_mirrored: tf.Tensor, rule: str
     def run(is_mirrored: np.ndarray, *clips: np.ndarray) -> np.ndarray:
         made = _aligned((len(clips), size, size, clips[0].shape[0] * clips[0].shape[-1]))
         for planes, mirror, clip in zip(clips, is_mirrored, made, strict=True):
-            # As [images, channels, H, W]: planes of one channel make one image of many.
-            images = planes[None, ..., 0] if planes.shape[-1] == 1 else planes.transpose(0, 3, 1, 2)
-            cut_images(images, clip, bool(mirror), turning if rule and mirror else AS_IT_IS)
+            cut_planes(planes, clip, bool(mirror), turning if rule and mirror else AS_IT_IS)
         return made
 
     made = tf.numpy_function(run, [is_mirrored, *clips], tf.uint8, stateful=False)
@@ -44,40 +43,40 @@ def cut(clips: Sequence[tf.Tensor], size: int, is_mirrored: tf.Tensor, rule: str
 
 
 @kernel
-def cut_images(images: np.ndarray, clip: np.ndarray, is_mirrored: bool, turning: tuple[int, int, int]) -> None:
-    """Fills a clip, uint8[size, size, images * channels], with images, uint8[images, channels, H, W]."""
-    count, channels, height, width = images.shape
-    size = clip.shape[0]
-    words_each = (channels + _WORD - 1) // _WORD
-    per_pixel = count * words_each
+def cut_planes(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, turning: tuple[int, int, int]) -> None:
+    """Fills a clip, uint8[size, size, channels], with planes, uint8[planes, H, W, 1 or 3]."""
+    count, height, width, each = planes.shape
+    lines = planes.reshape(count, height, width * each)
+    size, per_pixel = clip.shape[0], count if each == COLOURS else (count + _WORD - 1) // _WORD
     rows, row_weights = _places(height, size, False)
     columns, weights = _places(width, size, is_mirrored)
     line = np.zeros(width + 1, np.uint32)
     words = np.empty((height + 1, size * per_pixel), np.uint32)
     left, right, made = np.empty(size, np.uint32), np.empty(size, np.uint32), np.empty(size, np.uint32)
     for y in range(height):
-        for image in range(count):
-            for word in range(words_each):
-                _pack(images[image, :, y], _WORD * word, turning, line)
-                line[width] = line[width - 1]
-                _take(line, columns, left, right)
-                _blend(left.view(np.uint8), right.view(np.uint8), weights, made.view(np.uint8))
-                place = image * words_each + word
-                for x in range(size):
-                    words[y, x * per_pixel + place] = made[x]
+        for word in range(per_pixel):
+            if each == COLOURS:
+                _pack_colours(lines[word, y], line)
+            else:
+                _pack(lines[:, y], _WORD * word, turning, line)
+            line[width] = line[width - 1]
+            _take(line, columns, left, right)
+            _blend(left.view(np.uint8), right.view(np.uint8), weights, made.view(np.uint8))
+            for x in range(size):
+                words[y, x * per_pixel + word] = made[x]
     words[height] = words[height - 1]
     blended = np.empty(size * per_pixel * _WORD, np.uint8)
     for y in range(size):
         above, below = words[rows[y]].view(np.uint8), words[rows[y] + np.uint32(1)].view(np.uint8)
-        target = clip[y].reshape(clip[y].size)
-        if channels % _WORD == 0:
-            _blend_evenly(above, below, row_weights[_WORD * y], target)
+        target, weight = clip[y].reshape(clip[y].size), row_weights[_WORD * y]
+        if target.size == blended.size:
+            _blend_evenly(above, below, weight, target)
         else:
-            _blend_evenly(above, below, row_weights[_WORD * y], blended)
-            if channels == 3:  # Of colours. Numbers that the compiler knows make it ten times as quick.
-                _leave_gaps_out(blended, 3, _WORD, target)
+            _blend_evenly(above, below, weight, blended)
+            if each == COLOURS:
+                _leave_gaps_out(blended, COLOURS, _WORD, target)
             else:
-                _leave_gaps_out(blended, channels, _WORD * words_each, target)
+                _leave_gaps_out(blended, count, per_pixel * _WORD, target)
 
 
 @inner
@@ -98,7 +97,7 @@ def _places(length: int, size: int, is_mirrored: bool) -> tuple[np.ndarray, np.n
 
 @inner
 def _pack(rows: np.ndarray, first: int, turning: tuple[int, int, int], line: np.ndarray) -> None:
-    """Makes words of four channels' rows from `first` on; every other channel is x, which may be turned round."""
+    """Makes words of four planes' rows from `first` on; every other plane is x, which may be turned round."""
     last = rows.shape[0] - 1
     a, b = rows[first], rows[min(first + 1, last)]
     c, d = rows[min(first + 2, last)], rows[min(first + 3, last)]
@@ -112,6 +111,12 @@ def _pack(rows: np.ndarray, first: int, turning: tuple[int, int, int], line: np.
     else:
         for x in range(a.size):
             line[x] = _word(a[x], b[x], c[x], d[x])
+
+
+@inner
+def _pack_colours(row: np.ndarray, line: np.ndarray) -> None:
+    for x in range(row.size // COLOURS):
+        line[x] = _word(row[COLOURS * x], row[COLOURS * x + 1], row[COLOURS * x + 2], np.uint8(0))
 
 
 @inner
@@ -151,7 +156,7 @@ def _leave_gaps_out(padded: np.ndarray, channels: int, stride: int, target: np.n
 
 def _aligned(shape: tuple[int, ...]) -> np.ndarray:
     """Returns an array that TensorFlow takes as it is; others it copies."""
-    number = int(np.prod(shape))
+    number = math.prod(shape)
     memory = np.empty(number + _ALIGNMENT, np.uint8)
     first = -memory.ctypes.data % _ALIGNMENT
     return memory[first : first + number].reshape(shape)
