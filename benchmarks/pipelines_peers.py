@@ -11,6 +11,7 @@ from PIL import Image
 from data.catalog import DataSet, Video
 from pipelines import augment, decode
 from pipelines.inputs import Input
+from pipelines.sampling import view_starts
 from pipelines.source import Source, at_once
 
 
@@ -71,6 +72,25 @@ def opencv_rgb(dataset: DataSet, videos: Sequence[Video], size: int) -> Iterator
         frame = cv2.resize(frame[top : top + height, left : left + width], (size, size))
         frame = frame[:, ::-1] if generator.random() < 0.5 else frame
         yield ((frame.astype(np.float32) - 110) / 58).transpose(2, 0, 1).copy()
+
+
+def decode_for_each_crop(
+    dataset: DataSet, videos: Sequence[Video], length: int, num_views: int, num_crops: int
+) -> Iterator[np.ndarray]:
+    """Yields the crops of a video's views, each of which opens its files with Pillow: what simple test code does."""
+    for video in videos:
+        crops = []
+        for start in view_starts(video.num_flows, length, num_views):
+            fields = (
+                dataset.layout.flow_paths(dataset.root, video, (start + n) % video.num_flows) for n in range(length)
+            )
+            paths = [path for pair in fields for path in pair]
+            for number in range(num_crops):
+                down, right = augment.FIVE_PLACES[number % 5]
+                top, left = int((256 - 224) * down), int((340 - 224) * right)
+                planes = [np.asarray(Image.open(path))[top : top + 224, left : left + 224] for path in paths]
+                crops.append(np.stack(planes if number < 5 else [plane[:, ::-1] for plane in planes]))
+        yield np.stack(crops)
 
 
 def _stacks(dataset: DataSet, videos: Sequence[Video], length: int) -> Iterator[list[Path]]:

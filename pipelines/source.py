@@ -174,8 +174,8 @@ def read_planes(
 
 
 def at_once() -> int:
-    """Returns how many clips are in the making at a time."""
-    return max(2, usable_processors())
+    """Returns how many clips are made ahead: one for each processor, and one that waits for its turn."""
+    return 2 * usable_processors()
 
 
 def files_of(source: Source, examples: dict[str, tf.Tensor]) -> list[list[dict[str, tf.Tensor]]]:

@@ -227,6 +227,17 @@ def test_a_batch_depends_on_seed_and_step_alone(textured, augment, balance):
     assert (straight[0][0] != straight[1][0]).any()
 
 
+@pytest.mark.parametrize("clip", [Input("flow", 2), Input("rgb")])
+def test_a_batch_does_not_depend_on_how_many_clips_are_made_at_once(textured, clip, monkeypatch):
+    drawing = Drawing("corners")
+    few = take(textured, clip, steps=3, drawing=drawing)
+    monkeypatch.setattr("pipelines.clips.at_once", lambda: 16)
+    monkeypatch.setattr("pipelines.clips.FILES_TOGETHER", 1)
+
+    for batch, expected in zip(take(textured, clip, steps=3, drawing=drawing), few, strict=True):
+        np.testing.assert_array_equal(batch[0], expected[0])
+
+
 def test_machines_that_share_a_batch_make_its_parts(textured):
     whole = take(textured, Input("flow", 2), steps=3)
 
