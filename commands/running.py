@@ -1,6 +1,7 @@
 """What every command does the same way: where things lie, errors, JSON, a quiet TensorFlow, progress bars."""
 
 import contextlib
+import ctypes
 import errno
 import importlib.metadata
 import json
@@ -16,6 +17,8 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[1]
 DATASETS = PROJECT / "datasets"
 RUNS = PROJECT / "runs"
+# Of malloc.h: from what size on a block is mapped apart, and how much free memory is kept or asked for in advance.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 
 
 def run(main: Callable[[], None]) -> None:
@@ -82,6 +85,7 @@ def usable_processors() -> int:
 
 def quiet_tensorflow() -> None:
     """Imports TensorFlow without its start-up chatter; errors of the import itself still show."""
+    _keep_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Some lines are printed by the library before it knows its log level, so the file descriptor is closed to it.
     with swallowed_stderr():
@@ -89,6 +93,19 @@ def quiet_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+def _keep_freed_memory() -> None:
+    """Lets threads keep the memory that they free, for the next clip.
+
+    By default glibc gives it back to the system and asks for it again, empty: training with real input took up to
+    1.8 times as long. Peak memory is the same within 1 %.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # Other C libraries have no such call.
+            mallopt = ctypes.CDLL(None).mallopt
+            for name, number in ((_MMAP_THRESHOLD, 32), (_TRIM_THRESHOLD, 256), (_TOP_PAD, 16)):
+                mallopt(name, number * 2**20)
 
 
 @contextlib.contextmanager
