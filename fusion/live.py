@@ -155,33 +155,39 @@ def watch(
     kinds = {kind for clip in clips.values() for kind in kinds_of_items(clip, making)}
     memory = _Memory(making, kinds, max(clip.span for clip in clips.values()))
     recent: deque[tuple[float, dict[str, np.ndarray]]] = deque()
-    source, started, last, note = Source(name, making), None, -np.inf, ""
+    source, note = Source(name, making), ""
+    started = arrived = last = -np.inf
+
+    def look() -> Glance:
+        logits = {network: _score(two_stream, network, clips, memory) for network in two_stream.scorers}
+        recent.append((arrived, logits))
+        while recent[0][0] < arrived - window:
+            recent.popleft()
+        means = {stream: np.mean([past[stream] for _, past in recent], axis=0) for stream in logits}
+        return Glance(
+            seconds=arrived - started,
+            top=_best(two_stream, means, top),
+            latency=time.monotonic() - arrived,
+            frames=source.frames,
+            dropped=source.dropped,
+            method=memory.making.method,
+            note=note,
+        )
+
     try:
         while taken := source.take():
             arrived, frame = taken
-            started = arrived if started is None else started
+            started = started if np.isfinite(started) else arrived
             memory.add(frame)
             if _is_too_slow(memory, source.frame_rate):
                 note = f"{memory.making.method} can't keep up with {source.frame_rate:.3g} frames a second: now {QUICK}"
                 memory.use(QUICK)
-            if arrived - last < 1 / rate or not _is_full(memory, clips):
-                continue
-            last = arrived
-            logits = {network: _score(two_stream, network, clips, memory) for network in two_stream.scorers}
-            recent.append((arrived, logits))
-            while recent[0][0] < arrived - window:
-                recent.popleft()
-            means = {stream: np.mean([past[stream] for _, past in recent], axis=0) for stream in logits}
-            yield Glance(
-                seconds=arrived - started,
-                top=_best(two_stream, means, top),
-                latency=time.monotonic() - arrived,
-                frames=source.frames,
-                dropped=source.dropped,
-                method=memory.making.method,
-                note=note,
-            )
-            note = ""
+            if arrived - last >= 1 / rate and _is_full(memory, clips):
+                last = arrived
+                yield look()
+                note = ""
+        if arrived > last and _is_full(memory, clips):  # What came since the last look, at the end of the source.
+            yield look()
     finally:
         source.close()
 
