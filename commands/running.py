@@ -84,7 +84,7 @@ def usable_processors() -> int:
 
 
 def quiet_tensorflow() -> None:
-    """Imports TensorFlow without its start-up chatter; errors of the import itself still show."""
+    """Imports TensorFlow without its start-up chatter, and keeps memory; errors of the import itself still show."""
     _keep_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Some lines are printed by the library before it knows its log level, so the file descriptor is closed to it.

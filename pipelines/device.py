@@ -23,7 +23,7 @@ def read_fields(
     count, height, width, channels = tf.unstack(tf.shape(planes))
     fits = tf.maximum(height, width) <= side
     tf.debugging.Assert(
-        fits, ["A frame is larger than the first one, which the device crop can't hold:", height, width]
+        fits, ["The device crop can't hold this frame, larger than the first:", files[0]["path"], height, width]
     )
     # Padding is ten times as slow where the last axis is short.
     rows = tf.reshape(planes, [count, height, width * channels])
