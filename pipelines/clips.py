@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from commands.running import usable_processors
 from data.catalog import DataSet, Video
 from pipelines import assemble, augment, sampling
 from pipelines.broken import Example, broken_file_message, skipping
@@ -133,7 +134,8 @@ def distinct_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, nu
         return tf.ensure_shape(views, (None, None, None, clip.channels)), of_view, source.labels(row[None])[0]
 
     rows = tf.data.Dataset.range(len(videos), output_type=tf.int32)
-    return _with_options(rows.map(load, num_parallel_calls=at_once()).prefetch(2))
+    # The views of a video are tens of megabytes: no more are in memory than processors make.
+    return _with_options(rows.map(load, num_parallel_calls=usable_processors()).prefetch(2))
 
 
 def explain_failure(
