@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from commands.running import quiet_tensorflow, run, write_json
+from data.catalog import Video
 from data.video import read_frames
 from pipelines.sampling import view_starts
 
@@ -99,6 +100,7 @@ def _test(features: np.ndarray, labels: np.ndarray, is_test: np.ndarray, seed: i
     """Trains a last layer and returns its video accuracy, by the mean of the views' logits."""
     import keras
 
+    from pipelines.drawing import Drawing, draw_rows
     from streams.bottleneck import feature_batches
 
     keras.utils.set_random_seed(seed)
@@ -107,7 +109,9 @@ def _test(features: np.ndarray, labels: np.ndarray, is_test: np.ndarray, seed: i
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     head.compile(optimizer=keras.optimizers.Adam(1e-3, weight_decay=0.1), loss=loss)
     steps = int((~is_test).sum()) // 32
-    batches = feature_batches(features[~is_test], labels[~is_test], batch_size=32, seed=seed, start_step=0)
+    videos = [Video(str(row), "", "", (int(label),), "") for row, label in enumerate(labels[~is_test])]
+    draw = draw_rows(videos, 32, seed, Drawing())
+    batches = feature_batches(features[~is_test], labels[~is_test], draw, seed=seed, start_step=0)
     head.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, shuffle=False, verbose=0)
     logits = head.predict(features[is_test].reshape(-1, features.shape[-1]), verbose=0)
     chosen = logits.reshape(int(is_test.sum()), features.shape[1], 2).mean(1).argmax(1)

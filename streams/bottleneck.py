@@ -14,6 +14,7 @@ from keras import layers
 from rich.progress import track
 
 from commands.running import replacing
+from pipelines.drawing import Draw
 from streams.config import TrainConfig
 from streams.ingredients import Ingredients
 from streams.machines import part_of_batches
@@ -30,12 +31,13 @@ def on_features(
     ingredients: Ingredients,
     config: TrainConfig,
     views_of: Callable[..., Views],
+    draw: Draw,
     training: Sequence[Any],
     validation: Sequence[Any],
 ) -> Ingredients:
     """Returns ingredients that train the last layer alone, on features of centred crops; the whole network is saved.
 
-    `views_of(videos, num_views=N)` gives the views of videos in turn.
+    `views_of(videos, num_views=N)` gives the views of videos in turn, `draw(step)` the rows of a batch's videos.
     """
     keras.utils.set_random_seed(config.seed)
     network, card = ingredients.network(), ingredients.card
@@ -53,16 +55,14 @@ def on_features(
         held_out = tf.data.Dataset.from_tensor_slices(flat).batch(config.batch_size)
 
     def batches(start_step: int, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
-        settings = {"batch_size": config.batch_size, "seed": config.seed, "start_step": start_step}
-        return part_of_batches(feature_batches(features, labels, **settings), shard)
+        return part_of_batches(feature_batches(features, labels, draw, seed=config.seed, start_step=start_step), shard)
 
     return dataclasses.replace(
         ingredients,
         network=lambda: head_of(network),
         batches=batches,
         validation=held_out,
-        videos=None,
-        broken=None,
+        broken=None,  # Files are read before the training, and named there.
         saved=lambda head: with_head(network, head),
     )
 
@@ -87,18 +87,14 @@ def cached_features(network: keras.Model, named_views: tuple[Sequence[str], View
 
 
 def feature_batches(
-    features: np.ndarray, labels: np.ndarray, *, batch_size: int, seed: int, start_step: int
+    features: np.ndarray, labels: np.ndarray, draw: Draw, *, seed: int, start_step: int
 ) -> tf.data.Dataset:
-    """Builds an endless dataset of `(features, labels)`: in every pass one random view of each video."""
-    values, targets, (count, num_views) = tf.constant(features), tf.constant(labels), features.shape[:2]
+    """Builds an endless dataset of `(features, labels)`: one random view of each video that a step draws."""
+    values, targets, num_views = tf.constant(features), tf.constant(labels), features.shape[1]
 
     def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        places = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        epochs, in_epoch = tf.cast(places // count, tf.int32), tf.cast(places % count, tf.int32)
-        orders = tf.stack([tf.zeros_like(epochs), tf.fill([batch_size], seed), epochs], axis=1)
-        rows = tf.raw_ops.RandomIndexShuffle(index=in_epoch, seed=orders, max_index=count - 1, rounds=4)
-        seeds = tf.stack([tf.cast(seed, tf.int64), step])
-        drawn = tf.random.stateless_uniform([batch_size], seeds, 0, num_views, tf.int32)
+        rows, seeds = draw(step), tf.stack([tf.cast(seed, tf.int64), step])
+        drawn = tf.random.stateless_uniform(rows.shape, seeds, 0, num_views, tf.int32)
         return tf.gather_nd(values, tf.stack([rows, drawn], axis=1)), tf.gather(targets, rows)
 
     return tf.data.Dataset.range(start_step, 2**62).map(load).prefetch(2)

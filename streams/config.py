@@ -103,7 +103,8 @@ class TrainConfig(InputOptions, NetworkOptions):
     @property
     def keeps_features(self) -> bool:
         """Tells whether the last layer alone learns from clips that never change, so that features are made once."""
-        return self.train == "last-layer" and self.augment == "none" and self.segments == 1
+        never_change = self.augment == "none" and self.segments == 1 and not self.skip_broken
+        return self.train == "last-layer" and never_change
 
     @property
     def can_cut_on_device(self) -> bool:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -52,8 +52,8 @@ def of_dataset(
 
     `fresh(config, clip, dataset)` makes its network; where weights come from and what learns is decided here.
     """
-    from pipelines.clips import explain_failure, video_views
-    from pipelines.drawing import batch_videos
+    from pipelines.clips import explain_failure
+    from pipelines.drawing import batch_videos, draw_rows
     from streams.bottleneck import on_features
 
     clip, (training, validation) = Input(config.input, config.length, config.segments), lists
@@ -71,7 +71,8 @@ def of_dataset(
         cut=partial(_cut, config, clip, dataset) if on_device else _as_they_are,
     )
     if config.keeps_features:
-        return on_features(given, config, partial(video_views, dataset, clip=clip), training, validation)
+        draw = draw_rows(training, config.batch_size, config.seed, drawing)
+        return on_features(given, config, partial(_views_of, dataset, clip), draw, training, validation)
     return given
 
 
@@ -152,6 +153,34 @@ def validation_of(dataset: DataSet, videos: Videos, clip: Input, config: Any) ->
     if not videos:
         return None
     return validation_batches(dataset, videos, clip, batch_size=config.batch_size, crop_size=config.crop_size)
+
+
+def _views_of(dataset: DataSet, clip: Input, videos: Videos, *, num_views: int) -> Iterator[Any]:
+    """Yields the views of videos in turn; where a file can't be read, it is named."""
+    import tensorflow as tf
+
+    from pipelines.clips import video_views
+
+    found = iter(video_views(dataset, videos, clip, num_views=num_views))
+    for video in videos:
+        try:
+            yield next(found)
+        except tf.errors.OpError as error:
+            raise ValueError(_unreadable(dataset, video, clip, num_views) or error.message) from error
+
+
+def _unreadable(dataset: DataSet, video: Video, clip: Input, num_views: int) -> str:
+    """Returns which file of a video's views can't be read, and what to type; empty if all can be."""
+    import tensorflow as tf
+
+    from pipelines.broken import broken_file_message
+    from pipelines.sampling import view_starts
+    from pipelines.source import Source
+
+    source = Source(dataset, [video], clip)
+    starts = tf.constant(view_starts(source.num_items.numpy(), clip.span, num_views))[0]
+    paths = source.files(tf.zeros_like(starts), starts)["path"].numpy().ravel()
+    return broken_file_message(dataset, source, (path.decode() for path in paths))
 
 
 def _started(

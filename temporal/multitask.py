@@ -33,11 +33,14 @@ class SecondDataSet:
     )
 
 
-def with_second_dataset(alone: Ingredients, config: Any, dataset: DataSet, training: Videos) -> Ingredients:
+def with_second_dataset(
+    alone: Ingredients, config: Any, dataset: DataSet, training: Videos, validation: Videos
+) -> Ingredients:
     """Returns ingredients of which half of every batch is of the second data set, all of it as in the paper (Sec. 6).
 
     What is saved never scores the second data set, so that none of its videos is a test video here.
     """
+    from pipelines.drawing import batch_videos
     from streams.multitask import both_batches, of_first_task, with_second_task
 
     if config.and_dataset == dataset.name:
@@ -48,10 +51,9 @@ def with_second_dataset(alone: Ingredients, config: Any, dataset: DataSet, train
     num_first, num_second = len(dataset.classes), len(second.classes)
     # Both count the clips that they leave out together.
     drawing = dataclasses.replace(drawing_of(config), skipped=alone.skipped)
-    first_half, second_half = (
-        partial(batches_of, each, videos, clip, config, drawing, share=2)
-        for each, videos in ((dataset, training), (second, tuple(second.videos.values())))
-    )
+    halves = (dataset, training, validation), (second, tuple(second.videos.values()), ())
+    first_half, second_half = (partial(batches_of, *half[:2], clip, config, drawing, share=2) for half in halves)
+    drawn: dict[str, Any] = {"batch_size": config.batch_size // 2, "seed": config.seed, "drawing": drawing}
 
     def batches(start_step: int, shard: tuple[int, int] = (0, 1)) -> "tf.data.Dataset":
         place: dict[str, Any] = {"start_step": start_step, "shard": shard}
@@ -61,8 +63,8 @@ def with_second_dataset(alone: Ingredients, config: Any, dataset: DataSet, train
         alone,
         network=lambda: with_second_task(alone.network(), num_second),
         batches=batches,
-        videos=None,
-        broken=None,
+        videos=lambda step: [name for _, videos, _ in halves for name in batch_videos(videos, step=step, **drawn)],
+        broken=partial(_broken, halves, clip, drawn),
         tasks=() if config.and_joined else (num_first, num_second),
         saved=of_first_task,
     )
@@ -85,6 +87,17 @@ def without_classes(dataset: DataSet, names: tuple[str, ...]) -> DataSet:
     return dataclasses.replace(
         dataset, classes=tuple(dataset.classes[label] for label in kept), videos=videos, splits={}
     )
+
+
+def _broken(halves: Any, clip: Input, drawn: dict[str, Any], step: int) -> str:
+    """Returns which file of a batch of both can't be read, and what to type; empty if all can be."""
+    from pipelines.clips import explain_failure
+
+    said = (
+        explain_failure(dataset, videos, clip, step=step, validation=validation, **drawn)
+        for dataset, videos, validation in halves
+    )
+    return next(filter(None, said), "")
 
 
 def _check_alike(first: DataSet, second: DataSet, clip: Input) -> None:

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def ingredients(config: TemporalConfig, dataset: DataSet, training: Videos, validation: Videos) -> Ingredients:
     """Returns the network of the stream and its batches, of a second data set too where one is asked for."""
     alone = of_dataset("temporal", config, dataset, (training, validation), fresh_network)
-    return with_second_dataset(alone, config, dataset, training) if config.and_dataset else alone
+    return with_second_dataset(alone, config, dataset, training, validation) if config.and_dataset else alone
 
 
 def fresh_network(config: TemporalConfig, clip: Input, dataset: DataSet) -> "keras.Model":

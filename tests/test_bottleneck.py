@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.catalog import Video
+from pipelines.drawing import Drawing, batch_videos, draw_rows
 from streams.bottleneck import cached_features, feature_batches, head_of, with_head
 from streams.networks import build_network
 from streams.preprocessing import Pixels
 
 NAMES = ("first", "second", "third")
+VIDEOS = [Video(str(row), "", "", (0,), "") for row in range(6)]
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +61,18 @@ def test_a_pass_draws_every_video_once_and_any_step_can_be_asked_for() -> None:
     assert steps[1][0] == steps[0][3]
 
 
+def test_features_are_drawn_as_clips_are_so_that_it_is_known_of_which_videos() -> None:
+    features = np.arange(6, dtype=np.float32).repeat(2).reshape(6, 2, 1)
+
+    drawn = _drawn(features, 0)
+
+    for step, values in enumerate(drawn):
+        assert [str(int(value)) for value in values] == list(batch_videos(VIDEOS, batch_size=3, seed=7, step=step))
+
+
 def _drawn(features: np.ndarray, start_step: int) -> list[list[float]]:
-    batches = feature_batches(features, np.arange(6), batch_size=3, seed=7, start_step=start_step)
+    draw = draw_rows(VIDEOS, 3, 7, Drawing())
+    batches = feature_batches(features, np.arange(6), draw, seed=7, start_step=start_step)
     return [values[:, 0].numpy().tolist() for values, _ in batches.take(4 - start_step)]
 
 

@@ -188,6 +188,31 @@ def test_when_no_video_can_be_read_one_message_names_a_file(tmp_path):
         train_spatial([*words, "--skip-broken"])
 
 
+def test_a_loss_on_kept_features_that_is_not_finite_names_their_videos(roots, tmp_path):
+    features = ["--train", "last-layer", "--weights", "none", "--augment", "none", "--dropout", "0"]
+    words = ucf101(roots, tmp_path, *features, "--learning-rate", "1e38", "--optimizer", "sgd", "--epochs", "9")
+
+    with pytest.raises(ValueError, match=r"not finite in step \d+.*The batch was of v_\w+_c01, v_\w+_c01\. Try"):
+        train_spatial(words)
+
+
+def test_a_file_that_spoils_kept_features_or_the_second_data_set_is_named(roots, tmp_path):
+    root = make_data(tmp_path / "data", "ucf101")
+    (path,) = root.rglob("v_Archery_g03*/img_00004.jpg")
+    path.write_bytes(b"nothing of use")
+    for flow in root.rglob("flow_x_*.jpg"):
+        flow.write_bytes(b"nothing of use")
+    features = ["--train", "last-layer", "--weights", "none", "--augment", "none", "--protocol", "paper"]
+    second = ["--and-dataset", "ucf101", "--and-root", str(root), "--length", "4", "--protocol", "paper"]
+
+    with pytest.raises(ValueError, match=r"g03_c01/img_00004\.jpg can't be decoded.*doctor\.py ucf101 --root .* --fix"):
+        train_spatial(words_for(root, "ucf101", tmp_path / "runs", *features))
+    with pytest.raises(ValueError, match=r"flow_x_\d+\.jpg can't be decoded.*doctor\.py ucf101 --root"):
+        train_temporal(words_for(roots["hmdb51"], "hmdb51", tmp_path / "runs", *second))
+
+    train_spatial(words_for(root, "ucf101", tmp_path / "runs", *features, "--skip-broken", "--batch-size", "4"))
+
+
 def test_a_run_of_another_network_or_other_videos_is_neither_mixed_nor_lost(roots, tmp_path):
     train_spatial(ucf101(roots, tmp_path))
     before = (run_of(tmp_path) / "model.keras").read_bytes()
