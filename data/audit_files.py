@@ -1,5 +1,6 @@
 """Are all frames and flow of a data set there, readable, and of the right number and size?"""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import numpy as np
 
 from data.catalog import DataSet, Video
 from data.findings import ERROR, WARNING, Finding
+from data.layouts import Layout
 from data.packed import PACKED, read_stored, stored_paths
+from data.recipe import read_description
 
-PREPARE = "Prepare these again: python data/doctor.py {name} --fix"
+PREPARE = "Prepare these again: python data/doctor.py {{name}}{full} --fix"
 OWN = ("rawframes", PACKED)  # What can be prepared again.
 AGAIN = "Extract these again with the tool that made them."
 
@@ -19,13 +22,15 @@ def audit_files(dataset: DataSet, *, full: bool = False) -> Iterator[Finding]:
     """Yields what is wrong with files; all are looked for, and decoded the first and last, or all if `full`."""
     problems: dict[str, list[str]] = {}
     sizes: dict[tuple[int, int], int] = {}
+    directions = _directions(dataset)
     for video in dataset.videos.values():
-        for problem in _problems_of(dataset, video, sizes, full):
+        for problem in _problems_of(dataset, video, directions, sizes, full):
             problems.setdefault(problem, []).append(video.name)
     ours = dataset.layout.name in OWN
+    remedy = PREPARE.format(full=" --full" if full else "") if ours else AGAIN
     for problem, names in problems.items():
-        yield Finding(ERROR, problem, PREPARE if ours else AGAIN, tuple(names), repairable=ours)
-    yield from _number_of_flows(dataset)
+        yield Finding(ERROR, problem, remedy, tuple(names), repairable=ours)
+    yield from _number_of_flows(dataset, remedy)
     if len({min(size) for size in sizes}) > 1:
         listed = ", ".join(f"{width}x{height} ({count})" for (width, height), count in sorted(sizes.items())[:6])
         remedy = "Prepare with one --short-side or --size, so that crops of all videos show as much."
@@ -53,10 +58,21 @@ def read_field(path: Path) -> np.ndarray | None:
     return field if fits else None
 
 
-def _problems_of(dataset: DataSet, video: Video, sizes: dict[tuple[int, int], int], full: bool) -> Iterator[str]:
+def _directions(dataset: DataSet) -> list[Layout]:
+    """Returns the layout, and that of backward flow where it is stored, too."""
+    forward = dataset.layout
+    has_flow = any(video.num_flows for video in dataset.videos.values())
+    if not (has_flow and read_description(dataset.root).get("backward")):
+        return [forward]
+    return [forward, dataclasses.replace(forward, flow_x=forward.back_x, flow_y=forward.back_y)]
+
+
+def _problems_of(
+    dataset: DataSet, video: Video, directions: Sequence[Layout], sizes: dict[tuple[int, int], int], full: bool
+) -> Iterator[str]:
     layout, root = dataset.layout, dataset.root
     frames = [layout.frame_path(root, video, index) for index in range(video.num_frames)]
-    fields = [layout.flow_paths(root, video, index) for index in range(video.num_flows)]
+    fields = [each.flow_paths(root, video, index) for each in directions for index in range(video.num_flows)]
     flows = list(dict.fromkeys(path for pair in fields for path in pair))  # Floats have x and y in one file.
     read_flow = read_field if layout.is_float else read_grey
     for kind, paths, read in (("frames", frames, read_grey), ("flow", flows, read_flow)):
@@ -75,7 +91,7 @@ def _problems_of(dataset: DataSet, video: Video, sizes: dict[tuple[int, int], in
             sizes[width, height] = sizes.get((width, height), 0) + 1
 
 
-def _number_of_flows(dataset: DataSet) -> Iterator[Finding]:
+def _number_of_flows(dataset: DataSet, remedy: str) -> Iterator[Finding]:
     differences: dict[int, list[str]] = {}
     for video in dataset.videos.values():
         if video.num_frames and video.num_flows:
@@ -85,8 +101,7 @@ def _number_of_flows(dataset: DataSet) -> Iterator[Finding]:
         # Some tools repeat the last field, so that there are as many as frames; flow with a step has fewer.
         if number != usual or number < 0:
             what = f"Frames less flow fields is {number}, for most videos it is {usual}."
-            ours = dataset.layout.name in OWN
-            yield Finding(ERROR, what, PREPARE if ours else AGAIN, tuple(names), repairable=ours)
+            yield Finding(ERROR, what, remedy, tuple(names), repairable=dataset.layout.name in OWN)
     if usual not in (0, 1):
         yield Finding(
             WARNING, f"Frames less flow fields is {usual}; expected 1.", "Right for flow made with --step only."

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from data.audit_files import AGAIN, OWN
 from data.catalog import DataSet, in_words
 from data.packed import damaged_member
 from pipelines.source import Source, at_once
@@ -25,9 +26,15 @@ def broken_file_message(dataset: DataSet, source: Source, paths: Iterable[str], 
     for path in paths:
         reason = _reason(source, path)
         if reason:
-            words = in_words(dataset.name, dataset.root)
-            return f"{path} {reason}. {advice}. Run: python data/doctor.py {words} --fix"
+            return f"{path} {reason}. {advice}. {remedy(dataset)}"
     return ""
+
+
+def remedy(dataset: DataSet) -> str:
+    """Returns what to do about files that can't be read: every one is looked at, as the broken one may be any."""
+    if dataset.layout.name not in OWN:
+        return AGAIN
+    return f"Run: python data/doctor.py {in_words(dataset.name, dataset.root)} --full --fix"
 
 
 def skipping(

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from data.catalog import open_dataset
 from data.extract import Job, extract_video
 from data.index import index_path, write_index
 from data.layouts import frame_folder
+from data.recipe import Recipe
 from data.sources import find_sources
 from data.video import write_video
 
@@ -77,3 +79,18 @@ def extract_all(dataset, recipe):
     ]
     write_index(index_path(dataset.root), rows)
     return rows
+
+
+def sound_data(root: Path) -> Path:
+    """Prepares four videos, none like another: those of one class move to the right, those of the other down."""
+    lines = ["video,label,group,split"]
+    for place, label in enumerate(("left", "right")):
+        for number in range(2):
+            name = f"{label}/{label}{number}.avi"
+            write_clip(
+                root / "videos" / name, shift=2 - 2 * place, down=2 * place, size=(80, 64), seed=10 * place + number
+            )
+            lines.append(f"{name},{label},{label}{number},{'test' if number else 'train'}")
+    (root / "videos" / "videos.csv").write_text("\n".join(lines))
+    extract_all(open_dataset("mine", root), Recipe(method="dis"))
+    return root

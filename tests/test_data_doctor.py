@@ -12,8 +12,7 @@ from data.doctor import examine, main
 from data.flow_levels import dequantise, mirror_levels
 from data.foreign import recognise, use_in_place
 from data.ready import ready_dataset
-from data.recipe import Recipe
-from tests.made_data import extract_all, hmdb51_lists, write_clip
+from tests.made_data import hmdb51_lists, sound_data
 
 FOLDER = "rawframes/left"
 
@@ -21,18 +20,7 @@ FOLDER = "rawframes/left"
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     """Four videos, none like another: those of one class move to the right, those of the other down."""
-    root = tmp_path_factory.mktemp("sound") / "mine"
-    lines = ["video,label,group,split"]
-    for place, label in enumerate(("left", "right")):
-        for number in range(2):
-            name = f"{label}/{label}{number}.avi"
-            write_clip(
-                root / "videos" / name, shift=2 - 2 * place, down=2 * place, size=(80, 64), seed=10 * place + number
-            )
-            lines.append(f"{name},{label},{label}{number},{'test' if number else 'train'}")
-    (root / "videos" / "videos.csv").write_text("\n".join(lines))
-    extract_all(open_dataset("mine", root), Recipe(method="dis"))
-    return root
+    return sound_data(tmp_path_factory.mktemp("sound") / "mine")
 
 
 @pytest.fixture
@@ -77,6 +65,14 @@ def test_missing_and_damaged_files_are_found_and_fix_makes_just_these_again(root
     assert (root / "rawframes" / "right" / "right0" / "video.json").stat().st_mtime_ns == untouched
     for name in ("left0/img_00002.jpg", "left1/flow_y_00004.jpg"):
         assert (root / FOLDER / name).read_bytes() == (sound / FOLDER / name).read_bytes()
+
+
+def test_missing_backward_flow_is_found_where_it_was_made(root):
+    assert not any("flow" in what for what in found(root))
+    description = json.loads((root / "flow.json").read_text())
+    (root / "flow.json").write_text(json.dumps({**description, "backward": True}))
+
+    assert "Some flow that the index counts are missing." in found(root)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import re
+import shlex
 from collections import Counter
 from itertools import islice
 
@@ -6,9 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data import doctor
+from data.layouts import Layout
+from data.ready import ready_dataset
 from pipelines.clips import explain_failure, train_batches
 from pipelines.drawing import Drawing
 from pipelines.inputs import Input
+from tests.made_data import sound_data
 from tests.made_frames import frame_level, made_dataset
 
 SETTINGS = {"batch_size": 6, "seed": 0}
@@ -27,9 +32,9 @@ def batches(dataset, steps, skipped=None):
     return [(clips.numpy(), labels.numpy()) for clips, labels in islice(drawn, steps)]
 
 
-def damage(dataset, name, how):
+def damage(dataset, name, how, count=3):
     """Does the same to all frames of a video; returns their folder."""
-    for index in range(3):
+    for index in range(count):
         how(dataset.layout.frame_path(dataset.root, dataset.videos[name], index))
     return dataset.layout.frame_path(dataset.root, dataset.videos[name], 0).parent
 
@@ -51,7 +56,34 @@ def test_a_file_that_stops_training_is_named_with_the_command_that_repairs_it(da
 
     assert message.startswith(str(folder))
     assert reason in message
-    assert re.search(r"python data/doctor\.py made --root .* --fix", message)
+    assert re.search(r"python data/doctor\.py made --root .* --full --fix", message)
+
+
+def test_the_command_that_a_message_names_repairs_a_file_in_the_middle_of_a_video(tmp_path):
+    dataset = ready_dataset("mine", sound_data(tmp_path / "mine"))
+    videos = list(dataset.videos.values())
+    for path in dataset.root.rglob("img_00003.jpg"):
+        path.write_bytes(path.read_bytes()[:-200])
+    place = {"batch_size": 4, "seed": 0, "step": 0, "validation": videos}
+    clip = Input("grey", 5)
+
+    message = explain_failure(dataset, videos, clip, **place)
+    command = shlex.split(message.split("Run: ")[1])
+    assert command[:2] == ["python", "data/doctor.py"]
+    doctor.main(command[2:])
+
+    assert explain_failure(dataset, videos, clip, **place) == ""
+    assert next(iter(train_batches(dataset, videos, clip, batch_size=4, crop_size=32)))[0].shape == (4, 32, 32, 5)
+
+
+def test_who_has_frames_of_another_tool_is_sent_to_that_tool(tmp_path):
+    theirs = Layout("theirs", frame="{folder}/{video}/frame{number}.jpg")
+    dataset = made_dataset(tmp_path, {"v": 1}, layout=theirs)
+    damage(dataset, "v", lambda path: path.write_bytes(b""), count=1)
+
+    message = explain_failure(dataset, list(dataset.videos.values()), Input("rgb"), batch_size=1, seed=0, step=0)
+
+    assert message.endswith("Extract these again with the tool that made them.")
 
 
 def test_nothing_is_blamed_where_all_files_can_be_read(dataset):

@@ -181,7 +181,7 @@ def test_when_no_video_can_be_read_one_message_names_a_file(tmp_path):
     words = words_for(root, "ucf101", tmp_path / "runs", "--protocol", "paper")
 
     with pytest.raises(
-        ValueError, match=r"img_\d+\.jpg can't be decoded.*Pass --skip-broken.*doctor\.py ucf101 --root .* --fix"
+        ValueError, match=r"img_\d+\.jpg can't be decoded.*Pass --skip-broken.*doctor\.py ucf101 --root .* --full --fix"
     ):
         train_spatial(words)
     with pytest.raises(ValueError, match=r"img_\d+\.jpg can't be.*No other clip of its batch could take its place"):
