@@ -80,6 +80,33 @@ def test_the_accurate_transform_keeps_flow_better_than_the_default(generator):
     np.testing.assert_array_equal(ours, cv2.imdecode(np.frombuffer(contents.numpy(), np.uint8), cv2.IMREAD_GRAYSCALE))
 
 
+@pytest.mark.parametrize("sampling", ["411", "420", "422", "440", "444"])
+def test_colour_equals_opencv_bit_for_bit_and_a_box_is_part_of_the_whole(generator, sampling):
+    colour = smooth(generator, 48, 64, 3)
+    how = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")]
+    stored = cv2.imencode(".jpg", colour, how)[1]
+
+    whole = decode.decode_image(tf.constant(stored.tobytes()), 3).numpy()
+
+    np.testing.assert_array_equal(whole, cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB))
+    for top, left, height, width in [
+        (0, 0, 48, 64),
+        (0, 0, 1, 1),
+        (47, 63, 1, 1),
+        (16, 16, 16, 16),
+        *boxes_in(generator),
+    ]:
+        box = decode.decode_image(tf.constant(stored.tobytes()), 3, tf.constant([top, left, height, width]))
+        np.testing.assert_array_equal(box, whole[top : top + height, left : left + width])
+
+
+def boxes_in(generator, height=48, width=64, count=60):
+    """Boxes of all sizes, anywhere in a frame."""
+    for _ in range(count):
+        top, left = generator.integers(0, height), generator.integers(0, width)
+        yield top, left, generator.integers(1, height - top + 1), generator.integers(1, width - left + 1)
+
+
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
 def test_flow_of_floats_becomes_levels(tmp_path, generator, kind):
     from data.flow_levels import quantise
