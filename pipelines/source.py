@@ -34,7 +34,8 @@ class Source:
         # On a machine with an accelerator, constants would be put there and copied back for each batch.
         with tf.device("/cpu:0"):
             self.names = tf.constant([video.name for video in videos])
-            self.folders = tf.constant([video.folder or "." for video in videos])
+            self._stored = tf.constant([video.stored or video.name for video in videos])
+            self._folders = tf.constant([video.folder or "." for video in videos])
             counts = [video.num_flows if clip.is_flow else video.num_frames for video in videos]
             self.num_items = tf.constant(counts, tf.int32)
             # Written once: making text of numbers takes a tenth of the time that decoding does.
@@ -148,7 +149,7 @@ class Source:
     def _joined(self, pattern: str, rows: tf.Tensor, numbers: tf.Tensor, digits: int) -> tf.Tensor:
         """Returns a pattern's paths for many numbers a video; see `Layout` for what stands in patterns."""
         stump, tail = str(self.dataset.root / pattern).split("{number}")
-        columns = {"{folder}": tf.gather(self.folders, rows), "{video}": tf.gather(self.names, rows)}
+        columns = {"{folder}": tf.gather(self._folders, rows), "{video}": tf.gather(self._stored, rows)}
         stumps = tf.strings.join([columns.get(part, part) for part in re.split(r"({folder}|{video})", stump)])
         if rows.shape.rank:
             stumps = tf.broadcast_to(stumps[..., None], tf.shape(numbers))

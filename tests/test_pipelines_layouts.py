@@ -9,6 +9,7 @@ from pipelines.assemble import clip_of_items
 from pipelines.clips import train_batches, video_views
 from pipelines.drawing import Drawing
 from pipelines.inputs import Input
+from pipelines.source import Source
 from tests.made_frames import flat, made_dataset, x_level, y_level
 
 GRAZ = Layout(
@@ -35,6 +36,17 @@ def test_frames_of_other_tools_are_read_in_place(tmp_path, layout):
     views = first_views(dataset, Input("grey", 3), num_views=10)
 
     np.testing.assert_array_equal(views[-1, 0, 0], [20 + 8 * index for index in (9, 10, 11)])
+
+
+def test_a_folder_that_another_tool_spelt_differently_is_read_under_the_name_of_its_video(tmp_path):
+    layout = Layout("theirs", frame="{folder}/{video}/frame{number}.jpg", flow_x="u/{video}/{number}.jpg")
+    spelt = made_dataset(tmp_path, {"v_HandStand": 5}, layout=layout)
+    stored = dataclasses.replace(spelt.videos["v_HandStand"], name="v_Handstand", stored="v_HandStand")
+    dataset = dataclasses.replace(spelt, videos={"v_Handstand": stored})
+
+    assert Source(dataset, [stored], Input("rgb")).names.numpy().tolist() == [b"v_Handstand"]
+    for clip in (Input("rgb"), Input("flow", 2)):
+        np.testing.assert_array_equal(first_views(dataset, clip, 3), first_views(spelt, clip, 3))
 
 
 def test_the_classic_rule_mirrors_around_its_own_stillness(tmp_path):
