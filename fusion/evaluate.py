@@ -145,7 +145,8 @@ def print_report(report: Mapping[str, Any]) -> None:
     """Prints a row for each stream and each way of fusing them, and why some ways are missing."""
     precision = report.get("mean_average_precision")
     columns = ["", "video accuracy", "95 % interval", *(["mean average precision"] if precision else [])]
-    selection = ", ".join(f"{name} {stream['selection']}" for name, stream in report["streams"].items())
+    networks = {**report["streams"], **report.get("joint", {})}
+    selection = ", ".join(f"{name} {network['selection']}" for name, network in networks.items())
     title_line, caption = f"{report['data_set']}, split {report['split']}", f"how weights were selected: {selection}"
     table = Table(*columns, title=title_line, caption=caption)
     for name, (low, high) in report["interval"].items():

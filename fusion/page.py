@@ -37,7 +37,7 @@ def page(
             repaired(report),
             per_class(report),
             reliability(report),
-            learning_curves(histories, tones_of(report)),
+            learning_curves(histories, tones_of(report), report["streams"]),
             _settings(report),
         ],
     )
@@ -74,7 +74,7 @@ def head(report: Mapping[str, Any]) -> str:
         f"<h1>{escape(report['data_set'])}, split {report['split']}</h1>"
         f'<p class="quiet">{report["num_videos"]:,} test videos from {report["num_groups"]:,} groups, '
         f"{len(report['classes'])} classes · views × crops: {escape(', '.join(protocols))}</p>"
-        f"{_warning(report)}<div class='tiles'>{tiles}</div>"
+        f"{selection_warning(report)}<div class='tiles'>{tiles}</div>"
         f'<p class="quiet small">{measure}, and its 95 % interval by drawing whole groups again.</p>'
     )
 
@@ -100,10 +100,11 @@ def results(report: Mapping[str, Any]) -> str:
     return section("Results", _learning(report), content + _missing(report) + _published(report))
 
 
-def _warning(report: Mapping[str, Any]) -> str:
+def selection_warning(report: Mapping[str, Any]) -> str:
+    """Returns which networks were selected on the videos that they are evaluated on; empty where none was."""
     networks = {**report["streams"], **report.get("joint", {})}
     guilty = [
-        escape(name.replace("_", "-")) for name, network in networks.items() if network["selection"] == "test-selected"
+        escape(name.replace("_", "-")) for name, network in networks.items() if "test-selected" in network["selection"]
     ]
     if not guilty:
         return ""

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fusion import charts
 from fusion.markup import section, title
@@ -11,7 +12,7 @@ from fusion.markup import section, title
 _MEASURES = {"accuracy": ("frame accuracy", True), "loss": ("loss", False)}
 
 
-def learning_curves(histories: Mapping[str, Path], tones: Mapping[str, str]) -> str:
+def learning_curves(histories: Mapping[str, Path], tones: Mapping[str, str], streams: Mapping[str, Any]) -> str:
     """Returns the section; streams without a history are left out."""
     cards = []
     for stream, path in histories.items():
@@ -23,7 +24,9 @@ def learning_curves(histories: Mapping[str, Path], tones: Mapping[str, str]) -> 
                     series, dict.fromkeys(series, tones[stream]), percent=is_share, label=f"{name} of {stream}"
                 )
                 cards.append(f'<div class="card"><h3>{title(stream)}, {name}</h3>{drawn}</div>')
-    words = "Over the epochs: on training videos (solid, with dropout and random crops), on validation videos (dashed)."
+    guilty = [title(stream) for stream in histories if streams[stream]["selection"] == "test-selected"]
+    words = "Over the epochs: on training videos (solid, with dropout and random crops), on validation videos (dashed"
+    words += f"; of {' and '.join(guilty)} these are the test list)." if guilty else ")."
     return section("Learning curves", words, f'<div class="grid pairs">{"".join(cards)}</div>' if cards else "")
 
 

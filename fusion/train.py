@@ -21,7 +21,7 @@ from pipelines.inputs import FLOW_KINDS, Input
 from streams.command import train_stream
 from streams.config import TrainConfig
 from streams.ingredients import Ingredients, Videos
-from streams.modelfile import BOTH, ModelCard
+from streams.modelfile import BOTH, ModelCard, check_unseen
 from streams.network_options import FUSIONS
 
 if TYPE_CHECKING:
@@ -108,14 +108,13 @@ def network(config: JointConfig, dataset: DataSet, cards: Sequence[ModelCard]) -
 
 def check_card(found: ModelCard, wanted: ModelCard, path: Any) -> None:
     """Refuses a model of other classes or another kind of input, and one that has seen this split's test videos."""
-    for name in ("stream", "input_kind", "length", "classes", "data_set", "split"):
+    for name in ("stream", "input_kind", "length", "classes", "data_set"):
         ours, theirs = getattr(wanted, name), getattr(found, name)
         if ours != theirs:
             raise ValueError(
                 f"{path} has {name} {theirs!r}, and this training {ours!r}. Name another model or change it."
             )
-    if found.selection == "test-selected" != wanted.selection:
-        raise ValueError(f"{path} was selected on the test list. Pass --protocol test-selected, or name another model.")
+    check_unseen(found, path, data_set=wanted.data_set, split=wanted.split, selection=wanted.selection)
 
 
 def _stream(config: JointConfig, source: str, card: ModelCard) -> "keras.Model":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commands.running import replacing
+from data.ready import home_of
 
 if TYPE_CHECKING:
     import keras
@@ -82,6 +83,19 @@ def read_card(path: Path) -> ModelCard:
     except (zipfile.BadZipFile, KeyError) as error:
         raise ValueError(f"{path} is not a model that this project saved: it has no {_CARD} inside.") from error
     return ModelCard(**{**card, "classes": tuple(card["classes"])})
+
+
+def check_unseen(found: ModelCard, path: Any, *, data_set: str, split: int, selection: str) -> None:
+    """Refuses to start a training from a model that has seen the split's test videos, or was selected by them."""
+    if home_of(found.data_set) != home_of(data_set):
+        return
+    if found.split != split:
+        raise ValueError(
+            f"{path} was trained on split {found.split} of {data_set}, among it test videos of split {split}, whose "
+            "results would be too good. Name a model of the same split, or of another data set."
+        )
+    if found.selection == "test-selected" != selection:
+        raise ValueError(f"{path} was selected on the test list. Pass --protocol test-selected, or name another model.")
 
 
 def file_hash(path: Path) -> str:

@@ -27,6 +27,11 @@ class Recipe:
             raise ValueError(f"This recipe has no {stream} stream; it is from {self.source}.")
         return {"dataset": self.dataset, **found}
 
+    @property
+    def is_test_selected(self) -> bool:
+        """Tells whether the published weights were chosen by the test list, which flatters their figures."""
+        return any(stream and stream.get("protocol") == "test-selected" for stream in (self.spatial, self.temporal))
+
     def commands(self, name: str) -> list[str]:
         """Returns what to type to repeat it, data preparation aside."""
         streams = [stream for stream in ("spatial", "temporal") if getattr(self, stream) is not None]

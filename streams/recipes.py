@@ -46,7 +46,10 @@ def listing() -> str:
 
 def _described(name: str, recipe: Recipe) -> str:
     results = ", ".join(f"{what} {percent:g} %" for what, percent in recipe.expected.items())
-    expected = f"expected on split 1: {results} (± {recipe.tolerance:g})" if results else "no published figures known"
+    chosen = ", selected on the test list" if recipe.is_test_selected else ""
+    expected = (
+        f"expected on split 1: {results} (± {recipe.tolerance:g}{chosen})" if results else "no published figures known"
+    )
     return "\n".join([f"{name}  ({recipe.source})", *(f"    {line}" for line in [expected, *recipe.commands(name)])])
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from commands.running import replacing, write_text
+from streams.runs import CHOSEN_BY
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
@@ -25,11 +27,13 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best: int) -
     """Draws loss, accuracy and rate over the epochs, and the chosen epoch."""
     from matplotlib.figure import Figure  # Takes a second to import; only a finished training needs it.
 
+    # The run's options lie beside; a training that chooses by the test list says so.
+    chosen_by = CHOSEN_BY[json.loads(path.with_name("config.json").read_text())["options"]["protocol"]]
     names = [name for name in ("loss", "accuracy", "learning_rate") if name in history[0]]
     figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
     epochs = range(1, len(history) + 1)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for prefix, label in (("", "training"), ("val_", "validation")):
+        for prefix, label in (("", "training"), ("val_", chosen_by)):
             if prefix + name in history[0]:
                 axes.plot(epochs, [row[prefix + name] for row in history], label=label)
         axes.axvline(best, linestyle=":", color="grey", label=f"epoch {best} is kept")

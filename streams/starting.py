@@ -9,7 +9,7 @@ import keras
 from streams.backbones.table import backbone_named
 from streams.config import TrainConfig
 from streams.finetuning import set_trainable
-from streams.modelfile import read_card
+from streams.modelfile import ModelCard, check_unseen, read_card
 from streams.weights import pretrain
 
 
@@ -28,19 +28,23 @@ def started(
                 f"--train {options.train} builds on weights that are there, and {options.backbone} has none to start "
                 "from. Pass --weights FILE, or --weights none if random ones are meant."
             )
-    keep_head = _goes_on_with(source, clip.kind, classes)
+    card = _card_of(source)
+    if card is not None:
+        place: dict[str, Any] = {"data_set": options.dataset, "split": options.split, "selection": options.protocol}
+        check_unseen(card, source, **place)
+    # The class scores of a model of ours for the very same task can stay.
+    keep_head = card is not None and (card.input_kind, card.classes) == (clip.kind, tuple(classes))
     average_first = clip.kind == "rgb_difference"
     print(pretrain(network, options.backbone, source, average_first=average_first, keep_head=keep_head))
     print(set_trainable(network, options.train, options.freeze_bn), flush=True)
     return network
 
 
-def _goes_on_with(source: str, input_kind: str, classes: Sequence[str]) -> bool:
-    """Tells whether weights are of a model of ours for the very same task, whose class scores can stay."""
+def _card_of(source: str) -> ModelCard | None:
+    """Returns what weights say of themselves, where they are of a model of ours."""
     if Path(source).suffix != ".keras":
-        return False
+        return None
     try:
-        card = read_card(Path(source))
+        return read_card(Path(source))
     except (ValueError, FileNotFoundError):
-        return False
-    return card.input_kind == input_kind and card.classes == tuple(classes)
+        return None

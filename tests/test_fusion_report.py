@@ -22,7 +22,7 @@ from fusion.measures import (
 )
 from fusion.page import page
 from fusion.report import build_report
-from fusion.splits import mean_report
+from fusion.splits import mean_report, write_mean
 from streams.scores import Scores
 from tests.chromium import Browser
 from tests.made_models import make_model, make_video
@@ -174,6 +174,29 @@ def test_the_mean_of_splits_is_over_splits_and_counts_all_videos():
     assert mean["video_accuracy"]["average"] == pytest.approx(
         np.mean([each["video_accuracy"]["average"] for each in reports])
     )
+
+
+def test_the_page_of_all_splits_says_how_the_weights_of_each_stream_were_selected(tmp_path):
+    reports = [made_report(seed)[0] | {"split": seed + 1} for seed in range(2)]
+    reports[1]["streams"]["spatial"]["selection"] = "paper"
+
+    page_of_all = write_mean(tmp_path, mean_report(reports)).read_text()
+
+    assert "Chosen on the test list: temporal." in page_of_all
+    assert "Weights chosen by" in page_of_all
+    assert "paper, validation" in page_of_all
+    assert json.loads((tmp_path / "report.json").read_text())["streams"]["temporal"]["selection"] == "test-selected"
+
+
+def test_learning_curves_on_the_test_list_are_not_said_to_be_on_validation_videos(tmp_path):
+    report, evidence, fused = made_report()
+    histories = {name: tmp_path / f"{name}.csv" for name in report["streams"]}
+    for path in histories.values():
+        path.write_text("epoch,loss,val_loss\n1,1.2,1.3\n2,1.0,1.1\n")
+
+    shown = page(report, evidence, fused, [], histories)
+
+    assert re.search(r"validation videos \(dashed; of [^)]*emporal[^)]* these are the test list\)", shown)
 
 
 @pytest.mark.slow

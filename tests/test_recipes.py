@@ -13,7 +13,7 @@ from spatial.train import main as train_spatial
 from streams.backbones.table import BACKBONES
 from streams.command import stages
 from streams.recipe_table import RECIPES
-from streams.recipes import departures, recipe_presets
+from streams.recipes import departures, listing, recipe_presets
 from streams.runs import Run
 from temporal.train import TemporalConfig
 from temporal.train import main as train_temporal
@@ -115,3 +115,9 @@ def test_every_recipe_has_its_row_in_the_results():
 
     for name, recipe in RECIPES.items():
         assert all(f"{what} {percent:g} %" in rows[name] for what, percent in recipe.expected.items())
+        assert ("selected on the test list" in rows[name]) == recipe.is_test_selected
+        assert ("selected on the test list" in recipe_described(name)) == recipe.is_test_selected
+
+
+def recipe_described(name):
+    return next(each for each in listing().split("\n\n") if each.startswith(f"{name}  "))

@@ -8,6 +8,7 @@ import pytest
 
 from streams.config import TrainConfig
 from streams.modelfile import read_card
+from streams.records import draw_curves
 from streams.resume import Checkpoints
 from streams.runs import is_finished, say_result
 from tests.made_training import made_config, made_ingredients, made_network, same_weights, train_made, weights_of
@@ -81,6 +82,18 @@ def test_half_precision_trains_and_saves_a_model_that_plain_keras_opens(tmp_path
 
     assert json.loads(run.config.read_text())["result"]["val_accuracy"] > 0.5
     assert keras.saving.load_model(run.model).output.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said"), [("validation", "validation"), ("test-selected", "test list (which chooses)")]
+)
+def test_curves_say_what_chose_the_epoch(protocol, said, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"options": {"protocol": protocol}}))
+
+    draw_curves(tmp_path / "curves.svg", [{"loss": 2.0, "val_loss": 3.0}, {"loss": 1.0, "val_loss": 2.0}], 2)
+
+    # A drawing of lines keeps its words as comments.
+    assert f"<!-- {said} -->" in (tmp_path / "curves.svg").read_text()
 
 
 def test_several_labels_a_clip_are_learnt_with_a_loss_of_their_own(tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import pytest
 
+from fusion.evaluate import main as evaluate
 from spatial.train import main as train_spatial
 from streams.modelfile import read_card
 from temporal.train import main as train_temporal
@@ -64,13 +65,42 @@ def test_a_second_data_set_can_lend_some_classes_to_one_list(roots, tmp_path):
     assert described["options"]["and_without"] == ["Archery"]
 
 
-def test_what_the_test_list_chose_is_said_in_the_run_its_lines_and_its_model(roots, tmp_path, capsys):
-    train_spatial(ucf101(roots, tmp_path, "--protocol", "test-selected", "--json", str(tmp_path / "found.json")))
+def test_what_the_test_list_chose_is_said_from_the_run_to_the_evaluation_and_starts_nothing_honest(
+    roots, tmp_path, capsys
+):
+    chosen, found = ["--protocol", "test-selected"], tmp_path / "found.json"
+    train_spatial(ucf101(roots, tmp_path, *chosen, "--json", str(found)))
 
-    printed = capsys.readouterr().out
+    printed, model = capsys.readouterr().out, run_of(tmp_path) / "model.keras"
     assert printed.count("test list (which chooses) loss") == 3
-    assert read_card(run_of(tmp_path) / "model.keras").selection == "test-selected"
-    assert json.loads((tmp_path / "found.json").read_text())["selection"] == "test-selected"
+    assert read_card(model).selection == "test-selected"
+    assert json.loads(found.read_text())["selection"] == "test-selected"
+
+    train_temporal(ucf101(roots, tmp_path, *chosen, "--length", "2"))
+    place = ["--dataset", "ucf101", "--root", str(roots["ucf101"]), "--runs", str(tmp_path)]
+    capsys.readouterr()
+    evaluate([*place, "--views", "2", "--crops", "1", "--method", "average", "--json", str(found)])
+
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "spatial test-selected, temporal test-selected" in printed
+    streams = json.loads(found.read_text())["streams"]
+    assert {each["selection"] for each in streams.values()} == {"test-selected"}
+    page = tmp_path / "ucf101" / "fusion" / "split1" / "report.html"
+    assert "Chosen on the test list: spatial and temporal." in page.read_text()
+
+    with pytest.raises(ValueError, match=r"selected on the test list\. Pass --protocol test-selected"):
+        train_temporal(ucf101(roots, tmp_path / "other", "--weights", str(model), "--length", "2"))
+
+
+def test_weights_that_were_trained_on_test_videos_of_this_split_are_refused(roots, tmp_path):
+    train_spatial(ucf101(roots, tmp_path, "--protocol", "paper"))
+    model = str(run_of(tmp_path) / "model.keras")
+
+    with pytest.raises(ValueError, match=r"trained on split 1 of ucf101, among it test videos of split 2"):
+        train_spatial(ucf101(roots, tmp_path, "--split", "2", "--weights", model))
+
+    other = words_for(roots["hmdb51"], "hmdb51", tmp_path, "--split", "2", "--weights", model, "--protocol", "paper")
+    train_spatial(other)  # Another data set has none of these videos.
 
 
 def test_histograms_are_written_when_asked_for(roots, tmp_path):
