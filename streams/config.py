@@ -1,5 +1,6 @@
 """The options of a training, for either stream: every field is on the command line and saved beside the model."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class TrainConfig(InputOptions, NetworkOptions):
     crop_size: int = option(64, "side of the square that the network sees", metavar="PIXELS")
     dropout: float = option(0.2, "share of features left out before the class scores", metavar="SHARE")
     epochs: int = option(40, "passes over the training list, one random clip a video each", metavar="N")
-    steps: int | None = option(None, "length in steps instead; milestones and warm-up then count steps", metavar="N")
+    steps: int | None = option(None, "length in steps instead; milestones then count steps", metavar="N")
     batch_size: int = option(32, "clips in a step, over all devices and parts", metavar="N")
     accumulate: int = option(1, "parts that a step is computed in, one after another, to fit memory", metavar="N")
     learning_rate: float = option(3e-3, "at its highest", metavar="RATE")
@@ -53,9 +54,11 @@ class TrainConfig(InputOptions, NetworkOptions):
         "plateau of the validation loss",
         choices=SCHEDULES,
     )
-    milestones: tuple[int, ...] = option((), "epoch at which step divides by ten; repeat it", repeat=True, metavar="N")
+    milestones: tuple[int, ...] = option(
+        (), "epoch (with --steps, step) at which step divides by ten; repeat it", repeat=True, metavar="N"
+    )
     plateau: int = option(5, "epochs without a better one that make a plateau", metavar="N")
-    warmup: float = option(0.0, "epochs in which the rate rises to its highest", metavar="N")
+    warmup: float = option(0.0, "epochs, or a part of one, in which the rate rises to its highest", metavar="N")
     patience: int | None = option(None, "epochs without a better one after which to stop early", metavar="N")
     precision: str = option("float32", "of activations; weights stay float32", choices=PRECISIONS)
     jit: bool = option(False, "compile with XLA: may help on one GPU, never on a processor")
@@ -86,7 +89,13 @@ class TrainConfig(InputOptions, NetworkOptions):
             _check(value is None or value >= 1, name, value, "at least 1")
         for name in ("validation", "dropout", "momentum"):
             _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
-        _check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        for name in ("warmup", "weight_decay", "checkpoint_minutes", "host_index"):
+            value = getattr(self, name)
+            _check(0 <= value < math.inf, name, value, "at least 0")
+        for name in ("learning_rate", "clip_norm", "first_layer_rate"):
+            value = getattr(self, name)
+            _check(value is None or 0 < value < math.inf, name, value, "a number above 0")
+        _check(all(each >= 1 for each in self.milestones), "milestones", min(self.milestones, default=1), "at least 1")
         _check(self.batch_size % self.accumulate == 0, "accumulate", self.accumulate, f"a divisor of {self.batch_size}")
         if self.crop_on == "device" and not self.can_cut_on_device:
             raise ValueError(

@@ -26,7 +26,7 @@ def parse_stage(text: str) -> Stage:
     parts = text.split(":")
     try:
         place, epochs, optimizer, rate = parts[0], int(parts[1]), parts[2], float(parts[3])
-        is_right = len(parts) == 4 and epochs > 0 and rate > 0 and optimizer in OPTIMIZERS
+        is_right = len(parts) == 4 and epochs > 0 and 0 < rate < math.inf and optimizer in OPTIMIZERS
     except (ValueError, IndexError):
         is_right = False
     if not is_right:

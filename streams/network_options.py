@@ -39,7 +39,5 @@ class NetworkOptions:
         check_place("--train", self.train)
         for stage in self.stage:
             parse_stage(stage)
-        if self.first_layer_rate <= 0:
-            raise ValueError(f"--first-layer-rate is {self.first_layer_rate}; it must be above 0.")
         if self.first_layer_rate != 1 and (self.train != "all" or self.stage):
             raise ValueError("--first-layer-rate needs a first layer that learns. Drop it, or --train and --stage.")

@@ -17,12 +17,12 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate at each step: a warm-up, then a shape, then the `factor` that a plateau has left of it."""
 
     def __init__(self, config: TrainConfig, steps_per_epoch: int, total_steps: int):
-        # Milestones and warm-up are in the unit in which the length is given.
+        # Milestones are in the unit in which the length is given.
         unit = 1 if config.steps else steps_per_epoch
         self.peak = config.learning_rate * config.batch_size / (config.rate_batch or config.batch_size)
         self.shape = config.schedule
         self.total_steps = total_steps
-        self.warmup_steps = config.warmup * unit
+        self.warmup_steps = config.warmup * steps_per_epoch
         self.milestones = [unit * milestone for milestone in config.milestones]
         self.factor = tf.Variable(1.0, trainable=False, name="plateau_factor")
 
@@ -36,7 +36,8 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         for milestone in self.milestones if self.shape == "step" else ():
             rate *= tf.where(done < milestone, 1.0, 0.1)
         if self.warmup_steps:
-            rate *= tf.minimum(1.0, (done + 1) / self.warmup_steps)
+            # The step after the warm-up is the first one at the highest rate, so that a single step is a slow one, too.
+            rate *= tf.minimum(1.0, (done + 1) / (self.warmup_steps + 1))
         return rate
 
     def get_config(self) -> dict[str, Any]:

@@ -57,7 +57,15 @@ def test_a_layer_that_is_not_there_is_answered_with_those_alike(network: keras.M
 
 def test_a_stage_is_read_and_a_wrong_one_refused() -> None:
     assert parse_stage("after-mixed8:10:sgd:1e-4") == Stage("after-mixed8", 10, "sgd", 1e-4)
-    for wrong in ("mixed9:10:sgd:1e-4", "after-:1:sgd:1", "all:0:sgd:1", "all:1:lion:1", "all:1:sgd", "all:1:sgd:1:1"):
+    for wrong in (
+        "mixed9:10:sgd:1e-4",
+        "after-:1:sgd:1",
+        "all:0:sgd:1",
+        "all:1:lion:1",
+        "all:1:sgd",
+        "all:1:sgd:1:1",
+        "all:1:sgd:inf",
+    ):
         with pytest.raises(ValueError, match="Received"):
             parse_stage(wrong)
 

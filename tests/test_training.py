@@ -1,6 +1,7 @@
 """The one training loop, run for real on made-up clips."""
 
 import json
+import math
 
 import keras
 import numpy as np
@@ -178,7 +179,18 @@ def test_a_batch_must_part_evenly():
         made_config(accumulate=3)
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"dropout": 1.0}, {"learning_rate": 0.0}, {"patience": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"dropout": 1.0},
+        {"patience": 0},
+        {"milestones": (0,)},
+        *({name: -1} for name in ("warmup", "weight_decay", "checkpoint_minutes", "host_index", "clip_norm")),
+        *({name: 0.0} for name in ("learning_rate", "clip_norm", "first_layer_rate")),
+        *({name: value} for name in ("learning_rate", "warmup", "clip_norm") for value in (math.inf, math.nan)),
+    ],
+)
 def test_values_that_no_training_could_use_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong)).replace("_", "-")):
         made_config(**wrong)
