@@ -9,8 +9,9 @@ from typing import Any
 from commands.options import parse
 from commands.running import quiet_tensorflow, write_json
 from data.catalog import DataSet, Video
-from data.ready import ready_dataset
+from data.ready import flow_description, frame_description, ready_dataset
 from data.selection import training_lists
+from pipelines.inputs import Input
 from streams.config import TrainConfig
 from streams.finetuning import parse_stage
 from streams.ingredients import Ingredients
@@ -35,7 +36,9 @@ def train_stream(
     config = parse(options, argv, description, **presets)
     dataset = ready_dataset(config.dataset, config.root)
     training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
-    run, data_hash = Run.of(config.runs, dataset.name, stream, config.split), _data_hash(dataset, training, validation)
+    run = Run.of(config.runs, dataset.name, stream, config.split)
+    others = ((each, tuple(each.videos.values())) for each in config.others)
+    data_hash = _data_hash(config, (dataset, training, validation), *others)
     unfinished = [(each, place) for each, place in stages(config, run) if not is_finished(each, place, data_hash)]
     if unfinished:
         _check_lists(config, dataset, training)
@@ -105,10 +108,18 @@ def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video
         )
 
 
-def _data_hash(dataset: DataSet, *lists: Sequence[Video]) -> str:
-    """Returns what tells one set of training and validation videos from another, without reading their pixels."""
-    described = [
-        [(video.name, video.labels, video.num_frames, video.num_flows) for video in videos] for videos in lists
-    ]
-    text = json.dumps([dataset.name, dataset.classes, described])
-    return hashlib.sha256(text.encode()).hexdigest()
+def _data_hash(config: Any, *data: Any) -> str:
+    """Returns what changes with the videos that are read and with how these were made, without reading their pixels.
+
+    Each of `data` is a data set and lists of its videos. Flow that nobody reads may be made anew.
+    """
+    reads_flow = Input(config.input, config.length).is_flow
+    described = []
+    for dataset, *lists in data:
+        made = flow_description(dataset.root) if reads_flow else frame_description(dataset.root)
+        rows = [
+            [(each.name, each.labels, each.num_frames, reads_flow and each.num_flows) for each in videos]
+            for videos in lists
+        ]
+        described.append([dataset.name, dataset.classes, made, rows])
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

@@ -7,6 +7,7 @@ from typing import Any
 
 from commands.options import as_dictionary, option
 from commands.running import RUNS
+from data.catalog import DataSet
 from streams.input_options import InputOptions
 from streams.network_options import NetworkOptions
 
@@ -119,6 +120,11 @@ class TrainConfig(InputOptions, NetworkOptions):
     def can_cut_on_device(self) -> bool:
         """Tells whether batches are clips of one pipeline that goes through, which may leave the cut to the device."""
         return not (self.skip_broken or self.keeps_features)
+
+    @property
+    def others(self) -> tuple[DataSet, ...]:
+        """The data sets that are learnt besides the first."""
+        return ()
 
     def identity(self) -> dict[str, Any]:
         """Returns the options that decide the result: not where it is written, nor how it is started."""

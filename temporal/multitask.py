@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from commands.options import option
 from data.catalog import DataSet
@@ -14,6 +14,9 @@ from streams.ingredients import Ingredients, Videos, batches_of, drawing_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+# Each data set, with its videos to train on and those to choose by.
+_Halves: TypeAlias = tuple[tuple[DataSet, Videos, Videos], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,13 @@ class SecondDataSet:
     )
 
 
+def second_dataset(config: Any) -> DataSet:
+    """Returns the second data set, without the classes that it is to lack."""
+    if config.and_dataset == config.dataset:
+        raise ValueError(f"{config.dataset} cannot be its own second data set. Name another one with --and-dataset.")
+    return without_classes(ready_dataset(config.and_dataset, config.and_root), config.and_without)
+
+
 def with_second_dataset(
     alone: Ingredients, config: Any, dataset: DataSet, training: Videos, validation: Videos
 ) -> Ingredients:
@@ -43,16 +53,15 @@ def with_second_dataset(
     from pipelines.drawing import batch_videos
     from streams.multitask import both_batches, of_first_task, with_second_task
 
-    if config.and_dataset == dataset.name:
-        raise ValueError(f"{dataset.name} cannot be its own second data set. Name another one with --and-dataset.")
-    second = without_classes(ready_dataset(config.and_dataset, config.and_root), config.and_without)
-    clip = Input(config.input, config.length, config.segments)
+    (second,), clip = config.others, Input(config.input, config.length, config.segments)
     _check_alike(dataset, second, clip)
     num_first, num_second = len(dataset.classes), len(second.classes)
     # Both count the clips that they leave out together.
     drawing = dataclasses.replace(drawing_of(config), skipped=alone.skipped)
-    halves = (dataset, training, validation), (second, tuple(second.videos.values()), ())
-    first_half, second_half = (partial(batches_of, *half[:2], clip, config, drawing, share=2) for half in halves)
+    halves: _Halves = ((dataset, training, validation), (second, tuple(second.videos.values()), ()))
+    first_half, second_half = (
+        partial(batches_of, each, videos, clip, config, drawing, share=2) for each, videos, _ in halves
+    )
     drawn: dict[str, Any] = {"batch_size": config.batch_size // 2, "seed": config.seed, "drawing": drawing}
 
     def batches(start_step: int, shard: tuple[int, int] = (0, 1)) -> "tf.data.Dataset":
@@ -89,7 +98,7 @@ def without_classes(dataset: DataSet, names: tuple[str, ...]) -> DataSet:
     )
 
 
-def _broken(halves: Any, clip: Input, drawn: dict[str, Any], step: int) -> str:
+def _broken(halves: _Halves, clip: Input, drawn: dict[str, Any], step: int) -> str:
     """Returns which file of a batch of both can't be read, and what to type; empty if all can be."""
     from pipelines.clips import explain_failure
 

@@ -6,6 +6,7 @@ python temporal/train.py --dataset ucf101 --split 1
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from pipelines.inputs import KINDS, Input
 from streams.command import train_stream
 from streams.config import TrainConfig
 from streams.ingredients import Ingredients, Videos, of_dataset
-from temporal.multitask import SecondDataSet, with_second_dataset
+from temporal.multitask import SecondDataSet, second_dataset, with_second_dataset
 
 if TYPE_CHECKING:
     import keras
@@ -48,6 +49,11 @@ class TemporalConfig(TrainConfig, SecondDataSet):
     def can_cut_on_device(self) -> bool:
         """Tells whether batches are of one pipeline, which those of two data sets are not."""
         return super().can_cut_on_device and not self.and_dataset
+
+    @cached_property
+    def others(self) -> tuple[DataSet, ...]:
+        """The data sets that are learnt besides the first."""
+        return (second_dataset(self),) if self.and_dataset else ()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -243,6 +243,31 @@ def test_a_file_that_spoils_kept_features_or_the_second_data_set_is_named(roots,
     train_spatial(words_for(root, "ucf101", tmp_path / "runs", *features, "--skip-broken", "--batch-size", "4"))
 
 
+def test_flow_that_was_made_anew_and_a_second_data_set_that_changed_are_not_mixed_into_a_run(tmp_path):
+    first, second = (make_data(tmp_path / name, name) for name in ("hmdb51", "ucf101"))
+    both = ["--and-dataset", "ucf101", "--and-root", str(second), "--length", "2", "--protocol", "paper"]
+    words = words_for(first, "hmdb51", tmp_path / "runs", *both)
+    train_temporal(words)
+    train_spatial(words_for(first, "hmdb51", tmp_path / "runs", "--protocol", "paper"))
+
+    def changed(path, old, new):
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        with pytest.raises(ValueError, match="finished training with data_hash"):
+            train_temporal(words)
+        path.write_text(text)
+
+    for root in (first, second):
+        changed(root / "flow.json", '"preset": "balanced"', '"preset": "fast"')
+    changed(second / "index.csv", ",ready,", ",broken,")
+    train_temporal(words)  # All is as it was.
+
+    # A stream of frames reads no flow.
+    (first / "flow.json").write_text((first / "flow.json").read_text().replace("balanced", "fast"))
+    train_spatial(words_for(first, "hmdb51", tmp_path / "runs", "--protocol", "paper"))
+
+
 def test_a_run_of_another_network_or_other_videos_is_neither_mixed_nor_lost(roots, tmp_path):
     train_spatial(ucf101(roots, tmp_path))
     before = (run_of(tmp_path) / "model.keras").read_bytes()
