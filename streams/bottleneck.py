@@ -45,7 +45,8 @@ def on_features(
 
     def features_of(videos: Sequence[Any], part: str) -> tuple[np.ndarray, np.ndarray]:
         names = [video.name for video in videos]
-        return cached_features(network, (names, views_of(videos, num_views=NUM_VIEWS)), folder / f"{part}.h5")
+        views = views_of(videos, num_views=NUM_VIEWS)
+        return cached_features(network, (names, views), folder / f"{part}.h5", keep=not config.dry_run)
 
     features, labels = features_of(training, "train")
     held_out = None
@@ -67,8 +68,10 @@ def on_features(
     )
 
 
-def cached_features(network: keras.Model, named_views: tuple[Sequence[str], Views], path: Path) -> Any:
-    """Returns `(float32[videos, views, D], labels)` from a file, or computes and writes them where it has others."""
+def cached_features(
+    network: keras.Model, named_views: tuple[Sequence[str], Views], path: Path, *, keep: bool = True
+) -> Any:
+    """Returns `(float32[videos, views, D], labels)` from a file, or computes and keeps them where it has others."""
     names, views = named_views
     key = _key(network, names)
     if path.exists():
@@ -79,6 +82,8 @@ def cached_features(network: keras.Model, named_views: tuple[Sequence[str], View
     of_clips = view_scorer(backbone, num_crops=1)
     found = [(of_clips(frames).numpy(), label.numpy()) for frames, label in track(views, "Features", len(names))]
     features, labels = (np.stack(each) for each in zip(*found, strict=True))
+    if not keep:
+        return features, labels
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["key"] = key

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from commands.options import parse
@@ -28,7 +29,7 @@ def train_stream(
 ) -> None:
     """Trains a stream as the command line says, unless that is done already, and says what came out.
 
-    `ingredients(config, dataset, training, validation)` is called once TensorFlow may be imported.
+    `ingredients(config, dataset=, training=, validation=)` is called once TensorFlow may be imported.
     """
     presets = recipe_presets(argv, stream)
     if presets is None:  # All recipes were asked for, and shown.
@@ -44,29 +45,16 @@ def train_stream(
         _check_lists(config, dataset, training)
         quiet_tensorflow()
         from streams.distribution import strategy_for
-        from streams.training import train
 
-        strategy = strategy_for(config, threads_before(unfinished[0][1]))
-    steps_per_epoch = len(training) // config.batch_size
-    for each, place in unfinished:
-        given = ingredients(each, dataset, training, validation)
+        made = partial(ingredients, dataset=dataset, training=training, validation=validation)
+        work: dict[str, Any] = {"steps_per_epoch": len(training) // config.batch_size}
+        work["strategy"] = strategy_for(config, threads_before(unfinished[0][1]))
         if config.dry_run:
             from streams.rehearsal import rehearse
 
-            found = rehearse(given, steps_per_epoch=steps_per_epoch, config=each, strategy=strategy)
-            _report(config, found)
+            _report(config, rehearse(partial(stages, config), made, **work))
             return
-        train(
-            given,
-            steps_per_epoch=steps_per_epoch,
-            config=each,
-            run=place,
-            strategy=strategy,
-            data_hash=data_hash,
-        )
-        if given.skipped:
-            count, worst = given.skipped.total(), ", ".join(name for name, _ in given.skipped.most_common(5))
-            print(f"{count} clips of {len(given.skipped)} videos could not be read and were left out: {worst}.")
+        _train(unfinished, made, data_hash=data_hash, **work)
     _report(config, say_result(run))
 
 
@@ -85,6 +73,20 @@ def stages(config: TrainConfig, run: Run) -> list[tuple[TrainConfig, Run]]:
         found.append((dataclasses.replace(config, **changes), place))
         weights = str(place.model)
     return found or [(config, run)]
+
+
+def _train(
+    unfinished: Sequence[tuple[TrainConfig, Run]], ingredients: Callable[[TrainConfig], Ingredients], **work: Any
+) -> None:
+    """Takes one stage after the other, and says which clips were left out."""
+    from streams.training import train
+
+    for config, run in unfinished:
+        given = ingredients(config)
+        train(given, config=config, run=run, **work)
+        if given.skipped:
+            count, worst = given.skipped.total(), ", ".join(name for name, _ in given.skipped.most_common(5))
+            print(f"{count} clips of {len(given.skipped)} videos could not be read and were left out: {worst}.")
 
 
 def _report(config: TrainConfig, result: dict[str, Any]) -> None:

@@ -73,7 +73,7 @@ class TrainConfig(InputOptions, NetworkOptions):
     runs: Path = option(RUNS, "where runs are kept", metavar="DIR")
     resume: bool = option(True, "go on where a stopped training of the same options left off")
     again: bool = option(False, "train anew where another run lies")
-    dry_run: bool = option(False, "build everything, take two steps, estimate time and memory, leave nothing")
+    dry_run: bool = option(False, "build everything, take a few steps, estimate time and memory, leave nothing")
     histograms: bool = option(False, "write histograms of the weights for TensorBoard")
     checkpoint_minutes: float = option(
         10.0, "between checkpoints inside an epoch; each epoch ends with one", metavar="M"

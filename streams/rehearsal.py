@@ -1,10 +1,13 @@
 """A rehearsal: everything is built and a few steps are taken, to learn what a training would cost; nothing stays."""
 
 import dataclasses
+import math
 import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -15,8 +18,9 @@ from streams.ingredients import Ingredients
 from streams.runs import Run
 from streams.training import train
 
-# The first step builds the graph, the second one finds its memory, and the third one is as all that follow.
-_STEPS = 3
+# The first step builds the graph, the second one finds its memory, the third one is as all that follow, and the
+# fourth one tells by its beginning when that one ended.
+_STEPS = 4
 
 
 class Stopwatch(keras.callbacks.Callback):
@@ -28,7 +32,8 @@ class Stopwatch(keras.callbacks.Callback):
         self.validation = 0.0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Notes the time."""
+        """Notes the time once the step before is done, which a GPU is still at until it is asked for a number."""
+        self.model.optimizer.iterations.numpy()
         self.steps.append(time.monotonic())
 
     def on_test_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -41,22 +46,67 @@ class Stopwatch(keras.callbacks.Callback):
 
 
 def rehearse(
-    ingredients: Ingredients, *, steps_per_epoch: int, config: TrainConfig, strategy: tf.distribute.Strategy
+    stages: Callable[[Run], Sequence[tuple[TrainConfig, Run]]],
+    ingredients: Callable[[TrainConfig], Ingredients],
+    *,
+    steps_per_epoch: int,
+    strategy: tf.distribute.Strategy,
 ) -> dict[str, float]:
-    """Takes a few steps of training and of validation, and returns what the whole training would take."""
-    epochs = config.epochs if config.steps is None else -(-config.steps // steps_per_epoch)
+    """Takes a few steps of training and of validation in every stage, and returns what all of them would take."""
+    costs = []
+    with tempfile.TemporaryDirectory(prefix="rehearsal.") as folder:
+        for config, place in stages(Run(Path(folder))):
+            given = ingredients(config)
+            cost = _cost_of(given, steps_per_epoch=steps_per_epoch, config=config, run=place, strategy=strategy)
+            print(f"Rehearsed: {cost.step:.3f} s a step, {cost.steps} steps in {cost.epochs} epochs.", flush=True)
+            costs.append(cost)
+    minutes, steps = sum(cost.seconds for cost in costs) / 60, sum(cost.steps for cost in costs)
+    memory = _peak_memory()
+    held = ", ".join(f"{size:.1f} GB by the {name.split('_')[0]}" for name, size in memory.items())
+    parts = f" in {len(costs)} stages" if len(costs) > 1 else ""
+    print(f"The training would take about {minutes:.0f} minutes{parts}. Held at most: {held}. Nothing was kept.")
+    return {"minutes": minutes, "steps": steps, "seconds_per_step": _mean_step(costs), **memory}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training, or a stage of one, would take."""
+
+    epochs: int
+    steps: int
+    step: float  # Seconds.
+    validation: float  # Seconds an epoch.
+
+    @property
+    def seconds(self) -> float:
+        """All in all."""
+        return self.steps * self.step + self.epochs * self.validation
+
+
+def _cost_of(
+    ingredients: Ingredients, *, steps_per_epoch: int, config: TrainConfig, run: Run, strategy: tf.distribute.Strategy
+) -> Cost:
+    """Takes a few steps in a folder that will be gone."""
+    in_epoch = min(steps_per_epoch, config.steps or steps_per_epoch)
+    epochs = math.ceil(config.steps / in_epoch) if config.steps else config.epochs
     validation = ingredients.validation
     batches = 0 if validation is None else max(0, int(validation.cardinality()))
     few = dataclasses.replace(ingredients, validation=None if validation is None else validation.take(2))
+    short = dataclasses.replace(config, steps=None, epochs=1, again=False, resume=False)
     watch = Stopwatch()
-    with tempfile.TemporaryDirectory(prefix="rehearsal.") as folder:
-        short = dataclasses.replace(config, steps=None, epochs=1, again=False, resume=False)
-        train(few, steps_per_epoch=_STEPS, config=short, run=Run(Path(folder)), strategy=strategy, watch=watch)
-    step = watch.steps[-1] - watch.steps[-2]
-    minutes = epochs * (steps_per_epoch * step + batches * watch.validation) / 60
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
-    print(
-        f"Rehearsed: {step:.3f} s a step, {epochs} epochs of {steps_per_epoch} steps take about {minutes:.0f} minutes; "
-        f"the process held {peak:.1f} GB at most. Nothing was kept."
-    )
-    return {"seconds_per_step": step, "minutes": minutes, "steps": epochs * steps_per_epoch, "peak_gigabytes": peak}
+    train(few, steps_per_epoch=_STEPS, config=short, run=run, strategy=strategy, watch=watch)
+    return Cost(epochs, epochs * in_epoch, watch.steps[-1] - watch.steps[-2], batches * watch.validation)
+
+
+def _mean_step(costs: Sequence[Cost]) -> float:
+    return sum(cost.steps * cost.step for cost in costs) / sum(cost.steps for cost in costs)
+
+
+def _peak_memory() -> dict[str, float]:
+    """Returns what was held at most, in gigabytes: by the process, and by the fullest GPU where there is one."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    found = {"process_gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30}
+    gpus = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
+    if gpus:
+        found["GPU_gigabytes"] = max(tf.config.experimental.get_memory_info(gpu)["peak"] for gpu in gpus) / 2**30
+    return found

@@ -230,17 +230,19 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
 
 
-def test_a_rehearsal_says_what_a_training_would_take_and_leaves_nothing(tmp_path, capsys):
+@pytest.mark.parametrize(("length", "steps"), [({}, 2000), ({"steps": 10}, 10), ({"steps": 1500}, 2000)])
+def test_a_rehearsal_says_what_a_training_would_take_and_leaves_nothing(length, steps, tmp_path, capsys):
     import tensorflow as tf
 
     from streams.rehearsal import rehearse
 
-    config = made_config(runs=tmp_path, dry_run=True)
+    config = made_config(runs=tmp_path, dry_run=True, **length)
     found = rehearse(
-        made_ingredients(config), steps_per_epoch=1000, config=config, strategy=tf.distribute.get_strategy()
+        lambda run: [(config, run)], made_ingredients, steps_per_epoch=1000, strategy=tf.distribute.get_strategy()
     )
 
-    assert found["steps"] == 2000
-    assert found["minutes"] > 1000 * found["seconds_per_step"] / 60
+    assert found["steps"] == steps
+    assert found["minutes"] > steps * found["seconds_per_step"] / 60
+    assert found["process_gigabytes"] > 0.1
     assert "Nothing was kept" in capsys.readouterr().out
     assert not any(tmp_path.iterdir())

@@ -103,6 +103,30 @@ def test_weights_that_were_trained_on_test_videos_of_this_split_are_refused(root
     train_spatial(other)  # Another data set has none of these videos.
 
 
+def test_a_rehearsal_takes_every_stage_and_keeps_nothing_not_even_features(roots, tmp_path, capsys):
+    stages = [
+        "--stage",
+        "last-layer:6:adam:1e-3",
+        "--stage",
+        "all:4:sgd:1e-4",
+        "--weights",
+        "none",
+        "--augment",
+        "none",
+    ]
+    words = ucf101(roots, tmp_path / "runs", *stages, "--dry-run", "--json", str(tmp_path / "found.json"))
+
+    train_spatial(words)
+
+    printed = capsys.readouterr().out
+    assert re.findall(r"s a step, (\d+) steps in (\d+) epochs", printed) == [("6", "6"), ("4", "4")]
+    assert re.search(
+        r"about \d+ minutes in 2 stages\. Held at most: \d\.\d GB by the process.* Nothing was kept", printed
+    )
+    assert json.loads((tmp_path / "found.json").read_text())["steps"] == 10
+    assert [path.name for path in tmp_path.iterdir()] == ["found.json"]
+
+
 def test_histograms_are_written_when_asked_for(roots, tmp_path):
     import tensorflow as tf
 
