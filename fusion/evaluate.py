@@ -50,7 +50,7 @@ class EvaluateConfig:
     )
     fit: str = option("validation", "the videos that some methods learn from", choices=FITS)
     views: int = option(25, "frames or stacks of each video, evenly spaced", metavar="N")
-    crops: str = option("10", "centre; corners, centre, mirrored; whole frames", choices=("1", "10", "full"))
+    crops: str = option("10", "centre; corners, too; mirrored, too; whole frames", choices=("1", "5", "10", "full"))
     precision: str = option("float32", "in which networks compute", choices=("float32", "bfloat16"))
     features: bool = option(False, f"keep each view's features, which {', '.join(SEQUENCES)} need")
     scores: tuple[str, ...] = option(

@@ -93,7 +93,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("videos", nargs="*", metavar="VIDEO", help="a file, a folder, a pattern, or - (standard input)")
     add_model_options(parser)
     parser.add_argument("--views", type=_at_least_one, default=25, metavar="N", help="clips of a video, evenly spaced")
-    parser.add_argument("--crops", type=int, choices=(1, 10), default=10, help="of each clip: the centre, or ten")
+    parser.add_argument("--crops", type=int, choices=(1, 5, 10), default=10, help="of each clip; see evaluate.py")
     parser.add_argument("--hop", type=_above_zero, metavar="SECONDS", help="a clip every so often, instead of --views")
     parser.add_argument(
         "--timeline", nargs="?", const=STANDARD_OUTPUT, metavar="FILE.png", help="who does what when, and as a picture"

@@ -13,6 +13,7 @@ from streams.variants import variant
 # 64 cost a third less than 640 there. An accelerator wants more.
 _CROPS_AT_ONCE = {"CPU": 64, "GPU": 512}
 
+CROPS = (1, 5, 10, "full")
 Crops: TypeAlias = int | Literal["full"]
 # Exchanges left and right of [..., H, W, C].
 Mirror: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
@@ -42,13 +43,17 @@ def view_scorer(
 ) -> Callable[..., tf.Tensor]:
     """Returns a compiled function from views uint8[views, H, W, C] to their logits, averaged over crops.
 
-    `full` scores whole frames and their mirror images, fully convolutionally. `mirror_flow` mirrors flow, whose
+    One crop is the centre, five are the corners, too, ten also their mirror images; `full` scores whole frames and
+    theirs, fully convolutionally. `mirror_flow` mirrors flow, whose
     horizontal part changes its sign, as pipelines.augment.mirror_flow does. A network of both streams takes views of
     frames first, then those of flow.
     """
     inputs = ordered_inputs(model)
     names, sizes = [each.name for each in inputs], [each.shape[1] for each in inputs]
-    if "flow" in names and mirror_flow is None and num_crops != 1:
+    if num_crops not in CROPS:
+        raise ValueError(f"A view is scored by {CROPS} crops. Received {num_crops!r}.")
+    are_mirrored = num_crops in (10, "full")
+    if "flow" in names and mirror_flow is None and are_mirrored:
         raise ValueError("Flow is mirrored by the rule of its levels: pass mirror_flow, or num_crops=1.")
     network = variant(model, whole_frames=num_crops == "full", precision=precision)
     num_classes = model.outputs[0].shape[-1]
@@ -58,7 +63,7 @@ def view_scorer(
     def crops_of(views: tf.Tensor, name: str, size: int) -> tf.Tensor:
         mirror = mirror_flow if name == "flow" and mirror_flow else mirrored
         cut = views[:, None] if num_crops == "full" else _squares(views, size, num_crops)
-        return cut if num_crops == 1 else tf.concat([cut, mirror(cut)], axis=1)
+        return tf.concat([cut, mirror(cut)], axis=1) if are_mirrored else cut
 
     # One trace serves videos of every size and length.
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, each.shape[-1]], tf.uint8) for each in inputs])
