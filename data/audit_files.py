@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.catalog import DataSet, Video
+from data.catalog import DataSet, Video, in_words
 from data.findings import ERROR, WARNING, Finding
 from data.layouts import Layout
 from data.packed import PACKED, read_stored, stored_paths
@@ -35,6 +35,13 @@ def audit_files(dataset: DataSet, *, full: bool = False) -> Iterator[Finding]:
         listed = ", ".join(f"{width}x{height} ({count})" for (width, height), count in sorted(sizes.items())[:6])
         remedy = "Prepare with one --short-side or --size, so that crops of all videos show as much."
         yield Finding(WARNING, f"Frames have different short sides: {listed}.", remedy)
+
+
+def how_to_mend(dataset: DataSet) -> str:
+    """Returns what to do about a file that can't be read: all are looked at, as it may be any."""
+    if dataset.layout.name not in OWN:
+        return AGAIN
+    return f"Run: python data/doctor.py {in_words(dataset.name, dataset.root)} --full --fix"
 
 
 def read_grey(path: Path) -> np.ndarray | None:

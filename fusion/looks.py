@@ -21,7 +21,7 @@ def looks(
     quiet_tensorflow()
     from fusion.gradcam import heat_of_frame, looker, with_heat
     from fusion.scorers import Scorer, clip_of
-    from pipelines.clips import distinct_views
+    from pipelines.failures import readable_views
 
     scorer = Scorer.load(scoring.model(dataset, split, stream))
     try:
@@ -29,7 +29,7 @@ def looks(
     except ValueError:
         return []
     clip = clip_of(scorer.card)
-    views = distinct_views(dataset, [video for video, _ in videos], clip, num_views=1)
+    views = readable_views(dataset, [video for video, _ in videos], clip, num_views=1)
     drawn = []
     for (_, label), (view, *_) in zip(videos, views, strict=True):
         pixels = view.numpy()[0]

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from data.catalog import DataSet
-from pipelines.clips import explain_failure
+from pipelines.failures import explain_failure
 from pipelines.inputs import Input
 from streams.ingredients import Videos, batches_of, drawing_of, validation_of
 

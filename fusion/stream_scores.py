@@ -130,12 +130,12 @@ class _Work:
 def _predict(path: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring) -> Iterator[np.ndarray]:
     quiet_tensorflow()
     from fusion.scorers import Scorer, clip_of, mirror_of
-    from pipelines.clips import distinct_views
+    from pipelines.failures import readable_views
     from streams.scoring import score_videos
 
     scorer = Scorer.load(path)
     network = _until(scorer.network, scoring.layer) if scoring.layer else scorer.network
-    views = [distinct_views(dataset, videos, clip_of(part), num_views=scoring.views) for part in scorer.parts.values()]
+    views = [readable_views(dataset, videos, clip_of(part), num_views=scoring.views) for part in scorer.parts.values()]
     scored = score_videos(
         network,
         views[0] if len(views) == 1 else _side_by_side(*views),

@@ -10,10 +10,10 @@ import tensorflow as tf
 from commands.running import usable_processors
 from data.catalog import DataSet, Video
 from pipelines import assemble, augment, sampling
-from pipelines.broken import Example, broken_file_message, skipping
+from pipelines.broken import Example, leaving_out, skipping
 from pipelines.cutting import cut
 from pipelines.device import read_fields
-from pipelines.drawing import Draw, Drawing, draw_rows
+from pipelines.drawing import Draw, Drawing, Skipped, draw_rows
 from pipelines.inputs import Input
 from pipelines.source import Source, at_once, files_of, read_planes
 
@@ -63,7 +63,8 @@ def train_batches(
         def load_one(example: Example) -> tf.Tensor:
             return load(_each(lambda values: values[None], example))[0]
 
-        batches = skipping(plans.unbatch(), load_one, source.names, size, clip.shape(crop_size), drawing.skipped)
+        examples = plans.unbatch().enumerate(start_step * size).map(_placed)
+        batches = skipping(examples, load_one, source.names, size, clip.shape(crop_size), drawing.skipped)
     # A batch that is made while another is used is all that helps; TensorFlow's own choice may keep many.
     batches = batches.prefetch(2)
     return _with_options(batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)))
@@ -88,21 +89,31 @@ def validation_batches(
     batch_size: int,
     crop_size: int,
     num_views: int = VALIDATION_VIEWS,
+    skipped: Skipped | None = None,
 ) -> tf.data.Dataset:
-    """Builds `(clips, labels)` of a few centred views of each video, in order; with segments, of one view of them."""
+    """Builds `(clips, labels)` of a few centred views of each video, in order; with segments, of one view of them.
+
+    Views that can't be read are left out and noted where there is something to note them in.
+    """
     source = Source(dataset, videos, clip)
-    if clip.segments == 1:
-        starts = _all_view_starts(source, num_views)[..., None]
-    else:
-        num_views, starts = 1, sampling.middle_starts(source.num_items, clip)[:, None]
+    starts = validation_starts(source, num_views)
+    num_views = starts.shape[1]
 
-    def load(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def plan(place: tf.Tensor) -> Example:
         row, view = place // num_views, place % num_views
-        example = {"row": row[None], "starts": starts[row, view][None], "randoms": tf.zeros([1, augment.NUM_RANDOMS])}
-        return read_clips(source, example, crop_size, "none")[0], source.labels(row[None])[0]
+        label = source.labels(row[None])[0]
+        return {"row": row, "starts": starts[row, view], "label": label, "place": tf.cast(-1 - place, tf.int64)}
 
-    places = tf.data.Dataset.range(len(videos) * num_views, output_type=tf.int32)
-    batches = places.map(load, num_parallel_calls=at_once()).batch(batch_size)
+    def load(example: Example) -> tf.Tensor:
+        one = {"row": example["row"][None], "starts": example["starts"][None]}
+        return read_clips(source, one | {"randoms": tf.zeros([1, augment.NUM_RANDOMS])}, crop_size, "none")[0]
+
+    examples = tf.data.Dataset.range(len(videos) * num_views, output_type=tf.int32).map(plan)
+    if skipped is None:
+        loaded = examples.map(lambda example: (load(example), example["label"]), num_parallel_calls=at_once())
+    else:
+        loaded = leaving_out(examples, load, source.names, clip.shape(crop_size), skipped)
+    batches = loaded.batch(batch_size)
     if len(videos) * num_views * int(np.prod(clip.shape(crop_size))) <= CACHE_BYTES:
         batches = batches.cache()
     return _with_options(batches.prefetch(2))
@@ -121,7 +132,7 @@ def distinct_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, nu
     all the views that it is part of.
     """
     source = Source(dataset, videos, clip)
-    starts = _all_view_starts(source, num_views)
+    starts = all_view_starts(source, num_views)
 
     def load(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         distinct, of_view = tf.unique(starts[row])
@@ -138,29 +149,17 @@ def distinct_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, nu
     return _with_options(rows.map(load, num_parallel_calls=usable_processors()).prefetch(2))
 
 
-def explain_failure(
-    dataset: DataSet,
-    videos: Sequence[Video],
-    clip: Input,
-    *,
-    batch_size: int,
-    seed: int,
-    step: int,
-    drawing: Drawing | None = None,
-    validation: Sequence[Video] = (),
-) -> str:
-    """Returns which file of batch `step`, or of validation, can't be read, and what to type; empty if all can be."""
-    drawing, source = drawing or Drawing(), Source(dataset, videos, clip)
-    draw = draw_rows(videos, batch_size, seed, drawing)
-    plan = plan_batch(source, draw, tf.constant(step, tf.int64), batch_size, seed, drawing)
-    segments = tf.shape(plan["starts"])[1]
-    files = [source.files(tf.repeat(plan["row"][:, None], segments, axis=1), plan["starts"])]
-    if validation:
-        source = Source(dataset, validation, clip)
-        starts = _all_view_starts(source, VALIDATION_VIEWS)
-        files.append(source.files(tf.repeat(tf.range(len(validation))[:, None], VALIDATION_VIEWS, axis=1), starts))
-    paths = (path.decode() for part in files for path in part["path"].numpy().ravel())
-    return broken_file_message(dataset, source, paths, are_skipped=drawing.skipped is not None)
+def validation_starts(source: Source, num_views: int) -> tf.Tensor:
+    """Returns int32[videos, views, segments]: with segments there is one view, of the middles of their parts."""
+    if source.clip.segments == 1:
+        return all_view_starts(source, num_views)[..., None]
+    return sampling.middle_starts(source.num_items, source.clip)[:, None]
+
+
+def all_view_starts(source: Source, num_views: int) -> tf.Tensor:
+    """Returns where the views of each video start, int32[videos, views]."""
+    with tf.device("/cpu:0"):
+        return tf.constant(sampling.view_starts(source.num_items.numpy(), source.clip.span, num_views))
 
 
 def read_clips(source: Source, examples: Example, crop_size: int, augmentation: str) -> tf.Tensor:
@@ -201,9 +200,8 @@ def _joined(values: tf.Tensor) -> tf.Tensor:
     return tf.reshape(values, [groups * size, *shape])
 
 
-def _all_view_starts(source: Source, num_views: int) -> tf.Tensor:
-    with tf.device("/cpu:0"):
-        return tf.constant(sampling.view_starts(source.num_items.numpy(), source.clip.span, num_views))
+def _placed(place: tf.Tensor, example: Example) -> Example:
+    return example | {"place": place}
 
 
 def _part(values: tf.Tensor, drawing: Drawing) -> tf.Tensor:

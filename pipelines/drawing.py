@@ -1,6 +1,5 @@
 """Which video each place of each batch shows: a pure function of seed and step, so that any step can be asked for."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,10 @@ from data.catalog import Video
 
 # A function from a step to the rows of its videos, int32[batch].
 Draw = Callable[[tf.Tensor], tf.Tensor]
+
+# Clips that can't be read: the video, and the clip's place in the training, or in validation counted from -1 down.
+# Each is there once, however often it is made: ahead of what is used, for a look at it, in every epoch.
+Skipped = set[tuple[str, int]]
 
 AUGMENTATIONS = ("none", "flip", "paper", "corners")
 
@@ -23,7 +26,7 @@ class Drawing:
     balance: bool = False  # Draw uniformly over classes, however many videos each has, rather than over videos.
     device_crop: bool = False  # Ship whole fields: `device.crop` cuts them where the network runs.
     shard: tuple[int, int] = (0, 1)  # Which of how many equal parts of each batch this machine makes.
-    skipped: Counter[str] | None = None  # Counts clips that can't be read, by video, instead of stopping at them.
+    skipped: Skipped | None = None  # Notes clips that can't be read instead of stopping at them.
 
     def __post_init__(self) -> None:
         """Refuses augmentations that don't exist and choices that exclude each other."""

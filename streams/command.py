@@ -84,9 +84,9 @@ def _train(
     for config, run in unfinished:
         given = ingredients(config)
         train(given, config=config, run=run, **work)
-        if given.skipped:
-            count, worst = given.skipped.total(), ", ".join(name for name, _ in given.skipped.most_common(5))
-            print(f"{count} clips of {len(given.skipped)} videos could not be read and were left out: {worst}.")
+        if given.num_skipped:
+            count, worst = sum(given.num_skipped.values()), ", ".join([*given.num_skipped][:5])
+            print(f"{count} clips of {len(given.num_skipped)} videos could not be read and were left out: {worst}.")
 
 
 def _report(config: TrainConfig, result: dict[str, Any]) -> None:

@@ -35,10 +35,15 @@ class Ingredients:
     card: ModelCard
     videos: Callable[[int], Sequence[str]] | None = None  # The names of the videos in the batch of a step.
     broken: Callable[[int], str] | None = None  # What of the batch of a step can't be read, and what to do; or "".
-    skipped: Counter[str] | None = None  # Clips that could not be read and were left out, by video.
+    skipped: set[tuple[str, int]] | None = None  # Clips that could not be read and were left out: video and place.
     cut: Callable[[Any], Any] = _as_they_are  # Makes clips of what batches hold, where the network runs.
     tasks: tuple[int, ...] = ()  # Where scores are of several data sets side by side, how many are of each.
     saved: Callable[["keras.Model"], "keras.Model"] = lambda network: network  # What of a trained network is kept.
+
+    @property
+    def num_skipped(self) -> dict[str, int]:
+        """How many clips of each video were left out since the training was last started, the most first."""
+        return dict(Counter(video for video, _ in self.skipped or ()).most_common())
 
 
 def of_dataset(
@@ -52,8 +57,8 @@ def of_dataset(
 
     `fresh(config, clip, dataset)` makes its network; where weights come from and what learns is decided here.
     """
-    from pipelines.clips import explain_failure
     from pipelines.drawing import batch_videos, draw_rows
+    from pipelines.failures import explain_failure
     from streams.bottleneck import on_features
 
     clip, (training, validation) = Input(config.input, config.length, config.segments), lists
@@ -63,7 +68,7 @@ def of_dataset(
     given = Ingredients(
         network=partial(_started, config, clip, dataset, fresh),
         batches=partial(batches_of, dataset, training, clip, config, drawing),
-        validation=validation_of(dataset, validation, clip, config),
+        validation=validation_of(dataset, validation, clip, config, drawing.skipped),
         card=card_of(stream, config, dataset, clip),
         videos=lambda step: batch_videos(training, step=step, **drawn),
         broken=lambda step: explain_failure(dataset, training, clip, step=step, validation=validation, **drawn),
@@ -96,7 +101,7 @@ def drawing_of(config: Any) -> Any:
     """Returns how the clips of a training are drawn and cut, as its options say."""
     from pipelines.drawing import Drawing
 
-    return Drawing(config.augment, config.balance, skipped=Counter[str]() if config.skip_broken else None)
+    return Drawing(config.augment, config.balance, skipped=set() if config.skip_broken else None)
 
 
 def crops_on_device(config: Any, dataset: DataSet) -> bool:
@@ -146,41 +151,26 @@ def batches_of(
     )
 
 
-def validation_of(dataset: DataSet, videos: Videos, clip: Input, config: Any) -> "tf.data.Dataset | None":
+def validation_of(
+    dataset: DataSet, videos: Videos, clip: Input, config: Any, skipped: set[tuple[str, int]] | None = None
+) -> "tf.data.Dataset | None":
     """Returns batches of the videos that weights are chosen by, where there are any."""
     from pipelines.clips import validation_batches
 
     if not videos:
         return None
-    return validation_batches(dataset, videos, clip, batch_size=config.batch_size, crop_size=config.crop_size)
+    sizes = {"batch_size": config.batch_size, "crop_size": config.crop_size}
+    return validation_batches(dataset, videos, clip, **sizes, skipped=skipped)
 
 
 def _views_of(dataset: DataSet, clip: Input, videos: Videos, *, num_views: int) -> Iterator[Any]:
-    """Yields the views of videos in turn; where a file can't be read, it is named."""
+    """Yields the views of videos in turn and their labels; where a file can't be read, it is named."""
     import tensorflow as tf
 
-    from pipelines.clips import video_views
+    from pipelines.failures import readable_views
 
-    found = iter(video_views(dataset, videos, clip, num_views=num_views))
-    for video in videos:
-        try:
-            yield next(found)
-        except tf.errors.OpError as error:
-            raise ValueError(_unreadable(dataset, video, clip, num_views) or error.message) from error
-
-
-def _unreadable(dataset: DataSet, video: Video, clip: Input, num_views: int) -> str:
-    """Returns which file of a video's views can't be read, and what to type; empty if all can be."""
-    import tensorflow as tf
-
-    from pipelines.broken import broken_file_message
-    from pipelines.sampling import view_starts
-    from pipelines.source import Source
-
-    source = Source(dataset, [video], clip)
-    starts = tf.constant(view_starts(source.num_items.numpy(), clip.span, num_views))[0]
-    paths = source.files(tf.zeros_like(starts), starts)["path"].numpy().ravel()
-    return broken_file_message(dataset, source, (path.decode() for path in paths))
+    for distinct, of_view, label in readable_views(dataset, videos, clip, num_views=num_views):
+        yield tf.gather(distinct, of_view), label
 
 
 def _started(

@@ -136,4 +136,5 @@ def say_result(run: Run) -> dict[str, Any]:
         print(f"Best epoch {result['epoch']} of {result['epochs']}: {words}. Saved {run.model}")
     else:
         print(f"Last epoch {result['epoch']}: training loss {result['loss']:.3f}, nothing chosen. Saved {run.model}")
-    return {"model": str(run.model), "selection": described["options"]["protocol"], **result}
+    found = {"model": str(run.model), "selection": described["options"]["protocol"], **result}
+    return found | {"skipped": described.get("skipped", {})}

@@ -163,7 +163,7 @@ def _finish(
         save_model(ingredients.saved(network), ingredients.card, run.model)
         write_history(run.history, history)
         draw_curves(run.curves, history, best)
-        write_json(run.config, {**description, "result": result})
+        write_json(run.config, {**description, "result": result, "skipped": ingredients.num_skipped})
         loop.checkpoints.clear()
     return result
 

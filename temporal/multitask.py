@@ -100,7 +100,7 @@ def without_classes(dataset: DataSet, names: tuple[str, ...]) -> DataSet:
 
 def _broken(halves: _Halves, clip: Input, drawn: dict[str, Any], step: int) -> str:
     """Returns which file of a batch of both can't be read, and what to type; empty if all can be."""
-    from pipelines.clips import explain_failure
+    from pipelines.failures import explain_failure
 
     said = (
         explain_failure(dataset, videos, clip, step=step, validation=validation, **drawn)

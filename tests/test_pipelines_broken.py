@@ -1,6 +1,5 @@
 import re
 import shlex
-from collections import Counter
 from itertools import islice
 
 import numpy as np
@@ -10,19 +9,32 @@ import tensorflow as tf
 from data import doctor
 from data.layouts import Layout
 from data.ready import ready_dataset
-from pipelines.clips import explain_failure, train_batches
+from pipelines.clips import train_batches, validation_batches, validation_starts
 from pipelines.drawing import Drawing
+from pipelines.failures import explain_failure, readable_views
 from pipelines.inputs import Input
+from pipelines.source import Source
 from tests.made_data import sound_data
-from tests.made_frames import frame_level, made_dataset
+from tests.made_frames import HEIGHT, WIDTH, made_dataset
 
 SETTINGS = {"batch_size": 6, "seed": 0}
 
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Six videos of three frames."""
-    return made_dataset(tmp_path, {f"v{number}": 3 for number in range(6)})
+    """Six videos of three frames of noise."""
+    return made_dataset(tmp_path, {f"v{number}": 3 for number in range(6)}, frame=noise)
+
+
+def noise(index):
+    """A frame of noise, the data of whose JPEG is much longer than its header."""
+    return np.random.default_rng(index).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+
+
+def cut_off(path):
+    """Takes the last third of a file, in the middle of its data."""
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
 
 
 def batches(dataset, steps, skipped=None):
@@ -44,6 +56,7 @@ def damage(dataset, name, how, count=3):
     [
         (lambda path: path.unlink(), "is missing"),
         (lambda path: path.write_bytes(path.read_bytes()[:300]), "can't be decoded"),
+        (cut_off, "can't be decoded"),
         (lambda path: path.write_bytes(b""), "can't be decoded"),
     ],
 )
@@ -93,16 +106,65 @@ def test_nothing_is_blamed_where_all_files_can_be_read(dataset):
 def test_skipped_clips_are_counted_and_the_others_stay_as_they_are(dataset):
     whole = batches(dataset, 3)
     damage(dataset, "v2", lambda path: path.unlink())
-    skipped = Counter()
+    skipped = set()
 
     found = batches(dataset, 3, skipped)
 
-    assert skipped["v2"] >= 3
-    assert set(skipped) == {"v2"}
+    assert {video for video, _ in skipped} == {"v2"}
+    assert {place // 6 for _, place in skipped} >= {0, 1, 2}
     for (clips, labels), (expected_clips, expected_labels) in zip(found, whole, strict=True):
         same = (clips == expected_clips).all(axis=(1, 2, 3)) & (labels == expected_labels)
         assert same.sum() >= 5
-        assert np.isin(clips[:, 0, 0, 0], [frame_level(index) for index in range(3)]).all()
+        assert all(any((clip == whole).all() for whole in expected_clips) for clip in clips)
+
+
+def test_a_clip_that_is_made_twice_counts_once(dataset):
+    damage(dataset, "v2", lambda path: path.unlink())
+    skipped = set()
+
+    batches(dataset, 2, skipped)
+    videos, drawing = list(dataset.videos.values()), Drawing(skipped=skipped)
+    again = train_batches(dataset, videos, Input("rgb"), crop_size=32, start_step=1, drawing=drawing, **SETTINGS)
+    next(iter(again))
+
+    places = [place for _, place in sorted(skipped)]
+    assert [place // 6 for place in places] == list(range(len(places)))
+
+
+def test_clips_that_cannot_be_read_are_left_out_of_validation_and_counted_once(dataset):
+    damage(dataset, "v2", cut_off)
+    videos, skipped = list(dataset.videos.values()), set()
+    chosen = validation_batches(dataset, videos, Input("rgb"), batch_size=4, crop_size=32, num_views=3, skipped=skipped)
+
+    labels = [np.concatenate([labels for _, labels in chosen]) for _ in range(2)]
+
+    np.testing.assert_array_equal(labels, [np.repeat([0, 1, 0, 1, 2], 3)] * 2)
+    assert skipped == {("v2", place) for place in (-7, -8, -9)}
+
+
+@pytest.mark.parametrize("clip", [Input("rgb"), Input("rgb", segments=2), Input("flow", 1)])
+def test_a_file_that_stops_validation_is_named(dataset, clip):
+    videos = list(dataset.videos.values())
+    starts = validation_starts(Source(dataset, videos, clip), 3).numpy()
+    layout, last = dataset.layout, int(starts[5].max())
+    path = layout.flow_paths(dataset.root, videos[5], last)[1] if clip.is_flow else None
+    path = path or layout.frame_path(dataset.root, videos[5], last)
+    path.write_bytes(path.read_bytes()[:-200])
+
+    with pytest.raises(tf.errors.OpError):
+        list(validation_batches(dataset, videos, clip, batch_size=4, crop_size=32))
+    message = explain_failure(dataset, videos[:1], clip, batch_size=1, seed=0, step=0, validation=videos)
+
+    assert message.startswith(f"{path} can't be decoded")
+
+
+def test_a_file_that_stops_test_views_is_named(dataset):
+    damage(dataset, "v2", cut_off)
+    views = readable_views(dataset, list(dataset.videos.values()), Input("rgb"), num_views=2)
+
+    assert [int(label) for _, _, label in islice(views, 2)] == [0, 1]
+    with pytest.raises(ValueError, match=r"A view of v2 can't be read: .*v2/img_00001.jpg can't be decoded.*doctor"):
+        next(views)
 
 
 def test_a_batch_without_any_clip_that_can_be_read_is_an_error(dataset):
@@ -110,4 +172,4 @@ def test_a_batch_without_any_clip_that_can_be_read_is_an_error(dataset):
         damage(dataset, name, lambda path: path.unlink())
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="No clip of this batch can be read"):
-        batches(dataset, 1, Counter())
+        batches(dataset, 1, set())

@@ -9,8 +9,9 @@ import pytest
 from data.layouts import OURS, Layout
 from data.pack import pack, unpack
 from data.packed import PACKED, archive_path
-from pipelines.clips import explain_failure, train_batches, video_views
+from pipelines.clips import train_batches, video_views
 from pipelines.drawing import Drawing
+from pipelines.failures import explain_failure, readable_views
 from pipelines.inputs import Input
 from tests.made_frames import made_dataset, write
 
@@ -99,6 +100,27 @@ def test_a_damaged_archive_is_named(loose):
     )
 
     assert message.startswith(f"{path} is damaged in ")
+
+
+def test_a_missing_archive_is_named_with_the_command_that_makes_it(loose):
+    dataset = packed(loose)
+    path = archive_path(dataset, dataset.videos["b"])
+    path.unlink()
+
+    with pytest.raises(
+        FileNotFoundError, match=rf"{path} is missing\. Run: python data/doctor\.py made --root .* --fix"
+    ):
+        train_batches(dataset, list(dataset.videos.values()), Input("rgb"), batch_size=2, crop_size=32)
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_an_archive_that_is_cut_off_is_named(loose, clip):
+    dataset = packed(loose)
+    path = archive_path(dataset, dataset.videos["b"])
+    path.write_bytes(path.read_bytes()[:1000])
+
+    with pytest.raises(ValueError, match=rf"A view of b can't be read: {path} can't be.*doctor\.py made"):
+        list(readable_views(dataset, list(dataset.videos.values()), clip, num_views=3))
 
 
 def test_foreign_layouts_stay_as_they_are(loose):

@@ -204,6 +204,38 @@ def test_larger_frames_score_as_all_the_places_that_the_network_can_look_at():
     np.testing.assert_allclose(full[0], model(np.stack(squares), training=False).numpy().mean(axis=0), atol=1e-4)
 
 
+@pytest.mark.parametrize(("num_crops", "places"), [(1, [(4, 8)]), (5, [(0, 0), (0, 16), (8, 0), (8, 16), (4, 8)])])
+def test_one_and_five_crops_are_not_mirrored(num_crops, places):
+    from streams.scoring import view_scorer
+
+    model = network(dense=False)
+    frames = np.random.default_rng(0).integers(0, 255, (2, 40, 48, 3), np.uint8)
+
+    found = view_scorer(model, num_crops=num_crops)(frames).numpy()
+
+    alone = [model(frames[:, top : top + 32, left : left + 32], training=False) for top, left in places]
+    np.testing.assert_allclose(found, np.mean(alone, axis=0), atol=1e-5)
+
+
+def test_another_number_of_crops_is_refused():
+    from streams.scoring import view_scorer
+
+    with pytest.raises(ValueError, match=r"\(1, 5, 10, 'full'\) crops\. Received 3"):
+        view_scorer(network(dense=False), num_crops=3)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [(lambda path: path.unlink(), "is missing"), (lambda path: path.write_bytes(path.read_bytes()[:-300]), "decoded")],
+)
+def test_a_file_that_stops_scoring_is_named_with_the_command_that_repairs_it(runs, tmp_path, how, reason):
+    made = made_dataset(tmp_path / "made", {"first": 5, "second": 5}, frame=textured)
+    how(made.layout.frame_path(made.root, made.videos["second"], 2))
+
+    with pytest.raises(ValueError, match=rf"second can't be read: .*img_00003.jpg .*{reason}.*doctor.py made --root"):
+        stream_scores(made, 1, "train", made.part(1, "train"), "spatial", Scoring(runs=runs, views=5, crops="5"))
+
+
 def test_bfloat16_scores_nearly_the_same():
     from streams.scoring import view_scorer
 

@@ -292,6 +292,20 @@ def test_flow_that_was_made_anew_and_a_second_data_set_that_changed_are_not_mixe
     train_spatial(words_for(first, "hmdb51", tmp_path / "runs", "--protocol", "paper"))
 
 
+def test_what_was_skipped_is_counted_once_and_said_wherever_a_result_is(tmp_path, capsys):
+    root = make_data(tmp_path / "data", "ucf101")
+    for path in root.rglob("v_Archery_g02*/img_*.jpg"):
+        path.write_bytes(path.read_bytes()[:-100])
+    words = words_for(root, "ucf101", tmp_path / "runs", "--protocol", "test-selected", "--batch-size", "4")
+
+    train_spatial([*words, "--skip-broken", "--json", str(tmp_path / "found.json")])
+
+    found = json.loads((tmp_path / "found.json").read_text())["skipped"]
+    assert list(found) == ["v_Archery_g02_c01"]
+    assert json.loads((run_of(tmp_path / "runs") / "config.json").read_text())["skipped"] == found
+    assert f"{found['v_Archery_g02_c01']} clips of 1 videos could not be read" in capsys.readouterr().out
+
+
 def test_a_run_of_another_network_or_other_videos_is_neither_mixed_nor_lost(roots, tmp_path):
     train_spatial(ucf101(roots, tmp_path))
     before = (run_of(tmp_path) / "model.keras").read_bytes()

@@ -1,0 +1,90 @@
+"""Which file of a batch or of a view can't be read, and what to type."""
+
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from data.audit_files import how_to_mend
+from data.catalog import DataSet, Video
+from data.packed import damaged_member
+from pipelines.clips import VALIDATION_VIEWS, all_view_starts, distinct_views, plan_batch, validation_starts
+from pipelines.drawing import Drawing, draw_rows
+from pipelines.inputs import Input
+from pipelines.source import Source
+
+_SKIP_OR_MEND = "Pass --skip-broken to train without such clips, or mend them. "
+_NO_OTHER = "No other clip of its batch could take its place. "
+
+
+def explain_failure(
+    dataset: DataSet,
+    videos: Sequence[Video],
+    clip: Input,
+    *,
+    batch_size: int,
+    seed: int,
+    step: int,
+    drawing: Drawing | None = None,
+    validation: Sequence[Video] = (),
+) -> str:
+    """Returns which file of batch `step`, or of validation, can't be read, and what to type; empty if all can be."""
+    drawing, source = drawing or Drawing(), Source(dataset, videos, clip)
+    draw = draw_rows(videos, batch_size, seed, drawing)
+    plan = plan_batch(source, draw, tf.constant(step, tf.int64), batch_size, seed, drawing)
+    if drawing.skipped is not None:
+        return _broken_file_message(dataset, source, _paths(source, plan["row"], plan["starts"]), _NO_OTHER)
+    paths = _paths(source, plan["row"], plan["starts"])
+    if validation:
+        source = Source(dataset, validation, clip)
+        starts = tf.reshape(validation_starts(source, VALIDATION_VIEWS), [len(validation), -1])
+        paths += _paths(source, tf.range(len(validation)), starts)
+    return _broken_file_message(dataset, source, paths, _SKIP_OR_MEND)
+
+
+def readable_views(
+    dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int
+) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """Yields what `distinct_views` holds; a file that can't be read is an error that names it and what to type."""
+    views = iter(distinct_views(dataset, videos, clip, num_views=num_views))
+    for video in videos:
+        try:
+            yield next(views)
+        except tf.errors.OpError as error:
+            source = Source(dataset, [video], clip)
+            paths = _paths(source, tf.constant([0]), all_view_starts(source, num_views))
+            broken = _broken_file_message(dataset, source, paths)
+            if not broken:
+                raise
+            raise ValueError(f"A view of {video.name} can't be read: {broken}") from error
+
+
+def _paths(source: Source, rows: tf.Tensor, starts: tf.Tensor) -> list[str]:
+    """Returns the files of clips, for rows [B] and the starts of a few clips of each, [B, clips]."""
+    files = source.files(tf.repeat(rows[:, None], tf.shape(starts)[1], axis=1), starts)
+    return [path.decode() for path in dict.fromkeys(files["path"].numpy().ravel())]
+
+
+def _broken_file_message(dataset: DataSet, source: Source, paths: Iterable[str], advice: str = "") -> str:
+    """Returns a sentence about the first of these files that can't be read, and what to type; empty if all can be."""
+    for path in paths:
+        reason = _reason(source, path)
+        if reason:
+            return f"{path} {reason}. {advice}{how_to_mend(dataset)}"
+    return ""
+
+
+def _reason(source: Source, path: str) -> str:
+    if not Path(path).exists():
+        return "is missing"
+    try:
+        if source.is_packed:
+            damaged = damaged_member(Path(path))
+            return f"is damaged in {damaged}" if damaged else ""
+        source.image(tf.io.read_file(path))
+    except (tf.errors.OpError, ValueError, zipfile.BadZipFile) as error:
+        words = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", str(getattr(error, "message", error)).splitlines()[0])
+        return f"can't be decoded ({words})"
+    return ""
