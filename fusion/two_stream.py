@@ -128,7 +128,7 @@ class TwoStream:
     ) -> Prediction:
         """Looks at a video file with every stream.
 
-        Short videos are scored as in evaluation, `views` evenly spaced clips of 1, 5 or 10 `crops` each. With `hop`, and
+        Short videos are scored as in evaluation, `views` evenly spaced clips of 1, 5 or 10 `crops`. With `hop`, and
         whenever the video is longer than a minute, there is a view every `hop` seconds instead. `partial` admits
         videos that are cut off; those that play more than `longest` seconds or have more than `most_pixels` are
         refused. `progress` is told the share that is done and how long each stage took so far.
