@@ -3,7 +3,8 @@
 python benchmarks/pipelines.py
 
 The raw limit only reads and decodes the same boxes of the same JPEG files. The classic loaders are those of the field's
-PyTorch code, written here with Pillow and OpenCV alone. All take turns in one process on one core.
+PyTorch code, written here with Pillow and OpenCV alone: in this process, and as they are used, in a worker process
+that hands its batches over. All take turns on one core.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from typing import Any
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmarks import pipelines_classic
 from benchmarks.pipelines_data import make_dataset
+from benchmarks.pipelines_worker import Worker
 from commands.running import quiet_tensorflow, run, write_json
 from data.catalog import DataSet
 from data.layouts import Layout
@@ -35,11 +38,11 @@ EXPECTED = {
     "flow / raw": 0.55,
     "flow, packed / raw": 0.55,
     "flow, device crop / raw": 0.85,
-    "flow / classic Pillow": 4.0,
+    "flow / classic Pillow, worker": 4.0,
     "rgb / raw": 0.66,
     "rgb, packed / raw": 0.66,
     "rgb, device crop / raw": 0.90,
-    "rgb / OpenCV": 2.0,
+    "rgb / OpenCV, worker": 2.0,
 }
 Loader = Iterator[Any]
 
@@ -56,14 +59,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     quiet_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         dataset = make_dataset(Path(folder), options.videos)
-        rates = measure(loaders(dataset), options.samples, options.passes)
+        contenders, workers = loaders(dataset)
+        rates = measure(contenders, workers, options.samples, options.passes)
+        for worker in workers:
+            worker.close()
     ratios = print_table(rates)
     if options.json:
         write_json(options.json, {"samples per CPU-second": rates, "ratios": ratios})
 
 
-def loaders(dataset: DataSet) -> dict[str, tuple[Loader, int]]:
-    """Returns every loader with the samples that one step of it gives."""
+def loaders(dataset: DataSet) -> tuple[dict[str, tuple[Loader, int]], list[Worker]]:
+    """Returns every loader with the samples that one step of it gives, and the processes that some of them are."""
     from benchmarks import pipelines_peers as peers
     from pipelines.clips import train_batches
     from pipelines.drawing import Drawing
@@ -82,29 +88,41 @@ def loaders(dataset: DataSet) -> dict[str, tuple[Loader, int]]:
     shutil.copytree(dataset.root / "rawframes", packed.root / "rawframes")
     for video in made:
         pack_video(packed, video)
-    return {
+    classic: dict[str, tuple[Callable[..., Loader], tuple[Any, ...]]] = {
+        "flow classic Pillow": (pipelines_classic.classic_flow, (dataset, made, 10, CROP)),
+        "flow OpenCV": (pipelines_classic.opencv_flow, (dataset, made, 10, CROP)),
+        "rgb classic Pillow": (pipelines_classic.classic_rgb, (dataset, made, CROP)),
+        "rgb OpenCV": (pipelines_classic.opencv_rgb, (dataset, made, CROP)),
+    }
+    workers = {f"{name}, worker": Worker(loader, words, BATCH) for name, (loader, words) in classic.items()}
+    contenders = {
         "flow raw": (peers.raw_limit(dataset, made, flow, CROP), 1),
         "flow": (ours(flow), BATCH),
         "flow, packed": (ours(flow, packed), BATCH),
         "flow, device crop": (ours(flow, device_crop=True), BATCH),
-        "flow classic Pillow": (peers.classic_flow(dataset, videos, 10, CROP), 1),
-        "flow OpenCV": (peers.opencv_flow(dataset, videos, 10, CROP), 1),
         "rgb raw": (peers.raw_limit(dataset, made, rgb, CROP), 1),
         "rgb": (ours(rgb), BATCH),
         "rgb, packed": (ours(rgb, packed), BATCH),
         "rgb, device crop": (ours(rgb, device_crop=True), BATCH),
-        "rgb classic Pillow": (peers.classic_rgb(dataset, videos, CROP), 1),
-        "rgb OpenCV": (peers.opencv_rgb(dataset, videos, CROP), 1),
+        **{name: (loader(*words), 1) for name, (loader, words) in classic.items()},
+        **{name: (iter(worker), BATCH) for name, worker in workers.items()},
     }
+    return contenders, list(workers.values())
 
 
-def measure(contenders: dict[str, tuple[Loader, int]], samples: int, passes: int) -> dict[str, float]:
+def measure(
+    contenders: dict[str, tuple[Loader, int]], workers: list[Worker], samples: int, passes: int
+) -> dict[str, float]:
     """Returns the median rate of each loader, in samples per CPU-second, over interleaved turns."""
+
+    def seconds() -> float:
+        return time.process_time() + sum(worker.seconds() for worker in workers)
+
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(passes + 1):
         for name, (loader, step) in contenders.items():
             count = samples * (1 if name.startswith("flow") else 4)
-            rate = _rate(lambda loader=loader: next(loader), count // step, step)  # type: ignore[misc]
+            rate = _rate(loader, count // step, step, seconds)
             if turn:  # The first turn fills buffers and caches.
                 rates[name].append(rate)
     return {name: statistics.median(values) for name, values in rates.items()}
@@ -112,7 +130,7 @@ def measure(contenders: dict[str, tuple[Loader, int]], samples: int, passes: int
 
 def print_table(rates: dict[str, float]) -> dict[str, float]:
     """Prints rates, and expected ratios beside measured ones, which it returns."""
-    for name, rate in rates.items():
+    for name, rate in sorted(rates.items()):
         print(f"{name:28} {rate:8.0f} samples per CPU-second")
     print(f"\n{'ratio':28} {'expected':>9} {'measured':>9}")
     ratios = {}
@@ -125,20 +143,20 @@ def print_table(rates: dict[str, float]) -> dict[str, float]:
     return ratios
 
 
-def _rate(step: Callable[[], Any], steps: int, samples: int) -> float:
+def _rate(loader: Loader, steps: int, samples: int, seconds: Callable[[], float]) -> float:
     """Returns samples per CPU-second; what loads ahead is full before and after, so that nothing is counted twice."""
-    _wait_until_idle()
-    start = time.process_time()
+    _wait_until_idle(seconds)
+    start = seconds()
     for _ in range(steps):
-        step()
-    _wait_until_idle()
-    return steps * samples / (time.process_time() - start)
+        next(loader)
+    _wait_until_idle(seconds)
+    return steps * samples / (seconds() - start)
 
 
-def _wait_until_idle() -> None:
+def _wait_until_idle(seconds: Callable[[], float]) -> None:
     before = -1.0
-    while time.process_time() - before > 0.002:
-        before = time.process_time()
+    while seconds() - before > 0.002:
+        before = seconds()
         time.sleep(0.05)
 
 

@@ -5,6 +5,7 @@ of little-endian int32, so that a clip is read with two short reads and no direc
 in the order of `member_of_frame` and `member_of_flow`: all frames, then x and y of each field, forward, then backward.
 """
 
+import io
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +24,7 @@ TABLE = "offsets"
 # A member's header is 30 bytes and its name. The table is the first member, so that it begins here.
 _HEADER = 30
 TABLE_BEGIN = _HEADER + len(TABLE)
+_ENTRY = 8  # Bytes of a row of the table.
 
 
 def archive_path(dataset: DataSet, video: Video) -> Path:
@@ -33,11 +35,6 @@ def archive_path(dataset: DataSet, video: Video) -> Path:
 def archive_of(folder: Path) -> Path:
     """Returns the archive that takes the place of a video's folder."""
     return folder.with_name(f"{folder.name}.zip")
-
-
-def num_members(video: Video, *, is_backward_stored: bool = False) -> int:
-    """Returns how many files of a video have a place in its table."""
-    return video.num_frames + video.num_flows * (4 if is_backward_stored else 2)
 
 
 def pack_video(dataset: DataSet, video: Video) -> Path:
@@ -102,6 +99,31 @@ def unpack_video(dataset: DataSet, video: Video) -> Path:
     unfinished.rename(folder)
     path.unlink()
     return folder
+
+
+def read_members(path: str | Path, members: np.ndarray) -> list[bytes]:
+    """Returns files by their places in the table: one short read of it, and one of each stretch of neighbours."""
+    wanted = np.unique(members)
+    first = int(wanted[0])
+    with Path(path).open("rb", buffering=0) as file:
+        entries = _read(file, TABLE_BEGIN + _ENTRY * first, _ENTRY * (int(wanted[-1]) + 1 - first))
+        table = np.frombuffer(entries, "<i4").reshape(-1, 2).astype(np.int64)
+        read: dict[int, bytes] = {}
+        for stretch in np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1):
+            places = table[stretch - first]
+            begin = int(places[0, 0])
+            contents = _read(file, begin, int(places[-1].sum()) - begin)
+            for member, (at, length) in zip(stretch.tolist(), (places - [begin, 0]).tolist(), strict=True):
+                read[member] = contents[at : at + length]
+    return [read[member] for member in members.tolist()]
+
+
+def _read(file: io.FileIO, begin: int, length: int) -> bytes:
+    file.seek(begin)
+    contents = file.read(length)
+    if len(contents) != length:
+        raise OSError(f"{file.name} ends before what its table tells.")
+    return contents
 
 
 def damaged_member(path: Path) -> str | None:

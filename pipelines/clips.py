@@ -15,7 +15,7 @@ from pipelines.cutting import cut
 from pipelines.device import read_fields
 from pipelines.drawing import Draw, Drawing, Skipped, draw_rows
 from pipelines.inputs import Input
-from pipelines.source import Source, at_once, files_of, read_planes
+from pipelines.source import Source, at_once, read_planes
 
 # Validation crops are kept in memory from one epoch to the next where they take less than this.
 CACHE_BYTES = 2**30
@@ -166,8 +166,8 @@ def read_clips(source: Source, examples: Example, crop_size: int, augmentation: 
     """Reads the clips of a few examples: uint8[examples, (segments,) H, W, C]; those of one are cut alike."""
     planes = [
         tf.stack(segment)
-        for files, randoms in zip(files_of(source, examples), tf.unstack(examples["randoms"]), strict=True)
-        for segment in read_planes(source, files, randoms, crop_size, augmentation)
+        for example in read_planes(source, examples, crop_size, augmentation)
+        for segment in _in_parts(example, source.clip.segments)
     ]
     clip, randoms = source.clip, tf.repeat(examples["randoms"], source.clip.segments, axis=0)
     is_mirrored = randoms[:, 4] < (0.5 if augmentation != "none" else 0.0)
@@ -175,6 +175,11 @@ def read_clips(source: Source, examples: Example, crop_size: int, augmentation: 
     if augmentation == "paper" and clip.is_colour:
         clips = augment.jitter_colour(clips, randoms[:, 5:8])
     return tf.reshape(clips, [-1, *clip.shape(crop_size)])
+
+
+def _in_parts(values: list[tf.Tensor], count: int) -> list[list[tf.Tensor]]:
+    size = len(values) // count
+    return [values[number * size : (number + 1) * size] for number in range(count)]
 
 
 def _made_together(source: Source, crop_size: int, size: int) -> int:

@@ -3,38 +3,10 @@
 import tensorflow as tf
 
 from data.flow_levels import RULES
-from data.packed import TABLE_BEGIN
 
 # TensorFlow's default is quicker by a few percent and differs from other decoders by up to 7 levels, which on
 # flow is a third more error. The accurate transform equals OpenCV's bit for bit.
 DCT_METHOD = "INTEGER_ACCURATE"
-
-
-def read_members(
-    path: tf.Tensor, file_size: tf.Tensor, count: tf.Tensor, members: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns a stretch of an archive of data/packed.py that holds members, and where in it each begins and how long.
-
-    One read is of the archive's table, one of the stretch.
-    """
-    table = tf.io.decode_raw(_read_range(path, file_size, tf.constant(TABLE_BEGIN, tf.int64), 8 * count), tf.int32)
-    places = tf.gather(tf.reshape(tf.cast(table, tf.int64), [-1, 2]), members)
-    begins, lengths = places[:, 0], places[:, 1]
-    first = tf.reduce_min(begins)
-    return _read_range(path, file_size, first, tf.reduce_max(begins + lengths) - first), begins - first, lengths
-
-
-def _read_range(path: tf.Tensor, file_size: tf.Tensor, begin: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Reads part of a file: the only record of a data set that skips what is before and after it."""
-    only = tf.raw_ops.FixedLengthRecordDatasetV2(
-        filenames=path[None],
-        header_bytes=begin,
-        record_bytes=length,
-        footer_bytes=file_size - begin - length,
-        buffer_size=tf.constant(2**16, tf.int64),
-        compression_type="",
-    )
-    return tf.raw_ops.DatasetToSingleElement(dataset=only, output_types=[tf.string], output_shapes=[()])[0]
 
 
 def image_size(contents: tf.Tensor) -> tf.Tensor:

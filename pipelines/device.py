@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from pipelines import augment
 from pipelines.inputs import Input
-from pipelines.source import Source, files_of, read_planes
+from pipelines.source import Source, read_planes
 
 
 def read_fields(
@@ -17,19 +17,17 @@ def read_fields(
 
     `planes` are those of all segments, uint8[1, planes, side, side, 1 or 3], with zeros below and to the right.
     """
-    (files,), randoms = files_of(source, examples), examples["randoms"][0]
-    segments = read_planes(source, files, randoms, crop_size, augmentation)
-    planes = tf.stack([plane for segment in segments for plane in segment])
+    (read,), randoms = read_planes(source, examples, crop_size, augmentation), examples["randoms"][0]
+    planes = tf.stack(read)
     count, height, width, channels = tf.unstack(tf.shape(planes))
     fits = tf.maximum(height, width) <= side
-    tf.debugging.Assert(
-        fits, ["The device crop can't hold this frame, larger than the first:", files[0]["path"], height, width]
-    )
+    path = source.files(examples["row"], examples["starts"][:, 0])["path"]
+    tf.debugging.Assert(fits, ["The device crop can't hold this frame, larger than the first:", path, height, width])
     # Padding is ten times as slow where the last axis is short.
     rows = tf.reshape(planes, [count, height, width * channels])
     padded = tf.pad(rows, [[0, 0], [0, side - height], [0, channels * (side - width)]])
     fields = {
-        "planes": tf.reshape(padded, [sum(map(len, segments)), side, side, planes.shape[-1]]),
+        "planes": tf.reshape(padded, [len(read), side, side, planes.shape[-1]]),
         "box": tf.stack([0, 0, height, width]),
         "mirror": randoms[4] < (0.5 if augmentation != "none" else 0.0),
         "colour": randoms[5:8],

@@ -1,8 +1,10 @@
 """Where the files of a list of videos lie, and how the clips of one kind of input are read from them."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from data.catalog import DataSet, Video
 from data.layouts import FLOATS
 from data.packed import PACKED, check_whole
 from pipelines import assemble, augment, decode
-from pipelines.archives import Archives
+from pipelines.archives import Archives, read_files
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets
 
@@ -67,25 +69,18 @@ class Source:
         return {"path": self._paths(rows, indices + self.layout.first)}
 
     def contents(self, files: dict[str, tf.Tensor]) -> list[tf.Tensor]:
-        """Returns the bytes of each file of one clip."""
-        if not self._archives:
-            return [tf.io.read_file(path) for path in tf.unstack(files["path"], self.num_files)]
-        stretch, begins, lengths = decode.read_members(**files)
-        # One by one: asked for a vector, the operation would copy the whole for each of its parts.
-        places = zip(tf.unstack(begins, self.num_files), tf.unstack(lengths, self.num_files), strict=True)
-        return [tf.strings.substr(stretch, begin, length) for begin, length in places]
+        """Returns the bytes of each of some files, in order, whatever the shape that they are named in."""
+        names = files["members" if self._archives else "path"]
+        if self._archives:
+            return tf.unstack(tf.reshape(read_files(files), [-1]), math.prod(names.shape))
+        return [tf.io.read_file(path) for path in tf.unstack(tf.reshape(names, [-1]), math.prod(names.shape))]
 
     def distinct_images(self, files: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the images of the files of clips of one video, each once, and int32[D, n]: which are of each clip."""
         distinct, of_file = tf.unique(tf.reshape(files["members" if self._archives else "path"], [-1]))
         if self._archives:
-            archive = {name: value[0] for name, value in files.items()} | {"members": distinct}
-            stretch, begins, lengths = decode.read_members(**archive)
-            images = tf.map_fn(
-                lambda place: self.image(tf.strings.substr(stretch, place[0], place[1])),
-                (begins, lengths),
-                fn_output_signature=tf.uint8,
-            )
+            contents = read_files({"members": distinct, "path": files["path"][0]})
+            images = tf.map_fn(self.image, contents, fn_output_signature=tf.uint8)
         else:
             images = tf.map_fn(lambda path: self.image(tf.io.read_file(path)), distinct, fn_output_signature=tf.uint8)
         return images, tf.reshape(of_file, [-1, self.num_files])
@@ -169,28 +164,27 @@ class Source:
 
 
 def read_planes(
-    source: Source, files: list[dict[str, tf.Tensor]], randoms: tf.Tensor, crop_size: int, augmentation: str
+    source: Source, examples: dict[str, tf.Tensor], crop_size: int, augmentation: str
 ) -> list[list[tf.Tensor]]:
-    """Reads what is cut from the files of each segment of an example, alike from all: planes of uint8[H, W, 1 or 3]."""
-    contents = [source.contents(segment) for segment in files]
-    height, width = tf.unstack(source.frame_size(contents[0][0]))
-    if augmentation != "corners":
-        fits = tf.minimum(height, width) >= crop_size
-        tf.debugging.Assert(fits, ["This frame is smaller than the crop:", files[0]["path"], height, width])
-    box = augment.random_box(augmentation, height, width, crop_size, randoms)
-    return [source.planes(segment, box) for segment in contents]
+    """Reads what is cut from the files of each example, alike from all: planes of all segments, uint8[H, W, 1 or 3]."""
+    segments = source.clip.segments
+    files = source.files(tf.repeat(examples["row"][:, None], segments, axis=1), examples["starts"])
+    contents, planes = iter(source.contents(files)), []
+    for number, randoms in enumerate(tf.unstack(examples["randoms"])):
+        clips = [list(islice(contents, source.num_files)) for _ in range(segments)]
+        height, width = tf.unstack(source.frame_size(clips[0][0]))
+        if augmentation != "corners":
+            fits = tf.minimum(height, width) >= crop_size
+            first = tf.reshape(files["path"][number], [-1])[0]
+            tf.debugging.Assert(fits, ["This frame is smaller than the crop:", first, height, width])
+        box = augment.random_box(augmentation, height, width, crop_size, randoms)
+        planes.append([plane for clip in clips for plane in source.planes(clip, box)])
+    return planes
 
 
 def at_once() -> int:
     """Returns how many clips are made ahead: one for each processor, and one that waits for its turn."""
     return 2 * usable_processors()
-
-
-def files_of(source: Source, examples: dict[str, tf.Tensor]) -> list[list[dict[str, tf.Tensor]]]:
-    """Returns the files of each segment of each example, for `Source.contents` to read."""
-    segments = [source.files(examples["row"], starts) for starts in tf.unstack(examples["starts"], axis=1)]
-    count = examples["row"].shape[0]
-    return [[{name: each[number] for name, each in files.items()} for files in segments] for number in range(count)]
 
 
 def level_rule(dataset: DataSet, clip: Input) -> str:

@@ -16,6 +16,8 @@ class Trainee(keras.Model):
     a device; here a step means the same on any number of devices: one update by the mean over all its clips.
     """
 
+    train_function: Any
+
     def __init__(
         self,
         network: keras.Model,
@@ -34,6 +36,25 @@ class Trainee(keras.Model):
         self.multi_label = multi_label
         self.tasks = tasks
         self.cut = cut
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Makes a step one graph: the three that Keras nests cost a millisecond more, and XLA needs two of them."""
+        if self.jit_compile or self.run_eagerly:
+            super().make_train_function(force)
+            return
+        if self.train_function is not None and not force:
+            return
+        strategy = self.distribute_strategy
+
+        @tf.function(reduce_retracing=True)
+        def step(iterator: Any) -> Any:
+            numbers = strategy.run(self.train_step, args=(next(iterator),))
+            # Means over all devices are in the metrics, which Keras reads at the end of an epoch.
+            return {
+                name: tf.reshape(strategy.experimental_local_results(each)[0], []) for name, each in numbers.items()
+            }
+
+        self.train_function = step
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Changes the weights by the clips of one batch and returns the numbers of the epoch so far."""
