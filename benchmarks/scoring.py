@@ -76,8 +76,8 @@ def _all_ways(dataset: DataSet, kind: str, length: int, options: argparse.Namesp
     network = build_network(options.backbone, Pixels(kind, clip.channels, options.crop_size), 101)
 
     def quick(**how: Any) -> Iterator[np.ndarray]:
-        # One scorer for many videos, as for a test list: its functions are traced once.
-        views = distinct_views(dataset, videos * 2, clip, num_views=VIEWS).repeat()
+        # One scorer for more videos than will be asked for, as for a test list: its functions are traced once.
+        views = distinct_views(dataset, videos * 1000, clip, num_views=VIEWS)
         return (logits for logits, _ in score_videos(network, views, mirror_flow=mirror_flow, **how))
 
     def plain(at_once: int) -> np.ndarray:

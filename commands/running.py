@@ -86,7 +86,8 @@ def usable_processors() -> int:
 def quiet_tensorflow() -> None:
     """Imports TensorFlow without its start-up chatter, and keeps memory; errors of the import itself still show."""
     _keep_freed_memory()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # What is wrong comes as an exception; native lines only tell of what a processor lacks.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Some lines are printed by the library before it knows its log level, so the file descriptor is closed to it.
     with swallowed_stderr():
         import keras  # noqa: F401

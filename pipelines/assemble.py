@@ -25,17 +25,22 @@ def clip_of_items(items: np.ndarray | tf.Tensor, clip: Input, rule: str = "centr
     return join(channel_planes(planes, clip, rule, bound))
 
 
+def is_changed(clip: Input, is_backward_stored: bool = False) -> bool:
+    """Tells whether channels are something else than what was read."""
+    return clip.kind == "trajectory" or (clip.kind == "bidirectional" and not is_backward_stored)
+
+
 def channel_planes(
     planes: list[tf.Tensor], clip: Input, rule: str = "centred", bound: float = 20.0, is_backward_stored: bool = False
 ) -> list[tf.Tensor]:
     """Returns the planes that are a clip's channels; only flow of two kinds is not what was read."""
-    if clip.kind == "bidirectional" and not is_backward_stored:
+    if not is_changed(clip, is_backward_stored):
+        return planes
+    if clip.kind == "bidirectional":
         # Backward flow from frame t to t - 1 is taken as the opposite of forward flow from t - 1 to t at the same
         # pixel: exact where flow doesn't change over a distance of its own length.
         return planes[: clip.length] + [opposite(plane, rule) for plane in planes[clip.length :]]
-    if clip.kind == "trajectory":
-        return _follow(planes, rule, bound)
-    return planes
+    return _follow(planes, rule, bound)
 
 
 def join(planes: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -1,21 +1,24 @@
 """Files on disk become training batches and test views."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
 from commands.running import usable_processors
 from data.catalog import DataSet, Video
-from pipelines import assemble, augment, sampling
+from pipelines import augment, sampling
 from pipelines.broken import Example, leaving_out, skipping
 from pipelines.cutting import cut
 from pipelines.device import read_fields
 from pipelines.drawing import Draw, Drawing, Skipped, draw_rows
 from pipelines.inputs import Input
 from pipelines.source import Source, at_once, read_planes
+
+Views: TypeAlias = tuple[tf.Tensor, tf.Tensor]
+DistinctViews: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 # Validation crops are kept in memory from one epoch to the next where they take less than this.
 CACHE_BYTES = 2**30
@@ -119,33 +122,41 @@ def validation_batches(
     return _with_options(batches.prefetch(2))
 
 
-def video_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int) -> tf.data.Dataset:
-    """Builds a dataset of one element a video: `(uint8[views, H, W, C], label)`, whole frames, in order."""
-    views = distinct_views(dataset, videos, clip, num_views=num_views)
-    return views.map(lambda distinct, of_view, label: (tf.gather(distinct, of_view), label))
+def video_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int) -> Iterator[Views]:
+    """Yields `(uint8[views, H, W, C], label)` of each video, whole frames, in order."""
+    for distinct, of_view, label in distinct_views(dataset, videos, clip, num_views=num_views):
+        yield tf.gather(distinct, of_view), label
 
 
-def distinct_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int) -> tf.data.Dataset:
-    """Builds one element a video: `(uint8[D, H, W, C], of_view int32[views], label)`.
+def distinct_views(
+    dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int
+) -> Iterator[DistinctViews]:
+    """Yields `(uint8[D, H, W, C], of_view int32[views], label)` of each video.
 
     A short video has fewer distinct views than are asked for: each is made once, and every file is decoded once for
-    all the views that it is part of.
+    all the views that it is part of. The host reads and decodes; views are put together where networks run.
     """
     source = Source(dataset, videos, clip)
+
+    @tf.function(reduce_retracing=True)
+    def put_together(images: tf.Tensor, of_file: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(source.clips(images, of_file), (None, None, None, clip.channels))
+
+    for images, of_file, of_view, row in view_images(source, num_views):
+        yield put_together(images, of_file), of_view, source.labels(row[None])[0]
+
+
+def view_images(source: Source, num_views: int) -> tf.data.Dataset:
+    """Builds `(images, of_file, of_view, row)` of each video: files decoded, and what clips and views hold of them."""
     starts = all_view_starts(source, num_views)
 
-    def load(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def load(row: tf.Tensor) -> tuple[tf.Tensor, ...]:
         distinct, of_view = tf.unique(starts[row])
         images, of_file = source.distinct_images(source.files(tf.fill(tf.shape(distinct), row), distinct))
-        views = tf.map_fn(
-            lambda places: assemble.join(source.assembled(tf.gather(images, places))),
-            of_file,
-            fn_output_signature=tf.uint8,
-        )
-        return tf.ensure_shape(views, (None, None, None, clip.channels)), of_view, source.labels(row[None])[0]
+        return images, of_file, of_view, row
 
-    rows = tf.data.Dataset.range(len(videos), output_type=tf.int32)
-    # The views of a video are tens of megabytes: no more are in memory than processors make.
+    rows = tf.data.Dataset.range(starts.shape[0], output_type=tf.int32)
+    # The images of a video are megabytes: no more are in memory than processors make.
     return _with_options(rows.map(load, num_parallel_calls=usable_processors()).prefetch(2))
 
 

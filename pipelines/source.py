@@ -106,12 +106,21 @@ class Source:
         """Returns what one file holds, uint8[H, W, 1, 2 or 3]: grey, x and y of floats, or colour."""
         return tf.concat(self._decoded([contents], None), axis=-1)
 
-    def assembled(self, images: tf.Tensor) -> list[tf.Tensor]:
-        """Returns a clip's channel planes from the images of its files, [files, H, W, c]."""
+    def clips(self, images: tf.Tensor, of_file: tf.Tensor) -> tf.Tensor:
+        """Returns clips, uint8[D, H, W, channels], of `distinct_images`."""
+        if assemble.is_changed(self.clip, self.is_backward_stored):
+            return tf.map_fn(
+                lambda places: assemble.join(self._assembled(self._planes(tf.gather(images, places)))),
+                of_file,
+                fn_output_signature=tf.uint8,
+            )
+        # Files after another, and the channels of each: one transposition, of whole images.
+        clips = tf.transpose(tf.gather(images, of_file), [0, 2, 3, 1, 4])
+        return tf.reshape(clips, [*tf.unstack(tf.shape(clips)[:3]), self.clip.channels])
+
+    def _planes(self, images: tf.Tensor) -> list[tf.Tensor]:
         planes = tf.unstack(images, self.num_files)
-        return self._assembled(
-            [part for plane in planes for part in tf.split(plane, 2, -1)] if self.is_float else planes
-        )
+        return [part for plane in planes for part in tf.split(plane, 2, -1)] if self.is_float else planes
 
     def frame_size(self, contents: tf.Tensor) -> tf.Tensor:
         """Returns height and width of a file's image, int32[2], without decoding it."""
