@@ -5,10 +5,10 @@ of little-endian int32, so that a clip is read with two short reads and no direc
 in the order of `member_of_frame` and `member_of_flow`: all frames, then x and y of each field, forward, then backward.
 """
 
-import io
 import os
+import struct
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -101,29 +101,47 @@ def unpack_video(dataset: DataSet, video: Video) -> Path:
     return folder
 
 
-def read_members(path: str | Path, members: np.ndarray) -> list[bytes]:
-    """Returns files by their places in the table: one short read of it, and one of each stretch of neighbours."""
-    wanted = np.unique(members)
-    first = int(wanted[0])
-    with Path(path).open("rb", buffering=0) as file:
-        entries = _read(file, TABLE_BEGIN + _ENTRY * first, _ENTRY * (int(wanted[-1]) + 1 - first))
-        table = np.frombuffer(entries, "<i4").reshape(-1, 2).astype(np.int64)
+def read_members(path: str | Path, members: Sequence[int]) -> list[bytes]:
+    """Returns files by their places in the table: one short read of it, and one of each stretch of neighbours.
+
+    Plain numbers and calls: a clip may be of one small file, which arrays and file objects would take longer to tell.
+    """
+    wanted = sorted(set(members))
+    first, last = wanted[0], wanted[-1]
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        entries = _read(file, TABLE_BEGIN + _ENTRY * first, _ENTRY * (last + 1 - first), path)
+        numbers = struct.unpack(f"<{2 * (last + 1 - first)}i", entries)
+        begins, lengths = numbers[0::2], numbers[1::2]
         read: dict[int, bytes] = {}
-        for stretch in np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1):
-            places = table[stretch - first]
-            begin = int(places[0, 0])
-            contents = _read(file, begin, int(places[-1].sum()) - begin)
-            for member, (at, length) in zip(stretch.tolist(), (places - [begin, 0]).tolist(), strict=True):
-                read[member] = contents[at : at + length]
-    return [read[member] for member in members.tolist()]
+        for start, end in _stretches(wanted):
+            begin = begins[start - first]
+            contents = _read(file, begin, begins[end - first] + lengths[end - first] - begin, path)
+            for member in range(start, end + 1):
+                at = begins[member - first] - begin
+                read[member] = contents[at : at + lengths[member - first]]
+    finally:
+        os.close(file)
+    return [read[member] for member in members]
 
 
-def _read(file: io.FileIO, begin: int, length: int) -> bytes:
-    file.seek(begin)
-    contents = file.read(length)
+def _read(file: int, begin: int, length: int, path: str | Path) -> bytes:
+    os.lseek(file, begin, os.SEEK_SET)
+    contents = os.read(file, length)
     if len(contents) != length:
-        raise OSError(f"{file.name} ends before what its table tells.")
+        raise OSError(f"{path} ends before what its table tells.")
     return contents
+
+
+def _stretches(wanted: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yields the first and the last of each stretch of neighbours among sorted numbers."""
+    start = before = wanted[0]
+    for member in wanted[1:]:
+        if member != before + 1:
+            yield start, before
+            start = member
+        before = member
+    yield start, before
 
 
 def damaged_member(path: Path) -> str | None:

@@ -48,5 +48,5 @@ def read_files(files: dict[str, tf.Tensor]) -> tf.Tensor:
 def _read(paths: np.ndarray, members: np.ndarray) -> np.ndarray:
     contents = np.empty(members.shape, object)
     for row, (path, wanted) in enumerate(zip(paths, members, strict=True)):
-        contents[row] = read_members(path.decode(), wanted)
+        contents[row] = read_members(path.decode(), wanted.tolist())
     return contents
