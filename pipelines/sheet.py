@@ -1,78 +1,181 @@
-"""The contact sheet: clips as a person can judge them, grey and colour as they are, flow in the colour wheel."""
+"""The contact sheet: clips as a person can judge them, grey and colour as they are, flow in the colour wheel.
 
-from collections.abc import Mapping, Sequence
+A column is a clip of a batch, under the whole frame that lies on disk with the box that is cut from it; a row is an
+input, its parts in their order. What has one part only stands beside that frame.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from data.flow_levels import dequantise
 from data.flow_picture import colour_wheel
 from pipelines.inputs import Input
 
-# Pixels of motion that are drawn in full colour; most motion is well below the bound.
-FULL_COLOUR = 4.0
-# Sizes in pixels of the sheet.
-PART, LINE, GAP, MARGIN, LABELS, HEAD = 64, 2, 16, 14, 176, 30
-INK = "#222222"
+# Sizes in pixels of the sheet, which is saved at twice that: the largest part, and what is between things.
+LARGEST, LINE, HALVES, COLUMNS, ROWS, MARGIN, LABELS, NUMBERS, HEAD = 160, 3, 12, 30, 12, 18, 172, 17, 40
+INK, PALE, BOX = "#1a1a1a", "#6b6b6b", "#e5007d"
 MEANING = {
     "rgb": "one frame",
     "grey": "grey frames",
-    "sg3i": "three grey frames as one image",
-    "rgb_difference": "differences that the model takes",
-    "flow": "consecutive fields, by colour wheel",
-    "trajectory": "fields sampled along the motion",
-    "bidirectional": "half forward, half backward",
-    "warped": "fields less the camera's motion",
+    "sg3i": "three grey frames\nas one image",
+    "rgb_difference": "differences of frames,\nwhich the model takes",
+    "flow": "consecutive fields",
+    "trajectory": "fields sampled where\nthe point has moved to",
+    "bidirectional": "half forward,\nhalf backward",
+    "warped": "fields less the\ncamera's motion",
 }
 
 
-def draw_sheet(rows: Mapping[Input, np.ndarray], captions: Sequence[str], rule: str, path: Path) -> None:
-    """Writes one row an input and one column a clip; the parts of a clip stand side by side, in their order."""
-    strips = {clip: [strip_of(image, clip, rule) for image in clips] for clip, clips in rows.items()}
-    column = max(strip.shape[1] for row in strips.values() for strip in row) + GAP
-    width = 2 * MARGIN + LABELS + column * len(captions) - GAP
-    height = 2 * MARGIN + HEAD + (PART + GAP) * len(strips) - GAP
-    sheet = np.full((height, width, 3), 255, np.uint8)
-    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
-    lefts = [MARGIN + LABELS + column * number for number in range(len(captions))]
-    for left, caption in zip(lefts, captions, strict=True):
-        figure.text(left / width, 1 - (MARGIN + 10) / height, caption, fontsize=8, color=INK, va="center")
-    for number, (clip, pictures) in enumerate(strips.items()):
-        top = MARGIN + HEAD + (PART + GAP) * number
-        for left, picture in zip(lefts, pictures, strict=True):
-            sheet[top : top + PART, left : left + picture.shape[1]] = picture
-        middle = 1 - (top + PART / 2) / height
-        name, left = clip.kind.replace("_", " "), MARGIN / width
-        figure.text(left, middle + 9 / height, name, fontsize=9, weight="bold", color=INK, va="center")
-        figure.text(left, middle - 9 / height, MEANING[clip.kind], fontsize=6.5, color="#666666", va="center")
-    figure.figimage(sheet, origin="upper")
+@dataclass(frozen=True)
+class Column:
+    """A clip: its video, what was drawn for it, and a frame on disk with the box: top, left, height, width."""
+
+    title: str
+    words: str
+    name: str  # Of the frame.
+    frame: np.ndarray
+    box: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What an input makes of each clip: uint8[H, W, C], or flow in pixels; and the numbers of its frames."""
+
+    clip: Input
+    images: Sequence[np.ndarray]
+    numbers: Sequence[Sequence[int]]
+
+
+@dataclass
+class _Canvas:
+    """A figure that is drawn on in pixels from its top left."""
+
+    width: int
+    height: int
+    figure: Figure = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.figure = Figure(figsize=(self.width / 100, self.height / 100), dpi=200)
+
+    def part(self, pixels: np.ndarray, name: str, left: float, top: float, size: int, width: int = 0) -> Axes:
+        """Draws a picture of so much height, and its name over it."""
+        width, below = width or size, top + NUMBERS + size
+        place = left / self.width, 1 - below / self.height, width / self.width, size / self.height
+        axes = self.figure.add_axes(place)
+        axes.imshow(pixels, aspect="auto")
+        axes.set_axis_off()
+        self.text(name, left + width / 2, top + NUMBERS - 3, 7.5, PALE, va="bottom", ha="center")
+        return axes
+
+    def text(self, words: str, left: float, top: float, size: float = 8, color: str = INK, **style: Any) -> None:
+        style = {"va": "top", "ha": "left", "linespacing": 1.3, **style}
+        self.figure.text(left / self.width, 1 - top / self.height, words, fontsize=size, color=color, **style)
+
+
+def draw_sheet(columns: Sequence[Column], rows: Sequence[Row], path: Path, note: str = "") -> None:
+    """Writes the sheet; flow is in full colour from its 99th percentile on, and a wheel says how much that is."""
+    stacks = [row for row in rows if len(row.numbers[0]) > 1 and row.clip.kind != "sg3i"]
+    singles = [row for row in rows if row not in stacks]
+    size, scale = min(LARGEST, rows[0].images[0].shape[0]), _scales(rows)
+    frame_width = size * columns[0].frame.shape[1] // columns[0].frame.shape[0]
+    longest = max([0, *(len(names_of(row, 0)) for row in stacks)])
+    column = max(frame_width + len(singles) * (size + LINE), longest * (size + LINE) + HALVES) + COLUMNS
+    step = NUMBERS + size + ROWS
+    height = 2 * MARGIN + HEAD + step * (1 + len(stacks)) + (NUMBERS if note else -ROWS)
+    canvas = _Canvas(2 * MARGIN + LABELS + column * len(columns) - COLUMNS, height)
+    lefts = [MARGIN + LABELS + column * number for number in range(len(columns))]
+    for number, (left, each) in enumerate(zip(lefts, columns, strict=True)):
+        _draw_head(canvas, each, left, size)
+        for place, row in enumerate(singles):
+            at = left + frame_width + LINE + place * (size + LINE)
+            words = f"{row.clip.kind}: {names_of(row, number)[0]}"
+            canvas.part(parts_of(row, number, scale)[0], words, at, MARGIN + HEAD, size)
+    if "flow" in scale:
+        _draw_wheel(canvas, scale["flow"], size)
+    for place, row in enumerate(stacks, 1):
+        _draw_row(canvas, row, scale, lefts, MARGIN + HEAD + step * place, size)
+    canvas.text(note, MARGIN, height - MARGIN, 7.5, PALE, va="bottom")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, pil_kwargs={"optimize": True})
+    canvas.figure.savefig(path, pil_kwargs={"optimize": True})
 
 
-def strip_of(image: np.ndarray, clip: Input, rule: str) -> np.ndarray:
-    """Returns the parts of a clip side by side as uint8 RGB, a thin white line between them."""
-    return _beside(list(_parts(image, clip, rule)))
-
-
-def _parts(image: np.ndarray, clip: Input, rule: str) -> list[np.ndarray]:
+def parts_of(row: Row, number: int, scale: dict[str, float]) -> list[np.ndarray]:
+    """Returns the parts of a clip, uint8 RGB each."""
+    image, clip = row.images[number], row.clip
     if clip.is_flow:
-        fields = dequantise(image, rule=rule if rule in ("centred", "classic") else "centred")
-        pairs = np.split(fields, clip.length, axis=-1)
-        return [colour_wheel(np.clip(pair, -FULL_COLOUR, FULL_COLOUR), FULL_COLOUR) for pair in pairs]
+        return [colour_wheel(pair, scale["flow"]) for pair in np.split(image, clip.length, axis=-1)]
     if clip.kind == "rgb_difference":
-        frames = image.astype(np.int16)
-        difference = frames[..., 3:] - frames[..., :-3]
-        return np.split((128 + difference // 2).astype(np.uint8), clip.length, axis=-1)
+        stretched = np.clip(128 + 127 * _differences(image) / scale["rgb_difference"], 0, 255)
+        return np.split(stretched.astype(np.uint8), clip.length, axis=-1)
     if clip.kind == "grey":
         return [np.repeat(image[..., frame : frame + 1], 3, axis=-1) for frame in range(clip.length)]
     return [image]
 
 
-def _beside(parts: list[np.ndarray]) -> np.ndarray:
-    line = np.full((PART, LINE, 3), 255, np.uint8)
-    scaled = [cv2.resize(part, (PART, PART), interpolation=cv2.INTER_AREA) for part in parts]
-    pieces = [piece for part in scaled for piece in (part, line)]
-    return np.concatenate(pieces[:-1], axis=1)
+def names_of(row: Row, number: int) -> list[str]:
+    """Returns what stands over the parts of a clip: of which frames they are, as files are numbered."""
+    numbers, kind = row.numbers[number], row.clip.kind
+    if row.clip.is_flow:
+        half = len(numbers) // 2 if kind == "bidirectional" else len(numbers)
+        return [f"{n} → {n + 1}" for n in numbers[:half]] + [f"{n + 1} → {n}" for n in numbers[half:]]
+    if kind == "rgb_difference":
+        return [f"{after} − {before}" for before, after in pairwise(numbers)]
+    return [" ".join(map(str, numbers))] if kind == "sg3i" else [str(n) for n in numbers]
+
+
+def _differences(image: np.ndarray) -> np.ndarray:
+    frames = image.astype(np.float32)
+    difference: np.ndarray = frames[..., 3:] - frames[..., :-3]
+    return difference
+
+
+def _scales(rows: Sequence[Row]) -> dict[str, float]:
+    """Returns how much motion, and how large a difference, is in full colour: what 99 of 100 pixels don't exceed."""
+    lengths = [
+        np.hypot(image[..., 0::2], image[..., 1::2]).ravel() for row in rows if row.clip.is_flow for image in row.images
+    ]
+    sizes = [
+        abs(_differences(image)).ravel() for row in rows if row.clip.kind == "rgb_difference" for image in row.images
+    ]
+    found = {"flow": lengths, "rgb_difference": sizes}
+    return {name: max(float(np.percentile(np.concatenate(each), 99)), 0.1) for name, each in found.items() if each}
+
+
+def _draw_head(canvas: _Canvas, column: Column, left: int, size: int) -> None:
+    canvas.text(column.title, left, MARGIN, 10, weight="bold")
+    canvas.text(column.words, left, MARGIN + 18, 8, PALE)
+    height, width = column.frame.shape[:2]
+    axes = canvas.part(column.frame, column.name, left, MARGIN + HEAD, size, size * width // height)
+    top, across, box_height, box_width = column.box
+    axes.add_patch(
+        Rectangle((across - 0.5, top - 0.5), box_width, box_height, fill=False, edgecolor=BOX, lw=1, clip_on=False)
+    )
+
+
+def _draw_row(canvas: _Canvas, row: Row, scale: dict[str, float], lefts: Sequence[int], top: int, size: int) -> None:
+    canvas.text(row.clip.kind.replace("_", " "), MARGIN, top + NUMBERS - 3, 11, weight="bold")
+    words = f"{MEANING[row.clip.kind]}\n{row.clip.channels} channels"
+    canvas.text(words, MARGIN, top + NUMBERS + 16, 7.5, PALE)
+    for number, left in enumerate(lefts):
+        parts, names = parts_of(row, number, scale), names_of(row, number)
+        for place, (part, name) in enumerate(zip(parts, names, strict=True)):
+            apart = HALVES if row.clip.kind == "bidirectional" and place >= len(parts) // 2 else 0
+            canvas.part(part, name, left + place * (size + LINE) + apart, top, size)
+
+
+def _draw_wheel(canvas: _Canvas, full: float, size: int) -> None:
+    """Draws which colour is which motion, and how far full colour goes."""
+    across = np.stack(np.meshgrid(*[np.linspace(-1, 1, 4 * size)] * 2), axis=-1)
+    wheel = colour_wheel(across, 1.0)
+    wheel[np.hypot(across[..., 0], across[..., 1]) > 1] = 255
+    side, top = min(size, 64), MARGIN + HEAD + NUMBERS
+    canvas.part(wheel, "", MARGIN, top - NUMBERS, side)
+    words = f"the way a point\ngoes; full colour\nis {full:.1f} pixels"
+    canvas.text(words, MARGIN + side + 8, top + side / 2, 7.5, PALE, va="center")

@@ -1,33 +1,73 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipelines import sheet, show
 from pipelines.inputs import Input
+from tests.made_data import sound_data
+
+
+def row_of(clip, image, numbers):
+    return sheet.Row(clip, [image], [numbers])
 
 
 def test_still_flow_is_white_and_motion_is_coloured():
-    field = np.full((8, 8, 2), 128, np.uint8)
-    field[:, 4:, 0] = 160
+    field = np.zeros((8, 8, 2), np.float32)
+    field[:, 4:, 0] = 2.0
 
-    picture = sheet.strip_of(field, Input("flow", 1), "centred")
+    (picture,) = sheet.parts_of(row_of(Input("flow", 1), field, [3]), 0, {"flow": 2.0})
 
-    assert (picture[:, :28] == 255).all()
-    assert (picture[:, 36:] != 255).any()
+    assert (picture[:, :4] == 255).all()
+    np.testing.assert_array_equal(picture[:, 4:], np.broadcast_to([255, 0, 0], (8, 4, 3)))
 
 
-def test_the_sheet_has_a_row_for_every_input(tmp_path):
-    frames = np.full((2, 32, 32, 3), 90, np.uint8)
-    fields = np.full((2, 32, 32, 4), 150, np.uint8)
+def test_differences_are_stretched_around_grey():
+    frames = np.concatenate([np.full((4, 4, 3), level, np.uint8) for level in (10, 20, 0)], axis=-1)
 
-    sheet.draw_sheet({Input("rgb"): frames, Input("flow", 2): fields}, ["A", "B"], "centred", tmp_path / "sheet.png")
+    first, second = sheet.parts_of(row_of(Input("rgb_difference", 2), frames, [1, 2, 3]), 0, {"rgb_difference": 20.0})
 
-    picture = np.asarray(Image.open(tmp_path / "sheet.png").convert("L"))
-    row, top = sheet.PART + sheet.GAP, sheet.MARGIN + sheet.HEAD
-    left = sheet.MARGIN + sheet.LABELS
-    assert picture.shape[0] == top + 2 * row - sheet.GAP + sheet.MARGIN
-    assert (picture[top : top + sheet.PART, left : left + sheet.PART] == 90).all()
-    assert (picture[top + row : top + row + sheet.PART, left : left + sheet.PART] < 250).all()
+    assert (first == 128 + 63).all()
+    assert (second == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("clip", "numbers", "names"),
+    [
+        (Input("rgb"), [4], ["4"]),
+        (Input("sg3i"), [4, 5, 6], ["4 5 6"]),
+        (Input("rgb_difference", 2), [4, 5, 6], ["5 − 4", "6 − 5"]),
+        (Input("flow", 2), [4, 5], ["4 → 5", "5 → 6"]),
+        (Input("bidirectional", 4), [6, 7, 5, 4], ["6 → 7", "7 → 8", "6 → 5", "5 → 4"]),
+    ],
+)
+def test_each_part_says_of_which_frames_it_is(clip, numbers, names):
+    assert sheet.names_of(row_of(clip, None, numbers), 0) == names
+
+
+@pytest.mark.parametrize("augment", ["none", "corners"])
+def test_the_sheet_shows_all_inputs_of_a_batch_and_says_what_was_drawn(tmp_path, capsys, augment):
+    root, out, found = sound_data(tmp_path / "mine"), tmp_path / "sheet.png", tmp_path / "found.json"
+    words = ["--dataset", "mine", "--root", str(root), "--crop-size", "48", "--length", "2", "--augment", augment]
+
+    show.main([*words, "--out", str(out), "--json", str(found)])
+
+    picture = np.asarray(Image.open(out).convert("RGB")).reshape(-1, 3)
+    assert len(np.unique(picture, axis=0)) > 500
+    described = json.loads(found.read_text())
+    assert "warped" not in described["inputs"]
+    assert {clip["video"] for clip in described["clips"]} == {"left0", "right0"}
+    if augment == "none":
+        assert [clip["box"] for clip in described["clips"]] == [[8, 16, 48, 48]] * 2
+    assert f"Wrote {out}" in capsys.readouterr().out
+
+
+def test_warped_flow_is_refused_where_there_is_none(tmp_path):
+    root = sound_data(tmp_path / "mine")
+
+    with pytest.raises(ValueError, match=r"was made by the method 'dis', and is not compensated for the camera"):
+        show.main(["--dataset", "mine", "--root", str(root), "--inputs", "warped", "--out", str(tmp_path / "a.png")])
 
 
 def test_an_unknown_input_is_a_wrong_argument():
