@@ -55,7 +55,8 @@ def join(planes: Sequence[tf.Tensor]) -> tf.Tensor:
 def _follow(planes: list[tf.Tensor], rule: str, bound: float) -> list[tf.Tensor]:
     """Samples each field where the point of the pixel has moved to by then (Sec. 3.1 of the paper).
 
-    The nearest pixel is taken, so that levels stay those that were stored; a point that leaves stays at the border.
+    The nearest pixel is taken, so that levels stay those that were stored. A point outside takes the motion of the
+    border's nearest pixel, and comes back in where that leads it.
     """
     still, reach, _ = RULES[rule]
     height, width = tf.shape(planes[0])[0], tf.shape(planes[0])[1]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines.assemble import clip_of_items
 from pipelines.clips import distinct_views, train_batches, validation_batches, video_views
 from pipelines.drawing import Drawing, batch_videos
 from pipelines.inputs import Input
@@ -173,6 +174,25 @@ def test_a_trajectory_follows_its_point(tmp_path):
 
     np.testing.assert_array_equal(views[..., :2], plain[..., :2])
     np.testing.assert_array_equal(views[:, :, :-2, 3], plain[:, :, 2:, 3])
+
+
+def test_a_trajectory_is_that_of_the_paper_point_by_point():
+    generator = np.random.default_rng(0)
+    fields = [generator.integers(1, 256, (HEIGHT, WIDTH, 2), np.uint8) for _ in range(6)]
+
+    found = clip_of_items(np.stack(fields), Input("trajectory", 6)).numpy()
+
+    leaves = 0
+    for row, column in np.ndindex(HEIGHT, WIDTH):
+        # p_1 is the pixel itself, and p_k is p_(k-1) moved by the field before there (Sec. 3.1, equation 2).
+        down, right = np.float32(row), np.float32(column)
+        for number, field in enumerate(fields):
+            y, x = (int(np.clip(np.rint(at), 0, last)) for at, last in ((down, HEIGHT - 1), (right, WIDTH - 1)))
+            np.testing.assert_array_equal(found[row, column, 2 * number : 2 * number + 2], field[y, x])
+            right += (np.float32(field[y, x, 0]) - 128) * np.float32(20 / 127)
+            down += (np.float32(field[y, x, 1]) - 128) * np.float32(20 / 127)
+        leaves += not (0 <= down < HEIGHT and 0 <= right < WIDTH)
+    assert 0 < leaves < HEIGHT * WIDTH
 
 
 def test_an_sg3i_image_is_three_grey_frames(dataset):
