@@ -1,3 +1,4 @@
+import dataclasses
 from itertools import islice
 
 import cv2
@@ -6,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from pipelines.assemble import clip_of_items
-from pipelines.clips import distinct_views, train_batches, validation_batches, video_views
+from pipelines.clips import distinct_views, read_clips, train_batches, validation_batches, video_views
 from pipelines.drawing import Drawing, batch_videos
-from pipelines.inputs import Input
-from tests.made_frames import HEIGHT, WIDTH, frame_level, made_dataset, x_level, y_level
+from pipelines.inputs import FLOW_KINDS, Input
+from pipelines.source import Source
+from tests.made_frames import HEIGHT, WIDTH, flat, frame_level, made_dataset, write, x_level, y_level
 
 
 @pytest.fixture(scope="module")
@@ -121,17 +123,31 @@ def test_one_crop_and_one_mirror_hold_for_all_channels_of_a_clip(tmp_path):
 
 
 @pytest.mark.parametrize("augment", ["flip", "paper", "corners"])
-def test_mirroring_flow_negates_x_and_leaves_y(dataset, augment):
-    ((clips, _),) = take(dataset, Input("flow", 2), batch_size=32, drawing=Drawing(augment))
+@pytest.mark.parametrize("length", [1, 2, 5, 6])
+@pytest.mark.parametrize("kind", FLOW_KINDS)
+def test_mirroring_flow_negates_x_and_leaves_y(dataset, kind, length, augment):
+    if kind == "bidirectional" and length % 2:
+        pytest.skip("is half forward and half backward")
+    whole, mirrored = (one_clip(dataset, Input(kind, length), augment, is_mirrored) for is_mirrored in (False, True))
 
-    mirrored = 0
-    for levels in levels_of(clips).astype(int):
-        x, y = levels[0::2], levels[1::2]
-        assert is_run(y, y_level, 2)
-        # The levels of x are two less than those of y, or the opposite of that.
-        mirrored += (x == 256 - (y - 2)).all()
-        assert (x == y - 2).all() or (x == 256 - (y - 2)).all()
-    assert 4 < mirrored < 28
+    assert (mirrored[..., 1::2] == whole[..., 1::2]).all()
+    assert (mirrored[..., 0::2] == 256 - whole[..., 0::2].astype(int)).all()
+
+
+def one_clip(dataset, clip, augment, is_mirrored):
+    """A clip from the first start of a video, mirrored or not, in the middle of the frame."""
+    source = Source(dataset, videos_of(dataset)[:1], clip)
+    randoms = tf.constant([[0.5, 0.5, 0.0, 0.0, 0.0 if is_mirrored else 0.9, 0.5, 0.5, 0.5]])
+    examples = {"row": tf.constant([0]), "starts": tf.constant([[1]]), "randoms": randoms}
+    return read_clips(source, examples, 32, augment).numpy()
+
+
+@pytest.mark.parametrize("kind", FLOW_KINDS)
+def test_half_of_all_clips_of_flow_are_mirrored(dataset, kind):
+    ((clips, _),) = take(dataset, Input(kind, 2), batch_size=32)
+
+    # The fields of these videos move to the right, first of all forward.
+    assert 4 < (levels_of(clips)[:, 0] < 128).sum() < 28
 
 
 def test_labels_travel_with_their_frames(tmp_path):
@@ -161,6 +177,38 @@ def test_a_bidirectional_clip_goes_forward_and_backward_from_its_middle(dataset)
     # The middle one of the starts 0..7 is 3, so that the fields are 3..6 around frame 5.
     expected = [x_level(5), x_level(6), 256 - x_level(4), 256 - x_level(3)]
     np.testing.assert_array_equal(levels_of(views.numpy())[0, 0::2], expected)
+
+
+def test_a_bidirectional_clip_takes_the_backward_fields_that_are_stored(tmp_path):
+    dataset = made_dataset(tmp_path, {"a": 12})
+    (tmp_path / "flow.json").write_text('{"backward": true}')
+    (video,), layout = videos_of(dataset), dataset.layout
+    backward = dataclasses.replace(layout, flow_x=layout.back_x, flow_y=layout.back_y)
+    for index in range(11):
+        for path, level in zip(
+            backward.flow_paths(tmp_path, video, index), (20 + 2 * index, 50 + 2 * index), strict=True
+        ):
+            write(path, flat(level))
+
+    ((views, _),) = video_views(dataset, [video], Input("bidirectional", 4), num_views=1)
+
+    # Forward from frame 5 (counted from 0), then from 5 back to 4 and from 4 back to 3: fields 4 and 3.
+    expected = [x_level(5), y_level(5), x_level(6), y_level(6), 28, 58, 26, 56]
+    np.testing.assert_array_equal(levels_of(views.numpy())[0], expected)
+
+
+def test_warped_flow_is_read_as_flow_is_and_refused_where_it_was_not_compensated(tmp_path):
+    dataset, described = made_dataset(tmp_path, {"a": 5}), tmp_path / "flow.json"
+    videos, clip = videos_of(dataset), Input("warped", 3)
+    described.write_text('{"method": "warped"}')
+
+    ((views, _),) = video_views(dataset, videos, clip, num_views=1)
+    ((flow, _),) = video_views(dataset, videos, Input("flow", 3), num_views=1)
+    described.write_text('{"method": "tvl1"}')
+
+    np.testing.assert_array_equal(views, flow)
+    with pytest.raises(ValueError, match=r"made by the method 'tvl1', and is not compensated.*--method warped"):
+        video_views(dataset, videos, clip, num_views=1)
 
 
 def test_a_trajectory_follows_its_point(tmp_path):
@@ -232,6 +280,61 @@ def test_several_labels_become_zeros_and_ones(tmp_path):
     np.testing.assert_array_equal(labels, [[1, 0, 1], [0, 0, 0], [0, 1, 0]])
 
 
+@pytest.mark.parametrize("balance", [False, True])
+def test_videos_with_several_labels_are_drawn_with_all_of_them(tmp_path, balance):
+    labels_of = [(0, 2), (), (1,)]
+    dataset = made_dataset(tmp_path, {"a": 2, "b": 2, "c": 2}, labels=lambda n: labels_of[n], multi_label=True)
+
+    rows = {
+        tuple(row) for _, labels in take(dataset, Input("rgb"), 3, drawing=Drawing(balance=balance)) for row in labels
+    }
+
+    # A video without a label is of no class, so that it never comes where classes are drawn.
+    assert rows == {(1, 0, 1), (0, 1, 0)} | (set() if balance else {(0, 0, 0)})
+
+
+def test_segments_of_one_example_are_cut_and_mirrored_alike(tmp_path):
+    ramp = np.tile(np.linspace(40, 200, WIDTH).astype(np.uint8), (HEIGHT, 1))
+    dataset = made_dataset(tmp_path, {"a": 9, "b": 9}, frame=lambda index: ramp)
+
+    ((clips, _),) = take(dataset, Input("grey", 1, segments=3), batch_size=16)
+
+    assert (clips == clips[:, :1]).all()
+    directions = np.sign(clips[:, 0, 0, -1, 0].astype(int) - clips[:, 0, 0, 0, 0])
+    assert set(directions) == {-1, 1}
+
+
+def test_a_video_of_fewer_frames_than_segments_gives_some_of_them_twice(tmp_path):
+    dataset = made_dataset(tmp_path, {"short": 3})
+
+    ((clips, _),) = take(dataset, Input("flow", 1, segments=4), batch_size=2, drawing=Drawing("none"))
+
+    for levels in levels_of(clips)[:, :, 0]:
+        assert set(levels) == {x_level(0), x_level(1)}
+        assert (np.diff(levels.astype(int)) >= 0).all()
+
+
+def test_segments_of_flow_are_stacks_of_their_parts(dataset):
+    ((clips, _),) = take(dataset, Input("flow", 2, segments=2), drawing=Drawing("none"))
+
+    for first, second in levels_of(clips):
+        assert is_run(first[0::2], x_level, 2)
+        assert is_run(second[0::2], x_level, 2)
+        # Of the ten starts the first five are the first part's.
+        assert first[0] <= x_level(4) < second[0]
+
+
+def test_starting_at_a_step_reads_no_file_that_only_earlier_steps_show(tmp_path):
+    dataset = made_dataset(tmp_path, {f"v{number}": 1 for number in range(12)})
+    videos = videos_of(dataset)
+    for name in batch_videos(videos, batch_size=6, seed=0, step=0):
+        dataset.layout.frame_path(tmp_path, dataset.videos[name], 0).unlink()
+
+    batches = train_batches(dataset, videos, Input("rgb"), batch_size=6, crop_size=32, start_step=1)
+
+    assert next(iter(batches))[0].shape == (6, 32, 32, 3)
+
+
 @pytest.mark.parametrize("augment", ["flip", "corners"])
 @pytest.mark.parametrize("balance", [False, True])
 def test_a_batch_depends_on_seed_and_step_alone(textured, augment, balance):
@@ -278,8 +381,6 @@ def test_the_videos_of_a_batch_can_be_named_without_loading_it(tmp_path):
 
 
 def test_unprepared_videos_are_refused_with_the_command_that_prepares_them(dataset):
-    import dataclasses
-
     unprepared = [dataclasses.replace(video, num_flows=0) for video in videos_of(dataset)]
 
     with pytest.raises(
