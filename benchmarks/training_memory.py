@@ -2,9 +2,9 @@
 
 python benchmarks/training_memory.py
 
-Each network trains three steps in a process of its own, on a batch that is in memory. What counts is how far the
-process grew from when TensorFlow was imported to its peak, and how much of that a larger batch adds, as what
-TensorFlow takes for itself is the same for all.
+Each network trains and validates for two epochs of three steps in a process of its own, on made-up frames that it
+reads as any training does. What counts is how far the process grew from when TensorFlow was imported to its peak, and
+how much of that a larger batch adds.
 """
 
 import argparse
@@ -16,13 +16,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import cv2
+import numpy as np
+
 from commands.running import quiet_tensorflow, run, write_json
+from data.catalog import DataSet, Video
+from pipelines.inputs import Input
 
 # Backbone, side of the square, and two batches of which the difference shows what a clip takes.
 CASES = (("small", 64, 64, 256), ("mobilenet_v2", 96, 16, 48), ("resnet50", 96, 16, 48))
@@ -56,45 +62,57 @@ def main(argv: Sequence[str] | None = None) -> None:
 def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
     """Returns the megabytes that were estimated and those by which this process grew."""
     quiet_tensorflow()
-    import numpy as np
-    import tensorflow as tf
+    import keras
 
-    from streams.config import TrainConfig
+    from spatial.train import SpatialConfig
     from streams.distribution import strategy_for
-    from streams.ingredients import Ingredients
+    from streams.ingredients import Ingredients, batches_of, drawing_of, validation_of
     from streams.inspection import estimate_memory
     from streams.modelfile import ModelCard
     from streams.networks import build_network
     from streams.preprocessing import Pixels
     from streams.runs import Run
-    from streams.training import Trainee, train
+    from streams.training import train
 
-    config = TrainConfig(batch_size=batch, crop_size=side, epochs=1, protocol="paper", deterministic=False)
-    strategy = strategy_for(config)
-    pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
-    pair = tf.constant(pixels), tf.constant(np.arange(batch) % CLASSES)
-    card = ModelCard("spatial", "rgb", 1, tuple(map(str, range(CLASSES))), "made", 1, "paper")
-    watched: dict[str, Any] = {}
+    config = SpatialConfig(batch_size=batch, crop_size=side, epochs=2, deterministic=False)
+    strategy, clip = strategy_for(config), Input("rgb")
+    watched: dict[str, float] = {}
 
-    class Watch(tf.keras.callbacks.Callback):
-        """Notes the estimate that the training printed."""
+    class Watch(keras.callbacks.Callback):
+        """Notes what is estimated."""
 
         def on_train_begin(self, logs: Any = None) -> None:
             """Estimates as the training does."""
-            trainee: Trainee = self.model
-            fixed, per_clip = estimate_memory(trainee, trainee.optimizer)
+            fixed, per_clip = estimate_memory(self.model, self.model.optimizer, config, given.validation)
             watched["estimated"] = (fixed + per_clip * batch) / MEGABYTE
 
-    given = Ingredients(
-        network=lambda: build_network(backbone, Pixels("rgb", 3, side), CLASSES),
-        batches=lambda **place: tf.data.Dataset.from_tensors(pair).repeat(),
-        validation=None,
-        card=card,
-    )
-    before = _resident()
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        train(given, steps_per_epoch=3, config=config, run=Run(Path(folder)), strategy=strategy, watch=Watch())
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = _made_frames(Path(folder))
+        videos = tuple(dataset.videos.values())
+        given = Ingredients(
+            network=lambda: build_network(backbone, Pixels("rgb", 3, side), CLASSES),
+            batches=partial(batches_of, dataset, videos, clip, config, drawing_of(config)),
+            validation=validation_of(dataset, videos[:20], clip, config),
+            card=ModelCard("spatial", "rgb", 1, dataset.classes, "made", 1, "validation"),
+        )
+        before, run = _resident(), Run(Path(folder) / "run")
+        with contextlib.redirect_stdout(io.StringIO()):
+            train(given, steps_per_epoch=3, config=config, run=run, strategy=strategy, watch=Watch())
     return {"estimated": watched["estimated"], "took": _peak() - before}
+
+
+def _made_frames(root: Path) -> DataSet:
+    """Returns a data set of grey videos of six frames."""
+    videos = {
+        name: Video(name, "", "", (number % CLASSES,), name, 6) for number, name in enumerate(map(str, range(40)))
+    }
+    dataset = DataSet("made", root, tuple(map(str, range(CLASSES))), videos, {})
+    for number, video in enumerate(videos.values()):
+        for index in range(video.num_frames):
+            path = dataset.layout.frame_path(root, video, index)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), np.full((128, 160, 3), 2 * number + 9 * index, np.uint8))
+    return dataset
 
 
 def _apart(backbone: str, side: int, batch: int) -> dict[str, float]:

@@ -8,11 +8,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipelines.clips import CACHE_BYTES
 from streams.config import TrainConfig
 
 _GIGABYTE = 2**30
 # What TensorFlow's graph of a layer takes of the processor's memory: between 0.7 and 2.4 megabytes were measured.
 _GRAPH_OF_A_LAYER = 1.5 * 2**20
+# What it takes before the first step, besides weights: 15 to 20 megabytes were measured.
+_PROCESS = 20 * 2**20
+# What the threads that read and decode clips take, and their graphs: 130 to 150 megabytes were measured.
+_READING = 140 * 2**20
+# One in use, two ahead, one that is put together and one that is joined; 5.0 were measured.
+_BATCHES_HELD = 5
 # Layers whose gradient needs what went in, and those whose gradient needs what came out; the rest is freed.
 _KEEPS_INPUT = (
     keras.layers.Conv2D,
@@ -59,7 +66,8 @@ def check_inputs(clips: np.ndarray, *, is_flow: bool) -> list[str]:
             "Warning: most flow fields reach both ends of their range, as if each were scaled by its own extremes, "
             "which loses how fast things move. Prepare the flow with a fixed bound: python data/prepare.py"
         )
-    if np.mean(planes.std(1) < 0.5) > 0.5:
+    # One by one: of a whole batch, NumPy would hold the squares in eight times its memory.
+    if np.mean([plane.std(0) < 0.5 for plane in planes]) > 0.5:
         kind = "flow fields show no motion" if is_flow else "images are of one colour"
         lines.append(f"Warning: most {kind}. Look at the files: python data/doctor.py")
     return lines
@@ -75,10 +83,16 @@ def contact_sheet(clips: np.ndarray, *, is_flow: bool, most: int = 16) -> np.nda
     return np.concatenate(np.concatenate(tiles, axis=1), axis=1)[None]
 
 
-def estimate_memory(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> tuple[float, float]:
-    """Returns `(bytes whatever the batch, bytes for each clip)` that a training needs, by the shapes of its layers.
+def estimate_memory(
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    config: TrainConfig | None = None,
+    validation: tf.data.Dataset | None = None,
+) -> tuple[float, float]:
+    """Returns `(bytes however many examples at once, bytes for each of them)` that a training needs on a device.
 
-    Within a quarter of what benchmarks/training_memory.py measured on a processor.
+    By the shapes of its layers; with its options and its validation batches, segments and input count, too. Within a
+    quarter of what benchmarks/training_memory.py measured on a processor.
     """
     found = list(_layers(network))
     weights, trained, slots = (
@@ -88,7 +102,8 @@ def estimate_memory(network: keras.Model, optimizer: keras.optimizers.Optimizer)
     fixed = weights + trained + slots
     if not tf.config.list_physical_devices("GPU"):  # Else the next two are in the memory of the processor.
         fixed += weights + slots  # What a checkpoint holds, before it is written.
-        fixed += _GRAPH_OF_A_LAYER * len(found)
+        fixed += _PROCESS + _GRAPH_OF_A_LAYER * len(found)
+        fixed += _input_memory(network, config, validation) if config else 0.0
     kept: dict[int, float] = {}
     for layer in found:
         if isinstance(layer, _KEEPS_INPUT):
@@ -98,7 +113,7 @@ def estimate_memory(network: keras.Model, optimizer: keras.optimizers.Optimizer)
             kept |= {id(tensor): _bytes(tensor) for tensor in _listed(layer.output)}
     largest = max((_bytes(tensor) for layer in found for tensor in _listed(layer.output)), default=0.0)
     # On the way back, the gradients of the largest pass with it, and what a convolution needs to work.
-    return fixed, sum(kept.values()) + 3 * largest
+    return fixed, (sum(kept.values()) + 3 * largest) * (config.segments if config else 1)
 
 
 def free_memory() -> float | None:
@@ -122,6 +137,19 @@ def largest_batch(fixed: float, per_clip: float, available: float | None, clips:
         return max(1, clips // 2)
     fitting = int((0.9 * available - fixed) / per_clip) if per_clip else clips
     return max(1, min(fitting, clips // 2))
+
+
+def _input_memory(network: keras.Model, config: TrainConfig, validation: tf.data.Dataset | None) -> float:
+    """Returns the bytes of reading, of batches made ahead and of validation clips that are kept: a device's share."""
+    example = sum(_bytes(tensor) for tensor in network.inputs) * config.segments
+    held = _READING + _BATCHES_HELD * config.batch_size * example
+    if validation is not None:
+        clips = max(0, int(validation.cardinality())) * config.batch_size
+        sizes = [
+            clips * _size(spec.shape[1:]) * spec.dtype.size for spec in tf.nest.flatten(validation.element_spec[0])
+        ]
+        held += sum(size for size in sizes if size <= CACHE_BYTES)  # Each input has a cache of its own.
+    return held / tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _listed(tensors: Any) -> list[Any]:

@@ -1,7 +1,10 @@
 """What is said of a training before its first step: what goes in, what it needs, what differs from what was asked."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from streams.failures import out_of_memory, what_fits
 from streams.inspection import caveats, check_inputs, estimate_memory
@@ -55,6 +58,36 @@ def test_what_a_clip_needs_grows_with_its_maps_and_halves_in_half_precision():
     # The scaled clip of 32 x 32 x 3 is kept for the first convolution; maps of 7 x 7 x 4 follow.
     assert whole > 4 * 32 * 32 * 3
     assert half < 0.7 * whole
+
+
+def test_segments_input_and_kept_validation_clips_are_in_the_estimate():
+    network = compiled()
+
+    def estimate(batches=None, **options):
+        config = made_config(batch_size=8, **options)
+        kept = batches and tf.data.Dataset.from_tensors((tf.zeros([8, 32, 32, 3], tf.uint8), tf.zeros(8))).repeat(
+            batches
+        )
+        return estimate_memory(network, network.optimizer, config, kept)
+
+    fixed, per_example = estimate()
+
+    assert estimate(segments=3)[1] == 3 * per_example
+    assert estimate(segments=3)[0] - fixed == 2 * 5 * 8 * 32 * 32 * 3
+    assert estimate(batches=100)[0] - fixed == 100 * 8 * 32 * 32 * 3
+    assert estimate(batches=100_000)[0] == fixed  # More than is kept from one epoch to the next.
+    assert fixed > estimate_memory(network, network.optimizer)[0] + 5 * 8 * 32 * 32 * 3
+
+
+def test_a_look_at_a_batch_does_not_take_many_times_its_memory():
+    clips = np.random.default_rng(0).integers(0, 256, (64, 64, 64, 20), dtype=np.uint8)
+
+    tracemalloc.start()
+    check_inputs(clips, is_flow=True)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most < 4 * clips.nbytes
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
