@@ -350,15 +350,28 @@ def test_a_batch_depends_on_seed_and_step_alone(textured, augment, balance):
     assert (straight[0][0] != straight[1][0]).any()
 
 
-@pytest.mark.parametrize("clip", [Input("flow", 2), Input("rgb")])
-def test_a_batch_does_not_depend_on_how_many_clips_are_made_at_once(textured, clip, monkeypatch):
-    drawing = Drawing("corners")
-    few = take(textured, clip, steps=3, drawing=drawing)
-    monkeypatch.setattr("pipelines.clips.at_once", lambda: 16)
+@pytest.mark.parametrize(
+    ("clip", "drawing"),
+    [
+        (Input("flow", 2), Drawing("corners")),
+        (Input("rgb"), Drawing("corners")),
+        (Input("rgb"), Drawing("paper")),
+        (Input("rgb"), Drawing("flip", skipped=set())),
+        (Input("flow", 2), Drawing("corners", device_crop=True)),
+    ],
+    ids=lambda case: getattr(case, "kind", getattr(case, "augment", None)),
+)
+def test_a_batch_does_not_depend_on_how_many_clips_are_made_at_once(textured, clip, drawing, monkeypatch):
+    def made():
+        batches = train_batches(textured, videos_of(textured), clip, batch_size=6, crop_size=32, drawing=drawing)
+        return [tf.nest.map_structure(lambda values: values.numpy(), batch) for batch in batches.take(3)]
+
+    few = made()
+    for module in ("clips", "broken"):
+        monkeypatch.setattr(f"pipelines.{module}.at_once", lambda: 16)
     monkeypatch.setattr("pipelines.clips.FILES_TOGETHER", 1)
 
-    for batch, expected in zip(take(textured, clip, steps=3, drawing=drawing), few, strict=True):
-        np.testing.assert_array_equal(batch[0], expected[0])
+    tf.nest.map_structure(np.testing.assert_array_equal, made(), few)
 
 
 def test_machines_that_share_a_batch_make_its_parts(textured):

@@ -6,7 +6,7 @@ import tensorflow as tf
 from pipelines import device
 from pipelines.clips import train_batches
 from pipelines.drawing import Drawing
-from pipelines.inputs import Input
+from pipelines.inputs import KINDS, Input
 from tests.made_frames import HEIGHT, WIDTH, made_dataset
 
 
@@ -23,7 +23,9 @@ def smooth(tmp_path_factory):
 
 
 @pytest.mark.parametrize("augment", ["none", "flip", "corners", "paper"])
-@pytest.mark.parametrize("clip", [Input("flow", 2), Input("rgb"), Input("flow", 1, segments=2)])
+@pytest.mark.parametrize(
+    "clip", [*(Input(kind, 2) for kind in KINDS), Input("flow", 1, segments=2)], ids=lambda clip: clip.kind
+)
 def test_cropping_on_the_device_gives_the_clips_of_the_pipeline(smooth, clip, augment):
     settings = {"batch_size": 8, "crop_size": 32}
     videos = list(smooth.videos.values())

@@ -16,7 +16,14 @@ from pipelines.failures import explain_failure, readable_views
 from pipelines.inputs import Input
 from tests.made_frames import made_dataset, write
 
-CLIPS = (Input("rgb"), Input("flow", 3, segments=2), Input("bidirectional", 2))
+CLIPS = (
+    Input("rgb"),
+    Input("grey", 3),
+    Input("rgb_difference", 2),
+    Input("flow", 3, segments=2),
+    Input("bidirectional", 2),
+    Input("trajectory", 3),
+)
 
 
 @pytest.fixture
