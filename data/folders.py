@@ -179,8 +179,11 @@ def _made(videos: Sequence[Video]) -> Split:
 def _unique_names(files: Sequence[str]) -> list[str]:
     """Returns the shortest names that tell the videos apart: the stem, with its folders, with its extension."""
     paths = [PurePosixPath(file) for file in files]
+    stems = [path.stem for path in paths]
+    if len({stem.casefold() for stem in stems}) == len(stems):
+        return stems  # As nearly always: hundreds of thousands are not spelt in other ways first.
     spellings = (
-        [path.stem for path in paths],
+        stems,
         ["-".join(path.with_suffix("").parts) for path in paths],
         ["-".join(path.parts) for path in paths],
     )

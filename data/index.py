@@ -72,9 +72,9 @@ def read_index(path: Path) -> dict[str, Row]:
         ) from error
 
 
-def with_counts(dataset: DataSet) -> DataSet:
+def with_counts(dataset: DataSet, rows: Mapping[str, Row] | None = None) -> DataSet:
     """Returns the data set with the counts of its index in its videos, and its layout; unprepared ones keep 0."""
-    rows = read_index(index_path(dataset.root))
+    rows = read_index(index_path(dataset.root)) if rows is None else rows
     known = (video for video in dataset.videos.values() if rows.get(video.name, _MISSING).state == READY)
     placed = dataclasses.replace(dataset, layout=read_layout(dataset.root))
     return placed.replace_videos(_with_counts(video, rows[video.name]) for video in known)

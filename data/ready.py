@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from commands.running import DATASETS, usable_processors
 from data.catalog import DataSet, Split, in_words, open_dataset
-from data.index import READY, index_path, read_index, with_counts
+from data.index import READY, Row, index_path, read_index, with_counts
 from data.recipe import description_path, read_description
 
 # Data sets that share the files of another one.
@@ -31,7 +32,8 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
     if not index_path(dataset.root).exists():
         words = in_words(name, dataset.root)
         raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: python data/prepare.py {words}")
-    return _without_unusable(with_counts(dataset))
+    rows = read_index(index_path(dataset.root))
+    return _without_unusable(with_counts(dataset, rows), rows)
 
 
 def flow_description(root: Path) -> dict[str, Any]:
@@ -49,9 +51,8 @@ def _is_indexed(dataset: DataSet) -> bool:
     return path.exists() and read_index(path).keys() >= dataset.videos.keys()
 
 
-def _without_unusable(dataset: DataSet) -> DataSet:
+def _without_unusable(dataset: DataSet, rows: Mapping[str, Row]) -> DataSet:
     """Returns the data set without the videos that are not ready, and says how many these are."""
-    rows = read_index(index_path(dataset.root))
     states = Counter(rows[name].state if name in rows else "not prepared" for name in dataset.videos)
     ready = states.pop(READY, 0)
     if not states:

@@ -1,0 +1,24 @@
+"""How a pipeline of as many videos as UCF-101 has starts and stays: from a list and an index, with real steps."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import PROJECT
+
+
+@pytest.mark.slow
+def test_a_pipeline_of_13320_videos_starts_in_seconds_and_does_not_grow(tmp_path):
+    found = tmp_path / "found.json"
+    command = [sys.executable, str(PROJECT / "benchmarks" / "pipelines_start.py"), "--json", str(found)]
+
+    subprocess.run(command, check=True, capture_output=True)
+
+    measured = json.loads(found.read_text())
+    assert (measured["videos"], measured["steps"]) == (13_320, 208)
+    # Twice what it takes on a machine that does nothing else.
+    assert measured["start"] < 4.0
+    assert measured["added"] < 150
+    assert measured["grown"] < 30
