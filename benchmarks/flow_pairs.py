@@ -1,7 +1,8 @@
 """Pairs of frames whose flow is known: made-up warps of textures, and Middlebury's pairs where they lie.
 
 A made-up pair is a background and a few patches, each with its own texture and its own affine
-motion, so that there are motion edges and occlusions as in films. The kinds differ in what is hard.
+motion, so that there are motion edges and occlusions as in films; or one texture under a smooth motion without any,
+as of water, cloth and faces. The kinds differ in what is hard.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Kind(NamedTuple):
 
     patches: int
     pixels: float
+    bend: float = 0.0
+    """How many pixels apart a smooth motion changes; zero is layers of affine motion."""
     noise: float = 1.0
     gain: float = 0.0
     offset: float = 0.0
@@ -44,6 +47,9 @@ KINDS = {
     "occlusion": Kind(patches=8, pixels=6.0),
     "noise": Kind(patches=3, pixels=4.0, noise=8.0, jpeg_quality=75),
     "brightness": Kind(patches=3, pixels=4.0, gain=0.06, offset=6.0),
+    "smooth small": Kind(patches=0, pixels=2.0, bend=20.0),
+    "smooth noise": Kind(patches=0, pixels=3.5, bend=20.0, noise=3.0),
+    "smooth large": Kind(patches=0, pixels=20.0, bend=40.0),
 }
 
 
@@ -53,7 +59,7 @@ def made_up_pair(
     """Returns a pair of one kind; the same seed and textures give the same pair. No textures: procedural ones."""
     hard = KINDS[kind]
     random = np.random.default_rng([seed, *kind.encode()])
-    first, second, truth = _scene(random, hard, textures, size)
+    first, second, truth = (_smooth_scene if hard.bend else _scene)(random, hard, textures, size)
     second = second * (1 + random.uniform(-hard.gain, hard.gain)) + random.uniform(-hard.offset, hard.offset)
     return FlowPair(kind, f"{kind} {seed}", _camera(random, hard, first), _camera(random, hard, second), truth)
 
@@ -94,14 +100,12 @@ def procedural_texture(random: np.random.Generator, side: int = 512) -> np.ndarr
 def _scene(
     random: np.random.Generator, hard: Kind, textures: Sequence[np.ndarray], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    height, width = size
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    here = np.stack([columns, rows], axis=-1)
+    here = _places(size)
     first: np.ndarray = np.zeros(size, np.float32)
     second: np.ndarray = first
     truth: np.ndarray = np.zeros((*size, 2), np.float32)
     for layer in range(hard.patches + 1):
-        texture = textures[int(random.integers(len(textures)))] if len(textures) else procedural_texture(random)
+        texture = _texture(random, textures)
         motion = _affine(random, size, hard.pixels if layer else hard.pixels / 2)
         came_from = _apply(np.linalg.inv(motion), here)
         cover = _blob(random, size) if layer else _everywhere
@@ -110,6 +114,30 @@ def _scene(
         second = second + cover(came_from) * (paint(came_from) - second)
         truth = np.where(cover(here)[..., None] > 0.5, _apply(motion, here) - here, truth)
     return first, second, truth.astype(np.float32)
+
+
+def _smooth_scene(
+    random: np.random.Generator, hard: Kind, textures: Sequence[np.ndarray], size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns a texture, seen from other places in the first frame than in the second: those are the truth."""
+    here = _places(size)
+    bend = hard.bend * random.uniform(0.6, 1.6)
+    motion = np.stack([cv2.GaussianBlur(random.standard_normal(size), (0, 0), bend) for _ in "xy"], axis=-1)
+    motion *= hard.pixels * random.uniform(0.4, 0.8) / np.linalg.norm(motion, axis=-1).max()
+    motion += hard.pixels * random.uniform(-0.14, 0.14, 2)
+    paint = _painter(random, _texture(random, textures), size)
+    truth = motion.astype(np.float32)
+    return paint(here + truth), paint(here), truth
+
+
+def _texture(random: np.random.Generator, textures: Sequence[np.ndarray]) -> np.ndarray:
+    return textures[int(random.integers(len(textures)))] if len(textures) else procedural_texture(random)
+
+
+def _places(size: tuple[int, int]) -> np.ndarray:
+    height, width = size
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return np.stack([columns, rows], axis=-1)
 
 
 def _apply(matrix: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 As a command it shows the flow between two images in the colour wheel, and its numbers:
 python data/flow.py A.png B.png --out flow.png
+python data/flow.py A.png B.png --preset accurate --set attachment=0.2 --set warps=8
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +25,7 @@ import numpy as np
 from commands.running import replacing, run, write_json
 from data.flow_engine import ENGINES, FlowEngine, flow_engine
 from data.flow_files import flow_image_pairs, read_flow, read_flow_images, write_flo
+from data.flow_frames import levels_of_pair, levels_of_video
 from data.flow_kinds import KINDS, PRESET_NAMES, find_kind
 from data.flow_levels import dequantise, mirror_levels, quantise
 from data.flow_picture import colour_wheel
@@ -55,14 +58,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("second", type=Path, help="the same scene a moment later")
     parser.add_argument("--method", choices=METHODS, default="tvl1", help="how flow is computed (default: tvl1)")
     parser.add_argument("--preset", choices=PRESET_NAMES, default="balanced", help="default: balanced")
-    parser.add_argument("--bound", type=float, default=20.0, help="pixels at which storage would clip (default: 20)")
-    parser.add_argument("--out", type=Path, help="where the picture goes; .flo or .npy there stores the flow itself")
+    parser.add_argument(
+        "--set", action="append", type=_parameter, default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
+    )
+    parser.add_argument("--bound", type=_bound, default=20.0, help="pixels at which storage would clip (default: 20)")
+    parser.add_argument(
+        "--out", type=_flow_path, help="where the picture goes; .flo or .npy there stores the flow itself"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
     options = parser.parse_args(argv)
     first, second = _read_image(options.first), _read_image(options.second)
-    flow_between(first, second, options.method, options.preset)  # What is compiled once shall not count.
+    choice: dict[str, Any] = {"method": options.method, "preset": options.preset, **dict(options.set)}
+    flow_between(first, second, **choice)  # What is compiled once shall not count.
     start = time.process_time()
-    flow = flow_between(first, second, options.method, options.preset)
+    flow = flow_between(first, second, **choice)
     numbers = {**flow_numbers(flow, options.bound), "cpu_milliseconds": 1000 * (time.process_time() - start)}
     _print_numbers(f"{options.method}, {options.preset}, {flow.shape[1]}×{flow.shape[0]}", numbers, options.bound)
     if options.out:
@@ -76,9 +85,10 @@ def flow_between(
 ) -> np.ndarray:
     """Returns how far each pixel of `first` moves until `second`: float32[H, W, 2] in pixels.
 
-    Frames are grey or RGB, at least 16×16, uint8 or float: floats hold 0..255, or 0..1 where none exceeds 1.
+    Frames are grey or RGB, at least 16×16, uint8 or float: floats hold 0..255, or 0..1 where none of both exceeds 1.
     """
     kind = find_kind(method, preset, parameters)
+    first, second = levels_of_pair(first, second)
     return kind.solve(kind.prepare(first), kind.prepare(second))
 
 
@@ -87,7 +97,7 @@ def flow_of_video(
 ) -> Iterator[np.ndarray]:
     """Yields the flow of each frame to its next one; each frame is prepared once and let go soon after."""
     kind = find_kind(method, preset, parameters)
-    for first, second in pairwise(map(kind.prepare, frames)):
+    for first, second in pairwise(map(kind.prepare, levels_of_video(frames))):
         yield kind.solve(first, second)
 
 
@@ -129,6 +139,30 @@ def _print_numbers(title: str, numbers: dict[str, float], bound: float) -> None:
     print(f"  {numbers['cpu_milliseconds']:.1f} ms of processor time")
 
 
+def _parameter(word: str) -> tuple[str, Any]:
+    name, _, value = word.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError) as error:
+        raise argparse.ArgumentTypeError(
+            f"write NAME=VALUE, like warps=5 or smooth=False; received {word!r}"
+        ) from error
+
+
+def _bound(word: str) -> float:
+    bound = float(word)
+    if not 0 < bound < float("inf"):
+        raise argparse.ArgumentTypeError(f"the bound must be above zero; received {word}")
+    return bound
+
+
+def _flow_path(word: str) -> Path:
+    path = Path(word)
+    if path.suffix not in ("", ".flo", ".npy") and not cv2.haveImageWriter(word):
+        raise argparse.ArgumentTypeError(f"OpenCV can't write {path.suffix}; use .png, or .flo or .npy for the flow")
+    return path
+
+
 def _read_image(path: Path) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"There is no image {path}.")
@@ -147,10 +181,7 @@ def _write(path: Path, flow: np.ndarray) -> None:
             np.save(temporary, flow)
         else:
             picture = cv2.cvtColor(colour_wheel(flow), cv2.COLOR_RGB2BGR)
-            written, content = cv2.imencode(path.suffix or ".png", picture)
-            if not written:
-                raise ValueError(f"OpenCV can't write a picture as {path.suffix}; use .png.")
-            temporary.write_bytes(content.tobytes())
+            temporary.write_bytes(cv2.imencode(path.suffix or ".png", picture)[1].tobytes())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from data.flow_frames import check_same_size, grey
+from data.flow_frames import check_same_size, grey, levels_of_pair
 from data.flow_kinds import find_kind
 
 ENGINES = ("cpu", "gpu", "auto")
@@ -40,7 +40,8 @@ class FlowEngine:
         """Returns the flow of as many pairs as there are."""
         for first, second in zip(firsts, seconds, strict=True):
             check_same_size(first, second)
-        return self.flow_of_prepared([*map(self.prepare, firsts)], [*map(self.prepare, seconds)])
+        pairs = [levels_of_pair(first, second) for first, second in zip(firsts, seconds, strict=True)]
+        return self.flow_of_prepared(*([self.prepare(pair[place]) for pair in pairs] for place in (0, 1)))
 
     def flow_of_pairs(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
         """Yields the flow of each pair, in order, batching neighbours of one size whichever videos they come from."""

@@ -81,7 +81,7 @@ def _read_flo(path: Path) -> np.ndarray:
 def _read_npy(path: Path) -> np.ndarray:
     try:
         flow = np.load(path, allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise ValueError(f"{path} can't be read as an array: {error}") from error
     if flow.ndim == 3 and flow.shape[0] == 2 and flow.shape[2] != 2:
         flow = np.moveaxis(flow, 0, -1)

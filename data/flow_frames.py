@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -9,13 +10,37 @@ import numpy as np
 # ITU-R BT.601 luma, the weights behind every "RGB to grey".
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SMALLEST_SIDE = 16
+# What no filter makes of numbers up to 255.
+FAR_BEYOND = 1000
+
+
+def levels_of_pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns two frames in grey levels of 0..255: floats are 0..1 if neither frame has any above 1."""
+    frames = np.asarray(first), np.asarray(second)
+    if not any(_counts_levels(frame) for frame in frames):
+        return _in_levels(frames[0]), _in_levels(frames[1])
+    return frames
+
+
+def levels_of_video(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields frames in grey levels of 0..255: floats are 0..1 if the first that isn't black has none above 1."""
+    counts_levels = None
+    for frame in map(np.asarray, frames):
+        if counts_levels is None and frame.any():
+            counts_levels = _counts_levels(frame)
+        yield _in_levels(frame) if counts_levels is False else frame
+
+
+def _counts_levels(frame: np.ndarray) -> bool:
+    return frame.dtype.kind == "f" and bool((frame > 1).any())
+
+
+def _in_levels(frame: np.ndarray) -> np.ndarray:
+    return frame.astype(np.float32) * np.float32(255) if frame.dtype.kind == "f" else frame
 
 
 def grey(frame: np.ndarray) -> np.ndarray:
-    """Returns a grey or RGB frame, uint8 or float, as contiguous float32[H, W] from 0 to 255.
-
-    Floats mean what the same numbers as uint8 mean (0..255), unless none is above 1: then they are 0..1.
-    """
+    """Returns a grey or RGB frame of 0..255, uint8 or float, as contiguous float32[H, W]."""
     frame = np.asarray(frame)
     if frame.ndim == 3 and frame.shape[2] == 1:
         frame = frame[..., 0]
@@ -30,7 +55,9 @@ def grey(frame: np.ndarray) -> np.ndarray:
     image = _luma(frame)
     if not np.isfinite(image.sum(dtype=np.float64)):
         raise ValueError("A frame must hold finite numbers. Received NaN or infinity.")
-    return image * np.float32(255) if image.max() <= 1 else image
+    if np.abs(image).max() > FAR_BEYOND:
+        raise ValueError(f"Floats in a frame must be 0..255, or 0..1. Received {image.flat[np.abs(image).argmax()]:g}.")
+    return image
 
 
 def _luma(frame: np.ndarray) -> np.ndarray:

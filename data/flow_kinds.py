@@ -13,8 +13,7 @@ import numpy as np
 from data import brox as brox_method
 from data.camera import camera_motion, without_camera_motion
 from data.flow_frames import check_same_size, grey
-
-Values = Mapping[str, Any]
+from data.flow_parameters import Values, all_values
 
 # The names of OpenCV's parameters are those of its setters.
 OPENCV_TVL1 = {
@@ -57,11 +56,24 @@ class FlowKind:
     made_by: Values
 
 
-def tvl1(preset: str, parameters: Values) -> FlowKind:
-    """Our own TV-L1; the solver is imported, and compiled, when it is first asked for."""
-    from data.tvl1 import PRESETS, REVISION, TVL1, TVL1Parameters
+class Method(NamedTuple):
+    """A method by name: what gives its defaults and presets, and what makes it of values for all parameters."""
 
-    values = _values("tvl1", asdict(TVL1Parameters()), PRESETS, preset, parameters)
+    parameters: Callable[[], tuple[Values, Mapping[str, Values]]]
+    make: Callable[[Values], FlowKind]
+
+
+def tvl1_parameters() -> tuple[Values, Mapping[str, Values]]:
+    """Our own TV-L1's; the solver is imported, and compiled, when it is first asked for."""
+    from data.tvl1 import PRESETS, TVL1Parameters
+
+    return asdict(TVL1Parameters()), PRESETS
+
+
+def tvl1(values: Values) -> FlowKind:
+    """Our own TV-L1."""
+    from data.tvl1 import REVISION, TVL1, TVL1Parameters
+
     solver = TVL1(TVL1Parameters(**values))
     return FlowKind(solver.prepare, solver.solve, values, {"tvl1": REVISION})
 
@@ -78,10 +90,16 @@ class WarpedFrame(NamedTuple):
         return self.pixels.shape
 
 
-def warped(preset: str, parameters: Values) -> FlowKind:
+def warped_parameters() -> tuple[Values, Mapping[str, Values]]:
+    """TV-L1's, and those of following the camera."""
+    defaults, presets = tvl1_parameters()
+    return {**defaults, **CAMERA}, presets
+
+
+def warped(values: Values) -> FlowKind:
     """Our TV-L1 after the camera's own motion is taken out of the second frame: what moves before the background."""
-    camera = {name: parameters.get(name, default) for name, default in CAMERA.items()}
-    inner = tvl1(preset, {name: value for name, value in parameters.items() if name not in CAMERA})
+    camera = {name: values[name] for name in CAMERA}
+    inner = tvl1({name: value for name, value in values.items() if name not in CAMERA})
 
     def solve(first: WarpedFrame, second: WarpedFrame) -> np.ndarray:
         check_same_size(first, second)
@@ -92,41 +110,45 @@ def warped(preset: str, parameters: Values) -> FlowKind:
     def prepare(frame: np.ndarray) -> WarpedFrame:
         return WarpedFrame(_grey8(frame), inner.prepare(frame))
 
-    return FlowKind(prepare, solve, {**inner.values, **camera}, {**inner.made_by, "opencv": cv2.__version__})
+    return FlowKind(prepare, solve, values, {**inner.made_by, "opencv": cv2.__version__})
 
 
-def opencv_tvl1(preset: str, parameters: Values) -> FlowKind:
+def opencv_tvl1(values: Values) -> FlowKind:
     """OpenCV's DualTVL1, the reference; only its contrib wheels have it, and all presets are its defaults."""
     if not hasattr(cv2, "optflow"):
         raise ValueError("opencv-tvl1 needs OpenCV's contrib modules: pip install opencv-contrib-python-headless.")
     create = cv2.optflow.DualTVL1OpticalFlow_create  # type: ignore[attr-defined]
-    values = _values("opencv-tvl1", OPENCV_TVL1, {name: {} for name in PRESET_NAMES}, preset, parameters)
     return _opencv(lambda first, second: _set(create(), values).calc(first, second, None), values)
 
 
-def farneback(preset: str, parameters: Values) -> FlowKind:
+def farneback(values: Values) -> FlowKind:
     """Polynomial expansion (Farnebäck, 2003): smooth, and blurred where motion ends."""
-    values = _values("farneback", FARNEBACK, FARNEBACK_PRESETS, preset, parameters)
     return _opencv(lambda first, second: cv2.calcOpticalFlowFarneback(first, second, None, **values), values)
 
 
-def dis(preset: str, parameters: Values) -> FlowKind:
+def dis(values: Values) -> FlowKind:
     """Dense inverse search (Kroeger et al., 2016): the quickest that OpenCV has."""
-    values = _values("dis", DIS, DIS_PRESETS, preset, parameters)
     create = cv2.DISOpticalFlow_create  # type: ignore[attr-defined]
     return _opencv(lambda first, second: _set(create(), values).calc(first, second, None), values)
 
 
-def brox(preset: str, parameters: Values) -> FlowKind:
+def brox(values: Values) -> FlowKind:
     """Brightness and gradient constancy (Brox et al., 2004), the flow of the two-stream paper."""
-    values = _values("brox", brox_method.DEFAULTS, brox_method.PRESETS, preset, parameters)
     made_by = {"opencv": cv2.__version__}
-    return FlowKind(grey, _checked(lambda a, b: brox_method.brox_flow(a, b, values)), values, made_by)
+    return FlowKind(_own_grey, _checked(lambda a, b: brox_method.brox_flow(a, b, values)), values, made_by)
 
 
 def _opencv(solve: Callable[[np.ndarray, np.ndarray], np.ndarray], values: Values) -> FlowKind:
+    def moving(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        if np.array_equal(first, second):  # Farnebäck's method finds a little motion even there.
+            return np.zeros((*first.shape, 2), np.float32)
+        try:
+            return solve(first, second)
+        except cv2.error as error:
+            raise ValueError(f"OpenCV can't compute flow with {dict(values)}: {error.err}") from error
+
     # A solver of OpenCV's keeps buffers, so each call makes its own: threads may share a kind.
-    return FlowKind(_grey8, _checked(solve), values, {"opencv": cv2.__version__})
+    return FlowKind(_grey8, _checked(moving), values, {"opencv": cv2.__version__})
 
 
 def _set(solver: Any, values: Values) -> Any:
@@ -144,29 +166,24 @@ def _checked(solve: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[
 
 
 def _grey8(frame: np.ndarray) -> np.ndarray:
-    return np.rint(grey(frame)).astype(np.uint8)
+    # Smoothing and enlarging make floats that are a little below 0 or above 255.
+    return np.clip(np.rint(grey(frame)), 0, 255).astype(np.uint8)
 
 
-def _values(
-    method: str, defaults: Values, presets: Mapping[str, Values], preset: str, parameters: Values
-) -> dict[str, Any]:
-    """Returns all parameters of a method: its defaults, what its preset changes, and what was asked for."""
-    if preset not in presets:
-        raise ValueError(f"The preset must be one of {', '.join(presets)}. Received {preset!r}.")
-    unknown = sorted(parameters.keys() - defaults.keys())
-    if unknown:
-        raise ValueError(f"{method} has no parameter {unknown[0]!r}; it has {', '.join(sorted(defaults))}.")
-    return {**defaults, **presets[preset], **parameters}
+def _own_grey(frame: np.ndarray) -> np.ndarray:
+    # Who gives a video's frames may write the next one where the last one was.
+    image = grey(frame)
+    return image.copy() if np.shares_memory(image, frame) else image
 
 
 PRESET_NAMES = ("accurate", "balanced", "fast")
-KINDS: dict[str, Callable[[str, Values], FlowKind]] = {
-    "tvl1": tvl1,
-    "warped": warped,
-    "brox": brox,
-    "farneback": farneback,
-    "dis": dis,
-    "opencv-tvl1": opencv_tvl1,
+KINDS = {
+    "tvl1": Method(tvl1_parameters, tvl1),
+    "warped": Method(warped_parameters, warped),
+    "brox": Method(lambda: (brox_method.DEFAULTS, brox_method.PRESETS), brox),
+    "farneback": Method(lambda: (FARNEBACK, FARNEBACK_PRESETS), farneback),
+    "dis": Method(lambda: (DIS, DIS_PRESETS), dis),
+    "opencv-tvl1": Method(lambda: (OPENCV_TVL1, {name: {} for name in PRESET_NAMES}), opencv_tvl1),
 }
 
 
@@ -174,9 +191,10 @@ def find_kind(method: str, preset: str, parameters: Values) -> FlowKind:
     """Returns a kind of flow with all its parameters set; asked again, the same one, workspaces and all."""
     if method not in KINDS:
         raise ValueError(f"The flow method must be one of {', '.join(KINDS)}. Received {method!r}.")
-    return _find_kind(method, preset, tuple(sorted(parameters.items())))
+    values = all_values(method, *KINDS[method].parameters(), preset, parameters)
+    return _find_kind(method, tuple(values.items()))
 
 
 @lru_cache(maxsize=8)
-def _find_kind(method: str, preset: str, parameters: tuple[tuple[str, Any], ...]) -> FlowKind:
-    return KINDS[method](preset, dict(parameters))
+def _find_kind(method: str, values: tuple[tuple[str, Any], ...]) -> FlowKind:
+    return KINDS[method].make(dict(values))

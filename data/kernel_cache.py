@@ -7,15 +7,19 @@ every source of the kernels, the versions, the processor. Old folders are simply
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import pickle
 import platform
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
 import numba
+from numba.core.caching import FunctionCache
+from numba.core.codegen import get_host_cpu_features
 
 # error_model: a division by zero gives infinity, as in NumPy, without a branch. nogil: threads run side by side.
 # No fastmath: it let LLVM reorder sums differently in the process that compiled and in those that loaded.
@@ -37,16 +41,36 @@ def kernel(function: Callable[..., Any]) -> Any:
         return numba.njit(**OPTIONS)(function)
     before = numba.config.CACHE_DIR
     try:
-        # numba reads this setting while it decorates, and has no argument for it.
+        # numba reads this setting when the cache is made, and has no argument for it.
         numba.config.CACHE_DIR = str(_FOLDER)
-        return numba.njit(cache=True, **OPTIONS)(function)
+        dispatcher = numba.njit(**OPTIONS)(function)
+        dispatcher._cache = _Cache(function)
+        return dispatcher
     finally:
         numba.config.CACHE_DIR = before
 
 
+class _Cache(FunctionCache):
+    """numba's cache, but a damaged file counts as a missing one, and a full disk only costs the next process time."""
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """Returns what was compiled before, or None."""
+        try:
+            return super().load_overload(signature, target)
+        except Exception:  # Reading part of a pickle may raise anything.
+            with contextlib.suppress(OSError):
+                self.flush()  # Else the damaged index would be read again before it's written.
+            return None
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Keeps what was compiled, if that can be."""
+        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+            super().save_overload(signature, compiled)
+
+
 def target_features() -> str:
-    """Returns the processor features that numba compiles for: its own setting, else the host's."""
-    return numba.config.CPU_FEATURES or llvmlite.binding.get_host_cpu_features().flatten()
+    """Returns the processor features that numba compiles for, as it decides itself: none is a setting, too."""
+    return get_host_cpu_features() if numba.config.CPU_FEATURES is None else numba.config.CPU_FEATURES
 
 
 def cache_key(sources: Path) -> str:
@@ -73,6 +97,14 @@ def cache_folder(roots: Iterable[Path]) -> Path | None:
     return None
 
 
-# numba's own setting first, then the project's folder, then the user's. Without any, each process compiles for itself.
-_ROOTS = [Path(root) for root in (numba.config.CACHE_DIR,) if root]
-_FOLDER = cache_folder([*_ROOTS, _PROJECT / ".numba_cache", Path.home() / ".cache" / "two-stream"])
+def _roots() -> Iterator[Path]:
+    """Yields numba's own setting first, then the project's folder, then the user's."""
+    if numba.config.CACHE_DIR:
+        yield Path(numba.config.CACHE_DIR)
+    yield _PROJECT / ".numba_cache"
+    with contextlib.suppress(RuntimeError):  # A user of a container may have no home.
+        yield Path.home() / ".cache" / "two-stream"
+
+
+# Without any folder, each process compiles for itself.
+_FOLDER = cache_folder(_roots())

@@ -9,24 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.flow_frames import check_same_size, grey
+from data.tvl1_brightness import match_brightness, typical_difference
 from data.tvl1_layout import clear, level_length
-from data.tvl1_level import solve_level
+from data.tvl1_level import Scheme, solve_level
 from data.tvl1_median import finish, plane_length
 from data.tvl1_pyramid import image_pyramid, level_sizes, upsample
 from data.tvl1_sampling import image_length
-from data.tvl1_warp import match_brightness, scratch_length
+from data.tvl1_warp import scratch_length
 
 
 @dataclass(frozen=True)
 class TVL1Parameters:
     """What TV-L1 can be told; the names of the paper are in brackets."""
 
-    attachment: float = 0.2
+    attachment: float = 0.4
     """Weight of the data against smoothness (lambda), in 1 / grey levels of 0..255. Less is smoother."""
+    tolerance: float = 1.5
+    """Grey levels by which half of the pixels may differ for noise; the attachment shrinks as they differ by more."""
     tightness: float = 0.25
     """How far the data's flow and the smooth flow may part (theta)."""
     step: float = 0.25
     """Step of the dual variables (tau); above 1/4 the iteration diverges."""
+    huber_slope: float = 0.03
+    """Changes of flow by less a pixel are smoothed evenly, not made into steps (Huber's norm); zero is plain TV-L1."""
     levels: int = 10
     """Levels of the pyramid at most; no level is smaller than 16 pixels."""
     warps: int = 3
@@ -39,21 +44,37 @@ class TVL1Parameters:
     """Whether a gain and an offset between the frames are estimated along with the flow."""
 
     def __post_init__(self) -> None:
-        for name in ("attachment", "tightness", "step", "levels", "warps", "iterations"):
+        for name in ("attachment", "tolerance", "tightness", "step", "levels", "warps", "iterations"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"TV-L1 needs {name} above zero. Received {getattr(self, name)}.")
+        if not self.huber_slope >= 0:
+            raise ValueError(f"TV-L1 needs huber_slope of zero or more. Received {self.huber_slope}.")
         if self.step > 0.25:
             raise ValueError(f"TV-L1 diverges with a step above 0.25. Received {self.step}.")
 
+    @property
+    def scheme(self) -> Scheme:
+        """All that the iteration needs, in its own units."""
+        dual_step = self.step / self.tightness
+        keep = 1 / (1 + self.huber_slope * dual_step)
+        return Scheme(
+            pixels=np.float32(1 / (2 * dual_step * keep)),
+            threshold=np.float32(self.attachment * self.tightness),
+            tau=np.float32(self.step * keep),
+            keep=np.float32(keep),
+            warps=self.warps,
+            iterations=self.iterations,
+        )
+
 
 # Goes up whenever the same frames would give other flow than before: `flow.json` tells old flow from new by it.
-REVISION = 2
+REVISION = 3
 MOST_WORKSPACES = 16
 MOST_PYRAMIDS = 2
 PRESETS = {
     "accurate": {"warps": 5, "iterations": 20},
     "balanced": {"warps": 3, "iterations": 20},
-    "fast": {"warps": 2, "iterations": 12},
+    "fast": {"warps": 2, "iterations": 10},
 }
 
 
@@ -140,22 +161,25 @@ class TVL1:
 
 def coarse_to_fine(parameters: TVL1Parameters, workspace: Workspace, first: Frame, second: Frame) -> np.ndarray:
     """Solves the coarsest level from no flow at all, and each finer one from the one before."""
-    pixels = np.float32(parameters.tightness / parameters.step / 2)
-    step, times = np.float32(parameters.step), (parameters.warps, parameters.iterations)
-    threshold = np.float32(parameters.attachment * parameters.tightness)
-    brightness = np.float32(1), np.float32(0)
+    scheme, gain, offset = parameters.scheme, 1.0, 0.0
     for level, size in reversed(list(enumerate(first.sizes))):
+        coarsest = level == len(first.sizes) - 1
         fields = workspace.fields[level]
         images = first.images[level], second.images[level]
-        if level == len(first.sizes) - 1:
+        if coarsest:
             clear(fields, size)
         else:
             upsample(workspace.fields[level + 1], first.sizes[level + 1], fields, size, workspace.scratch)
         if parameters.match_brightness and level > 0:
-            brightness = match_brightness(fields, *images, size, pixels)
+            gain, offset = match_brightness(fields, images, size, scheme.pixels)
+        brightness = np.float32(gain), np.float32(offset)  # Python's own floats would be compiled for once more.
+        share = 1.0
+        if not coarsest:  # There, what differs is motion.
+            noise = typical_difference(fields, images, size, scheme.pixels, brightness)
+            share = parameters.tolerance / max(noise, parameters.tolerance)
+        heeding_noise = scheme._replace(threshold=np.float32(share * scheme.threshold))
         # Bilinear taps would blur the finest details; on coarser levels nothing shows it.
-        cubic = level == 0
-        solve_level(fields, images, size, (pixels, threshold), brightness, cubic, workspace.row, times, step)
+        solve_level(fields, images, size, heeding_noise, brightness, level == 0, workspace.row)
     flow = np.empty((*first.sizes[0], 2), np.float32)
-    finish(workspace.fields[0], first.sizes[0], pixels, workspace.planes, flow.ravel())
+    finish(workspace.fields[0], first.sizes[0], scheme.pixels, workspace.planes, flow.ravel())
     return flow

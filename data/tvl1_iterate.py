@@ -3,16 +3,21 @@
 Minimises  sum |grad u| + |grad v| + lambda |rho(u, v)|  by turns of two steps, for every pixel:
 
     primal   (u, v) <- (u, v) - clamp(distance, reach) * normal + tau * (div p1, div p2)
-    dual     p <- (p + grad u) / max(1, |p + grad u| / 2)        and the same for v
+    dual     p <- q / max(1, |q| / 2),  q = keep * p + grad u        and the same for v
 
 This is the paper's scheme in other units. The data term is linear in the flow: rho = 0 is a line in the
 plane of (u, v), at a signed distance along its normal, the image gradient's direction. The paper's
 thresholding step goes to that line, but no further than reach = lambda * theta * |gradient|. The dual step
 projects, as that of Wedel and others (2009): it takes two thirds of the iterations that the paper's needs.
 
-Flow is counted in units of theta / (2 tau) pixels and p in halves of theta: then the paper's factor
-tau / theta before each gradient, and theta before each divergence, are gone, and shrinking p to its length
-of two at most is multiplying by 2 / sqrt(|p|^2), which costs an operation less than 1 / sqrt(|p|^2).
+Total variation makes steps of flow that changes smoothly. So where it changes by less than some slope a pixel,
+the norm is the square of |grad u| (Huber's norm, as in Werlberger and others, 2009). All that this
+takes is keep = 1 / (1 + slope * tau / theta), which lets p follow the gradient where it isn't long enough to be shrunk.
+
+Flow is counted in units of theta / (2 tau keep) pixels, and p is twice the paper's: then the paper's factor
+tau / theta before each gradient, and theta before each divergence, are gone (`tau` here is the paper's times keep),
+and shrinking p to its length of two at most is multiplying by 2 / sqrt(|p|^2), which costs an operation less
+than 1 / sqrt(|p|^2).
 
 Derivatives are forward in grad and backward in div; nothing flows across the image's border.
 """
@@ -48,17 +53,17 @@ LONGEST = np.float32(4)
 
 
 @inner
-def iterate(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: float) -> None:
+def iterate(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: float, keep: float) -> None:
     """Runs a number of iterations over one level, in sweeps of as many as the cache holds rows."""
     _, pitch, _ = row_layout(size[1])
     sweeps = -(-iterations // max(CACHED_FLOATS // pitch, FEWEST_ROWS))
     for sweep in range(sweeps):
         first = sweep * iterations // sweeps
-        sweep_rows(fields, size, (sweep + 1) * iterations // sweeps - first, tau)
+        sweep_rows(fields, size, (sweep + 1) * iterations // sweeps - first, tau, keep)
 
 
 @inner
-def sweep_rows(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: float) -> None:
+def sweep_rows(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: float, keep: float) -> None:
     """Runs iterations down the rows, one right behind the other.
 
     Iteration k works on row t - k at time t, so that a row stays in the cache from its first iteration to
@@ -74,7 +79,7 @@ def sweep_rows(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: 
                 primal_step(fields, row - pitch, row, blocks, tau)
                 close_row(fields, row, blocks, beyond)
             if y > 0:
-                dual_step(fields, row - pitch, row if y < height else row - pitch, blocks)
+                dual_step(fields, row - pitch, row if y < height else row - pitch, blocks, keep)
 
 
 @inner
@@ -104,8 +109,8 @@ def primal_step(fields: np.ndarray, above: int, row: int, blocks: int, tau: floa
 
 
 @inner
-def dual_step(fields: np.ndarray, row: int, below: int, blocks: int) -> None:
-    """Lets p of a row follow the gradient of the flow, never longer than one."""
+def dual_step(fields: np.ndarray, row: int, below: int, blocks: int, keep: float) -> None:
+    """Lets p of a row follow the gradient of the flow, never longer than two."""
     u = load(fields, row + U)
     v = load(fields, row + V)
     for block in range(blocks):
@@ -113,10 +118,10 @@ def dual_step(fields: np.ndarray, row: int, below: int, blocks: int) -> None:
         down = below + block * BLOCK
         u_right = load(fields, here + BLOCK + U)
         v_right = load(fields, here + BLOCK + V)
-        p11 = load(fields, here + P11) + (u_right - u)
-        p12 = load(fields, here + P12) + (load(fields, down + U) - u)
-        p21 = load(fields, here + P21) + (v_right - v)
-        p22 = load(fields, here + P22) + (load(fields, down + V) - v)
+        p11 = keep * load(fields, here + P11) + (u_right - u)
+        p12 = keep * load(fields, here + P12) + (load(fields, down + U) - u)
+        p21 = keep * load(fields, here + P21) + (v_right - v)
+        p22 = keep * load(fields, here + P22) + (load(fields, down + V) - v)
         shrink_u = twice_inverse_root(maximum(p11 * p11 + p12 * p12, splat(LONGEST)))
         shrink_v = twice_inverse_root(maximum(p21 * p21 + p22 * p22, splat(LONGEST)))
         store(fields, here + P11, p11 * shrink_u)

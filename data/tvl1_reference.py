@@ -24,22 +24,30 @@ def tvl1_reference(first: np.ndarray, second: np.ndarray, parameters: TVL1Parame
             flow, p = 2 * doubled(flow, one.shape), doubled(p, one.shape)
             p[:, 0, :, -1] = p[:, 1, -1, :] = 0
         if parameters.match_brightness and level > 0:
-            brightness = matched_brightness(one, two, flow)
+            brightness = matched_brightness(*corresponding_pixels(one, two, flow, every=2))
+        compared = corresponding_pixels(one, two, flow, every=4)
+        noise = typical_difference(*compared, brightness) if level < len(pairs) - 1 else 0.0
+        attachment = parameters.attachment * min(1, parameters.tolerance / max(noise, 1e-6))
         for _ in range(parameters.warps):
             flow = np.stack([median(component) for component in flow])
             residual, gradient = linearised(one, two, flow, brightness, cubic=level == 0)
-            flow, p = iterated(flow, p, residual, gradient, parameters)
+            flow, p = iterated(flow, p, (residual, gradient), attachment, parameters)
     for spread in (1, 3, 2):
         flow = np.stack([median(component, spread) for component in flow])
     return np.moveaxis(flow, 0, -1).astype(np.float32)
 
 
 def iterated(
-    flow: np.ndarray, p: np.ndarray, residual: np.ndarray, gradient: np.ndarray, parameters: TVL1Parameters
+    flow: np.ndarray,
+    p: np.ndarray,
+    data_term: tuple[np.ndarray, np.ndarray],
+    attachment: float,
+    parameters: TVL1Parameters,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Runs the iteration of the paper, Sec. 3, but for its dual step, which projects; p is in units of theta."""
+    """Runs the iteration of the paper, Sec. 3, but for its dual step, which projects, and Huber's norm."""
+    residual, gradient = data_term
     start, square = flow, np.maximum((gradient**2).sum(axis=0), 1e-12)
-    limit = parameters.attachment * parameters.tightness
+    limit = attachment * parameters.tightness
     slope = parameters.step / parameters.tightness
     for _ in range(parameters.iterations):
         rho = residual + (gradient * (flow - start)).sum(axis=0)
@@ -48,6 +56,7 @@ def iterated(
         for component, dual in zip(flow, p, strict=True):
             ahead = forward_differences(component)
             dual += slope * ahead
+            dual /= 1 + slope * parameters.huber_slope
             dual /= np.maximum(1, np.hypot(*dual))
     return flow, p
 
@@ -106,15 +115,27 @@ def cubic_weight(distance: np.ndarray, a: float = -0.75) -> np.ndarray:
     return np.where(t <= 1, near, a * (t**3 - 5 * t**2 + 8 * t - 4))
 
 
-def matched_brightness(first: np.ndarray, second: np.ndarray, flow: np.ndarray) -> tuple[float, float]:
-    """Returns gain and offset of the second image, one and zero where they don't explain much."""
-    places = (np.indices(first.shape)[::-1] + flow)[:, ::2, ::2]
+def corresponding_pixels(
+    first: np.ndarray, second: np.ndarray, flow: np.ndarray, every: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the brightness of some pixels, and of where they are in the second image."""
+    places = (np.indices(first.shape)[::-1] + flow)[:, ::every, ::every]
     last = np.array(first.shape[::-1])[:, None, None] - 1
     seen = ((places >= 0) & (places <= last)).all(axis=0)
-    if not seen.any():
-        return 1.0, 0.0
     x, y = places[:, seen]
-    value_0, value_1 = first[::2, ::2][seen], looked_up(padded(second), x, y, cubic=False)
+    return first[::every, ::every][seen], looked_up(padded(second), x, y, cubic=False)
+
+
+def typical_difference(value_0: np.ndarray, value_1: np.ndarray, brightness: tuple[float, float]) -> float:
+    """Returns the median difference of pixels that correspond."""
+    gain, offset = brightness
+    return float(np.median(np.abs(gain * value_1 + offset - value_0))) if value_0.size else 0.0
+
+
+def matched_brightness(value_0: np.ndarray, value_1: np.ndarray) -> tuple[float, float]:
+    """Returns gain and offset of the second image, one and zero where they don't explain much."""
+    if not value_0.size:
+        return 1.0, 0.0
     gain, offset = 1.0, 0.0
     for _ in range(3):
         weight = 1 / (1 + np.abs(gain * value_1 + offset - value_0))
@@ -131,15 +152,15 @@ def matched_brightness(first: np.ndarray, second: np.ndarray, flow: np.ndarray) 
 def smoothed(image: np.ndarray) -> np.ndarray:
     """Returns an image after [1, 8, 1] / 10 in both directions."""
     wide = padded(image, 1)
-    rows = 0.1 * wide[:-2] + 0.8 * wide[1:-1] + 0.1 * wide[2:]
-    return 0.1 * rows[:, :-2] + 0.8 * rows[:, 1:-1] + 0.1 * rows[:, 2:]
+    rows = (wide[:-2] + 8 * wide[1:-1] + wide[2:]) / 10
+    return (rows[:, :-2] + 8 * rows[:, 1:-1] + rows[:, 2:]) / 10
 
 
 def halved(image: np.ndarray) -> np.ndarray:
-    """Returns an image of half the size after [1, 5, 5, 1] / 12 in both directions."""
+    """Returns an image of half the size after [1, 3, 3, 1] / 8 in both directions."""
     for _ in range(2):
         rows = np.pad(image, [(1, 1 + len(image) % 2), (0, 0)], mode="edge")
-        image = ((rows[0:-3:2] + rows[3::2] + 5 * (rows[1:-2:2] + rows[2:-1:2])) / 12).T
+        image = ((rows[0:-3:2] + rows[3::2] + 3 * (rows[1:-2:2] + rows[2:-1:2])) / 8).T
     return image
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data.kernel_cache import inner, kernel
+from data.kernel_cache import inner
 from data.tvl1_layout import (
     BLOCK,
     DISTANCE,
@@ -23,7 +23,6 @@ from data.tvl1_layout import (
     ZERO,
     U,
     V,
-    cell,
     close_row,
     row_layout,
 )
@@ -52,10 +51,6 @@ from data.vectors import (
 
 # A gradient this small, in grey levels a pixel, says nothing about motion; it only must not divide by zero.
 TINY = np.float32(1e-12)
-# In squared grey levels.
-LITTLE_CONTRAST = 100.0
-FITTING_ROUNDS = 3
-WORTH_MATCHING = 0.9
 
 
 @inner
@@ -140,94 +135,3 @@ def copy_block(image: np.ndarray, pixel: int, stride: int, pixels: np.ndarray, t
     """Copies LANES pixels that lie `stride` apart to where they lie side by side."""
     for lane in range(LANES):
         copy_pixel(image, (pixel + lane * stride) * CHANNELS, pixels, target + lane * CHANNELS)
-
-
-@kernel
-def match_brightness(
-    fields: np.ndarray, first: np.ndarray, second: np.ndarray, size: tuple[int, int], pixels: float
-) -> tuple[Any, Any]:
-    """Returns the gain and offset of the second frame that make it most like the first under the flow so far.
-
-    A camera that adjusts its exposure is then not taken for motion. Least squares, reweighted for the L1 norm that the
-    flow minimises, on every other pixel of every other row. Where the difference hardly shrinks there was
-    nothing to match, and what was found is chance: then gain and offset are one and zero.
-    """
-    value_0, value_1 = corresponding_pixels(fields, first, second, size, pixels)
-    if value_0.size == 0:
-        return ONE, ZERO
-    gain, offset = 1.0, 0.0
-    for _ in range(FITTING_ROUNDS):
-        gain, offset = fit_brightness(value_0, value_1, gain, offset)
-    if difference(value_0, value_1, gain, offset) > WORTH_MATCHING * difference(value_0, value_1, 1.0, 0.0):
-        return ONE, ZERO
-    return np.float32(gain), np.float32(offset)
-
-
-@inner
-def corresponding_pixels(
-    fields: np.ndarray, first: np.ndarray, second: np.ndarray, size: tuple[int, int], pixels: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the brightness of pixels of the first frame, and of where they are in the second."""
-    height, width = size
-    blocks, pitch, _ = row_layout(width)
-    image_pitch = row_pitch(width)
-    value_0 = np.empty(((height + 1) // 2) * ((width + 1) // 2), np.float32)
-    value_1 = np.empty_like(value_0)
-    found = 0
-    for y in range(0, height, 2):
-        for x in range(0, width, 2):
-            here = (y + 1) * pitch + cell(x, blocks)
-            x1 = x + pixels * fields[here + U]
-            y1 = y + pixels * fields[here + V]
-            if 0 <= x1 <= width - 1 and 0 <= y1 <= height - 1:
-                value_0[found] = brightness_at(first, image_pitch, x, y)
-                value_1[found] = brightness_between(second, image_pitch, x1, y1)
-                found += 1
-    return value_0[:found], value_1[:found]
-
-
-@inner
-def fit_brightness(value_0: np.ndarray, value_1: np.ndarray, gain: float, offset: float) -> tuple[Any, Any]:
-    """Returns gain and offset by least squares, weighted by how well pixels agree under the gain and offset before."""
-    weights = sum_0 = sum_1 = sum_11 = sum_01 = 0.0
-    for i in range(value_0.size):
-        weight = 1 / (1 + abs(gain * value_1[i] + offset - value_0[i]))
-        weights += weight
-        sum_0 += weight * value_0[i]
-        sum_1 += weight * value_1[i]
-        sum_11 += weight * value_1[i] * value_1[i]
-        sum_01 += weight * value_0[i] * value_1[i]
-    mean_0 = sum_0 / weights
-    mean_1 = sum_1 / weights
-    covariance = sum_01 / weights - mean_0 * mean_1
-    variance = sum_11 / weights - mean_1 * mean_1
-    # Frames without contrast say nothing about gain: it stays near one, as if there were a little that agreed.
-    gain = min(max((covariance + LITTLE_CONTRAST) / (variance + LITTLE_CONTRAST), 0.5), 2.0)
-    return gain, mean_0 - gain * mean_1
-
-
-@inner
-def difference(value_0: np.ndarray, value_1: np.ndarray, gain: float, offset: float) -> Any:
-    """Returns how much brightness differs in all."""
-    total = 0.0
-    for i in range(value_0.size):
-        total += abs(gain * value_1[i] + offset - value_0[i])
-    return total
-
-
-@inner
-def brightness_at(image: np.ndarray, image_pitch: int, x: int, y: int) -> Any:
-    """Returns the brightness of one pixel."""
-    return image[((y + MARGIN) * image_pitch + x + MARGIN) * CHANNELS]
-
-
-@inner
-def brightness_between(image: np.ndarray, image_pitch: int, x: float, y: float) -> Any:
-    """Returns the bilinear brightness at one place."""
-    column = int(x)
-    row = int(y)
-    top = brightness_at(image, image_pitch, column, row)
-    top += (x - column) * (brightness_at(image, image_pitch, column + 1, row) - top)
-    bottom = brightness_at(image, image_pitch, column, row + 1)
-    bottom += (x - column) * (brightness_at(image, image_pitch, column + 1, row + 1) - bottom)
-    return top + (y - row) * (bottom - top)

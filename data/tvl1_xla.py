@@ -1,8 +1,8 @@
 """TV-L1 for accelerators: the algorithm of data/tvl1.py over a whole batch of pairs, in TensorFlow, compiled by XLA.
 
-The only file of this room that needs TensorFlow, and only data/flow_engine.py imports it, when it is asked for. Images
-are [B, H, W]; flow and both parts of p are [2, B, H, W], u first. All that depends on the size is worked out
-while tracing, so each size of frames is compiled once: keep to few sizes.
+It and data/tvl1_xla_pyramid.py alone need TensorFlow in this room, and only data/flow_engine.py imports it, when it
+is asked for. Images are [B, H, W]; flow and both parts of p are [2, B, H, W], u first. All that depends
+on the size is worked out while tracing, so each size of frames is compiled once: keep to few sizes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from data.tvl1 import TVL1Parameters, level_sizes
+from data.tvl1_brightness import EVERY_TO_COMPARE, EVERY_TO_MATCH
 from data.tvl1_median import SPREADS
+from data.tvl1_xla_pyramid import MARGIN, cut, doubled, image_pyramid, padded
 
-# What a pixel knows beside itself when an image is looked up between its pixels.
-MARGIN = 2
 CUBIC = -0.75
 
 
@@ -33,22 +33,26 @@ class XlaTVL1:
         choice = self.parameters
         batch, height, width = first.shape
         sizes = level_sizes(height, width, choice.levels)
-        firsts, seconds = (_pyramid(image, sizes, choice.smooth) for image in (first, second))
+        firsts, seconds = (image_pyramid(image, sizes, choice.smooth) for image in (first, second))
         flow = p_x = p_y = tf.zeros((2, batch, *sizes[-1]))
         brightness = tf.ones(batch), tf.zeros(batch)
         for level in reversed(range(len(sizes))):
             if level < len(sizes) - 1:
-                flow, p_x, p_y = (_doubled(field, sizes[level]) for field in (2 * flow, p_x, p_y))
+                flow, p_x, p_y = (doubled(field, sizes[level]) for field in (2 * flow, p_x, p_y))
                 p_x, p_y = _without_last(p_x, axis=3), _without_last(p_y, axis=2)
-            if choice.match_brightness and level > 0:
-                brightness = _matched_brightness(firsts[level], seconds[level], flow)
             images = firsts[level], seconds[level]
+            if choice.match_brightness and level > 0:
+                brightness = _matched_brightness(*_corresponding_pixels(*images, flow, EVERY_TO_MATCH))
+            share = tf.ones(batch)
+            if level < len(sizes) - 1:
+                noise = _typical_difference(*_corresponding_pixels(*images, flow, EVERY_TO_COMPARE), brightness)
+                share = choice.tolerance / tf.maximum(noise, choice.tolerance)
 
             def warp(flow: tf.Tensor, p_x: tf.Tensor, p_y: tf.Tensor) -> tuple[tf.Tensor, ...]:
                 # All that it takes from around it is traced at once, before the next level changes them.
                 flow = _median(flow)
                 data_term = _linearised(*images, flow, brightness, cubic=level == 0)  # noqa: B023
-                return _iterated(flow, p_x, p_y, data_term, choice)
+                return _iterated((flow, p_x, p_y), data_term, share, choice)  # noqa: B023
 
             flow, p_x, p_y = _repeated(warp, choice.warps, (flow, p_x, p_y))
         for spread in SPREADS:
@@ -62,22 +66,27 @@ def _repeated(body, times: int, state: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor
 
 
 def _iterated(
-    flow: tf.Tensor, p_x: tf.Tensor, p_y: tf.Tensor, data_term: tuple[tf.Tensor, tf.Tensor], choice: TVL1Parameters
+    state: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    data_term: tuple[tf.Tensor, tf.Tensor],
+    share: tf.Tensor,
+    choice: TVL1Parameters,
 ) -> tuple[tf.Tensor, ...]:
     """Runs the iteration: a thresholding step, divergence, and the dual step; see data/tvl1_iterate.py."""
     rest, gradient = data_term
     square = tf.maximum(tf.reduce_sum(gradient**2, axis=0), 1e-12)
-    limit, slope = choice.attachment * choice.tightness, choice.step / choice.tightness
+    limit = (choice.attachment * choice.tightness * share)[:, None, None]
+    slope = choice.step / choice.tightness
+    keep = 1 / (1 + slope * choice.huber_slope)
 
     def step(flow: tf.Tensor, p_x: tf.Tensor, p_y: tf.Tensor) -> tuple[tf.Tensor, ...]:
         rho = rest + tf.reduce_sum(gradient * flow, axis=0)
         divergence = p_x - _shifted(p_x, 0, 1) + p_y - _shifted(p_y, 1, 0)
         flow = flow - tf.clip_by_value(rho / square, -limit, limit) * gradient + choice.tightness * divergence
-        p_x, p_y = p_x + slope * _ahead(flow, axis=3), p_y + slope * _ahead(flow, axis=2)
+        p_x, p_y = keep * (p_x + slope * _ahead(flow, axis=3)), keep * (p_y + slope * _ahead(flow, axis=2))
         shrink = tf.math.rsqrt(tf.maximum(p_x * p_x + p_y * p_y, 1.0))
         return flow, p_x * shrink, p_y * shrink
 
-    return _repeated(step, choice.iterations, (flow, p_x, p_y))
+    return _repeated(step, choice.iterations, state)
 
 
 def _shifted(field: tf.Tensor, down: int, right: int) -> tf.Tensor:
@@ -151,11 +160,31 @@ def _weights(t: tf.Tensor, cubic: bool) -> dict[int, tf.Tensor]:
     }
 
 
-def _matched_brightness(first: tf.Tensor, second: tf.Tensor, flow: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns gain and offset [B] of the second images; see match_brightness in data/tvl1_warp.py."""
-    x, y, seen = (part[:, ::2, ::2] for part in _places(flow))
-    value_0 = first[:, MARGIN:-MARGIN, MARGIN:-MARGIN, 0][:, ::2, ::2]
-    value_1 = _looked_up(second[..., :1], x, y, cubic=False)[..., 0]
+def _corresponding_pixels(
+    first: tf.Tensor, second: tf.Tensor, flow: tf.Tensor, every: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns the brightness of pixels, of where they are in the second image, and 1 where that is inside it."""
+    x, y, seen = (part[:, ::every, ::every] for part in _places(flow))
+    value_0 = first[:, MARGIN:-MARGIN, MARGIN:-MARGIN, 0][:, ::every, ::every]
+    return value_0, _looked_up(second[..., :1], x, y, cubic=False)[..., 0], seen
+
+
+def _typical_difference(
+    value_0: tf.Tensor, value_1: tf.Tensor, seen: tf.Tensor, brightness: tuple[tf.Tensor, tf.Tensor]
+) -> tf.Tensor:
+    """Returns the median difference [B]; see data/tvl1_brightness.py."""
+    gain, offset = (value[:, None, None] for value in brightness)
+    differences = tf.where(seen > 0, tf.abs(gain * value_1 + offset - value_0), np.inf)
+    in_order = tf.sort(tf.reshape(differences, (seen.shape[0], -1)), axis=1)
+    count = tf.cast(tf.reduce_sum(seen, axis=(1, 2)), tf.int32)
+    low, high = (
+        tf.gather(in_order, tf.maximum(place, 0), axis=1, batch_dims=1) for place in ((count - 1) // 2, count // 2)
+    )
+    return tf.where(count > 0, (low + high) / 2, 0.0)
+
+
+def _matched_brightness(value_0: tf.Tensor, value_1: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns gain and offset [B] of the second images; see match_brightness in data/tvl1_brightness.py."""
 
     def total(values: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(seen * values, axis=(1, 2), keepdims=True)
@@ -175,68 +204,13 @@ def _matched_brightness(first: tf.Tensor, second: tf.Tensor, flow: tf.Tensor) ->
     return chosen[0][:, 0, 0], chosen[1][:, 0, 0]
 
 
-def _pyramid(image: tf.Tensor, sizes: list[tuple[int, int]], smooth: bool) -> list[tf.Tensor]:
-    """Returns brightness and derivatives [B, H + 4, W + 4, 3] of each level, margin included."""
-    if smooth:
-        image = _smoothed(_smoothed(image, axis=1), axis=2)
-    levels = []
-    for _ in sizes:
-        wide = _padded(_padded(image, 2 * MARGIN, axis=1), 2 * MARGIN, axis=2)
-        x, y = _derivative(wide[:, 2:-2], axis=2), _derivative(wide[:, :, 2:-2], axis=1)
-        levels.append(tf.stack([wide[:, 2:-2, 2:-2], x, y], axis=-1))
-        image = _halved(_halved(image, axis=1), axis=2)
-    return levels
-
-
-def _cut(image: tf.Tensor, axis: int, start: int, stop: int, stride: int = 1) -> tf.Tensor:
-    index = [slice(None)] * len(image.shape)
-    index[axis] = slice(start, stop, stride)
-    return image[tuple(index)]
-
-
-def _padded(image: tf.Tensor, by: int, axis: int) -> tf.Tensor:
-    """Returns an image with its edges repeated along an axis."""
-    size = image.shape[axis]
-    return tf.gather(image, np.clip(np.arange(-by, size + by), 0, size - 1), axis=axis)
-
-
-def _smoothed(image: tf.Tensor, axis: int) -> tf.Tensor:
-    wide, size = _padded(image, 1, axis), image.shape[axis]
-    left, middle, right = (_cut(wide, axis, start, start + size) for start in range(3))
-    return 0.1 * (left + right) + 0.8 * middle
-
-
-def _derivative(wide: tf.Tensor, axis: int) -> tf.Tensor:
-    """Returns five-tap central differences where all taps are."""
-    size = wide.shape[axis] - 4
-    far_left, left, _, right, far_right = (_cut(wide, axis, start, start + size) for start in range(5))
-    return (8 * (right - left) - (far_right - far_left)) / 12
-
-
-def _halved(image: tf.Tensor, axis: int) -> tf.Tensor:
-    """Returns every other pixel after [1, 5, 5, 1] / 12 along an axis."""
-    size = (image.shape[axis] + 1) // 2
-    wide = _padded(image, 2, axis)
-    outer_left, left, right, outer_right = (_cut(wide, axis, start, start + 2 * size - 1, 2) for start in range(1, 5))
-    return (outer_left + outer_right + 5 * (left + right)) / 12
-
-
-def _doubled(fields: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Returns fields [2, B, h, w] on the next finer level by linear interpolation."""
-    for axis, length in zip((2, 3), size, strict=True):
-        near, last = np.arange(length) // 2, fields.shape[axis] - 1
-        far = np.clip(near + np.arange(length) % 2 * 2 - 1, 0, last)
-        fields = 0.75 * tf.gather(fields, near, axis=axis) + 0.25 * tf.gather(fields, far, axis=axis)
-    return fields
-
-
 def _median(fields: tf.Tensor, spread: int = 1) -> tf.Tensor:
     """Returns the median of each pixel and the eight around it: that of the columns' minima, medians and maxima."""
-    wide = _padded(_padded(fields, spread, axis=2), spread, axis=3)
+    wide = padded(padded(fields, spread, axis=2), spread, axis=3)
     height, width = fields.shape[2:]
     starts = (0, spread, 2 * spread)
-    low, middle, high = _sorted(*(_cut(wide, 2, start, start + height) for start in starts))
-    columns = [[_cut(part, 3, start, start + width) for start in starts] for part in (low, middle, high)]
+    low, middle, high = _sorted(*(cut(wide, 2, start, start + height) for start in starts))
+    columns = [[cut(part, 3, start, start + width) for start in starts] for part in (low, middle, high)]
     largest_low = tf.maximum(tf.maximum(*columns[0][:2]), columns[0][2])
     smallest_high = tf.minimum(tf.minimum(*columns[2][:2]), columns[2][2])
     return _sorted(largest_low, _sorted(*columns[1])[1], smallest_high)[1]

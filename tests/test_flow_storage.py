@@ -107,6 +107,7 @@ def test_what_a_flo_file_does_not_know_is_nan(tmp_path):
         ("a.flo", b"RIFF" + bytes(100), "no .flo file"),
         ("a.flo", b"PIEH" + (8).to_bytes(4, "little") * 2 + bytes(9), "8×8, which doesn't fit its 21 bytes"),
         ("a.npy", b"nonsense", "can't be read as an array"),
+        ("a.npy", b"", "can't be read as an array"),
         ("a.txt", b"", "end in .flo or .npy"),
     ],
 )

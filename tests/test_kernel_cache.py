@@ -67,6 +67,54 @@ def test_processes_that_compile_at_once_and_those_that_load_give_the_same_bits(t
 
 
 @pytest.mark.slow
+def test_a_damaged_cache_is_written_anew(tmp_path):
+    assert start(tmp_path, tmp_path / "flow.npy").wait(200) == 0
+    for path in sorted(tmp_path.glob("kernels-*/**/*.nb?")):
+        path.write_bytes(path.read_bytes()[:50])
+
+    assert start(tmp_path, tmp_path / "again.npy").wait(200) == 0
+
+    assert np.load(tmp_path / "again.npy").tobytes() == some_flow().tobytes()
+    assert all(path.stat().st_size > 50 for path in tmp_path.glob("kernels-*/**/*.nbc"))
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_costs_only_the_cache(tmp_path):
+    flow = "from tests.test_kernel_cache import some_flow; print(some_flow().shape)"
+    command = f"ulimit -f 4; exec {sys.executable} -c '{flow}'"
+
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=PROJECT,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.split() == ["(80,", "100,", "2)"], done.stderr
+    assert not list(tmp_path.glob("kernels-*/**/*.tmp*"))
+
+
+def test_who_has_no_home_can_still_compile():
+    # No HOME, and a user that the system doesn't know.
+    homeless = "import os; os.environ.pop('HOME'); os.getuid = lambda: 4321987; import data.kernel_cache"
+
+    done = subprocess.run([sys.executable, "-c", homeless], cwd=PROJECT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", [{"NUMBA_CPU_NAME": "generic"}, {"NUMBA_ENABLE_AVX": "0"}])
+def test_settings_of_numba_that_take_features_away_are_heeded(tmp_path, setting):
+    result = tmp_path / "flow.npy"
+
+    assert start(tmp_path, result, **setting).wait(200) == 0
+
+    assert np.abs(np.load(result) - some_flow()).mean() < 1e-4
+
+
+@pytest.mark.slow
 def test_narrower_vectors_give_the_same_flow_but_for_rounding(tmp_path):
     features = kernel_cache.target_features()
     if "+avx2" not in features.split(","):
