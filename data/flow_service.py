@@ -33,6 +33,7 @@ from data.flow_frames import check_same_size, grey
 
 PATIENCE = 0.02  # Seconds without a question after which batches that aren't full are computed.
 LONGEST = 0.5  # Seconds that a pair of a rare size waits at most while others keep asking.
+COMPILING = 600.0  # Seconds that the first batch of a size may take; a worker that waits longer shows no more life.
 CHUNK_BYTES = 1 << 27  # Frames and flow that a worker holds for one request; less at 4K, a whole batch at 340×256.
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -198,8 +199,10 @@ def _send(connection: Connection, chunk: Sequence[Pair]) -> None:
 def _receive(connection: Connection, chunk: Sequence[Pair], show_life: Callable[[], None]) -> list[np.ndarray]:
     if not chunk:
         return []
+    asked = time.monotonic()
     while not connection.poll(1.0):
-        show_life()  # The first batch of a size is compiled for a minute.
+        if time.monotonic() - asked < COMPILING:  # After that, what computes hangs, and --time-limit may act.
+            show_life()
     error = connection.recv()
     if error:
         raise error

@@ -69,7 +69,8 @@ class TVL1Parameters:
 
 # Goes up whenever the same frames would give other flow than before: `flow.json` tells old flow from new by it.
 REVISION = 3
-MOST_WORKSPACES = 16
+# What a solver keeps between solves: enough for sixteen threads at 640×480, nothing of a pair of 4K.
+MOST_KEPT_BYTES = 1 << 28
 MOST_PYRAMIDS = 2
 PRESETS = {
     "accurate": {"warps": 5, "iterations": 20},
@@ -106,6 +107,7 @@ class Workspace:
         self.row = _aligned_zeros(scratch_length(width))
         self.planes = tuple(_aligned_zeros(plane_length(*sizes[0])) for _ in range(3))
         self.scratch = (_aligned_zeros(level_length(0, width)), np.zeros(width, np.int64), np.zeros(width, np.int64))
+        self.bytes = sum(memory.nbytes for memory in (*self.fields, *self.planes))
 
 
 def _aligned_zeros(size: int) -> np.ndarray:
@@ -122,7 +124,7 @@ class TVL1:
     def __init__(self, parameters: TVL1Parameters) -> None:
         self.parameters = parameters
         # Fresh memory costs a tenth of a solve. What is left in it never matters.
-        self._workspaces: deque[Workspace] = deque(maxlen=MOST_WORKSPACES)
+        self._workspaces: deque[Workspace] = deque()
         self._pyramids: deque[list[np.ndarray]] = deque(maxlen=MOST_PYRAMIDS)
 
     def prepare(self, frame: np.ndarray) -> Frame:
@@ -131,7 +133,8 @@ class TVL1:
         height, width = image.shape
         sizes = level_sizes(height, width, self.parameters.levels)
         prepared = Frame(sizes, image_pyramid(image, sizes, self.parameters.smooth, self._memory(sizes)))
-        weakref.finalize(prepared, self._pyramids.append, prepared.images).atexit = False
+        if MOST_PYRAMIDS * sum(memory.nbytes for memory in prepared.images) <= MOST_KEPT_BYTES:
+            weakref.finalize(prepared, self._pyramids.append, prepared.images).atexit = False
         return prepared
 
     def _memory(self, sizes: list[tuple[int, int]]) -> list[np.ndarray]:
@@ -155,7 +158,8 @@ class TVL1:
         if workspace.sizes != first.sizes:
             workspace = Workspace(first.sizes)
         flow = coarse_to_fine(self.parameters, workspace, first, second)
-        self._workspaces.append(workspace)
+        if (len(self._workspaces) + 1) * workspace.bytes <= MOST_KEPT_BYTES:
+            self._workspaces.append(workspace)
         return flow
 
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -149,6 +150,21 @@ def test_frames_that_have_no_flow_are_refused_with_the_reason(first, second, mes
         flow_between(first, second)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_result_or_one_error_for_frames_that_show_no_motion(method):
+    black, white = np.zeros((40, 48), np.uint8), np.full((40, 48), 255, np.uint8)
+
+    for first, second in ((black, white), (texture(40, 48, 1), texture(40, 48, 2)), (texture(40, 48), black)):
+        assert np.isfinite(flow_between(first, second, method)).all()
+    for still in (black, white):
+        np.testing.assert_array_equal(flow_between(still, still.copy(), method), 0)
+    with pytest.raises(ValueError, match="same size"):
+        flow_between(black, black[:38], method)
+    with pytest.raises(ValueError, match="NaN"):
+        flow_between(np.full((40, 48), np.nan), black, method)
+    assert list(flow_of_video([black], method)) == []
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -211,6 +227,20 @@ def test_flow_of_a_video_comes_before_its_end_is_read():
     next(flows), next(flows)
 
     assert len(read) == 3
+
+
+def test_flow_of_a_long_video_takes_no_more_memory_than_that_of_a_short_one():
+    def peak(frames: int) -> int:
+        tracemalloc.start()
+        for _ in flow_of_video((texture(96, 128, seed) for seed in range(frames)), preset="fast"):
+            pass
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(4)
+
+    assert peak(24) < 1.1 * peak(4)
 
 
 def test_a_description_names_all_that_decides_the_flow():

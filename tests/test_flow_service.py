@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from data import flow_service
 from data.catalog import open_dataset
 from data.engine import run_jobs
 from data.extract import Job, extract_video
@@ -94,6 +95,20 @@ def test_a_service_that_has_ended_is_said_to_have_ended():
 
     with pytest.raises(OSError, match="The process that computes flow for all workers has ended"):
         list(ask_flow(address, pairs_of(0, 1)))
+
+
+def test_who_waits_for_a_service_that_hangs_shows_no_life_for_ever(monkeypatch):
+    ended, signs = threading.Event(), []
+
+    def hang(firsts, seconds):
+        ended.wait(1.5)
+        raise RuntimeError("the card is gone")
+
+    monkeypatch.setattr(flow_service, "COMPILING", 0.0)
+    with FlowService(FlowEngine("hanging", BATCH, grey, hang)) as service, pytest.raises(OSError, match="gone"):
+        list(ask_flow(service.address, pairs_of(0, 1), lambda: signs.append(1)))
+
+    assert not signs
 
 
 def test_a_gpu_that_is_not_there_is_said_before_anything_is_prepared(tmp_path):

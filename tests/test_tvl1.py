@@ -1,3 +1,4 @@
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -142,6 +143,19 @@ def test_a_solver_forgets_the_sizes_it_has_seen():
     before, _, after = flow(small), flow(large), flow(small)
 
     np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.slow
+def test_a_solver_keeps_little_memory_after_a_large_pair():
+    solver = TVL1(TVL1Parameters(warps=1, iterations=1))
+    first, second = shifted_pair(1, 0, 2160, 3840)
+
+    tracemalloc.start()
+    solver.solve(solver.prepare(first), solver.prepare(second))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert kept < 3e8
 
 
 @pytest.mark.parametrize("wrong", [{"warps": 0}, {"step": 0.3}, {"attachment": -1.0}])
