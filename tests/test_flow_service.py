@@ -126,6 +126,21 @@ def test_a_gpu_that_is_not_there_is_said_before_anything_is_prepared(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path):
+    sources = [write_clip(tmp_path / f"{number}.avi", frames=5, size=(48, 40), seed=number) for number in range(5)]
+
+    def written(workers):
+        folder = tmp_path / f"by {workers}"
+        jobs = [Job(source, folder / source.stem, source.stem, "", Recipe(preset="fast")) for source in sources]
+        assert all(row.state == "ready" for _, row in run_jobs(extract_video, jobs, workers=workers))
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.jpg")}
+
+    assert len(written(1)) == 5 * (5 + 2 * 4)
+    assert written(1) == written(3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_workers_that_share_a_service_write_the_bytes_that_each_video_gets_alone(tmp_path):
     recipe = Recipe(preset="fast", engine="gpu")
     names = {f"video {number}": (32, 24) if number % 2 else (24, 32) for number in range(5)}

@@ -1,8 +1,21 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
 
-from data.flow import dequantise, flow_image_pairs, mirror_levels, quantise, read_flow, read_flow_images, write_flo
+from data.flow import (
+    dequantise,
+    flow_between,
+    flow_image_pairs,
+    mirror_levels,
+    quantise,
+    read_flow,
+    read_flow_images,
+    write_flo,
+)
+from data.recipe import Recipe
+from tests.moving_pictures import shifted_pair
 
 RULES = ("centred", "classic")
 
@@ -49,6 +62,29 @@ def test_what_moves_beyond_the_bound_is_clipped_to_it(rule):
     flow = np.array([[[-500.0, 500.0], [-np.inf, np.inf]]])
 
     np.testing.assert_allclose(dequantise(quantise(flow, 20, rule), 20, rule), [[[-20, 20], [-20, 20]]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("x", "y"), [(5, 0), (-5, 0), (0, 5), (0, -5), (7, -6)])
+def test_a_shift_keeps_its_direction_and_its_size_through_storage(x, y):
+    flow = flow_between(*shifted_pair(x, y))
+
+    stored = dequantise(through_jpeg(quantise(flow, 20.0)), 20.0)
+
+    middle = np.median(stored[15:-15, 15:-15], axis=(0, 1))
+    np.testing.assert_allclose(middle, (x, y), atol=0.02 * np.hypot(x, y))
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [("method", "dis"), ("preset", "fast"), ("made_by", {"tvl1": 1}), ("parameters", {}), ("bound", 10.0)],
+)
+def test_flow_that_was_made_otherwise_never_joins_a_folder(tmp_path, key, other):
+    Recipe().keep(tmp_path)
+    description = json.loads((tmp_path / "flow.json").read_text())
+    (tmp_path / "flow.json").write_text(json.dumps({**description, key: other}))
+
+    with pytest.raises(ValueError, match="different ones never mix"):
+        Recipe().keep(tmp_path)
 
 
 def test_the_mirror_of_levels_is_the_level_of_the_mirrored_motion():
