@@ -1,6 +1,7 @@
 """Measures the training loop against the bare compiled step, and both with the real input, on the built-in data set.
 
-python benchmarks/training.py             # one core; --cores 2 for two
+python benchmarks/training.py                 # one core; --cores 2 for two
+python benchmarks/training.py --determinism   # what deterministic mode costs
 
 CPU time, not time on the wall: other processes disturb it less. The loop and what it is held against take turns,
 epoch by epoch, in one process. The loop counts all that training does around a step, checkpoints included.
@@ -10,8 +11,10 @@ import argparse
 import contextlib
 import dataclasses
 import io
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -38,7 +41,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=13, metavar="N", help="steps in a turn")
     parser.add_argument("--no-deterministic", action="store_true", help="without deterministic mode, to see its cost")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    parser.add_argument("--determinism", action="store_true", help="both modes, one after the other, side by side")
     options = parser.parse_args(argv)
+    if options.determinism:
+        _compare_modes(argv if argv is not None else sys.argv[1:], options.json)
+        return
     dataset = ready_dataset("shapes", options.root)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
     quiet_tensorflow()
@@ -58,6 +65,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{name}: {share:.3f}, expected at least {EXPECTED[name]}")
     if options.json:
         write_json(options.json, {"seconds a step": found, "shares": shares})
+
+
+def _compare_modes(argv: Sequence[str], path: Path | None) -> None:
+    """Measures with deterministic mode and without, each in a process of its own, as it can't be left."""
+    words, found = [word for word in argv if word != "--determinism"], []
+    for mode in ([], ["--no-deterministic"]):
+        with tempfile.TemporaryDirectory() as folder:
+            numbers = Path(folder) / "numbers.json"
+            subprocess.run([sys.executable, __file__, *words, *mode, "--json", str(numbers)], check=True)
+            found.append(json.loads(numbers.read_text())["seconds a step"])
+    with_it, without = ({name: statistics.median(times) for name, times in each.items()} for each in found)
+    print(f"{'milliseconds of CPU a step, median':46}{'deterministic':>24}{'not':>24}{'cost':>12}")
+    for name, seconds in with_it.items():
+        print(f"{name:46}{1e3 * seconds:24.1f}{1e3 * without[name]:24.1f}{seconds / without[name] - 1:12.1%}")
+    if path:
+        write_json(path, {"deterministic": found[0], "not": found[1]})
 
 
 def measure(dataset: Any, rounds: int, steps: int, *, deterministic: bool) -> dict[str, list[float]]:
