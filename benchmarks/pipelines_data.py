@@ -5,9 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from commands.running import write_json
 from data.catalog import DataSet, Split, Video
 from data.flow_levels import quantise
+from data.index import Row, index_path, write_index
 from data.layouts import OURS
+from data.recipe import description_path
 
 WIDTH, HEIGHT, FRAMES = 340, 256, 24
 MARGIN = 96
@@ -20,6 +23,9 @@ def make_dataset(root: Path, num_videos: int) -> DataSet:
         video = Video(f"v{number:04d}", f"class{number % 4}", ".avi", (number % 4,), f"v{number}", FRAMES, FRAMES - 1)
         videos[video.name] = video
         _write_video(root, video, np.random.default_rng(number))
+    rows = (Row(video.name, video.folder, FRAMES, FRAMES - 1, WIDTH, HEIGHT) for video in videos.values())
+    write_index(index_path(root), rows)
+    write_json(description_path(root), {"method": "made", "bound": 20.0, "rule": OURS.rule, "short_side": HEIGHT})
     classes = tuple(f"class{number}" for number in range(4))
     return DataSet("made", root, classes, videos, {1: Split(tuple(videos), ())})
 

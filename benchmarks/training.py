@@ -1,10 +1,13 @@
-"""Measures the training loop against the bare compiled step, and both with the real input, on the built-in data set.
+"""Measures the training loop against the bare compiled step, and both with the real input.
 
-python benchmarks/training.py                 # one core; --cores 2 for two
-python benchmarks/training.py --determinism   # what deterministic mode costs
+python benchmarks/training.py                       # the built-in data set and its small network, on one core
+python benchmarks/training.py --network resnet50    # frames of 340x256, crops of 224; cnn_m_2048 for stacks of flow
+python benchmarks/training.py --cores 2
+python benchmarks/training.py --determinism         # what deterministic mode costs, in a process each
 
-CPU time, not time on the wall: other processes disturb it less. The loop and what it is held against take turns,
-epoch by epoch, in one process. The loop counts all that training does around a step, checkpoints included.
+The loop and what it is held against take turns, epoch by epoch, in one process; the loop counts all that training does
+around a step, checkpoints included. On one core processor time is measured, which other work disturbs less; on more
+of them time on the wall, so that nothing else may run.
 """
 
 import argparse
@@ -17,7 +20,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,49 +29,51 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from commands.running import quiet_tensorflow, run, write_json
+from data.catalog import DataSet
 from data.ready import ready_dataset
 
-BATCH = 32
-# What each share should reach at least, on a processor.
-EXPECTED = {"loop / bare step": 0.97, "loop with real input / step and input alone": 0.97}
+# The stream of each network, and clips in a step.
+NETWORKS = {"small": ("temporal", 32), "resnet50": ("spatial", 8), "cnn_m_2048": ("temporal", 16)}
+SHARES = {
+    "bare step / loop": 0.97,
+    "slower of step and input / loop with input": 0.97,
+    "step and input, one after the other / loop with input": 0.97,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measures and prints what is expected beside what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=NETWORKS, default="small", help="which one (default: small)")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the built-in data set's folder")
-    parser.add_argument("--cores", type=int, default=1, metavar="N", help="processor cores to use")
-    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of each")
-    parser.add_argument("--steps", type=int, default=13, metavar="N", help="steps in a turn")
-    parser.add_argument("--no-deterministic", action="store_true", help="without deterministic mode, to see its cost")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    parser.add_argument("--cores", type=int, default=1, metavar="N", help="processor cores to use (default: 1)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="turns of each (default: 3)")
+    parser.add_argument("--steps", type=int, default=100, metavar="N", help="steps in a turn (default: 100)")
+    parser.add_argument("--no-deterministic", action="store_true", help="without deterministic mode")
     parser.add_argument("--determinism", action="store_true", help="both modes, one after the other, side by side")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
     options = parser.parse_args(argv)
     if options.determinism:
-        _compare_modes(argv if argv is not None else sys.argv[1:], options.json)
+        compare_modes(argv if argv is not None else sys.argv[1:], options.json)
         return
-    dataset = ready_dataset("shapes", options.root)
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
-    quiet_tensorflow()
-    found = measure(dataset, options.rounds, options.steps, deterministic=not options.no_deterministic)
-    print(f"{'milliseconds of CPU a step':46}" + "".join(f"{name:>24}" for name in ("median", "least", "most")))
+    with dataset_of(options.network, options.root) as dataset:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+        quiet_tensorflow()
+        found = measure(dataset, options)
+    clips = NETWORKS[options.network][1]
+    print(f"{'':24}{'ms a step':>12}{'least':>10}{'most':>10}{'clips/s':>10}")
     for name, times in found.items():
-        print(
-            f"{name:46}" + "".join(f"{1e3 * each:24.1f}" for each in (statistics.median(times), min(times), max(times)))
-        )
-    median = {name: statistics.median(times) for name, times in found.items()}
-    shares = {
-        "loop / bare step": median["bare step"] / median["loop"],
-        "loop with real input / step and input alone": (median["bare step"] + median["real input alone"])
-        / median["loop with real input"],
-    }
+        middle = statistics.median(times)
+        print(f"{name:24}{1e3 * middle:12.1f}{1e3 * min(times):10.1f}{1e3 * max(times):10.1f}{clips / middle:10.1f}")
+    shares = shares_of({name: statistics.median(times) for name, times in found.items()})
+    print(f"\n{'':56}{'expected':>9}{'measured':>10}")
     for name, share in shares.items():
-        print(f"{name}: {share:.3f}, expected at least {EXPECTED[name]}")
+        print(f"{name:56}{SHARES[name]:9.2f}{share:10.3f}")
     if options.json:
         write_json(options.json, {"seconds a step": found, "shares": shares})
 
 
-def _compare_modes(argv: Sequence[str], path: Path | None) -> None:
+def compare_modes(argv: Sequence[str], path: Path | None) -> None:
     """Measures with deterministic mode and without, each in a process of its own, as it can't be left."""
     words, found = [word for word in argv if word != "--determinism"], []
     for mode in ([], ["--no-deterministic"]):
@@ -76,32 +82,49 @@ def _compare_modes(argv: Sequence[str], path: Path | None) -> None:
             subprocess.run([sys.executable, __file__, *words, *mode, "--json", str(numbers)], check=True)
             found.append(json.loads(numbers.read_text())["seconds a step"])
     with_it, without = ({name: statistics.median(times) for name, times in each.items()} for each in found)
-    print(f"{'milliseconds of CPU a step, median':46}{'deterministic':>24}{'not':>24}{'cost':>12}")
+    print(f"\n{'ms a step':24}{'deterministic':>16}{'not':>10}{'cost':>10}")
     for name, seconds in with_it.items():
-        print(f"{name:46}{1e3 * seconds:24.1f}{1e3 * without[name]:24.1f}{seconds / without[name] - 1:12.1%}")
+        print(f"{name:24}{1e3 * seconds:16.1f}{1e3 * without[name]:10.1f}{seconds / without[name] - 1:10.1%}")
     if path:
         write_json(path, {"deterministic": found[0], "not": found[1]})
 
 
-def measure(dataset: Any, rounds: int, steps: int, *, deterministic: bool) -> dict[str, list[float]]:
-    """Returns the seconds of CPU a step of each kind, one number a turn."""
+@contextlib.contextmanager
+def dataset_of(network: str, root: Path | None) -> Iterator[DataSet]:
+    """Gives the built-in data set to the small network, and made-up frames of a usual size to others."""
+    from benchmarks.pipelines_data import make_dataset
+
+    if network == "small":
+        yield ready_dataset("shapes", root)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield make_dataset(Path(folder), 16)
+
+
+def shares_of(seconds: dict[str, float]) -> dict[str, float]:
+    """Returns how near the loop comes to what it is held against, by name."""
+    step, alone, real = seconds["bare step"], seconds["input alone"], seconds["loop with input"]
+    return dict(zip(SHARES, (step / seconds["loop"], max(step, alone) / real, (step + alone) / real), strict=True))
+
+
+def measure(dataset: DataSet, options: argparse.Namespace) -> dict[str, list[float]]:
+    """Returns the seconds a step of each kind, one number a turn."""
     import tensorflow as tf
 
     from benchmarks.training_turns import Epochs, Turns
     from streams.distribution import strategy_for
     from streams.runs import Run
     from streams.training import train
-    from temporal.train import TemporalConfig, ingredients
 
-    config = TemporalConfig(
-        protocol="paper", epochs=rounds + 1, batch_size=BATCH, deterministic=deterministic, checkpoint_minutes=60
-    )
+    rounds, steps = options.rounds, options.steps
+    clock = time.process_time if options.cores == 1 else time.perf_counter
+    ingredients, config = _stream(options)
     strategy = strategy_for(config)
     real = ingredients(config, dataset, dataset.part(1, "train"), ())
     batch = next(iter(real.batches(start_step=0)))
     in_memory = dataclasses.replace(real, batches=lambda **place: tf.data.Dataset.from_tensors(batch).repeat())
-    bare, alone = Turns("bare step", steps), Turns("real input alone", steps)
-    loop, loop_real = Epochs("loop", steps, bare, batch), Epochs("loop with real input", steps)
+    bare, alone = Turns("bare step", steps, clock), Turns("input alone", steps, clock)
+    loop, loop_real = Epochs("loop", steps, clock, bare, batch), Epochs("loop with input", steps, clock)
     # Input is fetched ahead in threads of its own, so it has its turns while nothing else is measured.
     alone.one = iter(real.batches(start_step=0)).__next__
     for _ in range(rounds + 1):
@@ -109,16 +132,31 @@ def measure(dataset: Any, rounds: int, steps: int, *, deterministic: bool) -> di
     alone.one = lambda: None
     for given, watch in ((in_memory, loop), (real, loop_real)):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            train(
-                given,
-                steps_per_epoch=steps,
-                config=config,
-                run=Run(Path(folder)),
-                strategy=strategy,
-                watch=watch,
-            )
+            place = {"run": Run(Path(folder)), "strategy": strategy}
+            train(given, steps_per_epoch=steps, config=config, watch=watch, **place)
     # The first turn builds graphs and finds memory.
     return {turns.name: turns.seconds[1:] for turns in (bare, loop, alone, loop_real)}
+
+
+def _stream(options: argparse.Namespace) -> tuple[Any, Any]:
+    """Returns what makes the ingredients of a network's stream, and the configuration of its training."""
+    import spatial.train
+    import temporal.train
+
+    stream, clips = NETWORKS[options.network]
+    words: dict[str, Any] = {
+        "protocol": "paper",
+        "epochs": options.rounds + 1,
+        "batch_size": clips,
+        "deterministic": not options.no_deterministic,
+        "checkpoint_minutes": 60.0,
+    }
+    if options.network != "small":
+        words |= {"backbone": options.network, "weights": "none", "crop_size": 224, "augment": "corners"}
+        words |= {"learning_rate": 1e-4}
+    if stream == "spatial":
+        return spatial.train.ingredients, spatial.train.SpatialConfig(**words)
+    return temporal.train.ingredients, temporal.train.TemporalConfig(**words)
 
 
 if __name__ == "__main__":
