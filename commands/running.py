@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,18 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt as interruption:
         print("\n" + (str(interruption) or "Stopped. The same command goes on from here."), file=sys.stderr)
         sys.exit(130)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        if os.environ.get("TWO_STREAM_TRACEBACK"):
+    except Exception as error:
+        if os.environ.get("TWO_STREAM_TRACEBACK") or not isinstance(error, _explicable()):
             raise
         print(f"Error: {_first_words(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the line of an error that says what happened; TensorFlow's says first where in its graph."""
+    lines = re.sub(r"^({{.*?}}\s*)+", "", str(getattr(error, "message", error))).splitlines()
+    skipped = ("Graph execution error", "Detected at node", " ")
+    return next((line for line in lines if line and not line.startswith(skipped)), type(error).__name__)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -168,8 +176,24 @@ def _umask() -> int:
     return mask
 
 
+def _explicable() -> tuple[type[Exception], ...]:
+    """Returns the errors that say what a user can mend; those of TensorFlow where it is imported."""
+    tensorflow = sys.modules.get("tensorflow")
+    own = (ValueError, OSError, RuntimeError, ImportError, MemoryError, zipfile.BadZipFile)
+    return (*own, tensorflow.errors.OpError) if tensorflow else own
+
+
 def _first_words(error: BaseException) -> str:
     """Returns an error's message as a user should read it."""
+    if type(error).__module__.startswith("tensorflow"):  # Many lines, of which the first says what it is.
+        remedy = " Make room, then run the same command again." if "No space left" in str(error) else ""
+        return f"{first_line(error).rstrip('.')}.{remedy}"
+    if isinstance(error, MemoryError):
+        return (
+            f"Out of memory{': ' if str(error) else ''}{error}. Ask for less at once: smaller batches, fewer workers."
+        )
+    if isinstance(error, zipfile.BadZipFile):
+        return f"A file is damaged: {error}."
     if isinstance(error, OSError) and error.filename:
         where = f"{error.strerror}: {error.filename}."
         if isinstance(error, PermissionError | NotADirectoryError) or error.errno in (

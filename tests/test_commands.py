@@ -4,13 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from commands.options import as_dictionary, option, parse
-from commands.running import replacing, write_json
+from commands.running import replacing, run, write_json
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -126,3 +127,36 @@ def test_a_killed_installation_is_begun_anew(tmp_path):
     assert "Installing" in first.stdout
     assert second.stdout == ""
     assert not (tmp_path / ".venv" / ".installing").exists()
+
+
+def full_disk_of_tensorflow():
+    import tensorflow as tf
+
+    said = (
+        "Graph execution error:\n\nDetected at node write\n  File a.py\n\na.v2; No space left on device\n\t [[write]]"
+    )
+    return tf.errors.ResourceExhaustedError(None, None, "{{node write}} " + said)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError("Unable to allocate 9 GiB"), "Out of memory: Unable to allocate 9 GiB. Ask for less at once"),
+        (zipfile.BadZipFile("Bad CRC-32 for file 'a'"), "A file is damaged: Bad CRC-32 for file 'a'."),
+        (full_disk_of_tensorflow(), "a.v2; No space left on device. Make room, then run the same command again."),
+    ],
+)
+def test_what_a_user_can_mend_ends_with_1_and_one_message(error, said, capsys):
+    def fail():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run(fail)
+
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"Error: {said}")
+
+
+def test_a_mistake_of_the_program_keeps_its_traceback():
+    with pytest.raises(AttributeError):
+        run(lambda: None.nothing)
