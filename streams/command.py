@@ -10,6 +10,7 @@ from typing import Any
 from commands.options import parse
 from commands.running import quiet_tensorflow, write_json
 from data.catalog import DataSet, Video
+from data.index import index_path, read_index
 from data.ready import flow_description, frame_description, ready_dataset
 from data.selection import training_lists
 from pipelines.inputs import Input
@@ -100,6 +101,14 @@ def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video
         raise ValueError(
             f"Split {config.split} has {len(training)} videos to train on, fewer than a batch of {config.batch_size}. "
             f"Pass --batch-size {max(1, len(training))} or less."
+        )
+    rows = read_index(index_path(dataset.root))
+    sides = [(min(rows[video.name].width, rows[video.name].height), video.name) for video in training]
+    smallest, name = min((side for side in sides if side[0]), default=(config.crop_size, ""))
+    if smallest < config.crop_size and config.augment != "corners":
+        raise ValueError(
+            f"--crop-size is {config.crop_size}, and the smaller side of the frames of {name} is {smallest}. "
+            f"Pass --crop-size {smallest} or less, or prepare larger frames: data/prepare.py --short-side."
         )
     shown = {label for video in training for label in video.labels}
     missing = [name for label, name in enumerate(dataset.classes) if label not in shown]
