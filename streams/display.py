@@ -34,9 +34,9 @@ class Display(keras.callbacks.Callback):
         )
         self.bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
 
-    def start(self, done_steps: int) -> None:
+    def start(self, done_steps: int, done_epochs: int) -> None:
         """Shows the bar."""
-        self.first_step = done_steps % self.steps_per_epoch
+        self.first_step = done_steps - done_epochs * self.steps_per_epoch
         self.bar.start()
         self.task = self.bar.add_task(
             "Training", total=self.epochs * self.steps_per_epoch, completed=done_steps, now="builds its graph"

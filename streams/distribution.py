@@ -24,6 +24,11 @@ def strategy_for(config: TrainConfig, threads: int | None = None) -> tf.distribu
     if config.threads or threads:  # Their number decides the last bits of every sum.
         tf.config.threading.set_intra_op_parallelism_threads(config.threads or threads)
     if config.hosts or "TF_CONFIG" in os.environ:
+        if config.devices:
+            raise ValueError(
+                "--devices chooses on one machine; of several, each uses all GPUs that it sees. Drop it, and set "
+                "CUDA_VISIBLE_DEVICES for fewer."
+            )
         strategy = multi_worker_strategy(config.hosts, config.host_index)
     else:
         devices = _devices(config.devices)

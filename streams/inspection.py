@@ -1,6 +1,5 @@
 """A look at what goes in before it is trained on: is it alive, in range, and will it fit?"""
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -114,16 +113,6 @@ def estimate_memory(
     largest = max((_bytes(tensor) for layer in found for tensor in _listed(layer.output)), default=0.0)
     # On the way back, the gradients of the largest pass with it, and what a convolution needs to work.
     return fixed, (sum(kept.values()) + 3 * largest) * (config.segments if config else 1)
-
-
-def free_memory() -> float | None:
-    """Returns the bytes that the processor's memory has left; None for GPUs, which do not tell."""
-    if tf.config.list_physical_devices("GPU") or not hasattr(os, "sysconf"):
-        return None
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (ValueError, OSError):
-        return None
 
 
 def memory_words(size: float) -> str:

@@ -6,6 +6,9 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from streams.config import TrainConfig
+from streams.machines import this_part
+
 
 class Stop:
     """Whether somebody asked the training to stop."""
@@ -15,6 +18,12 @@ class Stop:
 
 class StoppedError(KeyboardInterrupt):
     """A training was asked to stop, has saved itself, and says how to go on."""
+
+
+def same_command(config: TrainConfig) -> str:
+    """Returns what is to be typed to go on with a training, as the subject of a sentence."""
+    where = " on every machine" if this_part()[1] > 1 else ""
+    return f"The same command{where}{' without --again' if config.again else ''}"
 
 
 @contextlib.contextmanager

@@ -1,18 +1,24 @@
 """What happens around the steps of `fit`: checkpoints, records, early stop, and stopping when asked to."""
 
+import math
 import time
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from commands.running import write_json
 from streams.config import TrainConfig
 from streams.display import Display
-from streams.interruption import Stop, StoppedError
+from streams.interruption import Stop, StoppedError, same_command
+from streams.machines import Together
 from streams.records import TensorBoard, write_history
 from streams.resume import Checkpoints, Progress
-from streams.runs import Run
+from streams.runs import Run, warn_of_other_versions
 from streams.schedules import Rate, best_epoch, plateau_factor, should_stop
+
+# XLA drops the check inside a step, so the loss is looked at now and then, which makes a GPU wait.
+_STEPS_BETWEEN_LOOKS = 50
 
 
 class Loop(keras.callbacks.Callback):
@@ -27,59 +33,134 @@ class Loop(keras.callbacks.Callback):
         self.config, self.run, self.rate = config, run, rate
         self.steps_per_epoch = steps_per_epoch
         self.checkpoints = Checkpoints(run.checkpoints, writes=writes)
+        self.together = Together(tf.distribute.get_strategy())
         self.progress = Progress()
         self.stop = Stop()
+        self.description: dict[str, Any] = {}  # What config.json says until the training is done.
         self.board: TensorBoard | None = None
         self.display: Display | None = None
-        self.sums: list[Any] = []  # Behind the numbers of an epoch that was left in its middle.
+        self.sheets: dict[str, Any] = {}  # What the first batch looks like, by the name of the input.
+        self.sums: list[Any] = []  # Behind the numbers of an epoch that was left before its end.
+        self.saved_step = self.finite_step = 0  # The last ones that were saved, and whose loss was looked at.
+        self.validating = False
 
-    def start(self, model: keras.Model, description: dict[str, Any]) -> None:
-        """Sets the model to where an earlier training left off, or clears the place for a new one."""
+    def start(self, model: keras.Model) -> None:
+        """Sets the model to where an earlier training left off."""
         if self.config.resume and not self.config.again:
-            self.progress = self.checkpoints.restore(model)
-        if self.progress.step == 0 and self.checkpoints.writes:
-            self.run.clear()
-        if self.progress.step % self.steps_per_epoch:
+            self.progress = self.checkpoints.restore(model, self.together.check_step)
+        else:
+            self.together.check_step(0)
+        self.saved_step = self.finite_step = self.progress.step
+        if self.progress.step > 0:
+            warn_of_other_versions(self.run, self.description)
+        if self.progress.step != self._full_epochs():
             self.sums = [variable.numpy() for metric in model.metrics for variable in metric.variables]
         self._set_rate()
-        if self.checkpoints.writes:
-            write_json(self.run.config, description)
-            self.board = TensorBoard(self.run.tensorboard, histograms=self.config.histograms)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Gives an epoch that was left in its middle its numbers back, which Keras has just set to zero."""
+        """Gives an epoch that was left before its end its numbers back, which Keras has just set to zero."""
         self.first_step, self.saved_at = self.progress.step, time.monotonic()
-        variables = [variable for metric in self.model.metrics for variable in metric.variables]
-        for variable, value in zip(variables, self.sums, strict=False):
-            variable.assign(value)
-        self.sums = []
+        self._give_numbers_back()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Saves now and then inside long epochs, and when asked to stop."""
         self.progress.step = self.first_step + batch
-        if self.stop.requested:
-            self.checkpoints.save(self.model, self.progress)
-            raise StoppedError(self._stopped_words())
-        if time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes:
-            self.checkpoints.save(self.model, self.progress)
+        if self.progress.step % _STEPS_BETWEEN_LOOKS == 0:
+            self._look_at_loss()
+        if self.progress.step % self.together.every:
+            return
+        due = time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
+        stop, save = self.together.any(self.stop.requested, due)
+        if stop:
+            self._stop()
+        if save:
+            self._save()
             self.saved_at = time.monotonic()
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Keeps the numbers of the epoch, which Keras sets to zero next."""
+        self.progress.step = self._full_epochs() + self.steps_per_epoch
+        self.sums = [variable.numpy() for metric in self.model.metrics for variable in metric.variables]
+        self.validating = True
+
+    def on_test_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Leaves validation when asked to stop; it is done from its beginning when the training goes on."""
+        if batch % self.together.every == 0 and self.together.any(self.stop.requested)[0]:
+            self._give_numbers_back()
+            self.validating = False
+            self._stop()
+
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
+        """Forgets the numbers from before: the epoch has them."""
+        self.sums, self.validating = [], False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes down what the epoch brought, and decides whether it is the best and whether to go on."""
         self.progress.step = (epoch + 1) * self.steps_per_epoch
         row = {name: float(value) for name, value in (logs or {}).items()}
+        self._check_finite(row["loss"])
+        self.validating = "val_loss" in row
+        self._check_finite(row.get("val_loss", 0.0))
+        self.validating = False
         row["learning_rate"] = float(self.rate(self.progress.step - 1))
         history = self.progress.history
         history.append(row)
         if "val_loss" in row and best_epoch(history) == len(history):
+            self._take_place()
             self.checkpoints.save_best(self.model, self.progress)
-        self.checkpoints.save(self.model, self.progress)
+        self._save()
         self._set_rate()
         self._show(row)
         if should_stop(history, self.config.patience):
             self.model.stop_training = True
-        elif self.stop.requested and epoch + 1 < self.params["epochs"]:
-            raise StoppedError(self._stopped_words())
+
+    def is_done(self, epochs: int) -> bool:
+        """Tells whether all epochs are through, or as many as were of use."""
+        history = self.progress.history
+        return len(history) >= epochs or should_stop(history, self.config.patience)
+
+    def _save(self) -> None:
+        self._look_at_loss()
+        self._take_place()
+        self.checkpoints.save(self.model, self.progress)
+        self.saved_step = self.progress.step
+
+    def _take_place(self) -> None:
+        """Replaces what lay here, now that there is something to keep."""
+        if self.board or not self.checkpoints.writes:
+            return
+        if self.saved_step == 0:
+            self.run.clear()
+        write_json(self.run.config, self.description)
+        self.board = TensorBoard(self.run.tensorboard, histograms=self.config.histograms)
+        for name, sheet in self.sheets.items():
+            self.board.add_inputs(name, sheet)
+
+    def _stop(self) -> None:
+        self._save()
+        asked = "" if self.stop.requested else ", as another machine was asked to,"
+        raise StoppedError(
+            f"Stopped{asked} and saved after step {self.progress.step}. {same_command(self.config)} goes on from there."
+        )
+
+    def _look_at_loss(self) -> None:
+        if self.config.jit:
+            self._check_finite(float(self.model.mean_loss.result()))
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise FloatingPointError
+        self.finite_step = self.progress.step
+
+    def _give_numbers_back(self) -> None:
+        variables = [variable for metric in self.model.metrics for variable in metric.variables]
+        for variable, value in zip(variables, self.sums, strict=False):
+            variable.assign(value)
+        self.sums = []
+
+    def _full_epochs(self) -> int:
+        """Returns the steps of the epochs that are through, validation included."""
+        return len(self.progress.history) * self.steps_per_epoch
 
     def _show(self, row: dict[str, float]) -> None:
         if self.display and self.board:
@@ -90,6 +171,3 @@ class Loop(keras.callbacks.Callback):
     def _set_rate(self) -> None:
         if self.config.schedule == "plateau":
             self.rate.factor.assign(plateau_factor(self.progress.history, self.config.plateau))
-
-    def _stopped_words(self) -> str:
-        return f"Stopped and saved after step {self.progress.step}. The same command goes on from there."

@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
+_STEPS_BETWEEN_QUESTIONS = 5
+
 
 def multi_worker_strategy(hosts: str, index: int) -> tf.distribute.Strategy:
     """Returns the strategy of this machine among `hosts`, or among those that TF_CONFIG names."""
@@ -73,18 +75,27 @@ def dealt_batches(batches: tf.data.Dataset) -> tf.data.Dataset:
     return batches.with_options(options)
 
 
-def check_agreement(strategy: tf.distribute.Strategy, step: int) -> None:
-    """Refuses to start where machines would go on from different steps."""
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return
+class Together:
+    """What lets several machines do alike: reading the variables needs all of them, at the same step."""
 
-    @tf.function
-    def total() -> tf.Tensor:
-        return strategy.reduce("SUM", strategy.run(lambda: tf.constant(step, tf.int64)), axis=None)
+    def __init__(self, strategy: tf.distribute.Strategy):
+        self.alone = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self.replicas = strategy.num_replicas_in_sync
+        # Asking waits for the slowest machine, so it is not done at each step.
+        self.every = 1 if self.alone else _STEPS_BETWEEN_QUESTIONS
+        self._sum = tf.function(lambda values: strategy.reduce("SUM", strategy.run(lambda: values), axis=None))
 
-    mean = int(total()) / strategy.num_replicas_in_sync
-    if mean != step:
-        raise ValueError(
-            f"This machine would go on from step {step}, all together from {mean:g} on average: they must see the "
-            "same run folder. Put --runs on storage that all of them share."
-        )
+    def any(self, *flags: bool) -> list[bool]:
+        """Returns for each flag whether some machine raises it; all machines ask this at the same moment, and wait."""
+        if self.alone:
+            return list(flags)
+        return [count > 0 for count in self._sum(tf.constant(flags, tf.int64)).numpy()]
+
+    def check_step(self, step: int) -> None:
+        """Refuses to start where machines would go on from different steps."""
+        mean = step if self.alone else int(self._sum(tf.constant(step, tf.int64))) / self.replicas
+        if mean != step:
+            raise ValueError(
+                f"This machine would go on from step {step}, all together from {mean:g} on average: they must see the "
+                "same run folder. Put --runs on storage that all of them share."
+            )

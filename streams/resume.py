@@ -1,8 +1,8 @@
 """Checkpoints: all that a training needs to go on bit for bit, written so that a kill at any moment loses nothing."""
 
 import json
-import zipfile
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,12 @@ from streams.schedules import best_epoch
 # The newest may be damaged by the disk; the one before it then still stands.
 _KEPT = 2
 _STATE = "state"
+# The best weights are in no second checkpoint, so they are written twice.
+_COPY = ".copy"
+
+
+class DamagedError(Exception):
+    """A checkpoint that can't be read whole."""
 
 
 @dataclass
@@ -46,47 +52,76 @@ class Checkpoints:
             old.unlink()
         needed = {path.name.split("_", 1)[1] for path in self._steps()}
         for best in self.folder.glob("best*.npz"):
-            if best.name not in needed:
+            if best.name.replace(_COPY, "") not in needed:
                 best.unlink()
 
     def save_best(self, model: keras.Model, progress: Progress) -> None:
         """Writes the weights of the epoch that just ended."""
         arrays = _arrays(model.variables)
         if self.writes:
-            _write(self._best(progress), arrays)
+            for path in self._best_copies(progress):
+                _write(path, arrays)
 
-    def restore(self, model: keras.Model) -> Progress:
-        """Sets the model to the newest checkpoint that can be read, and returns how far it is."""
+    def restore(self, model: keras.Model, check: Callable[[int], None] = lambda step: None) -> Progress:
+        """Sets the model to the newest checkpoint that can be read, and returns how far it is.
+
+        `check(step)` may refuse it first: once machines set their variables, they do it all together.
+        """
+        damaged = []
         for path in reversed(self._steps()):
             try:
-                arrays = _read(path)
-                state = json.loads(str(arrays.pop(_STATE)))
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-                print(f"{path} is damaged ({error}); going on from the one before it.", flush=True)
+                arrays, progress = _read_checkpoint(path)
+                if "val_loss" in (progress.history or [{}])[-1]:
+                    self._read_best(progress)
+            except DamagedError as error:
+                damaged.append(str(error))
                 continue
+            for each in damaged:
+                print(f"{each}; going on from step {progress.step}, of the one before it.", flush=True)
+            check(progress.step)
             _assign(_variables(model), arrays, path)
-            return Progress(**state)
+            return progress
+        if damaged:
+            raise ValueError(
+                f"No checkpoint can be gone on from: {'; '.join(damaged)}. Put whole ones there if you have copies, or "
+                "pass --again: all that was trained is then done anew."
+            )
+        check(0)
         return Progress()
 
     def restore_best(self, model: keras.Model, progress: Progress) -> None:
         """Sets the model to the weights of the best epoch."""
-        path = self._best(progress)
-        _assign(model.variables, _read(path), path)
+        try:
+            arrays = self._read_best(progress)
+        except DamagedError as error:
+            raise ValueError(f"The best weights are lost: {error}. Pass --again to train anew.") from error
+        _assign(model.variables, arrays, self._best(progress))
 
     def exist(self) -> bool:
         """Tells whether there is one to go on from."""
         return bool(self._steps())
 
     def clear(self) -> None:
-        """Deletes all of them, and what a kill left half written."""
-        for pattern in ("*.npz", ".incomplete.*"):
-            for path in self.folder.glob(pattern):
-                path.unlink()
+        """Deletes all of them, and what a kill left half written; first what a training would go on from."""
+        for path in self._steps():
+            path.unlink()
         if self.folder.is_dir():
-            self.folder.rmdir()
+            shutil.rmtree(self.folder)
 
     def _best(self, progress: Progress) -> Path:
         return self.folder / f"best{best_epoch(progress.history):05d}.npz"
+
+    def _best_copies(self, progress: Progress) -> tuple[Path, Path]:
+        path = self._best(progress)
+        return path, path.with_stem(path.stem + _COPY)
+
+    def _read_best(self, progress: Progress) -> dict[str, np.ndarray]:
+        first, second = self._best_copies(progress)
+        try:
+            return _read(first)
+        except DamagedError as error:
+            print(f"{error}; its copy is used.", flush=True)
+            return _read(second)
 
     def _steps(self) -> list[Path]:
         return sorted(self.folder.glob("step*.npz"))
@@ -127,11 +162,22 @@ def _write(path: Path, arrays: dict[str, Any]) -> None:
     except OSError as error:
         raise RuntimeError(
             f"The checkpoint {path} could not be written ({error.strerror or error}); those before it are whole. "
-            "Make room, then run the same command again: it goes on from the last one."
+            "Make room, then run the same command again, but without --again: it goes on from the last one."
         ) from error
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Reads every array of a file; each carries a checksum, so that a damaged one is noticed."""
-    with np.load(path) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # A damaged header lets NumPy and zipfile raise nearly anything.
+        raise DamagedError(f"{path} is damaged ({error})") from error
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], Progress]:
+    arrays = _read(path)
+    try:
+        return arrays, Progress(**json.loads(str(arrays.pop(_STATE))))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedError(f"{path} is damaged ({error})") from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from commands.running import is_abandoned
 from streams.config import TrainConfig
 
 try:
@@ -62,8 +63,14 @@ class Run:
         return self.folder / "curves.png"
 
     def clear(self) -> None:
-        """Deletes what an earlier training left, so that nothing of it is taken for this one's."""
-        for path in (self.model, self.config, self.history, self.curves):
+        """Deletes what an earlier training left, so that nothing of it is taken for this one's.
+
+        The order makes a kill in between harmless: no checkpoint outlives its options, no result its model.
+        """
+        for checkpoint in self.checkpoints.glob("step*"):
+            checkpoint.unlink()
+        self.config.unlink(missing_ok=True)
+        for path in (self.model, self.history, self.curves):
             path.unlink(missing_ok=True)
         for folder in (self.checkpoints, self.tensorboard, self.folder / "scores"):
             shutil.rmtree(folder, ignore_errors=True)
@@ -83,7 +90,8 @@ class Run:
                     f"Another process is training in {self.folder}. Wait for it, or pass --runs DIR for another place."
                 ) from None
             for half_written in self.folder.rglob(".incomplete.*"):
-                half_written.unlink()
+                if is_abandoned(half_written):  # Else an evaluation may be writing its scores.
+                    half_written.unlink(missing_ok=True)
             yield
 
     def scores(self, part: str, protocol: str) -> Path:
@@ -96,11 +104,11 @@ def is_finished(config: TrainConfig, run: Run, data_hash: str = "") -> bool:
     if config.again or config.dry_run or not run.config.exists():
         return False
     found = json.loads(run.config.read_text())
-    finished, unfinished = "result" in found, any(run.checkpoints.glob("step*.npz"))
+    finished, unfinished = "result" in found and run.model.exists(), any(run.checkpoints.glob("step*.npz"))
     if not finished and not unfinished:
         return False
-    before = {**found["options"], "data_hash": found["data_hash"]}
-    for name, value in {**config.identity(), "data_hash": data_hash}.items():
+    before = _comparable(found["options"], found["data_hash"])
+    for name, value in _comparable(config.identity(), data_hash).items():
         if before.get(name) != value:
             raise ValueError(
                 f"{run.folder} holds {'a' if finished else 'an un'}{' ' if finished else ''}finished training with "
@@ -115,6 +123,11 @@ def is_finished(config: TrainConfig, run: Run, data_hash: str = "") -> bool:
     return finished
 
 
+def _comparable(options: dict[str, Any], data_hash: str) -> dict[str, Any]:
+    """Returns what two trainings must have alike; of the machines their number, as they may be others each time."""
+    return {**options, "data_hash": data_hash, "hosts": len(options.get("hosts", "").split(","))}
+
+
 def threads_before(run: Run) -> int | None:
     """Returns how many threads an unfinished training computed with, which more or fewer would not go on exactly."""
     if not any(run.checkpoints.glob("step*.npz")):
@@ -123,13 +136,25 @@ def threads_before(run: Run) -> int | None:
     return number
 
 
+def warn_of_other_versions(run: Run, description: dict[str, Any]) -> None:
+    """Says where a training goes on with other versions than it began with, which may compute other bits."""
+    before, now = json.loads(run.config.read_text())["versions"], description["versions"]
+    changed = [
+        f"{name} {before.get(name)}, now {version}" for name, version in now.items() if before.get(name) != version
+    ]
+    if changed:
+        print(f"Warning: this training began with {', '.join(changed)}; its last bits may differ from then on.")
+
+
+def result_of(run: Run) -> dict[str, Any]:
+    """Returns the numbers of the epoch that a finished run kept."""
+    result: dict[str, Any] = json.loads(run.config.read_text())["result"]
+    return result
+
+
 def say_result(run: Run) -> dict[str, Any]:
     """Prints what a finished run reached, and returns it."""
-    described = json.loads(run.config.read_text())
-    if "result" not in described:  # Of several machines, only the first one writes what came out.
-        print(f"Done; the first machine writes {run.model}")
-        return {"model": str(run.model)}
-    result: dict[str, Any] = described["result"]
+    described, result = json.loads(run.config.read_text()), result_of(run)
     if "val_loss" in result:
         part = CHOSEN_BY[described["options"]["protocol"]]
         words = f"{part} loss {result['val_loss']:.3f}, frame accuracy {result['val_accuracy']:.1%}"

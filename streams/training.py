@@ -12,17 +12,17 @@ from commands.running import write_json
 from streams.config import TrainConfig
 from streams.display import Display
 from streams.distribution import num_threads, synchronise_batch_norm, whole_batches
-from streams.failures import clips_at_once, explained, what_fits
+from streams.failures import check_memory, clips_at_once, explained
 from streams.ingredients import Ingredients
-from streams.inspection import by_name, caveats, check_inputs, contact_sheet, estimate_memory, free_memory, memory_words
-from streams.interruption import listening_for_stop
+from streams.inspection import by_name, caveats, check_inputs, contact_sheet, estimate_memory, memory_words
+from streams.interruption import StoppedError, listening_for_stop, same_command
 from streams.loop import Loop
-from streams.machines import check_agreement, dealt_batches, dealt_parts, is_chief, this_part
+from streams.machines import dealt_batches, dealt_parts, is_chief, this_part
 from streams.modelfile import save_model
 from streams.recipes import departures
 from streams.records import draw_curves, write_history
-from streams.runs import CHOSEN_BY, Run
-from streams.schedules import Rate, best_epoch, make_optimizer, should_stop
+from streams.runs import CHOSEN_BY, Run, is_finished, result_of
+from streams.schedules import Rate, best_epoch, make_optimizer
 from streams.step import Trainee
 from streams.waiting import Waiting
 
@@ -48,18 +48,18 @@ def train(
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     with run.locked(writes=is_chief()), listening_for_stop() as stop:
+        if is_chief() and is_finished(config, run, data_hash):  # By a process that held the lock until now.
+            return result_of(run)
         rate = Rate(config, steps_per_epoch, config.steps or epochs * steps_per_epoch)
         model, network = _compiled(ingredients, config, rate, strategy)
-        loop = Loop(config, run, rate=rate, steps_per_epoch=steps_per_epoch, writes=is_chief())
-        loop.stop = stop
-        description = _description(config, data_hash, ingredients.card.stream)
         with strategy.scope():
-            loop.start(model, description)
-            check_agreement(strategy, loop.progress.step)
-            with explained(config, ingredients, model):
+            loop = Loop(config, run, rate=rate, steps_per_epoch=steps_per_epoch, writes=is_chief())
+            loop.stop, loop.description = stop, _description(config, data_hash, ingredients.card.stream)
+            with explained(loop, ingredients, model):
+                loop.start(model)
                 _look(model, ingredients, loop)
                 _fit(model, ingredients, loop, epochs, watch)
-            return _finish(network, model, ingredients, loop, description)
+                return _finish(network, model, ingredients, loop)
 
 
 def _compiled(
@@ -90,23 +90,22 @@ def _compiled(
 
 def _look(model: Trainee, ingredients: Ingredients, loop: Loop) -> None:
     """Says what goes in and what it needs, before the first step."""
-    if loop.board is None:
-        return
     config, replicas = loop.config, tf.distribute.get_strategy().num_replicas_in_sync
-    fixed, per_clip = estimate_memory(model, model.optimizer)
-    needed, free = fixed + per_clip * clips_at_once(config), free_memory()
+    fixed, per_clip = estimate_memory(model, model.optimizer, config, ingredients.validation)
+    warnings_of_memory = check_memory(config, fixed, per_clip)
+    if not loop.checkpoints.writes:
+        return
+    needed = fixed + per_clip * clips_at_once(config)
     parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
     print(
         f"{model.count_params():,} weights, batches of {config.batch_size}{parts} on {replicas} device"
         f"{'s' if replicas > 1 else ''}, about {memory_words(needed)} of memory on each."
     )
-    if free is not None and needed * replicas > free:
-        print(f"Warning: {memory_words(free)} are free. {what_fits(config, fixed * replicas, per_clip * replicas)}")
-    for line in caveats(model, config, replicas):
+    for line in (*warnings_of_memory, *caveats(model, config, replicas)):
         print(line)
     clips = ingredients.cut(next(iter(ingredients.batches(start_step=loop.progress.step)))[0])
     for name, images in by_name(clips, is_flow=bool(ingredients.card.flow)).items():
-        loop.board.add_inputs(name, contact_sheet(images, is_flow=name == "flow"))
+        loop.sheets[name] = contact_sheet(images, is_flow=name == "flow")
         print(*check_inputs(images, is_flow=name == "flow"), sep="\n", flush=True)
 
 
@@ -127,12 +126,17 @@ def _fit(
         chosen_by=CHOSEN_BY[config.protocol],
     )
     loop.display = display
-    display.start(loop.progress.step)
+    display.start(loop.progress.step, len(loop.progress.history))
+    callbacks = [display, loop, *([watch] if watch else [])]
     # Keras says so once for validation data whose length it has to find out.
     warnings.filterwarnings("ignore", "Your input ran out of data")
     try:
-        while loop.progress.step < epochs * steps and not should_stop(loop.progress.history, config.patience):
-            epoch, done = divmod(loop.progress.step, steps)
+        while not loop.is_done(epochs):
+            epoch = len(loop.progress.history)
+            done = loop.progress.step - epoch * steps
+            if done == steps:  # It was left within its validation.
+                _validate(model, validation, keras.callbacks.CallbackList(callbacks, model=model), epoch)
+                continue
             # Keras goes on with one iterator over all epochs of a call, so the stream is never begun again.
             parts = ingredients.batches(start_step=loop.progress.step, shard=this_part())
             batches = dealt_parts(waiting.watch(parts), config.batch_size)
@@ -142,7 +146,7 @@ def _fit(
                 epochs=epoch + 1 if done else epochs,
                 steps_per_epoch=steps - done,
                 validation_data=validation,
-                callbacks=[display, loop, *([watch] if watch else [])],
+                callbacks=callbacks,
                 shuffle=False,
                 verbose=0,
             )
@@ -150,9 +154,15 @@ def _fit(
         display.stop()
 
 
-def _finish(
-    network: keras.Model, model: Trainee, ingredients: Ingredients, loop: Loop, description: dict[str, Any]
-) -> dict[str, float]:
+def _validate(model: Trainee, validation: tf.data.Dataset, callbacks: keras.callbacks.CallbackList, epoch: int) -> None:
+    """Ends an epoch as `fit` does after its last step."""
+    callbacks.on_epoch_begin(epoch)
+    numbers = model.get_metrics_result()
+    found = model.evaluate(validation, callbacks=callbacks, return_dict=True, verbose=0)
+    callbacks.on_epoch_end(epoch, {**numbers, **{f"val_{name}": value for name, value in found.items()}})
+
+
+def _finish(network: keras.Model, model: Trainee, ingredients: Ingredients, loop: Loop) -> dict[str, float]:
     """Saves the best epoch's weights; what marks the run as finished is written last."""
     run, history = loop.run, loop.progress.history
     best = best_epoch(history)
@@ -163,8 +173,13 @@ def _finish(
         save_model(ingredients.saved(network), ingredients.card, run.model)
         write_history(run.history, history)
         draw_curves(run.curves, history, best)
-        write_json(run.config, {**description, "result": result, "skipped": ingredients.num_skipped})
+        write_json(run.config, {**loop.description, "result": result, "skipped": ingredients.num_skipped})
         loop.checkpoints.clear()
+    # The other machines wait here until the model is there: it may be what they go on with.
+    (stopped,) = loop.together.any(loop.stop.requested)
+    if stopped:
+        words = "Stopped after the last step; the model is saved."
+        raise StoppedError(f"{words} {same_command(loop.config)} goes on with what is left, or says what came out.")
     return result
 
 

@@ -2,16 +2,19 @@
 
 import multiprocessing
 import os
+import signal
 import socket
 from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from streams.config import TrainConfig
 from streams.ingredients import Ingredients
+from streams.interruption import StoppedError
 from streams.machines import part_of_batches
 from streams.modelfile import ModelCard
 from streams.runs import Run
@@ -86,6 +89,36 @@ def same_weights(one, other):
     return all(np.array_equal(a, b) for a, b in zip(weights_of(one), weights_of(other), strict=True))
 
 
+def assert_same(one, other):
+    """Asserts that two runs have the same history and weights, bit for bit."""
+    assert one.history.read_bytes() == other.history.read_bytes()
+    assert same_weights(one, other)
+
+
+class CtrlC(keras.callbacks.Callback):
+    """Presses Ctrl-C in a step of training or, named by `validation`, in one of validation."""
+
+    def __init__(self, step=0, validation=0, number=signal.SIGINT):
+        super().__init__()
+        self.step, self.validation, self.number, self.counted = step, validation, number, 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.step -= 1
+        if self.step == 0:
+            os.kill(os.getpid(), self.number)
+
+    def on_test_batch_begin(self, batch, logs=None):
+        self.counted += 1
+        if self.counted == self.validation:
+            os.kill(os.getpid(), self.number)
+
+
+def stop_in_step(folder, step, **options):
+    """Runs a training in which Ctrl-C is pressed in a step."""
+    with pytest.raises(StoppedError, match="same command goes on"):
+        train_made(folder, watch=CtrlC(step), epochs=3, **options)
+
+
 def free_ports(number):
     """Returns ports of this machine that nobody listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
@@ -110,9 +143,11 @@ def start_apart(folder, environment=(), **options):
 def _train_apart(folder, environment, options):
     os.environ.update(environment)
     network = partial(made_network, **options.pop("network", {}))
+    folder, index = Path(folder), options.get("host_index", 0)
     try:
-        train_made(Path(folder), network, **options)
-    except (ValueError, RuntimeError) as error:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / f"error{options.get('host_index', 0)}.txt").write_text(str(error))
+        run = train_made(folder, network, **options)
+        (folder / f"seen{index}.txt").write_text(str(run.model.exists()))
+    except (ValueError, RuntimeError, StoppedError) as error:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"error{index}.txt").write_text(str(error))
         raise

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -177,7 +178,7 @@ def test_machines_may_be_named_by_tf_config(roots, tmp_path):
     train_spatial([*plain, "--runs", str(tmp_path / "one")])
 
     assert [each.returncode for each in both] == [0, 0]
-    assert "Done; the first machine writes" in said[1]
+    assert all(f"Saved {run_of(tmp_path / 'two') / 'model.keras'}" in each for each in said)
     assert losses(run_of(tmp_path / "two")) == pytest.approx(losses(run_of(tmp_path / "one")), abs=1e-5)
 
 
@@ -214,9 +215,35 @@ def test_a_disk_that_fills_up_ends_with_one_message_and_what_was_saved_goes_on(r
     assert train() == (0, [])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ("tensorboard", r"The disk is full \(/.*tfevents.*\)\. Make room; the same command goes on"),
+        ("checkpoint", r"The checkpoint .* could not be written \(No space left on device\).*Make room"),
+        ("model", r"The disk is full \(.*No space left on device.*\)\. Make room; the same command goes on"),
+    ],
+)
+def test_a_disk_that_is_really_full_is_called_so_and_with_room_the_same_command_goes_on(tmp_path, when, said):
+    own_mounts = ["unshare", "--map-root-user", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*own_mounts, "true"], capture_output=True).returncode:
+        pytest.skip("needs mounts of its own, which are not allowed here")
+
+    words = [*own_mounts, sys.executable, "-m", "tests.little_disk", str(tmp_path), when]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True)
+
+    assert done.returncode == 0
+    assert re.fullmatch(f"Error: {said}.*\n", done.stderr)
+
+
 def test_a_batch_larger_than_the_data_is_refused_with_one_that_fits(roots, tmp_path):
     with pytest.raises(ValueError, match=r"has 2 videos to train on, fewer than a batch of 64\. Pass --batch-size 2"):
         train_spatial(ucf101(roots, tmp_path, "--batch-size", "64"))
+
+
+def test_a_crop_larger_than_the_frames_is_refused_with_their_size(roots, tmp_path):
+    with pytest.raises(ValueError, match=r"--crop-size is 500, and the smaller side of the frames of v_\w+ is (\d+)"):
+        train_spatial(ucf101(roots, tmp_path, "--crop-size", "500"))
 
 
 def test_a_split_without_a_class_is_refused_with_its_name(tmp_path):
@@ -246,7 +273,7 @@ def test_a_loss_on_kept_features_that_is_not_finite_names_their_videos(roots, tm
     features = ["--train", "last-layer", "--weights", "none", "--augment", "none", "--dropout", "0"]
     words = ucf101(roots, tmp_path, *features, "--learning-rate", "1e38", "--optimizer", "sgd", "--epochs", "9")
 
-    with pytest.raises(ValueError, match=r"not finite in step \d+.*The batch was of v_\w+_c01, v_\w+_c01\. Try"):
+    with pytest.raises(ValueError, match=r"not finite (in|after) step \d+.*batch was of v_\w+_c01, v_\w+_c01\. Try"):
         train_spatial(words)
 
 

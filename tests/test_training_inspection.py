@@ -1,14 +1,21 @@
 """What is said of a training before its first step: what goes in, what it needs, what differs from what was asked."""
 
+import re
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from streams.failures import out_of_memory, what_fits
+from streams.failures import check_memory, out_of_memory, what_fits
 from streams.inspection import caveats, check_inputs, estimate_memory
+from streams.memory import free_memory, of_groups
 from tests.made_training import made_config, made_network
+
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 def moving(random):
@@ -92,8 +99,6 @@ def test_a_look_at_a_batch_does_not_take_many_times_its_memory():
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_out_of_memory_is_answered_with_what_fits(accumulate):
-    import re
-
     config = made_config(batch_size=8, accumulate=accumulate)
     huge = 2**50  # Bytes for each clip: one at most should be tried.
 
@@ -101,6 +106,57 @@ def test_out_of_memory_is_answered_with_what_fits(accumulate):
 
     assert re.search(r"About 1 should fit: pass --accumulate 8 .*, or --batch-size \d", said)
     assert out_of_memory(config, compiled()).startswith(f"Out of memory: {8 // accumulate} clips at once need about")
+
+
+def test_what_is_free_is_what_the_tightest_control_group_leaves(tmp_path):
+    own, inner = tmp_path / "cgroup", tmp_path / "fs" / "user" / "job"
+    own.write_text("0::/user/job\n")
+    inner.mkdir(parents=True)
+    for folder, limit in ((inner, "max"), (inner.parent, "1000")):
+        (folder / "memory.max").write_text(limit)
+        (folder / "memory.current").write_text("600")
+        (folder / "memory.stat").write_text("anon 350\ninactive_file 200\nactive_file 50\n")
+
+    # Files in memory make room when it is needed. The outermost group has no limit at all.
+    assert list(of_groups(tmp_path / "fs", own)) == [650.0]
+
+
+def test_control_groups_of_the_first_version_are_known_too(tmp_path):
+    own, group = tmp_path / "cgroup", tmp_path / "fs" / "memory" / "job"
+    own.write_text("7:cpu,cpuacct:/job\n4:memory:/job\n0::/\n")
+    group.mkdir(parents=True)
+    for name, content in (("limit_in_bytes", "1000"), ("usage_in_bytes", "600"), ("stat", "inactive_file 100\n")):
+        (group / f"memory.{name}").write_text(content)
+
+    assert list(of_groups(tmp_path / "fs", own)) == [500.0]
+
+
+def test_a_training_that_may_not_fit_is_warned_about_and_one_that_cannot_is_refused():
+    free = free_memory()
+    config = made_config()
+
+    assert check_memory(config, 0.5 * free, 0.0) == []
+    (warned,) = check_memory(config, 0.0, 1.2 * free / 8)
+    assert warned.startswith("Warning: ")
+    with pytest.raises(RuntimeError, match=r"needs about .* of memory; .* are free\. About \d should fit: pass --acc"):
+        check_memory(config, 0.0, 4 * free / 8)
+
+
+@pytest.mark.slow
+def test_a_batch_that_cannot_fit_ends_with_one_message_and_the_one_it_names_trains(tmp_path):
+    def trained(batch_size):
+        words = [sys.executable, "-m", "tests.little_memory", str(tmp_path), str(batch_size)]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=PROJECT)
+        return done.returncode, done.stderr
+
+    # A half of it does not fit, so a fifth is named: addresses run short before memory does.
+    code, said = trained(3250)
+
+    assert code == 1
+    assert said.startswith("Error: This training needs about ")
+    assert "Traceback" not in said
+    named = int(re.search(r"or --batch-size (\d+)", said)[1])
+    assert trained(named)[0] == 0
 
 
 def test_it_is_said_where_batch_normalisation_makes_parts_differ_from_a_whole_batch():

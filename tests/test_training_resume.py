@@ -1,5 +1,6 @@
 """A training that is stopped, killed or damaged goes on bit for bit as if nothing had happened."""
 
+import json
 import os
 import random
 import signal
@@ -9,45 +10,22 @@ import keras
 import pytest
 
 from streams.interruption import StoppedError
-from streams.resume import Checkpoints, Progress
-from streams.runs import is_finished
+from streams.runs import Run, is_finished, threads_before
 from tests.made_training import (
     STEPS_PER_EPOCH,
+    CtrlC,
+    assert_same,
     made_config,
-    made_network,
-    same_weights,
     start_apart,
+    stop_in_step,
     train_made,
 )
-
-
-class CtrlC(keras.callbacks.Callback):
-    """Presses Ctrl-C in a step."""
-
-    def __init__(self, step):
-        super().__init__()
-        self.step = step
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.step -= 1
-        if self.step == 0:
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A training of three epochs that was never interrupted."""
     return train_made(tmp_path_factory.mktemp("whole"), epochs=3)
-
-
-def stop_in_step(folder, step, **options):
-    with pytest.raises(StoppedError, match="same command goes on"):
-        train_made(folder, watch=CtrlC(step), epochs=3, **options)
-
-
-def assert_same(one, other):
-    assert one.history.read_bytes() == other.history.read_bytes()
-    assert same_weights(one, other)
 
 
 @pytest.mark.parametrize("step", [STEPS_PER_EPOCH + 2, 2 * STEPS_PER_EPOCH], ids=["mid-epoch", "end-of-epoch"])
@@ -57,6 +35,33 @@ def test_a_stopped_training_goes_on_bit_for_bit(whole, tmp_path, step, capsys):
 
     assert "Stopping after this step" in capsys.readouterr().out
     assert_same(whole, resumed)
+
+
+def test_a_scheduler_stops_it_as_ctrl_c_does(whole, tmp_path):
+    with pytest.raises(StoppedError, match=f"saved after step {STEPS_PER_EPOCH + 2}"):
+        train_made(tmp_path, watch=CtrlC(STEPS_PER_EPOCH + 2, number=signal.SIGTERM), epochs=3)
+
+    assert_same(whole, train_made(tmp_path, epochs=3))
+
+
+# Two batches of validation an epoch: within the second epoch's, and within the last epoch's.
+@pytest.mark.parametrize(("batch", "step"), [(3, 2 * STEPS_PER_EPOCH), (5, 3 * STEPS_PER_EPOCH)])
+def test_validation_is_left_at_once_and_done_when_the_training_goes_on(whole, tmp_path, batch, step):
+    pressed = CtrlC(validation=batch)
+
+    with pytest.raises(StoppedError, match=f"saved after step {step}. The same command goes on"):
+        train_made(tmp_path, watch=pressed, epochs=3)
+    assert pressed.counted == batch
+
+    assert_same(whole, train_made(tmp_path, epochs=3))
+
+
+def test_what_follows_a_training_does_not_start_when_it_was_to_stop(tmp_path):
+    # The last step of all, and no validation after it.
+    with pytest.raises(StoppedError, match="Stopped after the last step; the model is saved"):
+        train_made(tmp_path, watch=CtrlC(2 * STEPS_PER_EPOCH), protocol="paper")
+
+    assert is_finished(made_config(protocol="paper"), Run(tmp_path), "made")
 
 
 def test_a_second_ctrl_c_stops_now(tmp_path):
@@ -74,21 +79,15 @@ def test_a_second_ctrl_c_stops_now(tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before_it(whole, tmp_path, capsys):
-    stop_in_step(tmp_path, 2 * STEPS_PER_EPOCH + 2)
-    newest = sorted((tmp_path / "checkpoints").glob("step*"))[-1]
-    damaged = bytearray(newest.read_bytes())
-    damaged[len(damaged) // 2] ^= 255
-    newest.write_bytes(damaged)
-
-    resumed = train_made(tmp_path, epochs=3)
-
-    assert f"{newest} is damaged" in capsys.readouterr().out
-    assert_same(whole, resumed)
-
-
-def test_the_state_of_every_optimizer_schedule_and_precision_is_kept(tmp_path):
-    options = {"precision": "mixed_float16", "optimizer": "sgd", "schedule": "plateau", "plateau": 1, "warmup": 1.0}
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "mixed_float16", "optimizer": "sgd", "schedule": "plateau", "plateau": 1, "warmup": 1.0},
+        {"precision": "mixed_bfloat16", "accumulate": 2, "clip_norm": 0.5},
+    ],
+    ids=["float16", "bfloat16"],
+)
+def test_the_state_of_every_optimizer_schedule_and_precision_is_kept(tmp_path, options):
     whole = train_made(tmp_path / "whole", epochs=3, **options)
 
     stop_in_step(tmp_path / "stopped", STEPS_PER_EPOCH + 3, **options)
@@ -97,9 +96,44 @@ def test_the_state_of_every_optimizer_schedule_and_precision_is_kept(tmp_path):
     assert_same(whole, resumed)
 
 
-def test_an_unfinished_training_is_neither_lost_nor_mixed_with_another(tmp_path):
-    from streams.runs import Run
+class TooLarge(CtrlC):
+    """Begins with a loss scale at which half precision overflows, so that it is halved, and presses Ctrl-C later."""
 
+    scale = 2.0**24
+
+    def on_train_begin(self, logs=None):
+        self.model.optimizer.dynamic_scale.assign(self.scale)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.scale = float(self.model.optimizer.dynamic_scale.numpy())
+        super().on_train_batch_begin(batch, logs)
+
+
+def test_a_loss_scale_that_has_changed_is_kept(tmp_path):
+    options = {"precision": "mixed_float16", "epochs": 3}
+    whole = train_made(tmp_path / "whole", watch=TooLarge(), **options)
+
+    stopping = TooLarge(STEPS_PER_EPOCH + 3)
+    with pytest.raises(StoppedError):
+        train_made(tmp_path / "stopped", watch=stopping, **options)
+    resumed = train_made(tmp_path / "stopped", **options)
+
+    assert stopping.scale < TooLarge.scale
+    assert_same(whole, resumed)
+
+
+def test_a_training_goes_on_with_the_number_of_threads_that_it_began_with(tmp_path):
+    run = Run(tmp_path)
+    stop_in_step(tmp_path, STEPS_PER_EPOCH + 2)
+    described = json.loads(run.config.read_text())
+    run.config.write_text(json.dumps({**described, "threads": 7}))
+
+    assert threads_before(run) == 7
+    train_made(tmp_path, epochs=3)
+    assert threads_before(run) is None
+
+
+def test_an_unfinished_training_is_neither_lost_nor_mixed_with_another(tmp_path):
     stop_in_step(tmp_path, STEPS_PER_EPOCH + 2)
 
     with pytest.raises(ValueError, match=r"unfinished training.*--again"):
@@ -117,35 +151,20 @@ def test_training_again_forgets_what_lay_there(whole, tmp_path):
     assert_same(whole, train_made(tmp_path, epochs=3, again=True))
 
 
-def test_a_checkpoint_of_another_network_is_refused(tmp_path):
-    def compiled(network):
-        network.compile(optimizer="adam")
-        network.optimizer.build(network.trainable_variables)
-        return network
+def test_a_new_training_that_is_stopped_goes_on_without_again(whole, tmp_path):
+    with pytest.raises(StoppedError, match="The same command without --again goes on"):
+        train_made(tmp_path, watch=CtrlC(STEPS_PER_EPOCH + 2), epochs=3, again=True)
 
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(compiled(made_network()), Progress(step=3))
-
-    with pytest.raises(ValueError, match="of another network"):
-        checkpoints.restore(compiled(made_network(batch_norm=True)))
+    assert_same(whole, train_made(tmp_path, epochs=3))
 
 
-def test_two_checkpoints_are_kept_and_the_best_weights_they_know_of(tmp_path):
-    network = made_network()
-    network.compile(optimizer="adam")
-    network.optimizer.build(network.trainable_variables)
-    checkpoints = Checkpoints(tmp_path)
-    history = []
-    for epoch, loss in enumerate([3.0, 1.0, 2.0, 2.0]):
-        history.append({"val_loss": loss})
-        progress = Progress(step=epoch + 1, history=history)
-        if loss == min(row["val_loss"] for row in history):
-            checkpoints.save_best(network, progress)
-        checkpoints.save(network, progress)
+def test_what_another_process_finished_meanwhile_is_not_trained_again(whole, tmp_path):
+    run = train_made(tmp_path, epochs=3)
+    before = run.model.stat()
 
-    names = sorted(path.name for path in tmp_path.iterdir())
+    train_made(tmp_path, epochs=3, watch=CtrlC(1))
 
-    assert names == ["best00002.npz", "step000000003_best00002.npz", "step000000004_best00002.npz"]
+    assert run.model.stat() == before
 
 
 @pytest.mark.slow
