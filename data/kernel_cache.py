@@ -27,7 +27,7 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 _PROJECT = Path(__file__).resolve().parents[1]
 # What is compiled: a change in any of these starts a new folder.
-SOURCES = ("data/kernel_cache.py", "data/vectors.py", "data/tvl1_*.py", "pipelines/cutting.py")
+SOURCES = ("data/kernel_cache.py", "data/vectors*.py", "data/tvl1_*.py", "pipelines/cutting.py")
 
 
 def inner(function: Callable[..., Any]) -> Any:

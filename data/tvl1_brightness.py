@@ -8,7 +8,8 @@ import numpy as np
 
 from data.kernel_cache import inner, kernel
 from data.tvl1_layout import ONE, ZERO, U, V, cell, row_layout
-from data.tvl1_sampling import CHANNELS, MARGIN, row_pitch
+from data.tvl1_sampling import row_pitch
+from data.vectors_of_pixels import CHANNELS, MARGIN
 
 # In squared grey levels.
 LITTLE_CONTRAST = 100.0

@@ -6,8 +6,9 @@ import numpy as np
 
 from data.kernel_cache import inner, kernel
 from data.tvl1_layout import BLOCK, ONE, P11, P12, P21, P22, ZERO, U, V, cell, close_row, row_layout
-from data.tvl1_sampling import CHANNELS, MARGIN, image_pitch, store_pixels
+from data.tvl1_sampling import image_pitch
 from data.vectors import LANES, following, load, load_one, previous, splat, store, store_one
+from data.vectors_of_pixels import CHANNELS, MARGIN, store_pixels
 
 # Derivatives need two pixels more than the sampled image has around it.
 PADDING = MARGIN + 2

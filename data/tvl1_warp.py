@@ -26,17 +26,7 @@ from data.tvl1_layout import (
     close_row,
     row_layout,
 )
-from data.tvl1_sampling import (
-    CHANNELS,
-    MARGIN,
-    PIXELS,
-    PLACES,
-    copy_pixel,
-    load_pixels,
-    look_up,
-    row_pitch,
-    split_places,
-)
+from data.tvl1_sampling import PIXELS, PLACES, look_up, row_pitch, split_places
 from data.vectors import (
     LANES,
     lane_numbers,
@@ -48,6 +38,7 @@ from data.vectors import (
     twice_inverse_root,
     zero_unless_equal,
 )
+from data.vectors_of_pixels import CHANNELS, MARGIN, copy_pixel, load_pixels
 
 # A gradient this small, in grey levels a pixel, says nothing about motion; it only must not divide by zero.
 TINY = np.float32(1e-12)
