@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -140,11 +141,11 @@ class _Extraction:
         recipe = self.recipe
         if recipe.engine == "cpu" and recipe.step == 1 and not recipe.backward:
             # Each frame is prepared once and serves two pairs.
-            fields = flow.flow_of_video(frames, method=recipe.method, preset=recipe.preset)
+            fields = flow.flow_of_video(frames, **recipe.choice)
         elif self.job.flow_service:
             fields = ask_flow(self.job.flow_service, _pairs(frames, recipe), self.show_life)
         else:
-            fields = _engine(recipe.engine, recipe.method, recipe.preset).flow_of_pairs(_pairs(frames, recipe))
+            fields = _engine(recipe.engine, tuple(recipe.choice.items())).flow_of_pairs(_pairs(frames, recipe))
         kinds = ("flow", "back") if recipe.backward else ("flow",)
         for number, field in enumerate(fields):
             index, kind = divmod(number, len(kinds))
@@ -180,11 +181,11 @@ def _pairs(frames: Iterable[np.ndarray], recipe: Recipe) -> Iterator[tuple[np.nd
 
 
 @lru_cache(maxsize=1)
-def _engine(name: str, method: str, preset: str) -> flow.FlowEngine:
+def _engine(name: str, choice: tuple[tuple[str, Any], ...]) -> flow.FlowEngine:
     """Returns the engine, made once a process: an accelerator's is compiled for minutes."""
     # Several workers share one GPU; each takes the memory that it needs instead of all.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    return flow.flow_engine(name, method, preset)
+    return flow.flow_engine(name, **dict(choice))
 
 
 def _row(job: Job, counts: Counts) -> Row:

@@ -8,7 +8,6 @@ python data/flow.py A.png B.png --preset accurate --set attachment=0.2 --set war
 from __future__ import annotations
 
 import argparse
-import ast
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +27,7 @@ from data.flow_files import flow_image_pairs, read_flow, read_flow_images, write
 from data.flow_frames import levels_of_pair, levels_of_video
 from data.flow_kinds import KINDS, PRESET_NAMES, find_kind
 from data.flow_levels import dequantise, mirror_levels, quantise
+from data.flow_parameters import named_value
 from data.flow_picture import colour_wheel
 
 __all__ = [
@@ -59,7 +59,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--method", choices=METHODS, default="tvl1", help="how flow is computed (default: tvl1)")
     parser.add_argument("--preset", choices=PRESET_NAMES, default="balanced", help="default: balanced")
     parser.add_argument(
-        "--set", action="append", type=_parameter, default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
+        "--set",
+        action="append",
+        type=named_value,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter; may be repeated",
     )
     parser.add_argument("--bound", type=_bound, default=20.0, help="pixels at which storage would clip (default: 20)")
     parser.add_argument(
@@ -137,16 +142,6 @@ def _print_numbers(title: str, numbers: dict[str, float], bound: float) -> None:
     print(f"  length {numbers['mean_length']:.3f} px in the mean, {numbers['greatest_length']:.2f} px at most")
     print(f"  clipped at ±{bound:g} px: {100 * numbers['clipped_share']:.2f} % of pixels")
     print(f"  {numbers['cpu_milliseconds']:.1f} ms of processor time")
-
-
-def _parameter(word: str) -> tuple[str, Any]:
-    name, _, value = word.partition("=")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError) as error:
-        raise argparse.ArgumentTypeError(
-            f"write NAME=VALUE, like warps=5 or smooth=False; received {word!r}"
-        ) from error
 
 
 def _bound(word: str) -> float:

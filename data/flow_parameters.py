@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -73,3 +75,14 @@ def _checked(method: str, name: str, value: Any, default: Any) -> Any:
             f"{method} needs {name} {limits if math.isfinite(least) else 'to be finite'}. Received {value!r}."
         )
     return type(default)(value)
+
+
+def named_value(word: str) -> tuple[str, Any]:
+    """Returns name and value of a parameter as it is written on a command line."""
+    name, _, value = word.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError) as error:
+        raise argparse.ArgumentTypeError(
+            f"write NAME=VALUE, like warps=5 or smooth=False; received {word!r}"
+        ) from error

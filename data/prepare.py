@@ -17,6 +17,7 @@ from commands.running import run, usable_processors, write_json, write_text
 from data.catalog import KNOWN, DataSet, is_own, open_dataset
 from data.download import download
 from data.flow import ENGINES, METHODS, flow_engine
+from data.flow_parameters import named_value
 from data.foreign import AUTO, LAYOUTS, recognise, use_in_place
 from data.index import BROKEN, MISSING, READY, Row, index_path
 from data.mmaction_lists import write_lists
@@ -68,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--only", choices=(FRAMES, FLOW), default="", help="one of the two (default: both)")
     made.add_argument("--method", choices=METHODS, default=Recipe.method, help="of flow (default: %(default)s)")
     made.add_argument("--preset", default=Recipe.preset, help="of the method (default: %(default)s)")
+    made.add_argument(
+        "--set",
+        action="append",
+        type=named_value,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of it; again for more",
+    )
     made.add_argument("--bound", type=float, default=Recipe.bound, help="pixels of flow kept (default: %(default)s)")
     made.add_argument("--step", type=_positive, default=1, help="flow to the frame so many later (default: 1)")
     made.add_argument("--backward", action="store_true", help="store flow back to the frame before, too")
@@ -104,6 +113,7 @@ def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.Argu
     return Recipe(
         method=options.method,
         preset=options.preset,
+        parameters=dict(options.set),
         bound=options.bound,
         short_side=None if options.size else short_side,
         size=options.size,
@@ -112,9 +122,13 @@ def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.Argu
         step=options.step,
         backward=options.backward,
         # Only tvl1 is looked up, since finding a GPU takes importing TensorFlow.
-        engine="cpu" if options.engine == "cpu" else flow_engine(options.engine, options.method, options.preset).name,
+        engine="cpu" if options.engine == "cpu" else _found_engine(options),
         only=options.only,
     )
+
+
+def _found_engine(options: argparse.Namespace) -> str:
+    return flow_engine(options.engine, options.method, options.preset, **dict(options.set)).name
 
 
 def _work(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Work:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ class Recipe:
 
     method: str = "tvl1"
     preset: str = "balanced"
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # Of the method, instead of its preset's.
     bound: float = 20.0
     short_side: int | None = None  # Without this and `size`, frames keep the size of the video.
     size: tuple[int, int] | None = None  # Width and height.
@@ -41,8 +43,13 @@ class Recipe:
         }
         if self.only == FRAMES:
             return frames
-        made_by = flow.flow_description(method=self.method, preset=self.preset, bound=self.bound)
+        made_by = flow.flow_description(bound=self.bound, **self.choice)
         return {**made_by, "step": self.step, "backward": self.backward, "engine": self.engine, **frames}
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """Returns how flow is computed, as the functions of data/flow.py take it."""
+        return {"method": self.method, "preset": self.preset, **self.parameters}
 
     @property
     def flows_a_frame(self) -> int:

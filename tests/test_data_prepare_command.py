@@ -195,3 +195,20 @@ def test_a_cluster_that_loses_a_worker_in_mid_task_loses_nothing(tmp_path):
 
     assert running.returncode == 0, output
     assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_parameters_by_name_are_kept_and_a_wrong_one_is_answered(tmp_path):
+    make_videos(tmp_path, count=2)
+
+    wrong = run_prepare(tmp_path, "--set", "patches=8")
+    made = run_prepare(tmp_path, "--set", "PatchSize=6", "--set", "PatchStride=3")
+    other = run_prepare(tmp_path)
+
+    assert wrong.returncode == 1
+    assert "dis has no parameter 'patches'; it has " in wrong.stderr
+    assert made.returncode == 0, made.stderr
+    described = json.loads((tmp_path / "flow.json").read_text())["parameters"]
+    assert (described["PatchSize"], described["PatchStride"]) == (6, 3)
+    assert other.returncode == 1
+    assert "different ones never mix" in other.stderr
