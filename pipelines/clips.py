@@ -123,15 +123,15 @@ def validation_batches(
 
 
 def video_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int) -> Iterator[Views]:
-    """Yields `(uint8[views, H, W, C], label)` of each video, whole frames, in order."""
-    for distinct, of_view, label in distinct_views(dataset, videos, clip, num_views=num_views):
-        yield tf.gather(distinct, of_view), label
+    """Returns `(uint8[views, H, W, C], label)` of each video in turn, whole frames, in order."""
+    views = distinct_views(dataset, videos, clip, num_views=num_views)
+    return ((tf.gather(distinct, of_view), label) for distinct, of_view, label in views)
 
 
 def distinct_views(
     dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int
 ) -> Iterator[DistinctViews]:
-    """Yields `(uint8[D, H, W, C], of_view int32[views], label)` of each video.
+    """Returns `(uint8[D, H, W, C], of_view int32[views], label)` of each video in turn.
 
     A short video has fewer distinct views than are asked for: each is made once, and every file is decoded once for
     all the views that it is part of. The host reads and decodes; views are put together where networks run.
@@ -142,8 +142,10 @@ def distinct_views(
     def put_together(images: tf.Tensor, of_file: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(source.clips(images, of_file), (None, None, None, clip.channels))
 
-    for images, of_file, of_view, row in view_images(source, num_views):
-        yield put_together(images, of_file), of_view, source.labels(row[None])[0]
+    return (
+        (put_together(images, of_file), of_view, source.labels(row[None])[0])
+        for images, of_file, of_view, row in view_images(source, num_views)
+    )
 
 
 def view_images(source: Source, num_views: int) -> tf.data.Dataset:
