@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.drawing import Skipped
-from pipelines.source import at_once
+from pipelines.source import at_once, plainly
 
 Example = dict[str, tf.Tensor]
 
@@ -22,6 +22,7 @@ def skipping(
 ) -> tf.data.Dataset:
     """Builds batches in which a clip that can't be read is replaced by another one of its batch, and counted."""
 
+    @plainly
     def replace(
         clips: tf.Tensor, labels: tf.Tensor, is_good: tf.Tensor, names: tf.Tensor, places: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -51,6 +52,7 @@ def leaving_out(
 ) -> tf.data.Dataset:
     """Builds `(clip, label)` of the examples that can be read, in order, and counts the others."""
 
+    @plainly
     def is_kept(clip: tf.Tensor, label: tf.Tensor, is_good: tf.Tensor, name: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
         return tf.cond(is_good, lambda: True, lambda: _count(skipped, name[None], place[None]) < 0)
 
@@ -62,6 +64,7 @@ def _loaded(
 ) -> tf.data.Dataset:
     """Builds `(clip, label, whether it could be read, its video, its place)` of each example."""
 
+    @plainly
     def load_or_nothing(example: Example) -> tuple[tf.Tensor, ...]:
         # An error can't be caught in a graph, only dropped from a data set: so each clip is a data set of its own.
         one = tf.data.Dataset.from_tensors(example).map(load).ignore_errors()

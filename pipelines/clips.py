@@ -15,7 +15,7 @@ from pipelines.cutting import cut
 from pipelines.device import read_fields
 from pipelines.drawing import Draw, Drawing, Skipped, draw_rows
 from pipelines.inputs import Input
-from pipelines.source import Source, at_once, read_planes
+from pipelines.source import Source, at_once, plainly, read_planes
 
 Views: TypeAlias = tuple[tf.Tensor, tf.Tensor]
 DistinctViews: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
@@ -50,17 +50,20 @@ def train_batches(
     side = source.short_side() if drawing.device_crop else 0
     size = batch_size // drawing.shard[1]
 
+    @plainly
     def load(examples: Example) -> Any:
         settings = source, examples, crop_size, drawing.augment
         return read_fields(*settings, side) if side else read_clips(*settings)
 
     steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max // (2 * batch_size))
-    plans = steps.map(lambda step: plan_batch(source, draw, step, batch_size, seed, drawing))
+    plans = steps.map(plainly(lambda step: plan_batch(source, draw, step, batch_size, seed, drawing)))
     if drawing.skipped is None:
         together = 1 if side else _made_together(source, crop_size, size)
-        groups = plans.map(lambda plan: _each(lambda all_: _split(all_, together), plan)).unbatch()
-        loaded = groups.map(lambda group: (load(group), group["label"]), num_parallel_calls=at_once())
-        batches = loaded.batch(size // together, drop_remainder=True).map(lambda *grouped: _each(_joined, grouped))
+        groups = plans.map(plainly(lambda plan: _each(lambda all_: _split(all_, together), plan))).unbatch()
+        loaded = groups.map(plainly(lambda group: (load(group), group["label"])), num_parallel_calls=at_once())
+        batches = loaded.batch(size // together, drop_remainder=True).map(
+            plainly(lambda *grouped: _each(_joined, grouped))
+        )
     else:
 
         def load_one(example: Example) -> tf.Tensor:
@@ -107,13 +110,14 @@ def validation_batches(
         label = source.labels(row[None])[0]
         return {"row": row, "starts": starts[row, view], "label": label, "place": tf.cast(-1 - place, tf.int64)}
 
+    @plainly
     def load(example: Example) -> tf.Tensor:
         one = {"row": example["row"][None], "starts": example["starts"][None]}
         return read_clips(source, one | {"randoms": tf.zeros([1, augment.NUM_RANDOMS])}, crop_size, "none")[0]
 
     examples = tf.data.Dataset.range(len(videos) * num_views, output_type=tf.int32).map(plan)
     if skipped is None:
-        loaded = examples.map(lambda example: (load(example), example["label"]), num_parallel_calls=at_once())
+        loaded = examples.map(plainly(lambda example: (load(example), example["label"])), num_parallel_calls=at_once())
     else:
         loaded = leaving_out(examples, load, source.names, clip.shape(crop_size), skipped)
     batches = loaded.batch(batch_size)
@@ -138,7 +142,7 @@ def distinct_views(
     """
     source = Source(dataset, videos, clip)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def put_together(images: tf.Tensor, of_file: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(source.clips(images, of_file), (None, None, None, clip.channels))
 
@@ -152,6 +156,7 @@ def view_images(source: Source, num_views: int) -> tf.data.Dataset:
     """Builds `(images, of_file, of_view, row)` of each video: files decoded, and what clips and views hold of them."""
     starts = all_view_starts(source, num_views)
 
+    @plainly
     def load(row: tf.Tensor) -> tuple[tf.Tensor, ...]:
         distinct, of_view = tf.unique(starts[row])
         images, of_file = source.distinct_images(source.files(tf.fill(tf.shape(distinct), row), distinct))

@@ -20,6 +20,10 @@ from pipelines.archives import Archives, read_files
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets
 
+# AutoGraph would rewrite every function of a pipeline, which takes two seconds at the start of each command; none of
+# them has an `if` or a loop that depends on a tensor.
+plainly = tf.autograph.experimental.do_not_convert
+
 
 class Source:
     """What a pipeline holds of its videos: names and numbers, no pixels; and how a clip is read."""
