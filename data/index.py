@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def _with_counts(video: Video, row: Row) -> Video:
     # Spelt out: dataclasses.replace takes four times as long, and there may be hundreds of thousands.
     return Video(
         video.name,
-        video.folder if video.folder == row.folder else row.folder,
+        row.folder,
         video.extension,
         video.labels,
         video.group,
@@ -104,4 +105,5 @@ def _row(fields: Mapping[str, str]) -> Row:
     state, reason, stored = fields["state"], fields["reason"], fields.get("stored", "")
     if state not in (READY, BROKEN, MISSING):
         raise ValueError(f"the state of {fields['video']} is {state!r}")
-    return Row(fields["video"], fields["folder"], frames, flows, width, height, size, state, reason, stored)
+    folder = sys.intern(fields["folder"])  # One text for all videos of a class.
+    return Row(fields["video"], folder, frames, flows, width, height, size, state, reason, stored)

@@ -105,6 +105,7 @@ def validation_batches(
     starts = validation_starts(source, num_views)
     num_views = starts.shape[1]
 
+    @plainly
     def plan(place: tf.Tensor) -> Example:
         row, view = place // num_views, place % num_views
         label = source.labels(row[None])[0]

@@ -10,7 +10,6 @@ Each row is resized first, to `words[y, x, word]`, then every column, to `clip[y
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -33,20 +32,14 @@ def cut(clips: Sequence[tf.Tensor], size: int, is_mirrored: tf.Tensor, rule: str
     still, _, lowest = RULES[rule] if rule else (0.0, 0.0, 0.0)
     turning = np.uint8(255), np.uint8(int(2 * still) - 255 & 255), np.uint8(lowest)
 
-    channels = clips[0].shape[0] * clips[0].shape[-1]
-    # A function defined here would be rewritten by AutoGraph, and be slower for it.
-    run = partial(_cut, (len(clips), size, size, channels), turning if rule else AS_IT_IS)
+    def run(is_mirrored: np.ndarray, *clips: np.ndarray) -> np.ndarray:
+        made = _aligned((len(clips), size, size, clips[0].shape[0] * clips[0].shape[-1]))
+        for planes, mirror, clip in zip(clips, is_mirrored, made, strict=True):
+            cut_planes(planes, clip, bool(mirror), turning if rule and mirror else AS_IT_IS)
+        return made
+
     made = tf.numpy_function(run, [is_mirrored, *clips], tf.uint8, stateful=False)
-    return tf.ensure_shape(made, (len(clips), size, size, channels))
-
-
-def _cut(
-    shape: tuple[int, ...], turning: tuple[np.uint8, ...], is_mirrored: np.ndarray, *clips: np.ndarray
-) -> np.ndarray:
-    made = _aligned(shape)
-    for planes, mirror, clip in zip(clips, is_mirrored, made, strict=True):
-        cut_planes(planes, clip, bool(mirror), turning if mirror else AS_IT_IS)
-    return made
+    return tf.ensure_shape(made, (len(clips), size, size, clips[0].shape[0] * clips[0].shape[-1]))
 
 
 @kernel

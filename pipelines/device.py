@@ -17,12 +17,9 @@ def read_fields(
 
     `planes` are those of all segments, uint8[1, planes, side, side, 1 or 3], with zeros below and to the right.
     """
-    (read,), randoms = read_planes(source, examples, crop_size, augmentation), examples["randoms"][0]
+    (read,), randoms = read_planes(source, examples, crop_size, augmentation, side), examples["randoms"][0]
     planes = tf.stack(read)
     count, height, width, channels = tf.unstack(tf.shape(planes))
-    fits = tf.maximum(height, width) <= side
-    path = source.files(examples["row"], examples["starts"][:, 0])["path"]
-    tf.debugging.Assert(fits, ["The device crop can't hold this frame, larger than the first:", path, height, width])
     # Padding is ten times as slow where the last axis is short.
     rows = tf.reshape(planes, [count, height, width * channels])
     padded = tf.pad(rows, [[0, 0], [0, side - height], [0, channels * (side - width)]])

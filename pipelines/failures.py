@@ -10,7 +10,14 @@ import tensorflow as tf
 from data.audit_files import how_to_mend
 from data.catalog import DataSet, Video
 from data.packed import damaged_member
-from pipelines.clips import VALIDATION_VIEWS, all_view_starts, distinct_views, plan_batch, validation_starts
+from pipelines.clips import (
+    VALIDATION_VIEWS,
+    DistinctViews,
+    all_view_starts,
+    distinct_views,
+    plan_batch,
+    validation_starts,
+)
 from pipelines.drawing import Drawing, draw_rows
 from pipelines.inputs import Input
 from pipelines.source import Source
@@ -46,7 +53,7 @@ def explain_failure(
 
 def readable_views(
     dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int
-) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+) -> Iterator[DistinctViews]:
     """Yields what `distinct_views` holds; a file that can't be read is an error that names it and what to type."""
     views = iter(distinct_views(dataset, videos, clip, num_views=num_views))
     for video in videos:

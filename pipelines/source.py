@@ -177,20 +177,27 @@ class Source:
 
 
 def read_planes(
-    source: Source, examples: dict[str, tf.Tensor], crop_size: int, augmentation: str
+    source: Source, examples: dict[str, tf.Tensor], crop_size: int, augmentation: str, largest: int = 0
 ) -> list[list[tf.Tensor]]:
-    """Reads what is cut from the files of each example, alike from all: planes of all segments, uint8[H, W, 1 or 3]."""
+    """Reads what is cut from the files of each example, alike from all: planes of all segments, uint8[H, W, 1 or 3].
+
+    A box of a side above `largest`, where that is given, is an error.
+    """
     segments = source.clip.segments
     files = source.files(tf.repeat(examples["row"][:, None], segments, axis=1), examples["starts"])
     contents, planes = iter(source.contents(files)), []
     for number, randoms in enumerate(tf.unstack(examples["randoms"])):
         clips = [list(islice(contents, source.num_files)) for _ in range(segments)]
         height, width = tf.unstack(source.frame_size(clips[0][0]))
+        first = tf.reshape(files["path"][number], [-1])[0]
         if augmentation != "corners":
             fits = tf.minimum(height, width) >= crop_size
-            first = tf.reshape(files["path"][number], [-1])[0]
             tf.debugging.Assert(fits, ["This frame is smaller than the crop:", first, height, width])
         box = augment.random_box(augmentation, height, width, crop_size, randoms)
+        if largest:
+            fits = tf.reduce_max(box[2:]) <= largest
+            words = ["The device crop can't hold this frame, larger than the first:", first, box[2], box[3]]
+            tf.debugging.Assert(fits, words)
         planes.append([plane for clip in clips for plane in source.planes(clip, box)])
     return planes
 
