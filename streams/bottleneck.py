@@ -19,12 +19,12 @@ from streams.config import TrainConfig
 from streams.ingredients import Ingredients
 from streams.machines import part_of_batches
 from streams.runs import Run
-from streams.scoring import view_scorer
+from streams.scoring import score_videos
 
 # Evenly spaced views of each video, of which a pass over the videos draws one each.
 NUM_VIEWS = 5
 
-Views = Iterable[tuple[tf.Tensor, tf.Tensor]]  # (uint8[views, H, W, C], label) of each video in turn.
+Views = Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]  # Of each video in turn, as `scoring.score_videos` takes them.
 
 
 def on_features(
@@ -79,8 +79,7 @@ def cached_features(
             if file.attrs["key"] == key:
                 return file["features"][()], file["labels"][()]
     backbone = keras.Model(network.input, network.get_layer("features").output)
-    of_clips = view_scorer(backbone, num_crops=1)
-    found = [(of_clips(frames).numpy(), label.numpy()) for frames, label in track(views, "Features", len(names))]
+    found = score_videos(backbone, track(views, "Features", len(names)), num_crops=1)
     features, labels = (np.stack(each) for each in zip(*found, strict=True))
     if not keep:
         return features, labels

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ def of_dataset(
     `fresh(config, clip, dataset)` makes its network; where weights come from and what learns is decided here.
     """
     from pipelines.drawing import batch_videos, draw_rows
-    from pipelines.failures import explain_failure
+    from pipelines.failures import explain_failure, readable_views
     from streams.bottleneck import on_features
 
     clip, (training, validation) = Input(config.input, config.length, config.segments), lists
@@ -77,7 +77,7 @@ def of_dataset(
     )
     if config.keeps_features:
         draw = draw_rows(training, config.batch_size, config.seed, drawing)
-        return on_features(given, config, partial(_views_of, dataset, clip), draw, training, validation)
+        return on_features(given, config, partial(readable_views, dataset, clip=clip), draw, training, validation)
     return given
 
 
@@ -161,16 +161,6 @@ def validation_of(
         return None
     sizes = {"batch_size": config.batch_size, "crop_size": config.crop_size}
     return validation_batches(dataset, videos, clip, **sizes, skipped=skipped)
-
-
-def _views_of(dataset: DataSet, clip: Input, videos: Videos, *, num_views: int) -> Iterator[Any]:
-    """Yields the views of videos in turn and their labels; where a file can't be read, it is named."""
-    import tensorflow as tf
-
-    from pipelines.failures import readable_views
-
-    for distinct, of_view, label in readable_views(dataset, videos, clip, num_views=num_views):
-        yield tf.gather(distinct, of_view), label
 
 
 def _started(

@@ -46,7 +46,7 @@ def test_a_head_trained_apart_gives_the_whole_networks_logits(network: keras.Mod
 
     whole = with_head(network, head)
 
-    clips = np.stack([frames.numpy()[0, 4:36, 4:36] for frames, _ in _views()])
+    clips = np.stack([frames.numpy()[0, 4:36, 4:36] for frames, *_ in _views()])
     np.testing.assert_allclose(whole(clips), head(features[:, 0]), atol=1e-5)
 
 
@@ -79,4 +79,4 @@ def _drawn(features: np.ndarray, start_step: int) -> list[list[float]]:
 def _views():
     random = np.random.default_rng(0)
     for label in (2, 0, 1):
-        yield tf.constant(random.integers(0, 256, (2, 40, 40, 3)), tf.uint8), tf.constant(label)
+        yield tf.constant(random.integers(0, 256, (2, 40, 40, 3)), tf.uint8), tf.range(2), tf.constant(label)
