@@ -39,7 +39,7 @@ def run(main: Callable[[], None]) -> None:
 
 def first_line(error: BaseException) -> str:
     """Returns the line of an error that says what happened; TensorFlow's says first where in its graph."""
-    lines = re.sub(r"^({{.*?}}\s*)+", "", str(getattr(error, "message", error))).splitlines()
+    lines = re.sub(r"^({{.*?}}\s*)+| \[Op:.*", "", str(getattr(error, "message", error))).splitlines()
     skipped = ("Graph execution error", "Detected at node", " ")
     return next((line for line in lines if line and not line.startswith(skipped)), type(error).__name__)
 

@@ -1,12 +1,12 @@
 """Which file of a batch or of a view can't be read, and what to type."""
 
-import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
+from commands.running import first_line
 from data.audit_files import how_to_mend
 from data.catalog import DataSet, Video
 from data.packed import damaged_member
@@ -92,6 +92,5 @@ def _reason(source: Source, path: str) -> str:
             return f"is damaged in {damaged}" if damaged else ""
         source.image(tf.io.read_file(path))
     except (tf.errors.OpError, ValueError, zipfile.BadZipFile) as error:
-        words = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", str(getattr(error, "message", error)).splitlines()[0])
-        return f"can't be decoded ({words})"
+        return f"can't be decoded ({first_line(error)})"
     return ""
