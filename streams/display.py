@@ -62,6 +62,7 @@ class Display(keras.callbacks.Callback):
             completed=self.epoch * self.steps_per_epoch + self.first_step + batch,
             description=f"Epoch {self.epoch + 1}/{self.epochs}",
             now=f"{_words(numbers)}; {self._speed_words()}",
+            refresh=True,
         )
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
