@@ -69,7 +69,7 @@ def scorers_in(path: Path) -> dict[str, Scorer]:
             f"{path} holds no two streams that fusion/export.py joined, and no network of both with its description. "
             "Pass the model of one stream as --spatial or --temporal."
         )
-    cards = {name: ModelCard(**{**card, "classes": tuple(card["classes"])}) for name, card in described.items()}
+    cards = {name: ModelCard.of_json(card) for name, card in described.items()}
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     return {name: Scorer(model.get_layer(name), card) for name, card in cards.items()}
 

@@ -21,8 +21,9 @@ from pipelines.inputs import FLOW_KINDS, Input
 from streams.command import train_stream
 from streams.config import TrainConfig
 from streams.ingredients import Ingredients, Videos
-from streams.modelfile import BOTH, ModelCard, check_unseen
+from streams.modelfile import BOTH, ModelCard, check_unseen, lessons_in
 from streams.network_options import FUSIONS
+from streams.runs import Run
 
 if TYPE_CHECKING:
     import keras
@@ -71,7 +72,10 @@ def ingredients(config: JointConfig, dataset: DataSet, training: Videos, validat
 
     inputs = Input("rgb", 1, config.segments), Input(config.input, config.length, config.segments)
     drawn: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed, "drawing": drawing_of(config)}
-    cards = [card_of(stream, config, dataset, clip) for stream, clip in zip(STREAMS, inputs, strict=True)]
+    cards = [
+        card_of(stream, config, dataset, clip).having_learnt(lessons_in(_source(config, stream)))
+        for stream, clip in zip(STREAMS, inputs, strict=True)
+    ]
     return Ingredients(
         network=partial(network, config, dataset, cards),
         batches=partial(pair_batches, dataset, training, inputs, config),
@@ -95,8 +99,8 @@ def network(config: JointConfig, dataset: DataSet, cards: Sequence[ModelCard]) -
     else:
         found = two_stream_network(
             len(dataset.classes),
-            spatial=_stream(config, config.spatial, cards[0]),
-            temporal=_stream(config, config.temporal, cards[1]),
+            spatial=_stream(config, cards[0]),
+            temporal=_stream(config, cards[1]),
             fusion=config.fusion,
             spatial_weight=config.spatial_weight,
             dropout=config.dropout,
@@ -117,14 +121,20 @@ def check_card(found: ModelCard, wanted: ModelCard, path: Any) -> None:
     check_unseen(found, path, data_set=wanted.data_set, split=wanted.split, selection=wanted.selection)
 
 
-def _stream(config: JointConfig, source: str, card: ModelCard) -> "keras.Model":
+def _source(config: JointConfig, stream: str) -> str:
+    """Returns what a stream starts from: a file, or fresh."""
+    named = config.spatial if stream == "spatial" else config.temporal
+    return named or str(Run.of(config.runs, config.dataset, stream, config.split).model)
+
+
+def _stream(config: JointConfig, card: ModelCard) -> "keras.Model":
     """Returns one stream: saved, or fresh with the weights that its kind starts from."""
     from streams.modelfile import load_model
-    from streams.runs import Run
 
+    source = _source(config, card.stream)
     if source == FRESH:
         return _fresh_stream(config, card)
-    path = Path(source) if source else Run.of(config.runs, card.data_set, card.stream, card.split).model
+    path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no {card.stream} model {path} to start from. Train it first with {card.stream}/train.py, name "

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from commands.running import usable_processors
-from data.audit_files import how_to_mend
 from data.catalog import DataSet, Video
 from data.layouts import FLOATS
 from data.packed import PACKED, check_whole
@@ -49,7 +48,7 @@ class Source:
             texts = {digits: [f"{n:0{max(digits, 1)}}" for n in range(max(counts) + 3)] for digits in self._digits()}
             self._texts = {digits: tf.constant(each) for digits, each in texts.items()}
             self._labels = _labels(dataset, videos)
-            self._archives = self._open_archives(videos) if self.is_packed else None
+            self._archives = Archives(dataset, videos, self.is_backward_stored) if self.is_packed else None
 
     @property
     def is_packed(self) -> bool:
@@ -139,12 +138,6 @@ class Source:
     def num_files(self) -> int:
         """How many files are read for a clip."""
         return self.clip.num_items * (2 if self.clip.is_flow and not self.is_float else 1)
-
-    def _open_archives(self, videos: Sequence[Video]) -> Archives:
-        try:
-            return Archives(self.dataset, videos, self.is_backward_stored)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error.filename} is missing. {how_to_mend(self.dataset)}") from error
 
     def _assembled(self, planes: list[tf.Tensor]) -> list[tf.Tensor]:
         return assemble.channel_planes(planes, self.clip, self.rule, self.bound, self.is_backward_stored)

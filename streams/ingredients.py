@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from data.catalog import DataSet, Video
 from data.ready import flow_description, frame_description
 from pipelines.inputs import Input
-from streams.modelfile import ModelCard
+from streams.modelfile import ModelCard, lessons_in
 
 if TYPE_CHECKING:
     import keras
@@ -42,7 +42,7 @@ class Ingredients:
 
     @property
     def num_skipped(self) -> dict[str, int]:
-        """How many clips of each video were left out since the training was last started, the most first."""
+        """How many clips of each video were left out, the most first."""
         return dict(Counter(video for video, _ in self.skipped or ()).most_common())
 
 
@@ -83,7 +83,7 @@ def of_dataset(
 
 def card_of(stream: str, config: Any, dataset: DataSet, clip: Input) -> ModelCard:
     """Returns what the model of a stream will say of itself."""
-    return ModelCard(
+    card = ModelCard(
         stream,
         clip.kind,
         clip.length,
@@ -95,6 +95,7 @@ def card_of(stream: str, config: Any, dataset: DataSet, clip: Input) -> ModelCar
         dataset.multi_label,
         frame_description(dataset.root),
     )
+    return card.having_learnt(lessons_in(config.weights))
 
 
 def drawing_of(config: Any) -> Any:

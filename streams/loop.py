@@ -44,12 +44,15 @@ class Loop(keras.callbacks.Callback):
         self.saved_step = self.finite_step = 0  # The last ones that were saved, and whose loss was looked at.
         self.validating = False
 
-    def start(self, model: keras.Model) -> None:
-        """Sets the model to where an earlier training left off."""
+    def start(self, model: keras.Model, skipped: set[tuple[str, int]] | None) -> None:
+        """Sets the model to where an earlier training left off, and what was skipped to what it had skipped."""
         if self.config.resume and not self.config.again:
             self.progress = self.checkpoints.restore(model, self.together.check_step)
         else:
             self.together.check_step(0)
+        if skipped is not None:
+            skipped |= self.progress.skipped
+            self.progress.skipped = skipped
         self.saved_step = self.finite_step = self.progress.step
         if self.progress.step > 0:
             warn_of_other_versions(self.run, self.description)

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import zipfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from commands.running import replacing
 from data.ready import home_of
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _CARD = "two_stream.json"
 # The stream of a network that looks at frames and flow at once, with inputs `rgb` and `flow`.
 BOTH = "two_stream"
+# A data set, the split that was trained on, zero for all its videos, and how weights were chosen.
+Lesson: TypeAlias = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,13 @@ class ModelCard:
     flow: dict[str, Any] = field(default_factory=dict)  # flow.json of its training data; empty for RGB.
     multi_label: bool = False
     frames: dict[str, Any] = field(default_factory=dict)  # How its training frames were made, and their usual size.
+    learnt: tuple[Lesson, ...] = ()  # What else its weights have learnt from: beside this data set, or before it.
+
+    @classmethod
+    def of_json(cls, card: dict[str, Any]) -> "ModelCard":
+        """Returns the card that a file holds."""
+        learnt = ((name, split, selection) for name, split, selection in card.get("learnt", ()))
+        return cls(**{**card, "classes": tuple(card["classes"]), "learnt": tuple(learnt)})
 
     @classmethod
     def joint(cls, spatial: "ModelCard", temporal: "ModelCard") -> "ModelCard":
@@ -42,7 +52,17 @@ class ModelCard:
             stream=BOTH,
             input_kind=f"{spatial.input_kind}+{temporal.input_kind}",
             frames=spatial.frames or temporal.frames,
-        )
+        ).having_learnt(spatial.learnt)
+
+    @property
+    def lessons(self) -> tuple[Lesson, ...]:
+        """All that its weights have learnt from."""
+        return (self.data_set, self.split, self.selection), *self.learnt
+
+    def having_learnt(self, lessons: Iterable[Lesson]) -> "ModelCard":
+        """Returns the card of a model that has also learnt from others."""
+        own, *learnt = self.lessons
+        return replace(self, learnt=tuple(each for each in dict.fromkeys((*learnt, *lessons)) if each != own))
 
     @property
     def parts(self) -> dict[str, "ModelCard"]:
@@ -82,20 +102,40 @@ def read_card(path: Path) -> ModelCard:
             card = json.loads(archive.read(_CARD))
     except (zipfile.BadZipFile, KeyError) as error:
         raise ValueError(f"{path} is not a model that this project saved: it has no {_CARD} inside.") from error
-    return ModelCard(**{**card, "classes": tuple(card["classes"])})
+    return ModelCard.of_json(card)
+
+
+def lessons_in(weights: str) -> tuple[Lesson, ...]:
+    """Returns what a training that starts from these weights has learnt from before; only our own models say it."""
+    card = card_of_weights(weights)
+    return card.lessons if card else ()
+
+
+def card_of_weights(weights: str) -> ModelCard | None:
+    """Returns what weights say of themselves, where they are of a model of ours."""
+    if Path(weights).suffix != ".keras":
+        return None
+    try:
+        return read_card(Path(weights))
+    except (ValueError, FileNotFoundError):
+        return None
 
 
 def check_unseen(found: ModelCard, path: Any, *, data_set: str, split: int, selection: str) -> None:
     """Refuses to start a training from a model that has seen the split's test videos, or was selected by them."""
-    if home_of(found.data_set) != home_of(data_set):
-        return
-    if found.split != split:
-        raise ValueError(
-            f"{path} was trained on split {found.split} of {data_set}, among it test videos of split {split}, whose "
-            "results would be too good. Name a model of the same split, or of another data set."
-        )
-    if found.selection == "test-selected" != selection:
-        raise ValueError(f"{path} was selected on the test list. Pass --protocol test-selected, or name another model.")
+    for name, learnt_split, chosen in found.lessons:
+        if home_of(name) != home_of(data_set):
+            continue
+        if learnt_split != split:
+            videos = f"split {learnt_split}" if learnt_split else "all videos"
+            raise ValueError(
+                f"{path} was trained on {videos} of {data_set}, among them test videos of split {split}, whose "
+                "results would be too good. Name a model of the same split, or of another data set."
+            )
+        if chosen == "test-selected" != selection:
+            raise ValueError(
+                f"{path} was selected on the test list. Pass --protocol test-selected, or name another model."
+            )
 
 
 def file_hash(path: Path) -> str:

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from streams.config import TrainConfig
 from streams.ingredients import Ingredients
+from streams.interruption import StoppedError
 from streams.runs import Run
 from streams.training import train
 
@@ -54,10 +56,13 @@ def rehearse(
 ) -> dict[str, float]:
     """Takes a few steps of training and of validation in every stage, and returns what all of them would take."""
     costs = []
+    work: dict[str, Any] = {"steps_per_epoch": steps_per_epoch, "strategy": strategy}
     with tempfile.TemporaryDirectory(prefix="rehearsal.") as folder:
         for config, place in stages(Run(Path(folder))):
-            given = ingredients(config)
-            cost = _cost_of(given, steps_per_epoch=steps_per_epoch, config=config, run=place, strategy=strategy)
+            try:
+                cost = _cost_of(ingredients(config), config=config, run=place, **work)
+            except StoppedError:
+                raise StoppedError("The rehearsal was stopped. Nothing was kept.") from None
             print(f"Rehearsed: {cost.step:.3f} s a step, {cost.steps} steps in {cost.epochs} epochs.", flush=True)
             costs.append(cost)
     minutes, steps = sum(cost.seconds for cost in costs) / 60, sum(cost.steps for cost in costs)

@@ -30,6 +30,7 @@ class Progress:
 
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)  # One row an epoch.
+    skipped: set[tuple[str, int]] = field(default_factory=set)  # Clips that could not be read and were left out.
 
 
 class Checkpoints:
@@ -45,7 +46,7 @@ class Checkpoints:
         arrays = _arrays(_variables(model))
         if not self.writes:
             return
-        state = json.dumps({"step": progress.step, "history": progress.history})
+        state = json.dumps({**vars(progress), "skipped": sorted(progress.skipped)})
         name = f"step{progress.step:09d}_{self._best(progress).name}"
         _write(self.folder / name, {**arrays, _STATE: np.array(state)})
         for old in self._steps()[:-_KEPT]:
@@ -178,6 +179,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 def _read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], Progress]:
     arrays = _read(path)
     try:
-        return arrays, Progress(**json.loads(str(arrays.pop(_STATE))))
+        state = json.loads(str(arrays.pop(_STATE)))
+        skipped = {(video, place) for video, place in state.pop("skipped", ())}
+        return arrays, Progress(**state, skipped=skipped)
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"{path} is damaged ({error})") from error

@@ -1,7 +1,6 @@
 """A fresh network gets its weights, and it is decided which of its layers learn, as the options of a training say."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,7 +8,7 @@ import keras
 from streams.backbones.table import backbone_named
 from streams.config import TrainConfig
 from streams.finetuning import set_trainable
-from streams.modelfile import ModelCard, check_unseen, read_card
+from streams.modelfile import card_of_weights, check_unseen
 from streams.weights import pretrain
 
 
@@ -28,7 +27,7 @@ def started(
                 f"--train {options.train} builds on weights that are there, and {options.backbone} has none to start "
                 "from. Pass --weights FILE, or --weights none if random ones are meant."
             )
-    card = _card_of(source)
+    card = card_of_weights(source)
     if card is not None:
         place: dict[str, Any] = {"data_set": options.dataset, "split": options.split, "selection": options.protocol}
         check_unseen(card, source, **place)
@@ -38,13 +37,3 @@ def started(
     print(pretrain(network, options.backbone, source, average_first=average_first, keep_head=keep_head))
     print(set_trainable(network, options.train, options.freeze_bn), flush=True)
     return network
-
-
-def _card_of(source: str) -> ModelCard | None:
-    """Returns what weights say of themselves, where they are of a model of ours."""
-    if Path(source).suffix != ".keras":
-        return None
-    try:
-        return read_card(Path(source))
-    except (ValueError, FileNotFoundError):
-        return None

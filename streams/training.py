@@ -56,7 +56,7 @@ def train(
             loop = Loop(config, run, rate=rate, steps_per_epoch=steps_per_epoch, writes=is_chief())
             loop.stop, loop.description = stop, _description(config, data_hash, ingredients.card.stream)
             with explained(loop, ingredients, model):
-                loop.start(model)
+                loop.start(model, ingredients.skipped)
                 _look(model, ingredients, loop)
                 _fit(model, ingredients, loop, epochs, watch)
                 return _finish(network, model, ingredients, loop)

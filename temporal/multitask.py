@@ -74,6 +74,7 @@ def with_second_dataset(
         batches=batches,
         videos=lambda step: [name for _, videos, _ in halves for name in batch_videos(videos, step=step, **drawn)],
         broken=partial(_broken, halves, clip, drawn),
+        card=alone.card.having_learnt([(second.name, 0, config.protocol)]),
         tasks=() if config.and_joined else (num_first, num_second),
         saved=of_first_task,
     )

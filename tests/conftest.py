@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_commands import LISTS, make_data
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -14,3 +16,9 @@ def shared_data() -> Path:
         if folder.is_dir():
             return folder
     pytest.skip("needs the real data in ../shared/data, which is not here")
+
+
+@pytest.fixture(scope="session")
+def roots(tmp_path_factory):
+    """Two prepared data sets of two classes each, which no test changes."""
+    return {name: make_data(tmp_path_factory.mktemp(name), name) for name in LISTS}

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+import json
 import os
 import random
 import shutil
@@ -75,6 +76,16 @@ def test_where_no_checkpoint_is_whole_nothing_is_trained_over_them(tmp_path):
         train_made(tmp_path, epochs=3)
 
     assert sorted((tmp_path / "checkpoints").glob("step*")) == steps
+
+
+def test_what_was_skipped_before_a_stop_is_still_counted(tmp_path):
+    def skipping(*clips):
+        return made_ingredients(made_config(epochs=3), skipped=set(clips))
+
+    stop_in_step(tmp_path, STEPS_PER_EPOCH + 2, ingredients=skipping(("a", 1), ("b", 2)))
+    run = train_made(tmp_path, epochs=3, ingredients=skipping(("b", 2), ("b", 3)))
+
+    assert json.loads(run.config.read_text())["skipped"] == {"b": 2, "a": 1}
 
 
 def test_the_best_weights_are_there_twice(whole, tmp_path, capsys):
