@@ -48,6 +48,8 @@ class Trial(NamedTuple):
     pair: str
     milliseconds: float
     error: float
+    mirrored: float
+    """How far flow of the mirrored frames is from the mirrored flow, where it isn't known too."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -103,7 +105,8 @@ def _trials(pairs: list[FlowPair], methods: list[tuple[str, str]]) -> Iterator[T
         print(f"{number} of {len(pairs)} pairs", end="\r", flush=True)
         for method, preset in methods:
             milliseconds, flow = _timed(pair, method, preset)
-            yield Trial(method, preset, pair.group, pair.name, milliseconds, end_point_error(flow, pair.truth))
+            error, mirrored = end_point_error(flow, pair.truth), _change_by_mirroring(flow, pair, method, preset)
+            yield Trial(method, preset, pair.group, pair.name, milliseconds, error, mirrored)
 
 
 def _timed(pair: FlowPair, method: str, preset: str) -> tuple[float, np.ndarray]:
@@ -114,6 +117,11 @@ def _timed(pair: FlowPair, method: str, preset: str) -> tuple[float, np.ndarray]
         flow = flow_between(pair.first, pair.second, method, preset)
         taken.append(1000 * (time.process_time() - start))
     return float(np.median(taken)), flow
+
+
+def _change_by_mirroring(flow: np.ndarray, pair: FlowPair, method: str, preset: str) -> float:
+    first, second = (np.ascontiguousarray(frame[:, ::-1]) for frame in (pair.first, pair.second))
+    return end_point_error(flow_between(first, second, method, preset), flow[:, ::-1] * (-1, 1))
 
 
 def _print_errors(trials: list[Trial], methods: list[tuple[str, str]]) -> None:
@@ -131,18 +139,21 @@ def _print_errors(trials: list[Trial], methods: list[tuple[str, str]]) -> None:
 
 
 def _print_speed(trials: list[Trial], methods: list[tuple[str, str]]) -> None:
+    """Prints what each method takes, its error over OpenCV's, and by how many pixels mirrored frames change it."""
     cores = os.cpu_count() or 1
     print(
         f"\n{'':24}{'ms a pair':>12}{'× OpenCV':>12}{'UCF-101, 1 core':>18}{f'{cores} cores':>12}{'error / OpenCV':>17}"
+        f"{'mirrored':>11}"
     )
     for method in methods:
         taken = [trial.milliseconds for trial in trials if (trial.method, trial.preset) == method]
         # UCF-101's frames are 320×240: a little less than what was timed.
         hours = float(np.median(taken)) * (320 * 240) / (340 * 256) * UCF101_PAIRS / 3.6e6
         error = _mean_error(trials, method) / _mean_error(trials, REFERENCE)
+        mirrored = np.mean([trial.mirrored for trial in trials if (trial.method, trial.preset) == method])
         print(
             f"{' '.join(method):24}{np.median(taken):12.1f}{_speed_up(trials, method):12.1f}"
-            f"{hours:16.1f} h{hours / cores:10.1f} h{error:17.3f}"
+            f"{hours:16.1f} h{hours / cores:10.1f} h{error:17.3f}{mirrored:11.3f}"
         )
 
 

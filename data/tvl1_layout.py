@@ -14,6 +14,8 @@ one compiled kernel serves every width.
 Row 0 of the array is above the image and stays zero; image row y is row y + 1. What lies right of
 the image (the last lanes of a row, when the width doesn't fill them) is computed along and never read, except
 for the cell right of each row's last pixel, which repeats that pixel: so no flow changes across the border.
+
+What a solve reads of the two frames is looked up anywhere and lies otherwise: see data/tvl1_sampling.py.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from pipelines.drawing import Skipped
+
 Videos = Sequence[Video]
 
 
@@ -35,7 +37,7 @@ class Ingredients:
     card: ModelCard
     videos: Callable[[int], Sequence[str]] | None = None  # The names of the videos in the batch of a step.
     broken: Callable[[int], str] | None = None  # What of the batch of a step can't be read, and what to do; or "".
-    skipped: set[tuple[str, int]] | None = None  # Clips that could not be read and were left out: video and place.
+    skipped: "Skipped | None" = None  # Clips that could not be read and were left out: video and place.
     cut: Callable[[Any], Any] = _as_they_are  # Makes clips of what batches hold, where the network runs.
     tasks: tuple[int, ...] = ()  # Where scores are of several data sets side by side, how many are of each.
     saved: Callable[["keras.Model"], "keras.Model"] = lambda network: network  # What of a trained network is kept.
@@ -153,7 +155,7 @@ def batches_of(
 
 
 def validation_of(
-    dataset: DataSet, videos: Videos, clip: Input, config: Any, skipped: set[tuple[str, int]] | None = None
+    dataset: DataSet, videos: Videos, clip: Input, config: Any, skipped: "Skipped | None" = None
 ) -> "tf.data.Dataset | None":
     """Returns batches of the videos that weights are chosen by, where there are any."""
     from pipelines.clips import validation_batches

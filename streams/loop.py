@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from commands.running import write_json
+from pipelines.drawing import Skipped
 from streams.config import TrainConfig
 from streams.display import Display
 from streams.interruption import Stop, StoppedError, same_command
@@ -44,7 +45,7 @@ class Loop(keras.callbacks.Callback):
         self.saved_step = self.finite_step = 0  # The last ones that were saved, and whose loss was looked at.
         self.validating = False
 
-    def start(self, model: keras.Model, skipped: set[tuple[str, int]] | None) -> None:
+    def start(self, model: keras.Model, skipped: Skipped | None) -> None:
         """Sets the model to where an earlier training left off, and what was skipped to what it had skipped."""
         if self.config.resume and not self.config.again:
             self.progress = self.checkpoints.restore(model, self.together.check_step)

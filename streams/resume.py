@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from commands.running import replacing
+from pipelines.drawing import Skipped
 from streams.schedules import best_epoch
 
 # The newest may be damaged by the disk; the one before it then still stands.
@@ -30,7 +31,7 @@ class Progress:
 
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)  # One row an epoch.
-    skipped: set[tuple[str, int]] = field(default_factory=set)  # Clips that could not be read and were left out.
+    skipped: Skipped = field(default_factory=set)  # Clips that could not be read and were left out.
 
 
 class Checkpoints:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.made_commands import LISTS, make_data
+from tests.made_frames import numbered_dataset, textured_dataset
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -22,3 +23,15 @@ def shared_data() -> Path:
 def roots(tmp_path_factory):
     """Two prepared data sets of two classes each, which no test changes."""
     return {name: make_data(tmp_path_factory.mktemp(name), name) for name in LISTS}
+
+
+@pytest.fixture(scope="session")
+def numbered(tmp_path_factory):
+    """A prepared data set whose frames and fields say which they are, which no test changes."""
+    return numbered_dataset(tmp_path_factory.mktemp("numbered"))
+
+
+@pytest.fixture(scope="session")
+def textured(tmp_path_factory):
+    """A prepared data set of noise, which no test changes."""
+    return textured_dataset(tmp_path_factory.mktemp("textured"))

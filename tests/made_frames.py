@@ -57,6 +57,22 @@ def made_dataset(
     return DataSet("made", root, classes, videos, {1: Split(tuple(videos), ())}, multi_label, layout)
 
 
+def numbered_dataset(root: Path) -> DataSet:
+    """Nine videos of 12 frames, of which the n-th frame and the n-th field are levels that say n."""
+    return made_dataset(root, {f"v{number}": 12 for number in range(9)})
+
+
+def textured_dataset(root: Path) -> DataSet:
+    """Frames and flow of noise, so that every place looks different."""
+    generator = np.random.default_rng(0)
+
+    def noise(index: int) -> np.ndarray:
+        small = generator.integers(40, 216, (HEIGHT // 4, WIDTH // 4), np.uint8)
+        return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+
+    return made_dataset(root, {"a": 6, "b": 6, "c": 6}, frame=noise, x=noise, y=noise)
+
+
 def write(path: Path, image: np.ndarray) -> None:
     """Writes an image as prepare.py does."""
     path.parent.mkdir(parents=True, exist_ok=True)
