@@ -41,7 +41,8 @@ def train_stream(
     run = Run.of(config.runs, dataset.name, stream, config.split)
     others = ((each, tuple(each.videos.values())) for each in config.others)
     data_hash = _data_hash(config, (dataset, training, validation), *others)
-    unfinished = [(each, place) for each, place in stages(config, run) if not is_finished(each, place, data_hash)]
+    planned = stages(config, run)
+    unfinished = [(each, place) for each, place in planned if not is_finished(each, place, data_hash)]
     if unfinished:
         _check_lists(config, dataset, training)
         quiet_tensorflow()
@@ -49,7 +50,7 @@ def train_stream(
 
         made = partial(ingredients, dataset=dataset, training=training, validation=validation)
         work: dict[str, Any] = {"steps_per_epoch": len(training) // config.batch_size}
-        work["strategy"] = strategy_for(config, threads_before(unfinished[0][1]))
+        work["strategy"] = strategy_for(config, threads_before(config, [place for _, place in planned]))
         if config.dry_run:
             from streams.rehearsal import rehearse
 

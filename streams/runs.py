@@ -3,7 +3,7 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,12 +128,16 @@ def _comparable(options: dict[str, Any], data_hash: str) -> dict[str, Any]:
     return {**options, "data_hash": data_hash, "hosts": len(options.get("hosts", "").split(","))}
 
 
-def threads_before(run: Run) -> int | None:
-    """Returns how many threads an unfinished training computed with, which more or fewer would not go on exactly."""
-    if not any(run.checkpoints.glob("step*.npz")):
-        return None
-    number: int = json.loads(run.config.read_text())["threads"]
-    return number
+def threads_before(config: TrainConfig, runs: Sequence[Run]) -> int | None:
+    """Returns how many threads a training began with, as more or fewer would not go on exactly; None where it is new.
+
+    Of its stages, in order, the first one that left something says it.
+    """
+    for run in () if config.again else runs:
+        if run.config.exists() and (run.model.exists() or any(run.checkpoints.glob("step*.npz"))):
+            number: int = json.loads(run.config.read_text())["threads"]
+            return number
+    return None
 
 
 def warn_of_other_versions(run: Run, description: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """A training that is stopped, killed or damaged goes on bit for bit as if nothing had happened."""
 
-import json
 import os
 import random
 import signal
@@ -10,7 +9,7 @@ import keras
 import pytest
 
 from streams.interruption import StoppedError
-from streams.runs import Run, is_finished, threads_before
+from streams.runs import Run, is_finished
 from tests.made_training import (
     STEPS_PER_EPOCH,
     CtrlC,
@@ -120,17 +119,6 @@ def test_a_loss_scale_that_has_changed_is_kept(tmp_path):
 
     assert stopping.scale < TooLarge.scale
     assert_same(whole, resumed)
-
-
-def test_a_training_goes_on_with_the_number_of_threads_that_it_began_with(tmp_path):
-    run = Run(tmp_path)
-    stop_in_step(tmp_path, STEPS_PER_EPOCH + 2)
-    described = json.loads(run.config.read_text())
-    run.config.write_text(json.dumps({**described, "threads": 7}))
-
-    assert threads_before(run) == 7
-    train_made(tmp_path, epochs=3)
-    assert threads_before(run) is None
 
 
 def test_an_unfinished_training_is_neither_lost_nor_mixed_with_another(tmp_path):
