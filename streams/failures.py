@@ -17,7 +17,7 @@ from streams.step import NON_FINITE, Trainee
 
 NO_ROOM = "No space left"
 _ALONE = tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError
-_ALL_AGAIN = "Start the same command again on all of them: it goes on from the last checkpoint."
+_ALL_AGAIN = "Start the same command again on all of them."
 # Where the estimate is so many times what is free it can't be the estimate that errs: a third at most, as measured.
 _HOPELESS = 1.5
 
@@ -35,6 +35,25 @@ def explained(loop: Loop, ingredients: Ingredients, model: Trainee) -> Iterator[
         raise _in_words(error, loop, ingredients, model) from error
 
 
+@contextlib.contextmanager
+def all_answering() -> Iterator[None]:
+    """Says in words that another machine has died, which is noticed as soon as weights are made together."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if not _tells_of_another(error):
+            raise
+        raise RuntimeError(_another_is_gone(error, _ALL_AGAIN)) from error
+
+
+def _tells_of_another(error: Exception) -> bool:
+    return isinstance(error, _ALONE) or "Collective ops is aborted" in str(error)
+
+
+def _another_is_gone(error: Exception, remedy: str) -> str:
+    return f"Another machine of this training stopped answering ({first_line(error).rstrip('.:')}). {remedy}"
+
+
 def _in_words(error: Exception, loop: Loop, ingredients: Ingredients, model: Trainee) -> Exception:
     goes_on = f"{same_command(loop.config)} goes on from the last checkpoint."
     said = first_line(error)
@@ -42,8 +61,8 @@ def _in_words(error: Exception, loop: Loop, ingredients: Ingredients, model: Tra
         return OSError(f"The disk is full ({said}). Make room; {goes_on[0].lower()}{goes_on[1:]}")
     if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
         return RuntimeError(out_of_memory(loop.config, model))
-    if isinstance(error, _ALONE) or "Collective ops is aborted" in str(error):
-        return RuntimeError(f"Another machine of this training stopped answering ({said}). {_ALL_AGAIN}")
+    if _tells_of_another(error):
+        return RuntimeError(_another_is_gone(error, goes_on if loop.saved_step else _ALL_AGAIN))
     if isinstance(error, FloatingPointError) or NON_FINITE in str(error):
         return ValueError(_not_finite(loop, ingredients))
     step = loop.progress.step + 1

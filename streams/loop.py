@@ -142,6 +142,7 @@ class Loop(keras.callbacks.Callback):
 
     def _stop(self) -> None:
         self._save()
+        self.together.take_leave()
         asked = "" if self.stop.requested else ", as another machine was asked to,"
         raise StoppedError(
             f"Stopped{asked} and saved after step {self.progress.step}. {same_command(self.config)} goes on from there."

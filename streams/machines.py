@@ -4,6 +4,7 @@ Three rules make `fit` work there: the model is made outside the strategy's scop
 `fit` inside; the numbers of a step have an axis; and every machine reads the variables when one of them saves.
 """
 
+import contextlib
 import json
 import os
 from typing import Any
@@ -94,8 +95,19 @@ class Together:
     def check_step(self, step: int) -> None:
         """Refuses to start where machines would go on from different steps."""
         mean = step if self.alone else int(self._sum(tf.constant(step, tf.int64))) / self.replicas
-        if mean != step:
+        (differs,) = self.any(mean != step)  # All must know: one of several may well be at their mean.
+        if differs:
+            self.take_leave()
             raise ValueError(
                 f"This machine would go on from step {step}, all together from {mean:g} on average: they must see the "
                 "same run folder. Put --runs on storage that all of them share."
             )
+
+    def take_leave(self) -> None:
+        """Waits until all have received what they last did together: a machine that ends cuts off those that have not.
+
+        Whoever ends after this has seen all others come here, so what fails now is of no use to anybody.
+        """
+        if not self.alone:
+            with contextlib.suppress(tf.errors.OpError):
+                self._sum(tf.constant(0, tf.int64)).numpy()

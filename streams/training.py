@@ -12,7 +12,7 @@ from commands.running import write_json
 from streams.config import TrainConfig
 from streams.display import Display
 from streams.distribution import num_threads, synchronise_batch_norm, whole_batches
-from streams.failures import check_memory, clips_at_once, explained
+from streams.failures import all_answering, check_memory, clips_at_once, explained
 from streams.ingredients import Ingredients
 from streams.inspection import by_name, caveats, check_inputs, contact_sheet, estimate_memory, memory_words
 from streams.interruption import StoppedError, listening_for_stop, same_command
@@ -51,7 +51,8 @@ def train(
         if is_chief() and is_finished(config, run, data_hash):  # By a process that held the lock until now.
             return result_of(run)
         rate = Rate(config, steps_per_epoch, config.steps or epochs * steps_per_epoch)
-        model, network = _compiled(ingredients, config, rate, strategy)
+        with all_answering():
+            model, network = _compiled(ingredients, config, rate, strategy)
         with strategy.scope():
             loop = Loop(config, run, rate=rate, steps_per_epoch=steps_per_epoch, writes=is_chief())
             loop.stop, loop.description = stop, _description(config, data_hash, ingredients.card.stream)
@@ -177,6 +178,7 @@ def _finish(network: keras.Model, model: Trainee, ingredients: Ingredients, loop
         loop.checkpoints.clear()
     # The other machines wait here until the model is there: it may be what they go on with.
     (stopped,) = loop.together.any(loop.stop.requested)
+    loop.together.take_leave()
     if stopped:
         words = "Stopped after the last step; the model is saved."
         raise StoppedError(f"{words} {same_command(loop.config)} goes on with what is left, or says what came out.")

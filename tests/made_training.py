@@ -1,5 +1,6 @@
 """A training on made-up clips that takes a second: 32 x 32 pixels whose colour is their class."""
 
+import csv
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from commands.running import run as run_as_command
 from streams.config import TrainConfig
 from streams.ingredients import Ingredients
 from streams.interruption import StoppedError
@@ -29,7 +31,9 @@ def made_config(**options):
     return TrainConfig(**{"dataset": "made", "batch_size": 8, "epochs": 2, "learning_rate": 0.01, **options})
 
 
-def made_network(dropout=0.5, batch_norm=False):
+def made_network(dropout=0.5, batch_norm=False, first=lambda: None):
+    """Returns a tiny network, once `first` has been called."""
+    first()
     inputs = keras.Input((32, 32, 3), dtype="uint8", name="rgb")
     x = keras.layers.Rescaling(1 / 127.5, -1.0)(inputs)
     x = keras.layers.Conv2D(4, 5, strides=4, activation="relu")(x)
@@ -144,10 +148,36 @@ def _train_apart(folder, environment, options):
     os.environ.update(environment)
     network = partial(made_network, **options.pop("network", {}))
     folder, index = Path(folder), options.get("host_index", 0)
-    try:
-        run = train_made(folder, network, **options)
-        (folder / f"seen{index}.txt").write_text(str(run.model.exists()))
-    except (ValueError, RuntimeError, StoppedError) as error:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"error{index}.txt").write_text(str(error))
-        raise
+
+    def train():
+        try:
+            run = train_made(folder, network, **options)
+            (folder / f"seen{index}.txt").write_text(str(run.model.exists()))
+        except (ValueError, RuntimeError, StoppedError) as error:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"error{index}.txt").write_text(str(error))
+            raise
+
+    run_as_command(train)
+
+
+def start_both(folders, watches=(None, None), **options):
+    """Starts a training on two machines, each of them a process."""
+    hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+    return [
+        start_apart(folder, hosts=hosts, host_index=index, watch=watch, **options)
+        for index, (folder, watch) in enumerate(zip(folders, watches, strict=True))
+    ]
+
+
+def exit_codes(processes):
+    """Waits for processes to end, and returns how each did."""
+    for process in processes:
+        process.join(250)
+    return [process.exitcode for process in processes]
+
+
+def losses(run):
+    """Returns the losses of each epoch, of training and of validation."""
+    with run.history.open() as file:
+        return np.array([[float(row["loss"]), float(row["val_loss"])] for row in csv.DictReader(file)])
