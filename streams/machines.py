@@ -25,6 +25,9 @@ def multi_worker_strategy(hosts: str, index: int) -> tf.distribute.Strategy:
             )
         task = {"type": "worker", "index": index}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+    cluster = json.loads(os.environ["TF_CONFIG"]).get("cluster", {})
+    all_hosts = ", ".join(host for kind in cluster.values() for host in kind)
+    print(f"Waiting until all machines of this training are there: {all_hosts}.", flush=True)
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
