@@ -241,6 +241,4 @@ def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options.threading.max_intra_op_parallelism = 1
     # Left to itself, TensorFlow makes ever more clips ahead: more memory, and a third less speed until it has done.
     options.autotune.enabled = False
-    # Sharing a batch among machines is `Drawing.shard`'s: TensorFlow would decode everything everywhere.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options)

@@ -126,6 +126,11 @@ class TrainConfig(InputOptions, NetworkOptions):
         """The data sets that are learnt besides the first."""
         return ()
 
+    def extent(self, steps_per_epoch: int) -> tuple[int, int]:
+        """Returns how many epochs a training has, and how many steps each: fewer where it has fewer in all."""
+        steps = min(steps_per_epoch, self.steps or steps_per_epoch)
+        return math.ceil(self.steps / steps) if self.steps else self.epochs, steps
+
     def identity(self) -> dict[str, Any]:
         """Returns the options that decide the result: not where it is written, nor how it is started."""
         return {name: value for name, value in as_dictionary(self).items() if name not in _INCIDENTAL}

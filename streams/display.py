@@ -1,16 +1,28 @@
 """What a training shows while it runs: a bar on a terminal, and a line for each epoch everywhere."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import keras
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from streams.waiting import Waiting
 
 # Seconds between looks at the numbers of an unfinished epoch: reading them makes a GPU wait.
 _LOOK = 0.5
+
+
+class _Bar(Progress):
+    """A bar with a line of its own for the numbers, which would leave no room for it on a usual terminal."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """Yields the bar and the line below it."""
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            yield Text(task.fields["now"])
 
 
 class Display(keras.callbacks.Callback):
@@ -26,13 +38,8 @@ class Display(keras.callbacks.Callback):
         self.first_step = 0  # Of the epoch, where a training goes on in the middle of one.
         self.speed, self.waited = 0.0, 0.0
         console = Console()
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[now]}"),
-        )
-        self.bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        self.bar = _Bar(*columns, console=console, disable=not console.is_terminal, transient=True)
 
     def start(self, done_steps: int, done_epochs: int) -> None:
         """Shows the bar."""
@@ -52,23 +59,18 @@ class Display(keras.callbacks.Callback):
         """Moves the bar."""
         self.waiting.begin_step()
         now = time.monotonic()
-        if self.bar.disable or now - self.looked < _LOOK:
+        if self.bar.disable or batch == 0 or now - self.looked < _LOOK:
             return
         self.looked = now
         self._measure(batch)
-        numbers = {name: float(value) for name, value in self.model.get_metrics_result().items()}
-        self.bar.update(
-            self.task,
-            completed=self.epoch * self.steps_per_epoch + self.first_step + batch,
-            description=f"Epoch {self.epoch + 1}/{self.epochs}",
-            now=f"{_words(numbers)}; {self._speed_words()}",
-            refresh=True,
-        )
+        self._move(self.first_step + batch, self._speed_words())
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Stops the clock: validation is no training."""
         self.waiting.end_step()
         self._measure(self.steps_per_epoch - self.first_step)
+        if not self.bar.disable:
+            self._move(self.steps_per_epoch, f"now its {self.chosen_by}")
 
     def end_epoch(self, row: dict[str, float]) -> None:
         """Prints the line of an epoch."""
@@ -88,6 +90,17 @@ class Display(keras.callbacks.Callback):
     def numbers(self) -> dict[str, float]:
         """Returns the speed of the epoch that just ended."""
         return {"clips_per_second": self.speed, "share_of_time_waiting_for_input": self.waited}
+
+    def _move(self, steps: int, words: str) -> None:
+        """Moves the bar to a step of the epoch, and says how the epoch goes."""
+        numbers = {name: float(value) for name, value in self.model.get_metrics_result().items()}
+        self.bar.update(
+            self.task,
+            completed=self.epoch * self.steps_per_epoch + steps,
+            description=f"Epoch {self.epoch + 1}/{self.epochs}",
+            now=f"{_words(numbers)}; {words}",
+            refresh=True,
+        )
 
     def _measure(self, steps: int) -> None:
         seconds = max(1e-9, time.monotonic() - self.began)

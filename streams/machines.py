@@ -31,6 +31,11 @@ def multi_worker_strategy(hosts: str, index: int) -> tf.distribute.Strategy:
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
+def is_of_several(strategy: tf.distribute.Strategy) -> bool:
+    """Tells whether a strategy deals work to several machines."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def is_chief() -> bool:
     """Tells whether this machine is the one that writes."""
     return this_part()[0] == 0
@@ -51,7 +56,7 @@ def dealt_parts(parts: tf.data.Dataset, batch_size: int) -> Any:
     On one machine that part is the whole, which TensorFlow deals by itself.
     """
     strategy = tf.distribute.get_strategy()
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    if not is_of_several(strategy):
         return parts
     of_device = parts.rebatch(batch_size // strategy.num_replicas_in_sync)
     return strategy.distribute_datasets_from_function(lambda context: of_device)
@@ -72,7 +77,7 @@ def part_of_batches(batches: tf.data.Dataset, shard: tuple[int, int]) -> tf.data
 
 def dealt_batches(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Lets each of several machines take its part of every batch once it is made."""
-    if not isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+    if not is_of_several(tf.distribute.get_strategy()):
         return batches
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
@@ -83,7 +88,7 @@ class Together:
     """What lets several machines do alike: reading the variables needs all of them, at the same step."""
 
     def __init__(self, strategy: tf.distribute.Strategy):
-        self.alone = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self.alone = not is_of_several(strategy)
         self.replicas = strategy.num_replicas_in_sync
         # Asking waits for the slowest machine, so it is not done at each step.
         self.every = 1 if self.alone else _STEPS_BETWEEN_QUESTIONS

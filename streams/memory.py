@@ -1,7 +1,8 @@
-"""How much memory this process can still have: of the machine, of its control group, of its own limit."""
+"""How much memory this process has had, and can still have: of the machine, of its control group, of its own limit."""
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,18 @@ def free_memory() -> float | None:
     if tf.config.list_physical_devices("GPU"):
         return None
     return min([*_of_machine(), *of_groups(), *_of_process()], default=None)
+
+
+def peak_memory() -> dict[str, float]:
+    """Returns what was held at most, in gigabytes: by the process, and by the fullest GPU where there is one."""
+    found = {}
+    if resource:
+        unit = 1 if sys.platform == "darwin" else 1024
+        found["process_gigabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    gpus = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
+    if gpus:
+        found["GPU_gigabytes"] = max(tf.config.experimental.get_memory_info(gpu)["peak"] for gpu in gpus) / 2**30
+    return found
 
 
 def of_groups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[float]:

@@ -29,15 +29,17 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best: int) -
 
     # The run's options lie beside; a training that chooses by the test list says so.
     chosen_by = CHOSEN_BY[json.loads(path.with_name("config.json").read_text())["options"]["protocol"]]
-    names = [name for name in ("loss", "accuracy", "learning_rate") if name in history[0]]
-    figure = Figure(figsize=(4 * len(names), 3), layout="constrained")
+    titles = {"loss": "loss", "accuracy": "frame accuracy", "learning_rate": "learning rate"}
+    titles = {name: title for name, title in titles.items() if name in history[0]}
+    figure = Figure(figsize=(4 * len(titles), 3), layout="constrained")
     epochs = range(1, len(history) + 1)
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    for axes, (name, title) in zip(figure.subplots(1, len(titles), squeeze=False)[0], titles.items(), strict=True):
         for prefix, label in (("", "training"), ("val_", chosen_by)):
             if prefix + name in history[0]:
-                axes.plot(epochs, [row[prefix + name] for row in history], label=label)
+                axes.plot(epochs, [row[prefix + name] for row in history], marker=".", label=label)
         axes.axvline(best, linestyle=":", color="grey", label=f"epoch {best} is kept")
-        axes.set(xlabel="epoch", title=name.replace("_", " "))
+        axes.set(xlabel="epoch", title=title, xlim=(0.5, len(history) + 0.5))
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize="small")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)

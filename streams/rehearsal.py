@@ -1,9 +1,6 @@
 """A rehearsal: everything is built and a few steps are taken, to learn what a training would cost; nothing stays."""
 
 import dataclasses
-import math
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +14,7 @@ import tensorflow as tf
 from streams.config import TrainConfig
 from streams.ingredients import Ingredients
 from streams.interruption import StoppedError
+from streams.memory import peak_memory
 from streams.runs import Run
 from streams.training import train
 
@@ -66,8 +64,8 @@ def rehearse(
             print(f"Rehearsed: {cost.step:.3f} s a step, {cost.steps} steps in {cost.epochs} epochs.", flush=True)
             costs.append(cost)
     minutes, steps = sum(cost.seconds for cost in costs) / 60, sum(cost.steps for cost in costs)
-    memory = _peak_memory()
-    held = ", ".join(f"{size:.1f} GB by the {name.split('_')[0]}" for name, size in memory.items())
+    memory = peak_memory()
+    held = ", ".join(f"{size:.1f} GB by the {name.split('_')[0]}" for name, size in memory.items()) or "not known here"
     parts = f" in {len(costs)} stages" if len(costs) > 1 else ""
     print(f"The training would take about {minutes:.0f} minutes{parts}. Held at most: {held}. Nothing was kept.")
     return {"minutes": minutes, "steps": steps, "seconds_per_step": _mean_step(costs), **memory}
@@ -92,8 +90,7 @@ def _cost_of(
     ingredients: Ingredients, *, steps_per_epoch: int, config: TrainConfig, run: Run, strategy: tf.distribute.Strategy
 ) -> Cost:
     """Takes a few steps in a folder that will be gone."""
-    in_epoch = min(steps_per_epoch, config.steps or steps_per_epoch)
-    epochs = math.ceil(config.steps / in_epoch) if config.steps else config.epochs
+    epochs, in_epoch = config.extent(steps_per_epoch)
     validation = ingredients.validation
     batches = 0 if validation is None else max(0, int(validation.cardinality()))
     few = dataclasses.replace(ingredients, validation=None if validation is None else validation.take(2))
@@ -105,13 +102,3 @@ def _cost_of(
 
 def _mean_step(costs: Sequence[Cost]) -> float:
     return sum(cost.steps * cost.step for cost in costs) / sum(cost.steps for cost in costs)
-
-
-def _peak_memory() -> dict[str, float]:
-    """Returns what was held at most, in gigabytes: by the process, and by the fullest GPU where there is one."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    found = {"process_gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30}
-    gpus = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
-    if gpus:
-        found["GPU_gigabytes"] = max(tf.config.experimental.get_memory_info(gpu)["peak"] for gpu in gpus) / 2**30
-    return found

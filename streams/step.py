@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from streams.machines import is_of_several
 from streams.multitask import own_task_only
 
 
@@ -127,7 +128,7 @@ class Trainee(keras.Model):
 
     def _numbers(self) -> dict[str, tf.Tensor]:
         numbers: dict[str, tf.Tensor] = self.get_metrics_result()
-        if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+        if is_of_several(tf.distribute.get_strategy()):
             # Keras 3.15 reduces these over axis 0, which scalars lack.
             return {name: tf.reshape(value, [1]) for name, value in numbers.items()}
         return numbers

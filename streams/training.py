@@ -1,7 +1,6 @@
 """Training of one stream: the only `compile` and `fit`."""
 
 import importlib.metadata
-import math
 import warnings
 from typing import Any
 
@@ -41,8 +40,7 @@ def train(
 
     The strategy is `strategy_for(config)`, made before anything else of TensorFlow, the ingredients among it.
     """
-    steps_per_epoch = min(steps_per_epoch, config.steps or steps_per_epoch)
-    epochs = math.ceil(config.steps / steps_per_epoch) if config.steps else config.epochs
+    epochs, steps_per_epoch = config.extent(steps_per_epoch)
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
