@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import math
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -13,39 +12,45 @@ import numpy as np
 
 Values = Mapping[str, Any]
 
-# The least and the most that OpenCV and our own methods around it can do with; some of OpenCV's crash beyond.
+# The least and the most of every parameter: beyond, OpenCV crashes or flow becomes NaN; within, all flow is finite.
 LIMITS: dict[str, tuple[float, float]] = {
+    "attachment": (0.001, 100),
+    "tolerance": (0.01, 1000),
+    "tightness": (0.001, 100),
+    "step": (0.001, 0.25),
+    "huber_slope": (0, 100),
+    "warps": (1, 1000),
+    "corners": (1, 100_000),
+    "inlier_distance": (0.01, 1000),
+    "smoothness": (0.01, 1000),
+    "brightness": (0, 1000),
+    "gradient": (0, 1000),
+    "blur": (0.1, 100),
+    "scale": (0.1, 0.99),
+    "fixed_point_iterations": (1, 1000),
+    "relaxation_steps": (1, 1000),
     "Tau": (0.001, 0.25),
-    "Lambda": (0.001, math.inf),
-    "Theta": (0.001, math.inf),
-    "ScalesNumber": (1, math.inf),
-    "WarpingsNumber": (1, math.inf),
-    "Epsilon": (0, math.inf),
-    "InnerIterations": (1, math.inf),
-    "OuterIterations": (1, math.inf),
+    "Lambda": (0.001, 100),
+    "Theta": (0.001, 100),
+    "ScalesNumber": (1, 100),
+    "WarpingsNumber": (1, 1000),
+    "Epsilon": (0, 100),
+    "InnerIterations": (1, 10_000),
+    "OuterIterations": (1, 10_000),
     "ScaleStep": (0.1, 0.99),
     "MedianFiltering": (1, 5),
     "pyr_scale": (0.1, 0.99),
-    "levels": (1, math.inf),
-    "winsize": (1, math.inf),
-    "iterations": (1, math.inf),
-    "poly_n": (1, math.inf),
-    "poly_sigma": (0.1, math.inf),
-    "FinestScale": (0, math.inf),
+    "levels": (1, 100),
+    "winsize": (1, 1000),
+    "iterations": (1, 10_000),
+    "poly_n": (1, 100),
+    "poly_sigma": (0.1, 100),
+    "flags": (0, 256),
+    "FinestScale": (0, 100),
     "PatchSize": (4, 64),
     "PatchStride": (1, 64),
-    "GradientDescentIterations": (1, math.inf),
-    "VariationalRefinementIterations": (0, math.inf),
-    "smoothness": (0, math.inf),
-    "brightness": (0, math.inf),
-    "gradient": (0, math.inf),
-    "blur": (0.1, math.inf),
-    "scale": (0.1, 0.99),
-    "warps": (1, math.inf),
-    "fixed_point_iterations": (1, math.inf),
-    "relaxation_steps": (1, math.inf),
-    "corners": (1, math.inf),
-    "inlier_distance": (0.01, math.inf),
+    "GradientDescentIterations": (1, 10_000),
+    "VariationalRefinementIterations": (0, 10_000),
 }
 
 
@@ -57,7 +62,20 @@ def all_values(method: str, defaults: Values, presets: Mapping[str, Values], pre
     if unknown:
         raise ValueError(f"{method} has no parameter {unknown[0]!r}; it has {', '.join(sorted(defaults))}.")
     checked = {name: _checked(method, name, value, defaults[name]) for name, value in asked.items()}
-    return {**defaults, **presets[preset], **checked}
+    values = {**defaults, **presets[preset], **checked}
+    if values.get("PatchStride", 0) > values.get("PatchSize", 0):  # OpenCV writes beyond its memory there.
+        raise ValueError(
+            f"{method} needs a PatchStride of PatchSize at most, {values['PatchSize']} here. "
+            f"Received {values['PatchStride']}."
+        )
+    return values
+
+
+def check_limits(method: str, name: str, value: Any) -> None:
+    """Raises ValueError unless a parameter is within its limits."""
+    least, most = LIMITS[name]
+    if not least <= value <= most:  # Written so that NaN is refused, too.
+        raise ValueError(f"{method} needs {name} from {least:g} to {most:g}. Received {value!r}.")
 
 
 def _checked(method: str, name: str, value: Any, default: Any) -> Any:
@@ -68,12 +86,7 @@ def _checked(method: str, name: str, value: Any, default: Any) -> Any:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral if isinstance(default, int) else Real):
         kind = "a whole number" if isinstance(default, int) else "a number"
         raise ValueError(f"{method} needs {name} to be {kind}. Received {value!r}.")
-    least, most = LIMITS.get(name, (-math.inf, math.inf))
-    if not (math.isfinite(value) and least <= float(value) <= most):
-        limits = f"from {least:g} to {most:g}" if math.isfinite(most) else f"of {least:g} or more"
-        raise ValueError(
-            f"{method} needs {name} {limits if math.isfinite(least) else 'to be finite'}. Received {value!r}."
-        )
+    check_limits(method, name, value)
     return type(default)(value)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from data.flow_frames import check_same_size, grey
+from data.flow_parameters import LIMITS, check_limits
 from data.tvl1_brightness import match_brightness, typical_difference
 from data.tvl1_layout import clear, level_length
 from data.tvl1_level import Scheme, solve_level
@@ -44,13 +45,9 @@ class TVL1Parameters:
     """Whether a gain and an offset between the frames are estimated along with the flow."""
 
     def __post_init__(self) -> None:
-        for name in ("attachment", "tolerance", "tightness", "step", "levels", "warps", "iterations"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"TV-L1 needs {name} above zero. Received {getattr(self, name)}.")
-        if not self.huber_slope >= 0:
-            raise ValueError(f"TV-L1 needs huber_slope of zero or more. Received {self.huber_slope}.")
-        if self.step > 0.25:
-            raise ValueError(f"TV-L1 diverges with a step above 0.25. Received {self.step}.")
+        for name, value in asdict(self).items():
+            if name in LIMITS:
+                check_limits("tvl1", name, value)
 
     @property
     def scheme(self) -> Scheme:

@@ -2,7 +2,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,8 @@ import pytest
 from benchmarks.flow_pairs import FlowPair, middlebury_pairs
 from data.flow import METHODS, flow_between, flow_description, flow_of_video, main
 from data.flow_engine import flow_engine, xla_engine
+from data.flow_kinds import KINDS
+from data.flow_parameters import LIMITS
 from data.flow_picture import colour_wheel
 from tests.moving_pictures import shifted_pair, texture
 
@@ -62,18 +64,52 @@ def test_warped_flow_knows_what_moves_from_how_the_camera_moves():
         ({"warps": [3]}, "tvl1 needs warps to be a whole number. Received \\[3\\]"),
         ({"warps": True}, "tvl1 needs warps to be a whole number. Received True"),
         ({"smooth": "no"}, "tvl1 needs smooth to be True or False. Received 'no'"),
-        ({"attachment": float("nan")}, "tvl1 needs attachment to be finite. Received nan"),
-        ({"huber_slope": -0.1}, "huber_slope of zero or more. Received -0.1"),
-        ({"method": "farneback", "winsize": 0}, "farneback needs winsize of 1 or more. Received 0"),
+        ({"attachment": float("nan")}, "tvl1 needs attachment from 0.001 to 100. Received nan"),
+        ({"huber_slope": -0.1}, "tvl1 needs huber_slope from 0 to 100. Received -0.1"),
+        ({"method": "farneback", "winsize": 0}, "farneback needs winsize from 1 to 1000. Received 0"),
         ({"method": "farneback", "flags": 4}, "OpenCV can't compute flow with .*'flags': 4"),
         ({"method": "dis", "PatchSize": -3}, "dis needs PatchSize from 4 to 64. Received -3"),
+        ({"method": "dis", "PatchStride": 64}, "dis needs a PatchStride of PatchSize at most, 8 here. Received 64"),
+        ({"method": "dis", "PatchSize": 4, "PatchStride": 5}, "PatchSize at most, 4 here. Received 5"),
+        ({"huber_slope": 1e300}, r"huber_slope from 0 to 100. Received 1e\+300"),
+        ({"step": 1e-300}, "step from 0.001 to 0.25. Received 1e-300"),
+        ({"warps": 10**400}, "warps from 1 to 1000. Received 1000"),
+        ({"method": "brox", "smoothness": 1e300}, "brox needs smoothness from 0.01 to 1000. Received"),
+        ({"method": "brox", "blur": 1e300}, "brox needs blur from 0.1 to 100. Received"),
+        ({"method": "warped", "corners": 10**11}, "warped needs corners from 1 to 100000. Received"),
         ({"method": "brox", "scale": 1.0}, "brox needs scale from 0.1 to 0.99. Received 1.0"),
-        ({"method": "warped", "corners": 0}, "warped needs corners of 1 or more. Received 0"),
+        ({"method": "warped", "corners": 0}, "warped needs corners from 1 to 100000. Received 0"),
     ],
 )
 def test_wrong_words_are_answered_with_the_right_ones(wrong, message):
     with pytest.raises(ValueError, match=message):
         flow_between(texture(20, 20), texture(20, 20, 1), **wrong)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_number_of_a_method_has_limits(method):
+    defaults, presets = KINDS[method].parameters()
+    numbers = {name: value for name, value in defaults.items() if not isinstance(value, bool)}
+
+    assert numbers.keys() <= LIMITS.keys()
+    for values in (numbers, *presets.values()):
+        assert all(LIMITS[name][0] <= value <= LIMITS[name][1] for name, value in values.items())
+
+
+@pytest.mark.parametrize("method", ["tvl1", "warped", "brox"])
+def test_flow_is_finite_at_the_limits_of_every_parameter(method):
+    first, second = shifted_pair(2, 1, 20, 24)
+    defaults, _ = KINDS[method].parameters()
+    numbers = {name: value for name, value in defaults.items() if not isinstance(value, bool)}
+    few = {name: 2 for name, value in numbers.items() if isinstance(value, int) and name != "corners"}
+    weights = sorted(numbers.keys() - few.keys())
+
+    for ends in product((0, 1), repeat=len(weights)):
+        asked = {name: type(numbers[name])(LIMITS[name][end]) for name, end in zip(weights, ends, strict=True)}
+
+        flow = flow_between(first, second, method, **few, **asked)
+
+        assert np.isfinite(flow).all(), asked
 
 
 def test_whole_numbers_serve_as_numbers_of_any_type():
