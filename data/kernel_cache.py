@@ -18,13 +18,14 @@ from typing import Any
 
 import llvmlite.binding
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
 from numba.core.codegen import get_host_cpu_features
 
 # error_model: a division by zero gives infinity, as in NumPy, without a branch. nogil: threads run side by side.
 # No fastmath: it let LLVM reorder sums differently in the process that compiled and in those that loaded.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
+SEAL_BYTES = hashlib.sha256().digest_size
 _PROJECT = Path(__file__).resolve().parents[1]
 # What is compiled: a change in any of these starts a new folder.
 SOURCES = ("data/kernel_cache.py", "data/vectors*.py", "data/tvl1_*.py", "pipelines/cutting.py")
@@ -39,27 +40,72 @@ def kernel(function: Callable[..., Any]) -> Any:
     """Compiles a function that Python calls: on its first call, or from the cache folder."""
     if _FOLDER is None:
         return numba.njit(**OPTIONS)(function)
-    before = numba.config.CACHE_DIR
-    try:
-        # numba reads this setting when the cache is made, and has no argument for it.
-        numba.config.CACHE_DIR = str(_FOLDER)
-        dispatcher = numba.njit(**OPTIONS)(function)
-        dispatcher._cache = _Cache(function)
-        return dispatcher
-    finally:
-        numba.config.CACHE_DIR = before
+    dispatcher = numba.njit(**OPTIONS)(function)
+    dispatcher._cache = _Cache(function)
+    return dispatcher
+
+
+class _Locator(UserProvidedCacheLocator):
+    """Where numba looks for a kernel: in our folder, also where that can only be read."""
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        super().__init__(function, file)
+        self._cache_path = str(_FOLDER / self.get_suitable_cache_subpath(file)) if _FOLDER else ""
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> _Locator:
+        """Returns the locator of a kernel."""
+        return cls(function, file)
+
+
+class _Implementation(CompileResultCacheImpl):
+    _locator_classes = (_Locator,)
+
+
+class _SealedFile(IndexDataCacheFile):
+    """A file for each signature of a kernel, named by it, which begins with the hash of what follows.
+
+    LLVM ends the process on machine code that is damaged, so nothing else may reach it. And numba's index, shared by
+    all signatures, lets two processes that compile at once give the same name to two of them.
+    """
+
+    def load(self, key: Any) -> Any:
+        """Returns what was kept under a key, or None."""
+        try:
+            content = self._path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+        seal, kept = content[:SEAL_BYTES], content[SEAL_BYTES:]
+        if hashlib.sha256(kept).digest() != seal:
+            return None
+        found, data = pickle.loads(kept)
+        return data if found == key else None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keeps something under a key."""
+        kept = self._dump((key, data))
+        with self._open_for_write(str(self._path(key))) as file:
+            file.write(hashlib.sha256(kept).digest() + kept)
+
+    def _path(self, key: Any) -> Path:
+        return Path(self._data_path(self._data_name(int(hashlib.sha256(repr(key).encode()).hexdigest()[:12], 16))))
 
 
 class _Cache(FunctionCache):
     """numba's cache, but a damaged file counts as a missing one, and a full disk only costs the next process time."""
 
+    _impl_class = _Implementation
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        locator = self._impl.locator
+        self._cache_file = _SealedFile(self._cache_path, self._impl.filename_base, locator.get_source_stamp())
+
     def load_overload(self, signature: Any, target: Any) -> Any:
         """Returns what was compiled before, or None."""
         try:
             return super().load_overload(signature, target)
-        except Exception:  # Reading part of a pickle may raise anything.
-            with contextlib.suppress(OSError):
-                self.flush()  # Else the damaged index would be read again before it's written.
+        except Exception:  # Not to be read, or of an unknown form: what is compiled now takes its place.
             return None
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
@@ -85,16 +131,24 @@ def cache_key(sources: Path) -> str:
 
 
 def cache_folder(roots: Iterable[Path]) -> Path | None:
-    """Returns the folder of the present kernels below the first root that can be written, or None."""
+    """Returns the folder of the present kernels below the first root that can be written or holds them, or None."""
     for root in roots:
         folder = root / f"kernels-{cache_key(_PROJECT)}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
         except OSError:
-            continue
+            if not _holds_kernels(folder):
+                continue
         return folder
     return None
+
+
+def _holds_kernels(folder: Path) -> bool:
+    try:
+        return any(folder.glob("*/*.nbc"))
+    except OSError:
+        return False
 
 
 def _roots() -> Iterator[Path]:

@@ -28,6 +28,24 @@ def start(cache: Path, result: Path, **settings: str) -> subprocess.Popen[bytes]
     return subprocess.Popen([sys.executable, "-c", SAVE_FLOW, str(result)], cwd=PROJECT, env=environment)
 
 
+def kernels_compiled_by(cache: Path, *before: str) -> int:
+    """Returns how many kernels a new process compiles for some flow, as it finds none of them in the cache."""
+    count = "from data import tvl1, tvl1_level as level, tvl1_pyramid as pyramid, tvl1_brightness as brightness; "
+    count += "kernels = level.solve_level, pyramid.upsample, brightness.match_brightness, tvl1.finish; "
+    count += "from tests.test_kernel_cache import some_flow; some_flow(); "
+    count += "assert all(kernel.signatures for kernel in kernels); "
+    count += "print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))"
+    done = subprocess.run(
+        [*before, sys.executable, "-c", count],
+        cwd=PROJECT,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
 @pytest.mark.parametrize("source", ["data/vectors.py", "data/tvl1_pyramid.py", "pipelines/cutting.py"])
 def test_a_changed_constant_is_never_served_from_old_machine_code(tmp_path, source):
     for room in ("data", "pipelines"):
@@ -68,14 +86,42 @@ def test_processes_that_compile_at_once_and_those_that_load_give_the_same_bits(t
 
 @pytest.mark.slow
 def test_a_damaged_cache_is_written_anew(tmp_path):
+    def cut(content: bytes) -> bytes:
+        return content[:50]
+
+    def overwrite(content: bytes) -> bytes:
+        # The machine code: LLVM would end the process.
+        return content[:3000] + b"X" * 8 + content[3008:]
+
     assert start(tmp_path, tmp_path / "flow.npy").wait(200) == 0
-    for path in sorted(tmp_path.glob("kernels-*/**/*.nb?")):
-        path.write_bytes(path.read_bytes()[:50])
+    paths = sorted(tmp_path.glob("kernels-*/**/*.nb?"))
+    for number, path in enumerate(paths):
+        path.write_bytes((overwrite if number % 2 else cut)(path.read_bytes()))
+    damaged = [path.read_bytes() for path in paths]
 
     assert start(tmp_path, tmp_path / "again.npy").wait(200) == 0
 
     assert np.load(tmp_path / "again.npy").tobytes() == some_flow().tobytes()
-    assert all(path.stat().st_size > 50 for path in tmp_path.glob("kernels-*/**/*.nbc"))
+    assert len(damaged) > 3
+    assert not set(damaged) & {path.read_bytes() for path in paths}
+    assert kernels_compiled_by(tmp_path) == 0
+
+
+@pytest.mark.slow
+def test_a_filled_cache_serves_who_may_only_read_it(tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    if subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode:
+        pytest.skip("needs name spaces, to mount a folder that can't be written")
+    assert start(cache, tmp_path / "flow.npy").wait(200) == 0
+
+    read_only = ["unshare", "-Urm", "bash", "-c"]
+    read_only += [
+        'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && ! touch "$0/new" && exec "$@"',
+        str(cache),
+    ]
+
+    assert kernels_compiled_by(cache, *read_only) == 0
 
 
 @pytest.mark.slow
