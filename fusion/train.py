@@ -82,7 +82,9 @@ def ingredients(config: JointConfig, dataset: DataSet, training: Videos, validat
         validation=validation_pairs(dataset, validation, inputs, config),
         card=ModelCard.joint(*cards),
         videos=lambda step: batch_videos(training, step=step, **drawn),
-        broken=lambda step: pair_failure(dataset, training, inputs, step=step, validation=validation, **drawn),
+        broken=lambda step: pair_failure(
+            dataset, training, inputs, step=step, validation=validation, crop_size=config.crop_size, **drawn
+        ),
     )
 
 

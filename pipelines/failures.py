@@ -36,19 +36,24 @@ def explain_failure(
     step: int,
     drawing: Drawing | None = None,
     validation: Sequence[Video] = (),
+    crop_size: int = 1,
 ) -> str:
-    """Returns which file of batch `step`, or of validation, can't be read, and what to type; empty if all can be."""
+    """Returns which file of batch `step`, or of validation, no clip can be made of, and what to type; empty if none."""
     drawing, source = drawing or Drawing(), Source(dataset, videos, clip)
     draw = draw_rows(videos, batch_size, seed, drawing)
     plan = plan_batch(source, draw, tf.constant(step, tf.int64), batch_size, seed, drawing)
-    if drawing.skipped is not None:
-        return _broken_file_message(dataset, source, _paths(source, plan["row"], plan["starts"]), _NO_OTHER)
     paths = _paths(source, plan["row"], plan["starts"])
-    if validation:
-        source = Source(dataset, validation, clip)
-        starts = tf.reshape(validation_starts(source, VALIDATION_VIEWS), [len(validation), -1])
-        paths += _paths(source, tf.range(len(validation)), starts)
-    return _broken_file_message(dataset, source, paths, _SKIP_OR_MEND)
+    if drawing.skipped is not None:
+        broken = _broken_file_message(dataset, source, paths, _NO_OTHER)
+        return broken or _wrong_size_message(source, plan["row"], plan["starts"], crop_size, drawing)
+    broken = _broken_file_message(dataset, source, paths, _SKIP_OR_MEND)
+    broken = broken or _wrong_size_message(source, plan["row"], plan["starts"], crop_size, drawing)
+    if broken or not validation:
+        return broken
+    source, rows = Source(dataset, validation, clip), tf.range(len(validation))
+    starts = tf.reshape(validation_starts(source, VALIDATION_VIEWS), [len(validation), -1])
+    broken = _broken_file_message(dataset, source, _paths(source, rows, starts), _SKIP_OR_MEND)
+    return broken or _wrong_size_message(source, rows, starts, crop_size, Drawing("none"))
 
 
 def readable_views(
@@ -66,6 +71,28 @@ def readable_views(
             if not broken:
                 raise
             raise ValueError(f"A view of {video.name} can't be read: {broken}") from error
+
+
+def _wrong_size_message(source: Source, rows: tf.Tensor, starts: tf.Tensor, crop_size: int, drawing: Drawing) -> str:
+    """Returns a sentence about the first frame that its crop does not fit, and what to type; empty if all do.
+
+    It looks at what `read_planes` looks at: the first file of each example.
+    """
+    largest = source.short_side() if drawing.device_crop else 0
+    for row, start in zip(rows.numpy().tolist(), starts[:, 0].numpy().tolist(), strict=True):
+        height, width = source.size_of(row, start)
+        side = min(height, width)
+        if drawing.augment != "corners" and side < crop_size:
+            said = f"less than --crop-size {crop_size}. Pass --crop-size {side} or less, or prepare larger frames: "
+            said += "data/prepare.py --short-side."
+        elif largest and (side if drawing.augment == "corners" else crop_size) > largest:
+            said = f"and the device cuts frames whose short side is at most {largest}, as in the first video. "
+            said += "Pass --crop-on host, which cuts frames of any size."
+        else:
+            continue
+        (path, *_) = _paths(source, tf.constant([row]), tf.constant([[start]]))
+        return f"{path} has {width} x {height} pixels, {said}"
+    return ""
 
 
 def _paths(source: Source, rows: tf.Tensor, starts: tf.Tensor) -> list[str]:

@@ -129,10 +129,15 @@ class Source:
         """Returns height and width of a file's image, int32[2], without decoding it."""
         return decode.floats_size(contents) if self.is_float else decode.image_size(contents)
 
+    def size_of(self, row: int, start: int) -> tuple[int, int]:
+        """Returns height and width of the first image of a clip."""
+        files = {name: value[0] for name, value in self.files(tf.constant([row]), tf.constant([start])).items()}
+        height, width = self.frame_size(self.contents(files)[0]).numpy().tolist()
+        return height, width
+
     def short_side(self) -> int:
         """Returns the short side of the first video's frames."""
-        first = {name: value[0] for name, value in self.files(tf.constant([0]), tf.constant([0])).items()}
-        return int(tf.reduce_min(self.frame_size(self.contents(first)[0])))
+        return min(self.size_of(0, 0))
 
     @property
     def num_files(self) -> int:
@@ -174,7 +179,8 @@ def read_planes(
 ) -> list[list[tf.Tensor]]:
     """Reads what is cut from the files of each example, alike from all: planes of all segments, uint8[H, W, 1 or 3].
 
-    A box of a side above `largest`, where that is given, is an error.
+    A box that its frame can't hold, or of a side above `largest` where that is given, is an error, which
+    `failures.explain_failure` puts into words.
     """
     segments = source.clip.segments
     files = source.files(tf.repeat(examples["row"][:, None], segments, axis=1), examples["starts"])
@@ -182,15 +188,14 @@ def read_planes(
     for number, randoms in enumerate(tf.unstack(examples["randoms"])):
         clips = [list(islice(contents, source.num_files)) for _ in range(segments)]
         height, width = tf.unstack(source.frame_size(clips[0][0]))
-        first = tf.reshape(files["path"][number], [-1])[0]
-        if augmentation != "corners":
-            fits = tf.minimum(height, width) >= crop_size
-            tf.debugging.Assert(fits, ["This frame is smaller than the crop:", first, height, width])
         box = augment.random_box(augmentation, height, width, crop_size, randoms)
-        if largest:
-            fits = tf.reduce_max(box[2:]) <= largest
-            words = ["The device crop can't hold this frame, larger than the first:", first, box[2], box[3]]
-            tf.debugging.Assert(fits, words)
+        fits = tf.reduce_max(box[2:]) <= largest if largest else tf.constant(True)
+        if augmentation != "corners":
+            fits &= tf.minimum(height, width) >= crop_size
+        first = tf.reshape(files["path"][number], [-1])[0]
+        # Nothing in a graph of data waits for an assertion of itself: what is made of the box must not come first.
+        with tf.control_dependencies([tf.debugging.Assert(fits, ["The crop does not fit:", first, height, width])]):
+            box = tf.identity(box)
         planes.append([plane for clip in clips for plane in source.planes(clip, box)])
     return planes
 

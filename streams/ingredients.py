@@ -73,7 +73,9 @@ def of_dataset(
         validation=validation_of(dataset, validation, clip, config, drawing.skipped),
         card=card_of(stream, config, dataset, clip),
         videos=lambda step: batch_videos(training, step=step, **drawn),
-        broken=lambda step: explain_failure(dataset, training, clip, step=step, validation=validation, **drawn),
+        broken=lambda step: explain_failure(
+            dataset, training, clip, step=step, validation=validation, crop_size=config.crop_size, **drawn
+        ),
         skipped=drawing.skipped,
         cut=partial(_cut, config, clip, dataset) if on_device else _as_they_are,
     )

@@ -73,7 +73,7 @@ def with_second_dataset(
         network=lambda: with_second_task(alone.network(), num_second),
         batches=batches,
         videos=lambda step: [name for _, videos, _ in halves for name in batch_videos(videos, step=step, **drawn)],
-        broken=partial(_broken, halves, clip, drawn),
+        broken=partial(_broken, halves, clip, {**drawn, "crop_size": config.crop_size}),
         card=alone.card.having_learnt([(second.name, 0, config.protocol)]),
         tasks=() if config.and_joined else (num_first, num_second),
         saved=of_first_task,

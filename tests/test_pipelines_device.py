@@ -1,13 +1,19 @@
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.layouts import Layout
+from data.pack import pack
+from data.packed import PACKED
 from pipelines import device
 from pipelines.clips import train_batches
 from pipelines.drawing import Drawing
+from pipelines.failures import explain_failure
 from pipelines.inputs import KINDS, Input
-from tests.made_frames import HEIGHT, WIDTH, made_dataset
+from tests.made_frames import HEIGHT, WIDTH, made_dataset, write
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +56,57 @@ def test_the_device_crop_compiles_with_xla(smooth):
 
     difference = compiled(fields).numpy().astype(int) - device.crop(fields, clip, 32, "corners").numpy()
     assert np.abs(difference).max() <= 1
+
+
+def with_one_other_size(root, scale, is_packed=False):
+    """Three videos of noise, the last of which has frames and flow of another size."""
+    dataset = made_dataset(root, {"a": 6, "b": 6, "c": 6})
+    other, generator = dataset.videos["c"], np.random.default_rng(0)
+    size = int(HEIGHT * scale), int(WIDTH * scale)
+    for path in dataset.layout.frame_path(root, other, 0).parent.iterdir():
+        write(path, generator.integers(0, 256, size, np.uint8))
+    if is_packed:
+        pack(dataset)
+        dataset = dataclasses.replace(dataset, layout=Layout(PACKED))
+    return dataset
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_frame_that_the_device_does_not_hold_is_named_with_its_size_and_what_to_pass(tmp_path, seed, is_packed):
+    dataset = with_one_other_size(tmp_path, 1.75, is_packed)
+    place = {"batch_size": 12, "seed": seed, "drawing": Drawing("corners", device_crop=True)}
+    videos, clip = list(dataset.videos.values()), Input("flow", 2)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="The crop does not fit"):
+        next(iter(train_batches(dataset, videos, clip, crop_size=32, **place)))
+    said = explain_failure(dataset, videos, clip, step=0, crop_size=32, **place)
+
+    assert said.startswith(str(tmp_path / "rawframes" / "class2" / "c"))
+    assert "has 84 x 70 pixels" in said
+    assert f"at most {HEIGHT}" in said
+    assert "--crop-on host" in said
+
+
+@pytest.mark.parametrize("device_crop", [False, True])
+def test_a_frame_smaller_than_the_crop_is_named_with_its_size_and_what_to_pass(tmp_path, device_crop):
+    dataset = with_one_other_size(tmp_path, 0.75)
+    place = {"batch_size": 3, "seed": 0, "drawing": Drawing("flip", device_crop=device_crop)}
+    videos, clip = list(dataset.videos.values()), Input("rgb")
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="The crop does not fit"):
+        next(iter(train_batches(dataset, videos, clip, crop_size=32, **place)))
+    said = explain_failure(dataset, videos, clip, step=0, crop_size=32, **place)
+
+    assert "has 36 x 30 pixels, less than --crop-size 32. Pass --crop-size 30 or less" in said
+
+
+def test_smaller_frames_fit_where_sides_follow_the_frame(tmp_path):
+    dataset = with_one_other_size(tmp_path, 0.75)
+    place = {"batch_size": 6, "seed": 0, "drawing": Drawing("corners", device_crop=True)}
+    videos, clip = list(dataset.videos.values()), Input("flow", 2)
+
+    fields, _ = next(iter(train_batches(dataset, videos, clip, crop_size=32, **place)))
+
+    assert int(tf.reduce_max(fields["box"])) == HEIGHT
+    assert explain_failure(dataset, videos, clip, step=0, crop_size=32, **place) == ""
