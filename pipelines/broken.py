@@ -81,9 +81,9 @@ def _count(skipped: Skipped, names: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
     def count(names: np.ndarray, places: np.ndarray) -> np.int64:
         for name, place in zip(names, places, strict=True):
             video = name.decode()
-            if all(video != known for known, _ in skipped):
+            if all(video != known for known, *_ in list(skipped)):
                 logging.getLogger(__name__).warning("Skipped a clip of %s, which can't be read.", video)
-            skipped.add((video, int(place)))
+            skipped.add((video, *place.tolist()))
         return np.int64(len(names))
 
     return tf.numpy_function(count, [names, places], tf.int64)

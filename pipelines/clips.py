@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from pipelines import augment, sampling
 from pipelines.broken import Example, leaving_out, skipping
 from pipelines.cutting import cut
 from pipelines.device import read_fields
-from pipelines.drawing import Draw, Drawing, Skipped, draw_rows
+from pipelines.drawing import IN_VALIDATION, Draw, Drawing, Skipped, draw_rows
 from pipelines.inputs import Input
 from pipelines.source import Source, at_once, plainly, read_planes
 
@@ -69,7 +70,7 @@ def train_batches(
         def load_one(example: Example) -> tf.Tensor:
             return load(_each(lambda values: values[None], example))[0]
 
-        examples = plans.unbatch().enumerate(start_step * size).map(_placed)
+        examples = plans.unbatch().enumerate(start_step * size).map(plainly(partial(_placed, size)))
         batches = skipping(examples, load_one, source.names, size, clip.shape(crop_size), drawing.skipped)
     # A batch that is made while another is used is all that helps; TensorFlow's own choice may keep many.
     batches = batches.prefetch(2)
@@ -109,7 +110,8 @@ def validation_batches(
     def plan(place: tf.Tensor) -> Example:
         row, view = place // num_views, place % num_views
         label = source.labels(row[None])[0]
-        return {"row": row, "starts": starts[row, view], "label": label, "place": tf.cast(-1 - place, tf.int64)}
+        noted = tf.stack([tf.constant(IN_VALIDATION, tf.int64), tf.cast(place, tf.int64)])
+        return {"row": row, "starts": starts[row, view], "label": label, "place": noted}
 
     @plainly
     def load(example: Example) -> tf.Tensor:
@@ -224,8 +226,8 @@ def _joined(values: tf.Tensor) -> tf.Tensor:
     return tf.reshape(values, [groups * size, *shape])
 
 
-def _placed(place: tf.Tensor, example: Example) -> Example:
-    return example | {"place": place}
+def _placed(size: int, number: tf.Tensor, example: Example) -> Example:
+    return example | {"place": tf.stack([number // size, number % size])}
 
 
 def _part(values: tf.Tensor, drawing: Drawing) -> tf.Tensor:

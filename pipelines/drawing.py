@@ -11,9 +11,11 @@ from data.catalog import Video
 # A function from a step to the rows of its videos, int32[batch].
 Draw = Callable[[tf.Tensor], tf.Tensor]
 
-# Clips that can't be read: the video, and the clip's place in the training, or in validation counted from -1 down.
-# Each is there once, however often it is made: ahead of what is used, for a look at it, in every epoch.
-Skipped = set[tuple[str, int]]
+# Clips that can't be read: the video, the step of training, or IN_VALIDATION, and the clip's place in its batch, or in
+# validation. Each is there once, however often it is made: for a look at it, in every epoch. Those of steps that were
+# made ahead are there, too, whether or not they are ever taken.
+Skipped = set[tuple[str, int, int]]
+IN_VALIDATION = -1
 
 AUGMENTATIONS = ("none", "flip", "paper", "corners")
 

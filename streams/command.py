@@ -18,7 +18,7 @@ from streams.config import TrainConfig
 from streams.finetuning import parse_stage
 from streams.ingredients import Ingredients
 from streams.recipes import recipe_presets
-from streams.runs import Run, is_finished, say_result, threads_before
+from streams.runs import Run, is_finished, say_result, skipped_in, threads_before
 
 
 def train_stream(
@@ -84,11 +84,11 @@ def _train(
     from streams.training import train
 
     for config, run in unfinished:
-        given = ingredients(config)
-        train(given, config=config, run=run, **work)
-        if given.num_skipped:
-            count, worst = sum(given.num_skipped.values()), ", ".join([*given.num_skipped][:5])
-            print(f"{count} clips of {len(given.num_skipped)} videos could not be read and were left out: {worst}.")
+        train(ingredients(config), config=config, run=run, **work)
+        skipped = skipped_in(run)
+        if skipped:
+            count, worst = sum(skipped.values()), ", ".join([*skipped][:5])
+            print(f"{count} clips of {len(skipped)} videos could not be read and were left out: {worst}.")
 
 
 def _report(config: TrainConfig, result: dict[str, Any]) -> None:

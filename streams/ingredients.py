@@ -37,15 +37,14 @@ class Ingredients:
     card: ModelCard
     videos: Callable[[int], Sequence[str]] | None = None  # The names of the videos in the batch of a step.
     broken: Callable[[int], str] | None = None  # What of the batch of a step can't be read, and what to do; or "".
-    skipped: "Skipped | None" = None  # Clips that could not be read and were left out: video and place.
+    skipped: "Skipped | None" = None  # Clips that could not be read and were left out; see `pipelines.drawing`.
     cut: Callable[[Any], Any] = _as_they_are  # Makes clips of what batches hold, where the network runs.
     tasks: tuple[int, ...] = ()  # Where scores are of several data sets side by side, how many are of each.
     saved: Callable[["keras.Model"], "keras.Model"] = lambda network: network  # What of a trained network is kept.
 
-    @property
-    def num_skipped(self) -> dict[str, int]:
-        """How many clips of each video were left out, the most first."""
-        return dict(Counter(video for video, _ in self.skipped or ()).most_common())
+    def num_skipped(self, steps: int) -> dict[str, int]:
+        """Returns how many clips of each video were left out of so many steps and of validation, the most first."""
+        return dict(Counter(video for video, step, _ in list(self.skipped or ()) if step < steps).most_common())
 
 
 def of_dataset(

@@ -181,7 +181,7 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], Progress]:
     arrays = _read(path)
     try:
         state = json.loads(str(arrays.pop(_STATE)))
-        skipped = {(video, place) for video, place in state.pop("skipped", ())}
+        skipped = {(video, step, place) for video, step, place in state.pop("skipped", ())}
         return arrays, Progress(**state, skipped=skipped)
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"{path} is damaged ({error})") from error

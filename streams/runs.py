@@ -156,6 +156,12 @@ def result_of(run: Run) -> dict[str, Any]:
     return result
 
 
+def skipped_in(run: Run) -> dict[str, int]:
+    """Returns how many clips of each video a finished run left out, the most first."""
+    skipped: dict[str, int] = json.loads(run.config.read_text()).get("skipped", {})
+    return skipped
+
+
 def say_result(run: Run) -> dict[str, Any]:
     """Prints what a finished run reached, and returns it."""
     described, result = json.loads(run.config.read_text()), result_of(run)
@@ -166,4 +172,4 @@ def say_result(run: Run) -> dict[str, Any]:
     else:
         print(f"Last epoch {result['epoch']}: training loss {result['loss']:.3f}, nothing chosen. Saved {run.model}")
     found = {"model": str(run.model), "selection": described["options"]["protocol"], **result}
-    return found | {"skipped": described.get("skipped", {})}
+    return found | {"skipped": skipped_in(run)}

@@ -172,7 +172,8 @@ def _finish(network: keras.Model, model: Trainee, ingredients: Ingredients, loop
         save_model(ingredients.saved(network), ingredients.card, run.model)
         write_history(run.history, history)
         draw_curves(run.curves, history, best)
-        write_json(run.config, {**loop.description, "result": result, "skipped": ingredients.num_skipped})
+        skipped = ingredients.num_skipped(loop.progress.step)
+        write_json(run.config, {**loop.description, "result": result, "skipped": skipped})
         loop.checkpoints.clear()
     # The other machines wait here until the model is there: it may be what they go on with.
     (stopped,) = loop.together.any(loop.stop.requested)

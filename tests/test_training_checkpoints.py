@@ -82,8 +82,8 @@ def test_what_was_skipped_before_a_stop_is_still_counted(tmp_path):
     def skipping(*clips):
         return made_ingredients(made_config(epochs=3), skipped=set(clips))
 
-    stop_in_step(tmp_path, STEPS_PER_EPOCH + 2, ingredients=skipping(("a", 1), ("b", 2)))
-    run = train_made(tmp_path, epochs=3, ingredients=skipping(("b", 2), ("b", 3)))
+    stop_in_step(tmp_path, STEPS_PER_EPOCH + 2, ingredients=skipping(("a", 1, 0), ("b", 2, 0)))
+    run = train_made(tmp_path, epochs=3, ingredients=skipping(("b", 2, 0), ("b", 3, 0)))
 
     assert json.loads(run.config.read_text())["skipped"] == {"b": 2, "a": 1}
 
