@@ -10,11 +10,11 @@ import numpy as np
 from data.catalog import DataSet, Video, in_words
 from data.findings import ERROR, WARNING, Finding
 from data.layouts import Layout
-from data.packed import PACKED, read_stored, stored_paths
+from data.packed import HALF_PACKED, PACKED, read_stored, stored_paths
 from data.recipe import read_description
 
 PREPARE = "Prepare these again: python data/doctor.py {{name}}{full} --fix"
-OWN = ("rawframes", PACKED)  # What can be prepared again.
+OWN = ("rawframes", PACKED, HALF_PACKED)  # What can be prepared again.
 AGAIN = "Extract these again with the tool that made them."
 
 

@@ -22,7 +22,7 @@ from data.catalog import KNOWN, DataSet, in_words, open_dataset
 from data.findings import ERROR, Finding
 from data.index import index_path, read_index, write_index
 from data.layouts import frame_folder, read_layout
-from data.packed import PACKED, archive_path, check_whole
+from data.packed import HALF_PACKED, PACKED, archive_path
 from data.preparation import Work, prepare
 from data.ready import home_of, ready_dataset
 from data.recipe import read_description, recipe_of
@@ -56,9 +56,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Finding]:
     """Returns all that is found; `listed` has all videos of the lists, `dataset` those that are ready."""
-    check_whole(dataset)
     print(table(dataset, listed), flush=True)
-    findings = [*audit_counts(dataset, listed), *audit_groups(dataset), *audit_files(dataset, full=full)]
+    findings = [
+        *_half_packed(dataset),
+        *audit_counts(dataset, listed),
+        *audit_groups(dataset),
+        *audit_files(dataset, full=full),
+    ]
     findings += [*audit_pictures(dataset), *audit_duplicates(dataset)]
     if any(video.num_flows for video in dataset.videos.values()):
         findings += audit_flow(dataset, float(read_description(dataset.root).get("bound", 20.0)))
@@ -67,6 +71,13 @@ def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Fi
         for one in findings
     )
     return sorted(remedied, key=lambda finding: finding.severity)
+
+
+def _half_packed(dataset: DataSet) -> list[Finding]:
+    """Finds that only some videos are packed: each can be looked at and mended, but nothing trains on them."""
+    if dataset.layout.name != HALF_PACKED:
+        return []
+    return [Finding(ERROR, "Only some videos are packed.", "Finish: python data/pack.py {name}, or with --unpack.")]
 
 
 def table(dataset: DataSet, listed: DataSet) -> str:
@@ -132,7 +143,7 @@ def _repair(dataset: DataSet, findings: Sequence[Finding]) -> None:
     write_index(path, [row for name, row in indexed.items() if name not in names])
     # What the index does not name was not asked for when it was prepared.
     wanted = {name: video for name, video in dataset.videos.items() if name in indexed}
-    packed = read_layout(dataset.root).name == PACKED
+    packed = read_layout(dataset.root).name in (PACKED, HALF_PACKED)
     prepare(dataclasses.replace(dataset, videos=wanted), recipe=recipe_of(dataset.root), work=Work(packed=packed))
 
 

@@ -20,7 +20,7 @@ from commands.running import run, write_json
 from data.catalog import KNOWN, DataSet, open_dataset
 from data.index import with_counts
 from data.layouts import OURS, layout_path
-from data.packed import HALF_PACKED, PACKED, pack_video, unpack_video
+from data.packed import HALF_PACKED, PACKED, check_stored, pack_video, unpack_video
 from data.ready import home_of
 
 
@@ -45,6 +45,7 @@ def pack(dataset: DataSet) -> int:
     if dataset.layout.name not in (OURS.name, PACKED, HALF_PACKED):
         raise ValueError(f"Only data prepared by prepare.py can be packed; {dataset.root} is {dataset.layout.name}.")
     videos = [video for video in dataset.videos.values() if video.num_frames or video.num_flows]
+    check_stored(dataset, videos)  # Before anything is done, so that what stops here is still whole.
     write_json(layout_path(dataset.root), {"name": HALF_PACKED})
     for video in track(videos, "Packing"):
         pack_video(dataset, video)
@@ -56,6 +57,7 @@ def unpack(dataset: DataSet) -> int:
     """Makes loose files of every archive of a data set; returns how many videos there are."""
     videos = [video for video in dataset.videos.values() if video.num_frames or video.num_flows]
     if dataset.layout.name in (PACKED, HALF_PACKED):
+        check_stored(dataset, videos)
         write_json(layout_path(dataset.root), {"name": HALF_PACKED})
         for video in track(videos, "Unpacking"):
             unpack_video(dataset, video)

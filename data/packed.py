@@ -6,6 +6,7 @@ in the order of `member_of_frame` and `member_of_flow`: all frames, then x and y
 """
 
 import os
+import shutil
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,14 +38,25 @@ def archive_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.zip")
 
 
+def check_stored(dataset: DataSet, videos: Iterable[Video]) -> None:
+    """Refuses a data set of which a video lies neither in an archive nor in a folder that looks whole."""
+    mend = f"Run: python data/doctor.py {in_words(dataset.name, dataset.root)} --fix, then this again."
+    for video in videos:
+        folder = frame_folder(dataset, video)
+        if archive_of(folder).exists():
+            continue
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is missing, and there is no archive of it either. {mend}")
+        if not all((folder / name).exists() for name in _last_members(video)):
+            raise ValueError(f"{folder} holds less than index.csv counts. {mend}")
+
+
 def pack_video(dataset: DataSet, video: Video) -> Path:
     """Writes the archive of a video, whole or not at all, and removes its folder once the archive reads well."""
     folder, path = frame_folder(dataset, video), archive_path(dataset, video)
     if not folder.is_dir():
         return path  # Packed before.
     if not path.exists():  # Else removing the folder was interrupted.
-        if not all((folder / name).exists() for name in _last_members(video)):
-            raise ValueError(f"{folder} holds less than index.csv counts. Run: python data/doctor.py, with --fix.")
         unfinished = path.with_name(f".incomplete.{path.name}")
         pack_folder(folder, unfinished)
         unfinished.replace(path)
@@ -92,8 +104,13 @@ def unpack_video(dataset: DataSet, video: Video) -> Path:
     if not path.exists():
         return folder
     unfinished = folder.with_name(f".incomplete.{folder.name}")
-    with zipfile.ZipFile(path) as archive:
-        archive.extractall(unfinished, [name for name in archive.namelist() if name != TABLE])
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(unfinished, [name for name in archive.namelist() if name != TABLE])
+    except (zipfile.BadZipFile, EOFError) as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        mend = f"python data/doctor.py {in_words(dataset.name, dataset.root)} --full --fix"
+        raise ValueError(f"{path} is damaged ({error}). Run: {mend}, then this again.") from error
     if folder.exists():
         _remove(folder)  # It was being removed when packing it was interrupted.
     unfinished.rename(folder)
