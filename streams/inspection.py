@@ -66,10 +66,24 @@ def check_inputs(clips: np.ndarray, *, is_flow: bool) -> list[str]:
             "which loses how fast things move. Prepare the flow with a fixed bound: python data/prepare.py"
         )
     # One by one: of a whole batch, NumPy would hold the squares in eight times its memory.
-    if np.mean([plane.std(0) < 0.5 for plane in planes]) > 0.5:
+    if np.mean([_is_dead(plane.mean(0), plane.std(0), is_flow) for plane in planes]) > 0.5:
         kind = "flow fields show no motion" if is_flow else "images are of one colour"
         lines.append(f"Warning: most {kind}. Look at the files: python data/doctor.py")
     return lines
+
+
+def _is_dead(mean: np.ndarray, deviation: np.ndarray, is_flow: bool) -> np.ndarray:
+    """Tells of planes whether they are of one level; of flow, only where it says no motion or the very ends do.
+
+    All pixels of a camera that pans may move alike.
+    """
+    is_even: np.ndarray = deviation < 0.5
+    if not is_flow:
+        return is_even
+    # The levels of no motion are 127, 127.5 and 128, by rule and rounding.
+    is_still = np.hypot(mean - 127.5, deviation) < 0.75
+    dead: np.ndarray = is_still | (is_even & ((mean <= 1) | (mean >= 254)))
+    return dead
 
 
 def contact_sheet(clips: np.ndarray, *, is_flow: bool, most: int = 16) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.flow_levels import quantise
 from streams.failures import check_memory, out_of_memory, what_fits
 from streams.inspection import caveats, check_inputs, estimate_memory
 from streams.memory import free_memory, of_groups
@@ -43,6 +44,24 @@ def test_flow_without_motion_and_empty_frames_are_warned_about():
     for is_flow, said in ((True, "flow fields show no motion"), (False, "images are of one colour")):
         lines = check_inputs(np.full((4, 16, 16, 6), 128, np.uint8), is_flow=is_flow)
         assert said in lines[1]
+
+
+@pytest.mark.parametrize("level", [0, 1, 127, 128, 255])
+def test_flow_of_one_dead_level_shows_no_motion(level):
+    lines = check_inputs(np.full((4, 16, 16, 6), level, np.uint8), is_flow=True)
+
+    assert "flow fields show no motion" in lines[-1]
+
+
+@pytest.mark.parametrize("rule", ["centred", "classic"])
+@pytest.mark.parametrize("pixels", [-2.0, 2.0, 0.3])
+def test_flow_in_which_all_moves_alike_is_alive(rule, pixels):
+    pan = np.full((4, 16, 16, 6), quantise(np.array(pixels), rule=rule), np.uint8)
+    across = pan.copy()
+    across[..., 1::2] = quantise(np.array(0.0), rule=rule)
+
+    for clips in (pan, across):
+        assert len(check_inputs(clips, is_flow=True)) == 1
 
 
 def compiled(**options):
