@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.catalog import Video
+from pipelines.inputs import AUGMENTATIONS
 
 # A function from a step to the rows of its videos, int32[batch].
 Draw = Callable[[tf.Tensor], tf.Tensor]
@@ -16,8 +17,6 @@ Draw = Callable[[tf.Tensor], tf.Tensor]
 # made ahead are there, too, whether or not they are ever taken.
 Skipped = set[tuple[str, int, int]]
 IN_VALIDATION = -1
-
-AUGMENTATIONS = ("none", "flip", "paper", "corners")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The kinds of input a network can be given, by the names that commands, models and files use."""
+"""The kinds of input a network can be given and the cuts, by the names that commands, models and files use."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 FRAME_KINDS = ("rgb", "grey", "sg3i", "rgb_difference")
 FLOW_KINDS = ("flow", "trajectory", "bidirectional", "warped")
 KINDS = FRAME_KINDS + FLOW_KINDS
+
+# How clips may be cut, mirrored and coloured; see docs/pipelines.md.
+AUGMENTATIONS = ("none", "flip", "paper", "corners")
 
 # Kinds whose clips have one length only, in the frames that they span.
 _FIXED_LENGTH = {"rgb": 1, "sg3i": 3}

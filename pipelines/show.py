@@ -21,7 +21,7 @@ from data.flow_levels import dequantise
 from data.packed import read_stored
 from data.ready import ready_dataset
 from data.recipe import read_description
-from pipelines.inputs import KINDS, Input
+from pipelines.inputs import AUGMENTATIONS, KINDS, Input
 
 if TYPE_CHECKING:
     from pipelines.sheet import Column, Row
@@ -53,16 +53,24 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="shapes", metavar="NAME", help="whose training list (default: shapes)")
     parser.add_argument("--root", type=Path, metavar="DIR", help="its folder (default: datasets/<data set>)")
-    parser.add_argument("--split", type=int, default=1, metavar="N", help="of the training list (default: 1)")
+    parser.add_argument("--split", type=_positive, default=1, metavar="N", help="of the training list (default: 1)")
     parser.add_argument("--inputs", nargs="+", choices=KINDS, help="(default: all that the data set's flow is fit for)")
-    parser.add_argument("--length", type=int, default=4, metavar="L", help="frames or fields in a clip (default: 4)")
-    parser.add_argument("--augment", choices=("none", "flip", "paper", "corners"), default="corners")
-    parser.add_argument("--crop-size", type=int, default=64, metavar="PIXELS", help="(default: 64)")
-    parser.add_argument("--clips", type=int, default=2, metavar="N", help="of each input (default: 2)")
+    parser.add_argument(
+        "--length", type=_positive, default=4, metavar="L", help="frames or fields in a clip (default: 4)"
+    )
+    parser.add_argument("--augment", choices=AUGMENTATIONS, default="corners")
+    parser.add_argument("--crop-size", type=_positive, default=64, metavar="PIXELS", help="(default: 64)")
+    parser.add_argument("--clips", type=_positive, default=2, metavar="N", help="of each input (default: 2)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the training that is shown (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("inputs.png"), metavar="FILE", help="(default: inputs.png)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was drawn here too")
     return parser.parse_args(argv)
+
+
+def _positive(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word} is not a whole number above 0")
+    return int(word)
 
 
 def _drawn(options: argparse.Namespace) -> dict[str, Any]:
@@ -106,13 +114,22 @@ def _column(
 
 
 def _row(dataset: DataSet, videos: Sequence[Video], clip: Input, options: argparse.Namespace) -> "Row":
+    import tensorflow as tf
+
     from pipelines.clips import train_batches
+    from pipelines.failures import explain_failure
     from pipelines.sampling import clip_offsets
     from pipelines.sheet import Row
     from pipelines.source import Source
 
     batches = train_batches(dataset, videos, clip, crop_size=options.crop_size, **_drawn(options))
-    images = next(iter(batches))[0].numpy()
+    try:
+        images = next(iter(batches))[0].numpy()
+    except tf.errors.OpError as error:
+        said = explain_failure(dataset, videos, clip, step=0, crop_size=options.crop_size, **_drawn(options))
+        if not said:
+            raise
+        raise ValueError(f"No picture of {clip.kind} can be made: {said}") from error
     source = Source(dataset, videos, clip)
     if clip.is_flow:
         images = dequantise(images, source.bound, source.rule)

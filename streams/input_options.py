@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from commands.options import option
+from pipelines.inputs import AUGMENTATIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,7 @@ class InputOptions:
     augment: str = option(
         "flip",
         "random crops and mirrors; with the paper's colours; at corners and in four sizes; or none",
-        choices=("none", "flip", "paper", "corners"),
+        choices=AUGMENTATIONS,
     )
     crop_on: str = option(
         "auto",

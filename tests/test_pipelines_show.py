@@ -70,8 +70,34 @@ def test_warped_flow_is_refused_where_there_is_none(tmp_path):
         show.main(["--dataset", "mine", "--root", str(root), "--inputs", "warped", "--out", str(tmp_path / "a.png")])
 
 
-def test_an_unknown_input_is_a_wrong_argument():
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--inputs depth",
+        "--clips 0",
+        "--clips -1",
+        "--clips two",
+        "--crop-size 0",
+        "--length 0",
+        "--split 0",
+        "--augment all",
+    ],
+)
+def test_what_no_sheet_can_be_drawn_of_is_a_wrong_argument(words, capsys):
     with pytest.raises(SystemExit) as ended:
-        show.main(["--inputs", "depth"])
+        show.main(words.split())
 
     assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert f"argument {words.split()[0]}: " in said
+    assert "_positive" not in said
+
+
+def test_a_crop_that_no_frame_holds_is_answered_with_one_that_it_does(tmp_path):
+    root = sound_data(tmp_path / "mine")
+    words = ["--dataset", "mine", "--root", str(root), "--augment", "flip", "--crop-size", "500"]
+
+    with pytest.raises(ValueError, match=r"img_\d+\.jpg has 80 x 64 pixels, less than .* 500\. Pass --crop-size 64 or"):
+        show.main([*words, "--out", str(tmp_path / "a.png")])
+
+    assert not (tmp_path / "a.png").exists()
