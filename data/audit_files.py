@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data.catalog import DataSet, Video, in_words
 from data.findings import ERROR, WARNING, Finding
 from data.layouts import Layout
-from data.packed import HALF_PACKED, PACKED, read_stored, stored_paths
+from data.packed import HALF_PACKED, PACKED, stored_paths
+from data.pictures import read_grey
 from data.recipe import read_description
 
 PREPARE = "Prepare these again: python data/doctor.py {{name}}{full} --fix"
@@ -42,17 +42,6 @@ def how_to_mend(dataset: DataSet) -> str:
     if dataset.layout.name not in OWN:
         return AGAIN
     return f"Run: python data/doctor.py {in_words(dataset.name, dataset.root)} --full --fix"
-
-
-def read_grey(path: Path) -> np.ndarray | None:
-    """Returns a picture as uint8[H, W], or None where it can't be decoded; OpenCV fills cut-off JPEGs with grey."""
-    try:
-        data = read_stored(path)
-    except OSError:
-        return None
-    if path.suffix == ".jpg" and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        return None
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
 
 
 def read_field(path: Path) -> np.ndarray | None:

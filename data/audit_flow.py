@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from data import flow
-from data.audit_files import read_field, read_grey
+from data.audit_files import read_field
 from data.catalog import DataSet, Video
 from data.findings import ERROR, WARNING, Finding
 from data.flow_levels import dequantise
 from data.layouts import Layout
+from data.pictures import read_grey
 
 VIDEOS, FIELDS = 24, 4
 SLOW = 10.0  # Pixels, half of the usual bound.

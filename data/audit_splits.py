@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from data.audit_files import read_grey
 from data.catalog import DataSet, Video
 from data.findings import ERROR, WARNING, Finding
+from data.pictures import read_grey
 
 HASHED_FRAMES = 3
 # Of 64 bits a frame. Frames of different scenes differ in about 32, copies in other qualities in a few.

@@ -120,7 +120,9 @@ class _Extraction:
         else:
             self._write_flow(kept)
         if self.frames < 1 + (self.recipe.step if self.recipe.only != FRAMES else 0):
-            raise ValueError(f"Only {self.frames} frames can be decoded and kept; flow needs {1 + self.recipe.step}.")
+            what = f"Only {self.frames} frame{'s' if self.frames > 1 else ''}" if self.frames else "No frame"
+            needed = "" if self.recipe.only == FRAMES else f"; flow needs {1 + self.recipe.step}"
+            raise ValueError(f"{what} can be decoded and kept{needed}.")
         frames = 0 if self.recipe.only == FLOW else self.frames
         counts = {"frames": frames, "flows": self.flows, "width": self.width, "height": self.height}
         return {**counts, "bytes": self.bytes, "remark": decoder.shortfall()}

@@ -27,7 +27,7 @@ from data.flow_files import flow_image_pairs, read_flow, read_flow_images, write
 from data.flow_frames import levels_of_pair, levels_of_video
 from data.flow_kinds import KINDS, PRESET_NAMES, find_kind
 from data.flow_levels import dequantise, mirror_levels, quantise
-from data.flow_parameters import named_value
+from data.flow_parameters import bound_in_pixels, named_value
 from data.flow_picture import colour_wheel
 
 __all__ = [
@@ -66,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="NAME=VALUE",
         help="a parameter; may be repeated",
     )
-    parser.add_argument("--bound", type=_bound, default=20.0, help="pixels at which storage would clip (default: 20)")
+    parser.add_argument(
+        "--bound", type=bound_in_pixels, default=20.0, help="pixels at which storage would clip (default: 20)"
+    )
     parser.add_argument(
         "--out", type=_flow_path, help="where the picture goes; .flo or .npy there stores the flow itself"
     )
@@ -144,16 +146,11 @@ def _print_numbers(title: str, numbers: dict[str, float], bound: float) -> None:
     print(f"  {numbers['cpu_milliseconds']:.1f} ms of processor time")
 
 
-def _bound(word: str) -> float:
-    bound = float(word)
-    if not 0 < bound < float("inf"):
-        raise argparse.ArgumentTypeError(f"the bound must be above zero; received {word}")
-    return bound
-
-
 def _flow_path(word: str) -> Path:
     path = Path(word)
-    if path.suffix not in ("", ".flo", ".npy") and not cv2.haveImageWriter(word):
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder; name a file in it, like {path / 'flow.png'}")
+    if path.suffix.lower() not in ("", ".flo", ".npy") and not cv2.haveImageWriter(word):
         raise argparse.ArgumentTypeError(f"OpenCV can't write {path.suffix}; use .png, or .flo or .npy for the flow")
     return path
 
@@ -170,10 +167,11 @@ def _read_image(path: Path) -> np.ndarray:
 def _write(path: Path, flow: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        if path.suffix == ".flo":
+        if path.suffix.lower() == ".flo":
             write_flo(temporary, flow)
-        elif path.suffix == ".npy":
-            np.save(temporary, flow)
+        elif path.suffix.lower() == ".npy":
+            with temporary.open("wb") as file:  # To a name that doesn't end in .npy, numpy adds it.
+                np.save(file, flow)
         else:
             picture = cv2.cvtColor(colour_wheel(flow), cv2.COLOR_RGB2BGR)
             temporary.write_bytes(cv2.imencode(path.suffix or ".png", picture)[1].tobytes())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data.flow_levels import dequantise
+from data.pictures import read_grey
 
 # The first four bytes of a .flo file spell PIEH as they lie there, and this number when read as float32.
 FLO_MARK = np.float32(202021.25)
@@ -17,24 +17,27 @@ FLO_HEADER = 12
 FLO_UNKNOWN = 1e9
 
 
-def read_flow(path: Path) -> np.ndarray:
+def read_flow(path: str | Path) -> np.ndarray:
     """Reads a `.flo` or `.npy` file as float32[H, W, 2] in pixels; what a .flo file doesn't know is NaN."""
+    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no flow file {path}.")
-    if path.suffix == ".flo":
+    if path.suffix.lower() == ".flo":
         return _read_flo(path)
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return _read_npy(path)
     raise ValueError(f"Flow files end in .flo or .npy. Received {path.name}; a pair of images: read_flow_images.")
 
 
-def read_flow_images(x_path: Path, y_path: Path, bound: float = 20.0, rule: str = "centred") -> np.ndarray:
+def read_flow_images(x_path: str | Path, y_path: str | Path, bound: float = 20.0, rule: str = "centred") -> np.ndarray:
     """Reads a pair of 8-bit images as float32[H, W, 2] in pixels; other tools' images need `rule="classic"`."""
     planes = []
     for path in (x_path, y_path):
-        plane = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"There is no image of flow {path}.")
+        plane = read_grey(Path(path))
         if plane is None:
-            raise FileNotFoundError(f"There is no image of flow {path}, or it is damaged.")
+            raise ValueError(f"{path} is no image, damaged or cut off. Make or copy it again.")
         planes.append(plane)
     if planes[0].shape != planes[1].shape:
         raise ValueError(
@@ -43,12 +46,13 @@ def read_flow_images(x_path: Path, y_path: Path, bound: float = 20.0, rule: str 
     return dequantise(np.stack(planes, axis=-1), bound, rule)
 
 
-def flow_image_pairs(folder: Path) -> list[tuple[Path, Path]]:
+def flow_image_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
     """Returns the images of x and y flow of a video in order, from any layout that is known.
 
     That is: `u` and `v` (or `x` and `y`, `flow_x` and `flow_y`) as two folders of frames, or
     as the beginnings of names in one folder.
     """
+    folder = Path(folder)
     for x, y in (("u", "v"), ("x", "y"), ("flow_x", "flow_y")):
         pairs = _pairs(_images(folder / x, ""), _images(folder / y, "")) or _pairs(
             _images(folder, f"{x}_"), _images(folder, f"{y}_")
@@ -60,11 +64,11 @@ def flow_image_pairs(folder: Path) -> list[tuple[Path, Path]]:
     )
 
 
-def write_flo(path: Path, flow: np.ndarray) -> None:
+def write_flo(path: str | Path, flow: np.ndarray) -> None:
     """Writes flow as a .flo file."""
     height, width = flow.shape[:2]
     header = FLO_MARK.tobytes() + np.array([width, height], "<i4").tobytes()
-    path.write_bytes(header + np.ascontiguousarray(flow, "<f4").tobytes())
+    Path(path).write_bytes(header + np.ascontiguousarray(flow, "<f4").tobytes())
 
 
 def _read_flo(path: Path) -> np.ndarray:
@@ -80,8 +84,10 @@ def _read_flo(path: Path) -> np.ndarray:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        flow = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            # Not np.load, which takes an archive of arrays for one as well.
+            flow: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    except ValueError as error:
         raise ValueError(f"{path} can't be read as an array: {error}") from error
     if flow.ndim == 3 and flow.shape[0] == 2 and flow.shape[2] != 2:
         flow = np.moveaxis(flow, 0, -1)
@@ -104,5 +110,6 @@ def _images(folder: Path, beginning: str) -> dict[int, Path]:
 def _pairs(x_images: dict[int, Path], y_images: dict[int, Path]) -> list[tuple[Path, Path]]:
     if x_images.keys() != y_images.keys():
         missing = min(x_images.keys() ^ y_images.keys())
-        raise ValueError(f"Flow images come in pairs; number {missing} has only one of x and y.")
+        found = x_images.get(missing) or y_images[missing]
+        raise ValueError(f"Flow images come in pairs; number {missing} has only one of x and y: {found}.")
     return [(x_images[number], y_images[number]) for number in sorted(x_images)]

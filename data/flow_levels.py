@@ -28,6 +28,10 @@ RULES = {
 }
 
 
+# Pixels at which flow may be clipped; no frame is larger.
+BOUNDS = (0.01, 10_000.0)
+
+
 def quantise(flow: np.ndarray, bound: float = 20.0, rule: str = "centred") -> np.ndarray:
     """Returns flow in pixels as uint8 levels; what moves further than `bound` is clipped to it.
 
@@ -62,9 +66,15 @@ def mirror_levels(levels: np.ndarray, rule: str = "centred") -> np.ndarray:
     return (int(2 * still) - np.maximum(np.asarray(levels).astype(np.int16), lowest)).astype(np.uint8)
 
 
+def check_bound(bound: float) -> None:
+    """Raises ValueError unless flow can be clipped at so many pixels."""
+    least, most = BOUNDS
+    if not least <= bound <= most:  # Written so that NaN is refused, too.
+        raise ValueError(f"The bound of flow must be from {least:g} to {most:g} pixels. Received {bound!r}.")
+
+
 def _rule(rule: str, bound: float) -> LevelRule:
     if rule not in RULES:
         raise ValueError(f"The rule of flow levels must be one of {', '.join(RULES)}. Received {rule!r}.")
-    if not (np.isfinite(bound) and bound > 0):
-        raise ValueError(f"The bound of flow must be a positive number of pixels. Received {bound!r}.")
+    check_bound(bound)
     return RULES[rule]

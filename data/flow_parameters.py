@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from data.flow_levels import BOUNDS, check_bound
+
 Values = Mapping[str, Any]
 
 # The least and the most of every parameter: beyond, OpenCV crashes or flow becomes NaN; within, all flow is finite.
@@ -99,3 +101,15 @@ def named_value(word: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(
             f"write NAME=VALUE, like warps=5 or smooth=False; received {word!r}"
         ) from error
+
+
+def bound_in_pixels(word: str) -> float:
+    """Returns the bound of flow as it is written on a command line."""
+    try:
+        check_bound(bound := float(word))
+    except ValueError as error:
+        least, most = BOUNDS
+        raise argparse.ArgumentTypeError(
+            f"write pixels from {least:g} to {most:g}, like 20; received {word}"
+        ) from error
+    return bound

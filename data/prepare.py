@@ -4,6 +4,7 @@ Interrupted, the same command goes on where it stopped; run again, it does no wo
 """
 
 import argparse
+import contextlib
 import shlex
 import sys
 from collections import Counter
@@ -17,7 +18,7 @@ from commands.running import run, usable_processors, write_json, write_text
 from data.catalog import KNOWN, DataSet, is_own, open_dataset
 from data.download import download
 from data.flow import ENGINES, METHODS, flow_engine
-from data.flow_parameters import named_value
+from data.flow_parameters import bound_in_pixels, named_value
 from data.foreign import AUTO, LAYOUTS, recognise, use_in_place
 from data.index import BROKEN, MISSING, READY, Row, index_path
 from data.mmaction_lists import write_lists
@@ -77,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a parameter of it; again for more",
     )
-    made.add_argument("--bound", type=float, default=Recipe.bound, help="pixels of flow kept (default: %(default)s)")
+    made.add_argument(
+        "--bound", type=bound_in_pixels, default=Recipe.bound, help="pixels of flow kept (default: %(default)s)"
+    )
     made.add_argument("--step", type=_positive, default=1, help="flow to the frame so many later (default: 1)")
     made.add_argument("--backward", action="store_true", help="store flow back to the frame before, too")
     sizes = made.add_mutually_exclusive_group()
@@ -200,7 +203,7 @@ def _link(place: Path, target: Path | None) -> None:
 
 
 def _positive(word: str) -> int:
-    number = int(word)
+    number = int(word) if word.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{word} is not a whole number above 0")
     return number
@@ -211,22 +214,30 @@ def _not_negative(word: str) -> int:
 
 
 def _rate(word: str) -> float:
-    rate = float(word)
-    if not 0 < rate < 10_000:
-        raise argparse.ArgumentTypeError(f"{word} is not a number of frames a second")
-    return rate
+    with contextlib.suppress(ValueError):
+        if 0 < (rate := float(word)) < 10_000:
+            return rate
+    raise argparse.ArgumentTypeError(f"{word} is not a number of frames a second")
 
 
 def _size(word: str) -> tuple[int, int]:
-    width, _, height = word.partition("x")
-    return _positive(width), _positive(height)
+    return _two(word, "x", "a size is written as WIDTHxHEIGHT, like 340x256")
 
 
 def _shard(word: str) -> tuple[int, int]:
-    number, count = (_positive(part) for part in word.split("/"))
+    number, count = _two(word, "/", "a part is written as I/N, like 1/4 for the first of four")
     if number > count:
         raise argparse.ArgumentTypeError(f"{word}: the parts of {count} are 1 to {count}")
     return number, count
+
+
+def _two(word: str, between: str, form: str) -> tuple[int, int]:
+    """Returns two numbers with a mark between them."""
+    first, _, second = word.partition(between)
+    try:
+        return _positive(first), _positive(second)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{form}; received {word}") from error
 
 
 if __name__ == "__main__":

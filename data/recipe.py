@@ -10,6 +10,7 @@ from typing import Any
 from commands.running import write_json
 from data import flow
 from data.catalog import in_words
+from data.flow_levels import check_bound
 
 JPEG_QUALITY = 95
 FRAMES, FLOW = "frames", "flow"
@@ -31,6 +32,9 @@ class Recipe:
     backward: bool = False  # Whether flow back is stored, too.
     engine: str = "cpu"  # Or "gpu", which agrees with it to a hundredth of a pixel, yet not to the bit.
     only: str = ""  # "frames" or "flow"; both without it.
+
+    def __post_init__(self) -> None:
+        check_bound(self.bound)
 
     def description(self) -> dict[str, Any]:
         """Returns what must be the same for all that lies in a data set."""
@@ -62,7 +66,8 @@ class Recipe:
         found = read_description(root) if path.exists() else {}
         if "method" in found:
             found.setdefault("engine", "cpu")
-        differing = sorted(key for key in wanted.keys() & found.keys() if wanted[key] != found[key])
+        # In this order the method comes before what follows from it.
+        differing = [key for key in wanted if key in found and wanted[key] != found[key]]
         if differing:
             key = differing[0]
             raise ValueError(

@@ -113,7 +113,7 @@ def make_bad_files(folder):
         ("empty.avi", "empty"),
         ("text.mp4", "can't be opened as a video"),
         ("playlist.avi", "playlist"),
-        ("single.avi", "Only 1 frames"),
+        ("single.avi", "Only 1 frame can"),
         ("a_folder.avi", "not a file"),
         ("nowhere.avi", "no such file"),
         ("circle.avi", "can't be read"),

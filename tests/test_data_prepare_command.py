@@ -16,6 +16,7 @@ from data.catalog import open_dataset
 from data.engine import run_jobs
 from data.extract import Job
 from data.preparation import Work, merge_shards, prepare
+from data.prepare import main
 from data.recipe import Recipe
 from tests.bad_decoder import extract_with_bad_decoder
 from tests.made_data import write_clip
@@ -48,6 +49,27 @@ def test_the_command_sums_up_and_strict_fails(tmp_path):
     assert list(json.loads((tmp_path / "result.json").read_text())["reasons"]) == ["single"]
     assert strict.returncode == 1
     assert "Traceback" not in strict.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--bound", "0", "write pixels from 0.01 to 10000, like 20; received 0"),
+        ("--bound", "nan", "write pixels from 0.01 to 10000, like 20; received nan"),
+        ("--shard", "3", "a part is written as I/N, like 1/4 for the first of four; received 3"),
+        ("--shard", "3/2", "3/2: the parts of 2 are 1 to 2"),
+        ("--size", "abc", "a size is written as WIDTHxHEIGHT, like 340x256; received abc"),
+        ("--size", "340x0", "340x256; received 340x0"),
+        ("--step", "one", "one is not a whole number above 0"),
+        ("--fps", "fast", "fast is not a number of frames a second"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_its_form_before_anything_is_written(tmp_path, capsys, option, value, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(["mine", "--root", str(tmp_path / "mine"), option, value])
+
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()
 
 
 @pytest.mark.slow

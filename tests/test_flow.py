@@ -254,6 +254,7 @@ def test_the_command_takes_parameters_by_name(tmp_path, capsys):
         (["a.png", "b.png", "--out", "x.xyz"], 2),
         (["a.png", "b.png", "--bound", "-5"], 2),
         (["a.png", "b.png", "--bound", "nan"], 2),
+        (["a.png", "b.png", "--out", "tests"], 2),
         (["a.png", "b.png", "--set", "warps"], 2),
     ],
 )

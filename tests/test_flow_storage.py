@@ -87,6 +87,19 @@ def test_flow_that_was_made_otherwise_never_joins_a_folder(tmp_path, key, other)
         Recipe().keep(tmp_path)
 
 
+@pytest.mark.parametrize("bound", [0, -5.0, float("nan"), 1e300])
+def test_a_recipe_has_a_bound_that_flow_can_be_clipped_at(bound):
+    with pytest.raises(ValueError, match=r"bound of flow must be from 0\.01 to 10000 pixels. Received"):
+        Recipe(bound=bound)
+
+
+def test_flow_of_another_method_is_told_by_its_name_first(tmp_path):
+    Recipe(method="dis").keep(tmp_path)
+
+    with pytest.raises(ValueError, match="made with method = 'dis'; now it would be 'tvl1'"):
+        Recipe().keep(tmp_path)
+
+
 def test_the_mirror_of_levels_is_the_level_of_the_mirrored_motion():
     # Exact halves between levels are where rounding could be lopsided.
     halves = (np.arange(-127, 127) + 0.5) * 20 / 127
@@ -106,7 +119,8 @@ def test_mirroring_twice_changes_no_level_that_we_write():
     ("wrong", "message"),
     [
         ({"flow": np.full((2, 2, 2), np.nan)}, "NaN"),
-        ({"bound": 0}, "positive number of pixels. Received 0"),
+        ({"bound": 1e300}, "from 0.01 to 10000 pixels. Received 1e"),
+        ({"bound": 0}, "from 0.01 to 10000 pixels. Received 0"),
         ({"rule": "linear"}, "one of centred, classic. Received 'linear'"),
     ],
 )
@@ -121,8 +135,11 @@ def test_flow_files_come_back_as_they_were_written(tmp_path):
     np.save(tmp_path / "flow.npy", flow)
     np.save(tmp_path / "planes.npy", np.moveaxis(flow, -1, 0).astype(np.float64))
 
-    for name in ("flow.flo", "flow.npy", "planes.npy"):
+    (tmp_path / "LOUD.FLO").write_bytes((tmp_path / "flow.flo").read_bytes())
+
+    for name in ("flow.flo", "flow.npy", "planes.npy", "LOUD.FLO"):
         np.testing.assert_array_equal(read_flow(tmp_path / name), flow)
+        np.testing.assert_array_equal(read_flow(str(tmp_path / name)), flow)
 
 
 def test_what_a_flo_file_does_not_know_is_nan(tmp_path):
@@ -154,6 +171,30 @@ def test_damaged_flow_files_are_refused_with_the_reason(tmp_path, name, content,
         read_flow(tmp_path / name)
 
 
+def test_an_archive_of_arrays_is_not_taken_for_one(tmp_path):
+    np.savez(tmp_path / "flow.npz", flow=some_flow())
+    (tmp_path / "flow.npz").rename(tmp_path / "flow.npy")
+
+    with pytest.raises(ValueError, match=r"flow\.npy can't be read as an array"):
+        read_flow(tmp_path / "flow.npy")
+
+
+@pytest.mark.parametrize("cut", [1, 20, 200])
+@pytest.mark.parametrize("name", ["x.jpg", "x.JPEG"])
+def test_an_image_of_flow_that_is_cut_off_is_refused(tmp_path, name, cut):
+    levels = quantise(some_flow())[..., 0]
+    for path in (tmp_path / name, tmp_path / "y.jpg"):
+        path.write_bytes(cv2.imencode(".jpg", levels)[1].tobytes())
+    assert read_flow_images(str(tmp_path / name), tmp_path / "y.jpg").shape == (40, 50, 2)
+
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-cut])
+
+    with pytest.raises(ValueError, match=f"{name} is no image, damaged or cut off"):
+        read_flow_images(tmp_path / name, tmp_path / "y.jpg")
+    with pytest.raises(FileNotFoundError, match=r"no image of flow .*other\.jpg"):
+        read_flow_images(tmp_path / "other.jpg", tmp_path / "y.jpg")
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -179,5 +220,5 @@ def test_a_flow_image_without_its_partner_is_reported(tmp_path):
     for name in ("flow_x_1.jpg", "flow_y_1.jpg", "flow_x_2.jpg"):
         cv2.imwrite(str(tmp_path / name), np.zeros((8, 8), np.uint8))
 
-    with pytest.raises(ValueError, match="number 2 has only one of x and y"):
+    with pytest.raises(ValueError, match=r"number 2 has only one of x and y: .*flow_x_2\.jpg"):
         flow_image_pairs(tmp_path)
