@@ -47,8 +47,10 @@ def how_to_mend(dataset: DataSet) -> str:
 def read_field(path: Path) -> np.ndarray | None:
     """Returns a field that another tool stored as float[H, W, 2], or None where it isn't one of finite numbers."""
     try:
-        field: np.ndarray = np.load(path)
-    except (OSError, ValueError, EOFError):
+        with path.open("rb") as file:
+            # Not np.load, which takes an archive of arrays for one as well.
+            field: np.ndarray = np.lib.format.read_array(file)
+    except (OSError, ValueError):
         return None
     fits = field.ndim == 3 and field.shape[2] == 2 and field.dtype.kind == "f" and bool(np.isfinite(field).all())
     return field if fits else None

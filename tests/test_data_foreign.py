@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from data.audit_files import read_field
 from data.catalog import open_dataset
 from data.foreign import recognise, use_in_place
 from data.index import index_path, read_index
@@ -126,6 +127,16 @@ def test_split_folders_with_metadata_and_floats_are_a_data_set_of_their_own(tmp_
         assert ready.layout.frame_path(root, video, 10).name == "frame0011.jpg"
         assert [path.name for path in ready.layout.flow_paths(root, video, 9)] == ["flow_10_11.npy"] * 2
         assert ready.layout.flow_paths(root, video, 9)[0].is_file()
+
+
+def test_a_field_that_is_an_archive_of_arrays_counts_as_damaged(tmp_path):
+    field = np.zeros((20, 30, 2), np.float32)
+    np.save(tmp_path / "flow.npy", field)
+    np.savez(tmp_path / "archive.npz", flow=field)
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
+
+    assert read_field(tmp_path / "flow.npy") is not None
+    assert read_field(tmp_path / "archive.npy") is None
 
 
 def test_lists_for_mmaction2_name_folder_count_and_label(tmp_path):
