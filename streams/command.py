@@ -63,8 +63,9 @@ def train_stream(
 def stages(config: TrainConfig, run: Run) -> list[tuple[TrainConfig, Run]]:
     """Returns the trainings that one consists of, each from the best weights of the one before, and their places."""
     found, weights = [], config.weights
+    places = [*(Run(run.folder / f"stage{number}") for number in range(1, len(config.stage))), run]
     for number, text in enumerate(config.stage, 1):
-        stage, place = parse_stage(text), run if number == len(config.stage) else Run(run.folder / f"stage{number}")
+        stage, place = parse_stage(text), dataclasses.replace(places[number - 1], later=tuple(places[number:]))
         changes: dict[str, Any] = {
             "train": stage.place,
             "epochs": stage.epochs,

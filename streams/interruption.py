@@ -17,13 +17,13 @@ class Stop:
 
 
 class StoppedError(KeyboardInterrupt):
-    """A training was asked to stop, has saved itself, and says how to go on."""
+    """A training was asked to stop, has saved what it had done, and says how to go on."""
 
 
-def same_command(config: TrainConfig) -> str:
-    """Returns what is to be typed to go on with a training, as the subject of a sentence."""
+def same_command(config: TrainConfig, *, begun: bool = True) -> str:
+    """Returns what is to be typed to go on with a training, or to start it yet, as the subject of a sentence."""
     where = " on every machine" if this_part()[1] > 1 else ""
-    return f"The same command{where}{' without --again' if config.again else ''}"
+    return f"The same command{where}{' without --again' if config.again and begun else ''}"
 
 
 @contextlib.contextmanager

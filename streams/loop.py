@@ -14,7 +14,7 @@ from streams.display import Display
 from streams.interruption import Stop, StoppedError, same_command
 from streams.machines import Together
 from streams.records import TensorBoard, write_history
-from streams.resume import Checkpoints, Progress
+from streams.resume import Checkpoints, Progress, sums_of
 from streams.runs import Run, warn_of_other_versions
 from streams.schedules import Rate, best_epoch, plateau_factor, should_stop
 
@@ -42,6 +42,7 @@ class Loop(keras.callbacks.Callback):
         self.display: Display | None = None
         self.sheets: dict[str, Any] = {}  # What the first batch looks like, by the name of the input.
         self.sums: list[Any] = []  # Behind the numbers of an epoch that was left before its end.
+        self.first_step, self.saved_at = 0, time.monotonic()  # Where this call of `fit` began, and when it last saved.
         self.saved_step = self.finite_step = 0  # The last ones that were saved, and whose loss was looked at.
         self.validating = False
 
@@ -58,7 +59,7 @@ class Loop(keras.callbacks.Callback):
         if self.progress.step > 0:
             warn_of_other_versions(self.run, self.description)
         if self.progress.step != self._full_epochs():
-            self.sums = [variable.numpy() for metric in model.metrics for variable in metric.variables]
+            self.sums = [variable.numpy() for variable in sums_of(model)]
         self._set_rate()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -84,7 +85,7 @@ class Loop(keras.callbacks.Callback):
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Keeps the numbers of the epoch, which Keras sets to zero next."""
         self.progress.step = self._full_epochs() + self.steps_per_epoch
-        self.sums = [variable.numpy() for metric in self.model.metrics for variable in metric.variables]
+        self.sums = [variable.numpy() for variable in sums_of(self.model)]
         self.validating = True
 
     def on_test_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -134,19 +135,27 @@ class Loop(keras.callbacks.Callback):
         if self.board or not self.checkpoints.writes:
             return
         if self.saved_step == 0:
-            self.run.clear()
+            self.run.clear(with_later=self.config.again)
         write_json(self.run.config, self.description)
         self.board = TensorBoard(self.run.tensorboard, histograms=self.config.histograms)
         for name, sheet in self.sheets.items():
             self.board.add_inputs(name, sheet)
 
     def _stop(self) -> None:
-        self._save()
+        if self.progress.step > 0:
+            self._save()
         self.together.take_leave()
         asked = "" if self.stop.requested else ", as another machine was asked to,"
-        raise StoppedError(
-            f"Stopped{asked} and saved after step {self.progress.step}. {same_command(self.config)} goes on from there."
-        )
+        raise StoppedError(f"Stopped{asked} {self._what_is_kept()}")
+
+    def _what_is_kept(self) -> str:
+        """Returns what a stop leaves, and what to type next."""
+        if self.progress.step > 0:
+            return f"and saved after step {self.progress.step}. {same_command(self.config)} goes on from there."
+        # Stages before this one are done, and --again would do them anew.
+        is_later = len(self.config.stage) - len(self.run.later) > 1
+        starts = same_command(self.config, begun=is_later)
+        return f"before the first step: nothing was changed in {self.run.folder}. {starts} starts with that step."
 
     def _look_at_loss(self) -> None:
         if self.config.jit:
@@ -158,8 +167,7 @@ class Loop(keras.callbacks.Callback):
         self.finite_step = self.progress.step
 
     def _give_numbers_back(self) -> None:
-        variables = [variable for metric in self.model.metrics for variable in metric.variables]
-        for variable, value in zip(variables, self.sums, strict=False):
+        for variable, value in zip(sums_of(self.model), self.sums, strict=False):
             variable.assign(value)
         self.sums = []
 

@@ -129,11 +129,14 @@ class Checkpoints:
         return sorted(self.folder.glob("step*.npz"))
 
 
+def sums_of(model: keras.Model) -> list[keras.Variable]:
+    """Returns the sums behind the numbers of the epoch so far."""
+    return [variable for metric in model.metrics for variable in metric.variables]
+
+
 def _variables(model: keras.Model) -> list[keras.Variable]:
     """Returns weights and random states, the optimizer's, and the sums behind the numbers of the epoch so far."""
-    found = [*model.variables, *model.optimizer.variables]
-    for metric in model.metrics:
-        found.extend(metric.variables)
+    found = [*model.variables, *model.optimizer.variables, *sums_of(model)]
     return list({id(variable): variable for variable in found}.values())
 
 

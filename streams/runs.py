@@ -26,6 +26,7 @@ class Run:
     """The folder of one training: `<runs>/<data set>/<stream>/split<N>`."""
 
     folder: Path
+    later: tuple["Run", ...] = ()  # Those of the stages that go on from this one's model, in order.
 
     @classmethod
     def of(cls, runs: Path, data_set: str, stream: str, split: int) -> "Run":
@@ -62,11 +63,16 @@ class Run:
         """Loss, accuracy and rate over the epochs."""
         return self.folder / "curves.png"
 
-    def clear(self) -> None:
+    def clear(self, *, with_later: bool = False) -> None:
         """Deletes what an earlier training left, so that nothing of it is taken for this one's.
 
-        The order makes a kill in between harmless: no checkpoint outlives its options, no result its model.
+        The order makes a kill in between harmless: no checkpoint outlives its options, no result its model, and no
+        later stage the one that it went on from.
         """
+        for run in reversed(self.later) if with_later else ():
+            if run.folder.is_dir():
+                with run.locked():
+                    run.clear()
         for checkpoint in self.checkpoints.glob("step*"):
             checkpoint.unlink()
         self.config.unlink(missing_ok=True)

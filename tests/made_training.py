@@ -64,12 +64,12 @@ def made_ingredients(config, network=made_network, validation=13, **changes):
     return Ingredients(network=network, batches=batches, **settings)
 
 
-def train_made(folder, network=made_network, ingredients=None, watch=None, **options):
+def train_made(folder, network=made_network, ingredients=None, watch=None, run=None, **options):
     """Runs the real training in a folder and returns its run."""
     from streams.distribution import strategy_for
     from streams.training import train
 
-    config, run = made_config(**options), Run(folder)
+    config, run = made_config(**options), run or Run(folder)
     strategy = strategy_for(config)
     train(
         ingredients or made_ingredients(config, network),

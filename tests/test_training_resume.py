@@ -8,6 +8,7 @@ import time
 import keras
 import pytest
 
+from streams.command import stages
 from streams.interruption import StoppedError
 from streams.runs import Run, is_finished
 from tests.made_training import (
@@ -144,6 +145,45 @@ def test_a_new_training_that_is_stopped_goes_on_without_again(whole, tmp_path):
         train_made(tmp_path, watch=CtrlC(STEPS_PER_EPOCH + 2), epochs=3, again=True)
 
     assert_same(whole, train_made(tmp_path, epochs=3))
+
+
+class CtrlCAtOnce(keras.callbacks.Callback):
+    """Presses Ctrl-C while the graph is still to be built."""
+
+    def on_train_begin(self, logs=None):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_stop_before_the_first_step_changes_nothing(tmp_path):
+    run, began = Run(tmp_path), r"Stopped before the first step: nothing was changed in .*\. The same command starts"
+    with pytest.raises(StoppedError, match=began):
+        train_made(tmp_path, watch=CtrlCAtOnce())
+    assert not run.config.exists()
+
+    model = train_made(tmp_path).model.read_bytes()
+    with pytest.raises(StoppedError, match=began):
+        train_made(tmp_path, watch=CtrlCAtOnce(), again=True)
+
+    assert run.model.read_bytes() == model
+    assert is_finished(made_config(), run, "made")
+
+
+def test_a_stage_that_is_stopped_before_its_first_step_is_not_to_be_done_again_from_the_first(tmp_path):
+    with pytest.raises(StoppedError, match="The same command without --again starts with that step"):
+        train_made(tmp_path, watch=CtrlCAtOnce(), again=True, stage=("all:1:sgd:1e-2", "all:1:sgd:1e-3"))
+
+
+def test_training_again_forgets_the_later_stages_too_so_that_a_stop_in_the_first_can_be_gone_on_with(tmp_path):
+    texts = ("all:3:adam:1e-2", "all:1:sgd:1e-3")
+    (_, first), (_, last) = stages(made_config(stage=texts), Run(tmp_path))
+    train_made(first.folder), train_made(last.folder)
+
+    with pytest.raises(StoppedError, match="The same command without --again goes on"):
+        train_made(first.folder, run=first, watch=CtrlC(3), seed=1, stage=texts, again=True)
+
+    assert any(first.checkpoints.glob("step*"))
+    assert not is_finished(made_config(seed=1), last, "made")
+    assert not last.model.exists()
 
 
 def test_what_another_process_finished_meanwhile_is_not_trained_again(whole, tmp_path):
