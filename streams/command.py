@@ -43,6 +43,8 @@ def train_stream(
     data_hash = _data_hash(config, (dataset, training, validation), *others)
     planned = stages(config, run)
     unfinished = [(each, place) for each, place in planned if not is_finished(each, place, data_hash)]
+    for place in {place for _, place in planned} - {place for _, place in unfinished}:
+        place.forget_checkpoints()
     if unfinished:
         _check_lists(config, dataset, training)
         quiet_tensorflow()

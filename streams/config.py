@@ -90,6 +90,10 @@ class TrainConfig(InputOptions, NetworkOptions):
             _check(value is None or value >= 1, name, value, "at least 1")
         for name in ("validation", "dropout", "momentum"):
             _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
+        if self.validation == 0 and self.protocol == "validation":
+            raise ValueError(
+                "--validation 0 leaves nothing to choose by. Pass more, or --protocol paper, which has none."
+            )
         for name in ("warmup", "weight_decay", "checkpoint_minutes", "host_index"):
             value = getattr(self, name)
             _check(0 <= value < math.inf, name, value, "at least 0")

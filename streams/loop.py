@@ -15,7 +15,7 @@ from streams.interruption import Stop, StoppedError, same_command
 from streams.machines import Together
 from streams.records import TensorBoard, write_history
 from streams.resume import Checkpoints, Progress, sums_of
-from streams.runs import Run, warn_of_other_versions
+from streams.runs import Run, first_versions
 from streams.schedules import Rate, best_epoch, plateau_factor, should_stop
 
 # XLA drops the check inside a step, so the loss is looked at now and then, which makes a GPU wait.
@@ -57,7 +57,7 @@ class Loop(keras.callbacks.Callback):
             self.progress.skipped = skipped
         self.saved_step = self.finite_step = self.progress.step
         if self.progress.step > 0:
-            warn_of_other_versions(self.run, self.description)
+            self.description["versions"] = first_versions(self.run, self.description["versions"])
         if self.progress.step != self._full_epochs():
             self.sums = [variable.numpy() for variable in sums_of(model)]
         self._set_rate()

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from commands.running import is_abandoned
 from streams.config import TrainConfig
@@ -63,6 +63,26 @@ class Run:
         """Loss, accuracy and rate over the epochs."""
         return self.folder / "curves.png"
 
+    def described(self) -> dict[str, Any]:
+        """Returns what `config` says."""
+        try:
+            found: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError) as error:
+            what = f"is damaged ({error})" if self.config.exists() else "is missing"
+            raise ValueError(
+                f"{self.config} {what}, which says with what options this run was trained. Put a whole one there if "
+                "you have a copy, pass --again to train anew, or --runs DIR for another place."
+            ) from error
+        return found
+
+    def forget_checkpoints(self) -> None:
+        """Deletes those of a finished run that a kill left behind its result, unless it is at work or not ours."""
+        with contextlib.suppress(OSError, RuntimeError):
+            if self.checkpoints.exists():
+                with self.locked():
+                    if "result" in self.described():  # Else another process has begun anew meanwhile.
+                        self._clear_checkpoints()
+
     def clear(self, *, with_later: bool = False) -> None:
         """Deletes what an earlier training left, so that nothing of it is taken for this one's.
 
@@ -73,13 +93,17 @@ class Run:
             if run.folder.is_dir():
                 with run.locked():
                     run.clear()
-        for checkpoint in self.checkpoints.glob("step*"):
-            checkpoint.unlink()
+        self._clear_checkpoints()
         self.config.unlink(missing_ok=True)
         for path in (self.model, self.history, self.curves):
             path.unlink(missing_ok=True)
-        for folder in (self.checkpoints, self.tensorboard, self.folder / "scores"):
+        for folder in (self.tensorboard, self.folder / "scores"):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _clear_checkpoints(self) -> None:
+        for checkpoint in self.checkpoints.glob("step*"):
+            checkpoint.unlink()
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     @contextlib.contextmanager
     def locked(self, *, writes: bool = True) -> Iterator[None]:
@@ -87,8 +111,7 @@ class Run:
         if not writes or fcntl is None:
             yield
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
+        with self._lock_file() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -100,6 +123,16 @@ class Run:
                     half_written.unlink(missing_ok=True)
             yield
 
+    def _lock_file(self) -> TextIO:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise RuntimeError(
+                f"The run folder {self.folder} can't be written ({error.strerror}). Make room, or pass --runs DIR "
+                "for a place that you may write to."
+            ) from error
+
     def scores(self, part: str, protocol: str) -> Path:
         """The scores of the model on a part of its split."""
         return self.folder / "scores" / f"{part}_{protocol}.h5"
@@ -107,10 +140,11 @@ class Run:
 
 def is_finished(config: TrainConfig, run: Run, data_hash: str = "") -> bool:
     """Tells whether this very training is done; raises where another one, or a part of this one, would be lost."""
-    if config.again or config.dry_run or not run.config.exists():
+    unfinished = any(run.checkpoints.glob("step*.npz"))
+    if config.again or config.dry_run or not (unfinished or run.config.exists()):
         return False
-    found = json.loads(run.config.read_text())
-    finished, unfinished = "result" in found and run.model.exists(), any(run.checkpoints.glob("step*.npz"))
+    found = run.described()
+    finished = "result" in found and run.model.exists()
     if not finished and not unfinished:
         return False
     before = _comparable(found["options"], found["data_hash"])
@@ -141,24 +175,25 @@ def threads_before(config: TrainConfig, runs: Sequence[Run]) -> int | None:
     """
     for run in () if config.again else runs:
         if run.config.exists() and (run.model.exists() or any(run.checkpoints.glob("step*.npz"))):
-            number: int = json.loads(run.config.read_text())["threads"]
+            number: int = run.described()["threads"]
             return number
     return None
 
 
-def warn_of_other_versions(run: Run, description: dict[str, Any]) -> None:
-    """Says where a training goes on with other versions than it began with, which may compute other bits."""
-    before, now = json.loads(run.config.read_text())["versions"], description["versions"]
+def first_versions(run: Run, now: dict[str, str]) -> dict[str, str]:
+    """Returns the versions that a training began with; warns where those of now differ, which may change bits."""
+    before: dict[str, str] = run.described()["versions"]
     changed = [
         f"{name} {before.get(name)}, now {version}" for name, version in now.items() if before.get(name) != version
     ]
     if changed:
         print(f"Warning: this training began with {', '.join(changed)}; its last bits may differ from then on.")
+    return before
 
 
 def result_of(run: Run) -> dict[str, Any]:
     """Returns the numbers of the epoch that a finished run kept."""
-    result: dict[str, Any] = json.loads(run.config.read_text())["result"]
+    result: dict[str, Any] = run.described()["result"]
     return result
 
 
@@ -170,7 +205,7 @@ def skipped_in(run: Run) -> dict[str, int]:
 
 def say_result(run: Run) -> dict[str, Any]:
     """Prints what a finished run reached, and returns it."""
-    described, result = json.loads(run.config.read_text()), result_of(run)
+    described, result = run.described(), result_of(run)
     if "val_loss" in result:
         part = CHOSEN_BY[described["options"]["protocol"]]
         words = f"{part} loss {result['val_loss']:.3f}, frame accuracy {result['val_accuracy']:.1%}"

@@ -199,6 +199,45 @@ def test_a_training_that_goes_on_with_other_versions_says_so(tmp_path, capsys):
     train_made(tmp_path, epochs=3)
 
     assert f"this training began with numpy 1.0, now {np.__version__}; its last bits" in capsys.readouterr().out
+    assert json.loads(run.config.read_text())["versions"]["numpy"] == "1.0"
+
+
+@pytest.mark.parametrize(("content", "said"), [("{,", r"is damaged \(.*line 1"), (None, "is missing")])
+def test_a_run_without_a_whole_configuration_is_neither_gone_on_with_nor_replaced(tmp_path, content, said):
+    stop_in_step(tmp_path, STEPS_PER_EPOCH + 2)
+    run = Run(tmp_path)
+    run.config.write_text(content) if content else run.config.unlink()
+
+    with pytest.raises(ValueError, match=rf"config\.json {said}.*--again"):
+        is_finished(made_config(epochs=3), run, "made")
+    assert not is_finished(made_config(epochs=3, again=True), run, "made")
+
+
+def test_checkpoints_that_a_kill_left_behind_a_result_are_forgotten_unless_somebody_is_at_work(tmp_path):
+    run = train_made(tmp_path)
+    run.checkpoints.mkdir()
+    (run.checkpoints / "step000000008_best00002.npz").touch()
+
+    with run.locked():
+        run.forget_checkpoints()
+    assert run.checkpoints.exists()
+
+    run.forget_checkpoints()
+    assert not run.checkpoints.exists()
+    assert is_finished(made_config(), run, "made")
+
+
+def test_a_run_folder_that_cannot_be_written_is_named_with_a_way_out(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(RuntimeError, match=r"The run folder .*file/runs can't be written .*--runs DIR"):
+        train_made(tmp_path / "file" / "runs")
+
+
+def test_no_share_to_choose_by_is_refused_where_something_is_to_be_chosen():
+    assert made_config(validation=0, protocol="paper").validation == 0
+    with pytest.raises(ValueError, match=r"--validation 0 .*--protocol paper"):
+        made_config(validation=0)
 
 
 def test_only_what_nobody_writes_any_more_is_cleaned_away(tmp_path):
