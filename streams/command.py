@@ -1,9 +1,10 @@
 """What the commands of all streams do alike, once they have said what their options and ingredients are."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,6 +37,11 @@ def train_stream(
     if presets is None:  # All recipes were asked for, and shown.
         return
     config = parse(options, argv, description, **presets)
+    with _telling_what_is_lost(config):
+        _train_as_told(stream, config, ingredients)
+
+
+def _train_as_told(stream: str, config: TrainConfig, ingredients: Callable[..., Ingredients]) -> None:
     dataset = ready_dataset(config.dataset, config.root)
     training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
     run = Run.of(config.runs, dataset.name, stream, config.split)
@@ -78,6 +84,25 @@ def stages(config: TrainConfig, run: Run) -> list[tuple[TrainConfig, Run]]:
         found.append((dataclasses.replace(config, **changes), place))
         weights = str(place.model)
     return found or [(config, run)]
+
+
+@contextlib.contextmanager
+def _telling_what_is_lost(config: TrainConfig) -> Iterator[None]:
+    """Says so where Ctrl-C stops a training at once, during imports for instance, or by the second one."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        if str(interruption):  # It stopped gently, and has said what is next.
+            raise
+        words = (
+            "Stopped at once; what was not saved is lost. The same command goes on from the last checkpoint, if any."
+        )
+        if config.again:
+            words = (
+                "Stopped at once; what was not saved is lost. If the new training has a checkpoint, the same command "
+                "without --again goes on from it; if not, nothing was changed."
+            )
+        raise KeyboardInterrupt("Stopped at once. Nothing was kept." if config.dry_run else words) from None
 
 
 def _train(

@@ -8,7 +8,8 @@ import time
 import keras
 import pytest
 
-from streams.command import stages
+from streams.command import stages, train_stream
+from streams.config import TrainConfig
 from streams.interruption import StoppedError
 from streams.runs import Run, is_finished
 from tests.made_training import (
@@ -16,6 +17,7 @@ from tests.made_training import (
     CtrlC,
     assert_same,
     made_config,
+    made_ingredients,
     start_apart,
     stop_in_step,
     train_made,
@@ -77,6 +79,24 @@ def test_a_second_ctrl_c_stops_now(tmp_path):
 
     assert not isinstance(stopped.value, StoppedError)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "The same command goes on from the last checkpoint, if any"),
+        (["--again"], "the same command without --again goes on from it; if not, nothing was changed"),
+        (["--dry-run"], "Nothing was kept"),
+    ],
+)
+def test_a_training_that_is_stopped_at_once_says_what_is_lost(monkeypatch, words, said):
+    def pressed(*place):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("streams.command.ready_dataset", pressed)
+
+    with pytest.raises(KeyboardInterrupt, match=f"^Stopped at once.*{said}"):
+        train_stream("spatial", TrainConfig, words, "", made_ingredients)
 
 
 @pytest.mark.parametrize(
