@@ -55,14 +55,16 @@ def _another_is_gone(error: Exception, remedy: str) -> str:
 
 
 def _in_words(error: Exception, loop: Loop, ingredients: Ingredients, model: Trainee) -> Exception:
-    goes_on = f"{same_command(loop.config)} goes on from the last checkpoint."
+    begun = loop.saved_step > 0
+    what_next = "goes on from the last checkpoint" if begun else "starts anew: nothing was saved yet"
+    goes_on = f"{same_command(loop.config, begun=begun)} {what_next}."
     said = first_line(error)
     if NO_ROOM in str(error):  # TensorFlow raises the same error for this as for want of memory.
         return OSError(f"The disk is full ({said}). Make room; {goes_on[0].lower()}{goes_on[1:]}")
     if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
         return RuntimeError(out_of_memory(loop.config, model))
     if _tells_of_another(error):
-        return RuntimeError(_another_is_gone(error, goes_on if loop.saved_step else _ALL_AGAIN))
+        return RuntimeError(_another_is_gone(error, goes_on if begun else _ALL_AGAIN))
     if isinstance(error, FloatingPointError) or NON_FINITE in str(error):
         return ValueError(_not_finite(loop, ingredients))
     step = loop.progress.step + 1

@@ -164,7 +164,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
 def test_a_run_folder_that_cannot_be_written_is_an_error_before_anything_is_trained(tmp_path):
     (tmp_path / "file").write_text("in the way")
 
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(RuntimeError, match=r"run folder .*/file/run can't be written \(.+\)\. .*pass --runs DIR"):
         train_made(tmp_path / "file" / "run")
 
 
