@@ -44,6 +44,14 @@ def as_dictionary(options: Any) -> dict[str, Any]:
     return {name: _plain(value) for name, value in dataclasses.asdict(options).items()}
 
 
+def positive(word: str) -> int:
+    """Returns the whole number above zero that a word of a command line is."""
+    number = int(word) if word.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{word} is not a whole number above 0")
+    return number
+
+
 def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], kind: Any, default: Any) -> None:
     name, metadata = field.name.replace("_", "-"), field.metadata
     if kind is bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from commands.options import positive
 from commands.running import run, usable_processors, write_json, write_text
 from data.catalog import KNOWN, DataSet, is_own, open_dataset
 from data.download import download
@@ -81,17 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--bound", type=bound_in_pixels, default=Recipe.bound, help="pixels of flow kept (default: %(default)s)"
     )
-    made.add_argument("--step", type=_positive, default=1, help="flow to the frame so many later (default: 1)")
+    made.add_argument("--step", type=positive, default=1, help="flow to the frame so many later (default: 1)")
     made.add_argument("--backward", action="store_true", help="store flow back to the frame before, too")
     sizes = made.add_mutually_exclusive_group()
     sizes.add_argument("--short-side", type=_not_negative, metavar="N", help="of frames; 0 keeps it (default: 256)")
     sizes.add_argument("--size", type=_size, metavar="WxH", help="of frames, whatever the shape of the video")
     some = made.add_mutually_exclusive_group()
     some.add_argument("--fps", type=_rate, help="frames a second to keep (default: all)")
-    some.add_argument("--every", type=_positive, default=1, metavar="N", help="keep one frame in N (default: 1)")
-    made.add_argument("--limit", type=_positive, default=0, metavar="N", help="prepare N videos, spread over the lists")
+    some.add_argument("--every", type=positive, default=1, metavar="N", help="keep one frame in N (default: 1)")
+    made.add_argument("--limit", type=positive, default=0, metavar="N", help="prepare N videos, spread over the lists")
     done = parser.add_argument_group("how the work is done")
-    done.add_argument("--workers", type=_positive, default=usable_processors(), help="processes (default: %(default)s)")
+    done.add_argument("--workers", type=positive, default=usable_processors(), help="processes (default: %(default)s)")
     done.add_argument("--engine", choices=ENGINES, default="auto", help="of tvl1 flow (default: a GPU if there is one)")
     done.add_argument("--cluster", default="", metavar="ADDRESS", help="of a Dask scheduler, as tcp://host:8786")
     done.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="part I of N, for machines apart")
@@ -202,15 +203,8 @@ def _link(place: Path, target: Path | None) -> None:
     place.symlink_to(target.resolve(), target_is_directory=True)
 
 
-def _positive(word: str) -> int:
-    number = int(word) if word.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{word} is not a whole number above 0")
-    return number
-
-
 def _not_negative(word: str) -> int:
-    return 0 if word == "0" else _positive(word)
+    return 0 if word == "0" else positive(word)
 
 
 def _rate(word: str) -> float:
@@ -235,7 +229,7 @@ def _two(word: str, between: str, form: str) -> tuple[int, int]:
     """Returns two numbers with a mark between them."""
     first, _, second = word.partition(between)
     try:
-        return _positive(first), _positive(second)
+        return positive(first), positive(second)
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{form}; received {word}") from error
 

@@ -43,12 +43,9 @@ def explain_failure(
     draw = draw_rows(videos, batch_size, seed, drawing)
     plan = plan_batch(source, draw, tf.constant(step, tf.int64), batch_size, seed, drawing)
     paths = _paths(source, plan["row"], plan["starts"])
-    if drawing.skipped is not None:
-        broken = _broken_file_message(dataset, source, paths, _NO_OTHER)
-        return broken or _wrong_size_message(source, plan["row"], plan["starts"], crop_size, drawing)
-    broken = _broken_file_message(dataset, source, paths, _SKIP_OR_MEND)
+    broken = _broken_file_message(dataset, source, paths, _SKIP_OR_MEND if drawing.skipped is None else _NO_OTHER)
     broken = broken or _wrong_size_message(source, plan["row"], plan["starts"], crop_size, drawing)
-    if broken or not validation:
+    if broken or drawing.skipped is not None or not validation:
         return broken
     source, rows = Source(dataset, validation, clip), tf.range(len(validation))
     starts = tf.reshape(validation_starts(source, VALIDATION_VIEWS), [len(validation), -1])

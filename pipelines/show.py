@@ -15,6 +15,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 import numpy as np
 
+from commands.options import positive
 from commands.running import quiet_tensorflow, run, write_json
 from data.catalog import DataSet, Video
 from data.flow_levels import dequantise
@@ -53,24 +54,18 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="shapes", metavar="NAME", help="whose training list (default: shapes)")
     parser.add_argument("--root", type=Path, metavar="DIR", help="its folder (default: datasets/<data set>)")
-    parser.add_argument("--split", type=_positive, default=1, metavar="N", help="of the training list (default: 1)")
+    parser.add_argument("--split", type=positive, default=1, metavar="N", help="of the training list (default: 1)")
     parser.add_argument("--inputs", nargs="+", choices=KINDS, help="(default: all that the data set's flow is fit for)")
     parser.add_argument(
-        "--length", type=_positive, default=4, metavar="L", help="frames or fields in a clip (default: 4)"
+        "--length", type=positive, default=4, metavar="L", help="frames or fields in a clip (default: 4)"
     )
     parser.add_argument("--augment", choices=AUGMENTATIONS, default="corners")
-    parser.add_argument("--crop-size", type=_positive, default=64, metavar="PIXELS", help="(default: 64)")
-    parser.add_argument("--clips", type=_positive, default=2, metavar="N", help="of each input (default: 2)")
+    parser.add_argument("--crop-size", type=positive, default=64, metavar="PIXELS", help="(default: 64)")
+    parser.add_argument("--clips", type=positive, default=2, metavar="N", help="of each input (default: 2)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the training that is shown (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("inputs.png"), metavar="FILE", help="(default: inputs.png)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was drawn here too")
     return parser.parse_args(argv)
-
-
-def _positive(word: str) -> int:
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word} is not a whole number above 0")
-    return int(word)
 
 
 def _drawn(options: argparse.Namespace) -> dict[str, Any]:
