@@ -124,7 +124,9 @@ def check_card(found: ModelCard, wanted: ModelCard, path: Any) -> None:
 
 
 def _source(config: JointConfig, stream: str) -> str:
-    """Returns what a stream starts from: a file, or fresh."""
+    """Returns what a stream starts from: an earlier network of both, a file, or fresh."""
+    if config.weights.endswith(".keras"):
+        return config.weights
     named = config.spatial if stream == "spatial" else config.temporal
     return named or str(Run.of(config.runs, config.dataset, stream, config.split).model)
 
