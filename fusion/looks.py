@@ -21,7 +21,7 @@ def looks(
     quiet_tensorflow()
     from fusion.gradcam import heat_of_frame, looker, with_heat
     from fusion.scorers import Scorer, clip_of
-    from pipelines.failures import readable_views
+    from pipelines.unreadable import readable_views
 
     scorer = Scorer.load(scoring.model(dataset, split, stream))
     try:

@@ -130,7 +130,7 @@ class _Work:
 def _predict(path: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring) -> Iterator[np.ndarray]:
     quiet_tensorflow()
     from fusion.scorers import Scorer, clip_of, mirror_of
-    from pipelines.failures import readable_views
+    from pipelines.unreadable import readable_views
     from streams.scoring import score_videos
 
     scorer = Scorer.load(path)

@@ -1,13 +1,11 @@
 """Which video each place of each batch shows: a pure function of seed and step, so that any step can be asked for."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from data.catalog import Video
-from pipelines.inputs import AUGMENTATIONS
 
 # A function from a step to the rows of its videos, int32[batch].
 Draw = Callable[[tf.Tensor], tf.Tensor]
@@ -19,46 +17,21 @@ Skipped = set[tuple[str, int, int]]
 IN_VALIDATION = -1
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """How training clips are drawn and cut, besides their size and number."""
-
-    augment: str = "flip"  # One of AUGMENTATIONS.
-    balance: bool = False  # Draw uniformly over classes, however many videos each has, rather than over videos.
-    device_crop: bool = False  # Ship whole fields: `device.crop` cuts them where the network runs.
-    shard: tuple[int, int] = (0, 1)  # Which of how many equal parts of each batch this machine makes.
-    skipped: Skipped | None = None  # Notes clips that can't be read instead of stopping at them.
-
-    def __post_init__(self) -> None:
-        """Refuses augmentations that don't exist and choices that exclude each other."""
-        if self.device_crop and self.skipped is not None:
-            raise ValueError("Clips that can't be read can be skipped where the pipeline crops, not on the device.")
-        if self.augment not in AUGMENTATIONS:
-            known = ", ".join(AUGMENTATIONS)
-            raise ValueError(f"There is no augmentation {self.augment!r}. Those known are: {known}.")
-
-
-def batch_videos(
-    videos: Sequence[Video], *, batch_size: int, seed: int, step: int, drawing: Drawing | None = None
-) -> tuple[str, ...]:
-    """Returns the names of the videos in batch `step`, in order."""
-    rows = draw_rows(videos, batch_size, seed, drawing or Drawing())(tf.constant(step, tf.int64)).numpy()
-    return tuple(videos[row].name for row in rows)
-
-
-def draw_rows(videos: Sequence[Video], batch_size: int, seed: int, drawing: Drawing) -> Draw:
-    """Returns the function from a step to the rows of the videos that its batch shows.
+def draw_rows(
+    videos: Sequence[Video], batch_size: int, seed: int, *, balance: bool = False, shard: tuple[int, int] = (0, 1)
+) -> Draw:
+    """Returns the function from a step to the rows of the videos that its batch, or a machine's part of it, shows.
 
     Every pass over the videos shows each once, in an order of its own; nothing is shuffled in memory.
     """
-    shard, num_shards = drawing.shard
-    if batch_size % num_shards:
-        raise ValueError(f"A batch of {batch_size} can't be shared by {num_shards} machines: pass a multiple of it.")
-    part = batch_size // num_shards
-    draw = _balanced(videos, seed) if drawing.balance else _uniform(len(videos), seed)
+    index, number = shard
+    if batch_size % number:
+        raise ValueError(f"A batch of {batch_size} can't be shared by {number} machines: pass a multiple of it.")
+    part = batch_size // number
+    draw = _balanced(videos, seed) if balance else _uniform(len(videos), seed)
 
     def rows(step: tf.Tensor) -> tf.Tensor:
-        return draw(step * batch_size + shard * part + tf.range(part, dtype=tf.int64))
+        return draw(step * batch_size + index * part + tf.range(part, dtype=tf.int64))
 
     return rows
 

@@ -180,7 +180,7 @@ def read_planes(
     """Reads what is cut from the files of each example, alike from all: planes of all segments, uint8[H, W, 1 or 3].
 
     A box that its frame can't hold, or of a side above `largest` where that is given, is an error, which
-    `failures.explain_failure` puts into words.
+    `unreadable` puts into words.
     """
     segments = source.clip.segments
     files = source.files(tf.repeat(examples["row"][:, None], segments, axis=1), examples["starts"])

@@ -1,14 +1,19 @@
-"""What only the spatial stream knows of its network."""
+"""The network of the spatial stream: one RGB frame, or another kind of clip that is made of frames."""
 
 import keras
 
+from data.catalog import DataSet
 from pipelines.inputs import Input
+from streams.config import TrainConfig
 from streams.networks import build_network
 from streams.preprocessing import pixels_of
+from streams.starting import started
 
 
-def spatial_network(
-    backbone: str, clip: Input, *, size: int, num_classes: int, dropout: float, dense_dropout: float | None = None
-) -> keras.Model:
-    """Returns a network that looks at one RGB frame, or at another kind of clip that is made of frames."""
-    return build_network(backbone, pixels_of(clip, size, {}), num_classes, dropout=dropout, dense_dropout=dense_dropout)
+def spatial_network(config: TrainConfig, clip: Input, dataset: DataSet) -> keras.Model:
+    """Returns the network of the options with the weights that it starts from."""
+    pixels = pixels_of(clip, config.crop_size, {})
+    network = build_network(
+        config.backbone, pixels, len(dataset.classes), dropout=config.dropout, dense_dropout=config.dense_dropout
+    )
+    return started(network, config, clip, dataset.classes)

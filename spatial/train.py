@@ -7,21 +7,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from commands.options import option
 from commands.running import run
-from data.catalog import DataSet
+from data.ready import ready_dataset
+from data.selection import training_lists
 from pipelines.inputs import FRAME_KINDS, Input
-from streams.command import train_stream
+from streams.command import import_tensorflow, report, run_folder, training_options
 from streams.config import TrainConfig
-from streams.ingredients import Ingredients, Videos, of_dataset
-
-if TYPE_CHECKING:
-    import keras
+from streams.modelfile import card_of
+from streams.runs import stages_left, threads_before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,26 +32,25 @@ class SpatialConfig(TrainConfig):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains on the data set that the command line names and leaves a run."""
-    train_stream("spatial", SpatialConfig, argv, __doc__, ingredients)
+    config = training_options(SpatialConfig, argv, __doc__, "spatial")
+    dataset = ready_dataset(config.dataset, config.root)
+    training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
+    clip, costs = Input(config.input, config.length, config.segments), []
+    with run_folder(config, "spatial", clip, (dataset, (training, validation))) as folder:
+        stages = stages_left(config, folder)
+        if stages:
+            import_tensorflow(config, dataset, training)
+            from spatial.model import spatial_network  # These take seconds to import.
+            from streams.stage import Learner, building, clips_of, strategy_for, train_stage
 
-
-def ingredients(config: SpatialConfig, dataset: DataSet, training: Videos, validation: Videos) -> Ingredients:
-    """Returns the network of the stream and its batches."""
-    return of_dataset("spatial", config, dataset, (training, validation), fresh_network)
-
-
-def fresh_network(config: SpatialConfig, clip: Input, dataset: DataSet) -> "keras.Model":
-    """Returns a network of the options, with random weights."""
-    from spatial.model import spatial_network
-
-    return spatial_network(
-        config.backbone,
-        clip,
-        size=config.crop_size,
-        num_classes=len(dataset.classes),
-        dropout=config.dropout,
-        dense_dropout=config.dense_dropout,
-    )
+            strategy = strategy_for(config, threads_before(config, folder))
+        for stage, place in stages:
+            clips = clips_of(stage, dataset, clip, training, validation)
+            with building(stage, strategy):
+                network = spatial_network(stage, clip, dataset)
+            learner = Learner(network, card_of("spatial", stage, dataset, clip))
+            costs.append(train_stage(learner, clips, stage, place))
+        report(config, folder, costs)
 
 
 if __name__ == "__main__":

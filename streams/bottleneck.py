@@ -1,10 +1,9 @@
 """Features of a frozen network, computed once and kept, on which its last layer is trained in seconds."""
 
-import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import keras
@@ -14,12 +13,15 @@ from keras import layers
 from rich.progress import track
 
 from commands.running import replacing
+from data.catalog import Video
+from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard
 from pipelines.drawing import Draw
+from pipelines.unreadable import readable_views
 from streams.config import TrainConfig
-from streams.ingredients import Ingredients
 from streams.machines import part_of_batches
 from streams.runs import Run
 from streams.scoring import score_videos
+from streams.training import Learner, building
 
 # Evenly spaced views of each video, of which a pass over the videos draws one each.
 NUM_VIEWS = 5
@@ -27,50 +29,61 @@ NUM_VIEWS = 5
 Views = Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]  # Of each video in turn, as `scoring.score_videos` takes them.
 
 
-def on_features(
-    ingredients: Ingredients,
-    config: TrainConfig,
-    views_of: Callable[..., Views],
-    draw: Draw,
-    training: Sequence[Any],
-    validation: Sequence[Any],
-) -> Ingredients:
-    """Returns ingredients that train the last layer alone, on features of centred crops; the whole network is saved.
+@dataclass(frozen=True)
+class FeatureStream(Clips):
+    """Features in place of clips: of each video that a step draws, those of one random view."""
 
-    `views_of(videos, num_views=N)` gives the views of videos in turn, `draw(step)` the rows of a batch's videos.
+    clips: ClipStream
+    features: np.ndarray  # float32[videos, views, D].
+    labels: np.ndarray
+    held_out: tuple[np.ndarray, np.ndarray] | None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many whole batches one pass over the videos makes."""
+        return self.clips.steps_per_epoch
+
+    def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
+        """Builds an endless dataset of `(features, labels)` from `step` on."""
+        found = feature_batches(self.features, self.labels, self.clips.rows, seed=self.clips.seed, start_step=step)
+        return part_of_batches(found, shard)
+
+    def validation(self) -> tf.data.Dataset | None:
+        """Builds batches of all views of the held-out videos."""
+        if self.held_out is None:
+            return None
+        features, labels = self.held_out
+        flat = features.reshape(-1, features.shape[-1]), np.repeat(labels, NUM_VIEWS, axis=0)
+        return tf.data.Dataset.from_tensor_slices(flat).batch(self.clips.batch_size)
+
+    def names(self, step: int) -> Sequence[str]:
+        """Returns the names of the videos in the batch of a step."""
+        return self.clips.names(step)
+
+
+def on_features(learner: Learner, clips: ClipStream, config: TrainConfig) -> tuple[Learner, FeatureStream]:
+    """Returns the last layer alone and the features that it learns from; the whole network is saved.
+
+    The frozen layers make the features of centred crops, unless a file has them from before.
     """
-    keras.utils.set_random_seed(config.seed)
-    network, card = ingredients.network(), ingredients.card
+    network, card = learner.network, learner.card
     folder = Run.of(config.runs, card.data_set, card.stream, card.split).folder / "features"
 
-    def features_of(videos: Sequence[Any], part: str) -> tuple[np.ndarray, np.ndarray]:
-        names = [video.name for video in videos]
-        views = views_of(videos, num_views=NUM_VIEWS)
-        return cached_features(network, (names, views), folder / f"{part}.h5", keep=not config.dry_run)
+    def features_of(videos: Sequence[Video], part: str) -> tuple[np.ndarray, np.ndarray]:
+        views = readable_views(clips.dataset, videos, clips.clip, num_views=NUM_VIEWS)
+        named = [video.name for video in videos], views
+        return cached_features(network, named, folder / f"{part}.h5", keep=not config.dry_run)
 
-    features, labels = features_of(training, "train")
-    held_out = None
-    if validation:
-        values, their_labels = features_of(validation, "validation")
-        flat = values.reshape(-1, values.shape[-1]), np.repeat(their_labels, NUM_VIEWS, axis=0)
-        held_out = tf.data.Dataset.from_tensor_slices(flat).batch(config.batch_size)
-
-    def batches(start_step: int, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
-        return part_of_batches(feature_batches(features, labels, draw, seed=config.seed, start_step=start_step), shard)
-
-    return dataclasses.replace(
-        ingredients,
-        network=lambda: head_of(network),
-        batches=batches,
-        validation=held_out,
-        broken=None,  # Files are read before the training, and named there.
-        saved=lambda head: with_head(network, head),
-    )
+    features, labels = features_of(clips.videos, "train")
+    held_out = features_of(clips.held_out, "validation") if clips.held_out else None
+    with building(config, network.distribute_strategy):
+        head, whole = with_fresh_head(network)
+    return Learner(head, card, saved=whole), FeatureStream(clips, features, labels, held_out)
 
 
 def cached_features(
     network: keras.Model, named_views: tuple[Sequence[str], Views], path: Path, *, keep: bool = True
-) -> Any:
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns `(float32[videos, views, D], labels)` from a file, or computes and keeps them where it has others."""
     names, views = named_views
     key = _key(network, names)
@@ -104,18 +117,13 @@ def feature_batches(
     return tf.data.Dataset.range(start_step, 2**62).map(load).prefetch(2)
 
 
-def head_of(network: keras.Model) -> keras.Model:
-    """Returns a fresh last layer of a network, with the dropout before it, as a network from features to logits."""
-    logits, dropout = network.get_layer("logits"), network.get_layer("dropout")
-    inputs = keras.Input(network.get_layer("features").output.shape[1:], name="features")
-    scores = layers.Dense(logits.units, name="logits", dtype="float32")(layers.Dropout(dropout.rate)(inputs))
-    return keras.Model(inputs, scores, name=f"{network.name}_head")
-
-
-def with_head(network: keras.Model, head: keras.Model) -> keras.Model:
-    """Returns the network with the last layer that was trained apart from it."""
-    network.get_layer("logits").set_weights(head.get_layer("logits").get_weights())
-    return network
+def with_fresh_head(network: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Returns a fresh last layer, with the dropout before it, as a network from features to logits, and the whole."""
+    features, dropout = network.get_layer("features").output, network.get_layer("dropout")
+    head = layers.Dense(network.get_layer("logits").units, name="logits", dtype="float32")
+    inputs = keras.Input(features.shape[1:], name="features")
+    alone = keras.Model(inputs, head(layers.Dropout(dropout.rate)(inputs)), name=f"{network.name}_head")
+    return alone, keras.Model(network.input, head(dropout.output), name=network.name)
 
 
 def _key(network: keras.Model, names: Sequence[str]) -> str:

@@ -1,127 +1,74 @@
-"""What the commands of all streams do alike, once they have said what their options and ingredients are."""
+"""What the training commands of all streams have in common before and after TensorFlow is imported."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Any
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from commands.options import parse
 from commands.running import quiet_tensorflow, write_json
 from data.catalog import DataSet, Video
 from data.index import index_path, read_index
-from data.ready import flow_description, frame_description, ready_dataset
-from data.selection import training_lists
+from data.ready import flow_description, frame_description
 from pipelines.inputs import Input
 from streams.config import TrainConfig
-from streams.finetuning import parse_stage
-from streams.ingredients import Ingredients
+from streams.costs import Cost, say_costs
 from streams.recipes import recipe_presets
-from streams.runs import Run, is_finished, say_result, skipped_in, threads_before
+from streams.runs import Run, say_result
+
+Options = TypeVar("Options", bound=TrainConfig)
+# A data set and the lists of its videos that are read.
+Data: TypeAlias = tuple[DataSet, Sequence[Sequence[Video]]]
 
 
-def train_stream(
-    stream: str,
-    options: type[TrainConfig],
-    argv: Sequence[str] | None,
-    description: str,
-    ingredients: Callable[..., Ingredients],
-) -> None:
-    """Trains a stream as the command line says, unless that is done already, and says what came out.
-
-    `ingredients(config, dataset=, training=, validation=)` is called once TensorFlow may be imported.
-    """
-    presets = recipe_presets(argv, stream)
-    if presets is None:  # All recipes were asked for, and shown.
-        return
-    config = parse(options, argv, description, **presets)
-    with _telling_what_is_lost(config):
-        _train_as_told(stream, config, ingredients)
-
-
-def _train_as_told(stream: str, config: TrainConfig, ingredients: Callable[..., Ingredients]) -> None:
-    dataset = ready_dataset(config.dataset, config.root)
-    training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
-    run = Run.of(config.runs, dataset.name, stream, config.split)
-    others = ((each, tuple(each.videos.values())) for each in config.others)
-    data_hash = _data_hash(config, (dataset, training, validation), *others)
-    planned = stages(config, run)
-    unfinished = [(each, place) for each, place in planned if not is_finished(each, place, data_hash)]
-    for place in {place for _, place in planned} - {place for _, place in unfinished}:
-        place.forget_checkpoints()
-    if unfinished:
-        _check_lists(config, dataset, training)
-        quiet_tensorflow()
-        from streams.distribution import strategy_for
-
-        made = partial(ingredients, dataset=dataset, training=training, validation=validation)
-        work: dict[str, Any] = {"steps_per_epoch": len(training) // config.batch_size}
-        work["strategy"] = strategy_for(config, threads_before(config, [place for _, place in planned]))
-        if config.dry_run:
-            from streams.rehearsal import rehearse
-
-            _report(config, rehearse(partial(stages, config), made, **work))
-            return
-        _train(unfinished, made, data_hash=data_hash, **work)
-    _report(config, say_result(run))
-
-
-def stages(config: TrainConfig, run: Run) -> list[tuple[TrainConfig, Run]]:
-    """Returns the trainings that one consists of, each from the best weights of the one before, and their places."""
-    found, weights = [], config.weights
-    places = [*(Run(run.folder / f"stage{number}") for number in range(1, len(config.stage))), run]
-    for number, text in enumerate(config.stage, 1):
-        stage, place = parse_stage(text), dataclasses.replace(places[number - 1], later=tuple(places[number:]))
-        changes: dict[str, Any] = {
-            "train": stage.place,
-            "epochs": stage.epochs,
-            "steps": None,
-            "optimizer": stage.optimizer,
-        }
-        changes |= {"learning_rate": stage.learning_rate, "weights": weights}
-        found.append((dataclasses.replace(config, **changes), place))
-        weights = str(place.model)
-    return found or [(config, run)]
+def training_options(kind: type[Options], argv: Sequence[str] | None, description: str, stream: str) -> Options:
+    """Returns the options of a training; those of a recipe are the defaults. `--recipe list` ends the command."""
+    return parse(kind, argv, description, **recipe_presets(argv, stream))
 
 
 @contextlib.contextmanager
-def _telling_what_is_lost(config: TrainConfig) -> Iterator[None]:
-    """Says so where Ctrl-C stops a training at once, during imports for instance, or by the second one."""
+def run_folder(config: TrainConfig, stream: str, clip: Input, *data: Data) -> Iterator[Run]:
+    """Gives the place of a training of `data`, of which a rehearsal leaves nothing; Ctrl-C says what is lost."""
+    data_hash = hash_of_data(clip, *data)
     try:
-        yield
+        if config.dry_run:
+            with tempfile.TemporaryDirectory(prefix="rehearsal.") as folder:
+                yield Run(Path(folder), data_hash=data_hash)
+        else:
+            yield Run.of(config.runs, data[0][0].name, stream, config.split, data_hash)
     except KeyboardInterrupt as interruption:
         if str(interruption):  # It stopped gently, and has said what is next.
             raise
-        words = (
-            "Stopped at once; what was not saved is lost. The same command goes on from the last checkpoint, if any."
-        )
-        if config.again:
-            words = (
-                "Stopped at once; what was not saved is lost. If the new training has a checkpoint, the same command "
-                "without --again goes on from it; if not, nothing was changed."
-            )
-        raise KeyboardInterrupt("Stopped at once. Nothing was kept." if config.dry_run else words) from None
+        raise KeyboardInterrupt(_what_is_lost(config)) from None
 
 
-def _train(
-    unfinished: Sequence[tuple[TrainConfig, Run]], ingredients: Callable[[TrainConfig], Ingredients], **work: Any
-) -> None:
-    """Takes one stage after the other, and says which clips were left out."""
-    from streams.training import train
-
-    for config, run in unfinished:
-        train(ingredients(config), config=config, run=run, **work)
-        skipped = skipped_in(run)
-        if skipped:
-            count, worst = sum(skipped.values()), ", ".join([*skipped][:5])
-            print(f"{count} clips of {len(skipped)} videos could not be read and were left out: {worst}.")
+def import_tensorflow(config: TrainConfig, dataset: DataSet, training: Sequence[Video]) -> None:
+    """Imports TensorFlow, which takes seconds, once the lists of videos are known to be good."""
+    _check_lists(config, dataset, training)
+    quiet_tensorflow()
 
 
-def _report(config: TrainConfig, result: dict[str, Any]) -> None:
+def report(config: TrainConfig, run: Run, costs: Sequence[Cost | None]) -> None:
+    """Says what a training reached, or would cost, and writes it where `--json` says."""
+    rehearsed = [cost for cost in costs if cost]
+    result = say_costs(rehearsed) if config.dry_run else say_result(run)
     if config.json:
         write_json(config.json, result)
+
+
+def _what_is_lost(config: TrainConfig) -> str:
+    if config.dry_run:
+        return "Stopped at once. Nothing was kept."
+    lost = "Stopped at once; what was not saved is lost."
+    if config.again:
+        return (
+            f"{lost} If the new training has a checkpoint, the same command without --again goes on from it; if not, "
+            "nothing was changed."
+        )
+    return f"{lost} The same command goes on from the last checkpoint, if any."
 
 
 def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video]) -> None:
@@ -148,17 +95,16 @@ def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video
         )
 
 
-def _data_hash(config: Any, *data: Any) -> str:
-    """Returns what changes with the videos that are read and with how these were made, without reading their pixels.
+def hash_of_data(clip: Input, *data: Data) -> str:
+    """Returns what changes with the videos that are read and with how these were made; no pixels are read.
 
-    Each of `data` is a data set and lists of its videos. Flow that nobody reads may be made anew.
+    Flow that nobody reads may be made anew.
     """
-    reads_flow = Input(config.input, config.length).is_flow
-    described = []
-    for dataset, *lists in data:
-        made = flow_description(dataset.root) if reads_flow else frame_description(dataset.root)
+    described: list[object] = []
+    for dataset, lists in data:
+        made: Mapping[str, object] = (flow_description if clip.is_flow else frame_description)(dataset.root)
         rows = [
-            [(each.name, each.labels, each.num_frames, reads_flow and each.num_flows) for each in videos]
+            [(each.name, each.labels, each.num_frames, clip.is_flow and each.num_flows) for each in videos]
             for videos in lists
         ]
         described.append([dataset.name, dataset.classes, made, rows])

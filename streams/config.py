@@ -1,5 +1,6 @@
 """The options of a training, for either stream: every field is on the command line and saved beside the model."""
 
+import difflib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +8,27 @@ from typing import Any
 
 from commands.options import as_dictionary, option
 from commands.running import RUNS
-from data.catalog import DataSet
-from streams.input_options import InputOptions
-from streams.network_options import NetworkOptions
+from data.selection import PROTOCOLS
+from pipelines.inputs import AUGMENTATIONS
+from streams.stages import FREEZE_BN, OPTIMIZERS, Stage, check_place, parse_stage
 
-PROTOCOLS = ("validation", "paper", "test-selected")
-OPTIMIZERS = ("adam", "sgd", "rmsprop")
+# The names in streams/backbones/table.py, which imports Keras: a wrong name is told before that takes its seconds.
+BACKBONE_NAMES = (
+    "small",
+    "cnn_m_2048",
+    "cnn_m_2048_bn",
+    "vgg16",
+    "resnet18",
+    "resnet50",
+    "inception_v3",
+    "xception",
+    "mobilenet_v2",
+    "efficientnet_v2_b0",
+    "bn_inception",
+)
 SCHEDULES = ("cosine", "step", "constant", "plateau")
+# How a network of both streams joins them: see streams/two_stream.py.
+FUSIONS = ("average", "logits", "weighted", "concat", "conv")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 # Where a run lies, how it is started and what is looked at along the way: these decide nothing of the result.
@@ -21,7 +36,7 @@ _INCIDENTAL = ("root", "runs", "resume", "again", "dry_run", "histograms", "chec
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(InputOptions, NetworkOptions):
+class TrainConfig:
     """Everything that decides a training, for either stream."""
 
     dataset: str = option("shapes", "the data set's name", metavar="NAME")
@@ -34,7 +49,42 @@ class TrainConfig(InputOptions, NetworkOptions):
         choices=PROTOCOLS,
     )
     validation: float = option(0.1, "share of the training list to choose the best epoch by", metavar="SHARE")
-    backbone: str = option("small", "the network before the class scores")
+    recipe: str = option("", "defaults of a published training; list prints them all", metavar="NAME")
+    weights: str = option(
+        "auto",
+        "imagenet; none; a file (.keras, .weights.h5, .h5), a model of ours among them; or auto: imagenet for the "
+        "spatial stream where Keras has such weights of the backbone, none otherwise",
+        metavar="SOURCE",
+    )
+    train: str = option("all", "what learns: all, last-layer, or after-NAME, what follows that layer", metavar="PLACE")
+    stage: tuple[str, ...] = option(
+        (),
+        "a stage of the training, PLACE:EPOCHS:OPTIMIZER:RATE as in last-layer:10:rmsprop:1e-3; repeat it: each goes "
+        "on with the best weights of the one before",
+        repeat=True,
+        metavar="STAGE",
+    )
+    freeze_bn: str = option("none", "batch normalisations that keep their statistics and weights", choices=FREEZE_BN)
+    first_layer_rate: float = option(1.0, "learning rate of the first convolution, times the others'", metavar="X")
+    dense_dropout: float | None = option(
+        None, "share left out between dense layers, as in vgg16; as --dropout unless given", metavar="SHARE"
+    )
+    backbone: str = option("small", f"the network before the class scores: {', '.join(BACKBONE_NAMES)}", metavar="NAME")
+    segments: int = option(
+        1, "parts of a video that a training example has a clip of; their scores are averaged (TSN)", metavar="K"
+    )
+    augment: str = option(
+        "flip",
+        "random crops and mirrors; with the paper's colours; at corners and in four sizes; or none",
+        choices=AUGMENTATIONS,
+    )
+    crop_on: str = option(
+        "auto",
+        "cut clips where they are read, or ship whole fields and cut where the network runs; auto: there, on a GPU",
+        choices=("auto", "host", "device"),
+    )
+    balance: bool = option(False, "draw classes alike, however many videos each has")
+    skip_broken: bool = option(False, "put another clip in place of one that can't be read, and count it")
     crop_size: int = option(64, "side of the square that the network sees", metavar="PIXELS")
     dropout: float = option(0.2, "share of features left out before the class scores", metavar="SHARE")
     epochs: int = option(40, "passes over the training list, one random clip a video each", metavar="N")
@@ -82,37 +132,15 @@ class TrainConfig(InputOptions, NetworkOptions):
 
     def __post_init__(self) -> None:
         """Refuses values that no training could use."""
-        super().__post_init__()
-        for name in ("split", "epochs", "batch_size", "accumulate", "crop_size", "segments"):
-            _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("steps", "rate_batch", "devices", "threads", "patience", "plateau"):
-            value = getattr(self, name)
-            _check(value is None or value >= 1, name, value, "at least 1")
-        for name in ("validation", "dropout", "momentum"):
-            _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
-        if self.validation == 0 and self.protocol == "validation":
-            raise ValueError(
-                "--validation 0 leaves nothing to choose by. Pass more, or --protocol paper, which has none."
-            )
-        for name in ("warmup", "weight_decay", "checkpoint_minutes", "host_index"):
-            value = getattr(self, name)
-            _check(0 <= value < math.inf, name, value, "at least 0")
-        for name in ("learning_rate", "clip_norm", "first_layer_rate"):
-            value = getattr(self, name)
-            _check(value is None or 0 < value < math.inf, name, value, "a number above 0")
-        _check(all(each >= 1 for each in self.milestones), "milestones", min(self.milestones, default=1), "at least 1")
-        _check(self.batch_size % self.accumulate == 0, "accumulate", self.accumulate, f"a divisor of {self.batch_size}")
-        if self.crop_on == "device" and not self.can_cut_on_device:
-            raise ValueError(
-                "--crop-on device cuts the clips of one data set and one stream, of which none is skipped, and no kept "
-                "features. Drop it."
-            )
-        if self.schedule == "step" and not self.milestones:
-            raise ValueError("--schedule step needs to know when: pass --milestones N, once for each.")
-        if self.protocol == "paper" and (self.patience or self.schedule == "plateau"):
-            raise ValueError(
-                "--protocol paper has no validation videos, which --patience and plateau look at. Drop one."
-            )
+        check_backbone(self.backbone)
+        check_place("--train", self.train)
+        self._check_numbers()
+        self._check_together()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that `--stage` describes."""
+        return tuple(parse_stage(text) for text in self.stage)
 
     @property
     def keeps_features(self) -> bool:
@@ -125,11 +153,6 @@ class TrainConfig(InputOptions, NetworkOptions):
         """Tells whether batches are clips of one pipeline that goes through, which may leave the cut to the device."""
         return not (self.skip_broken or self.keeps_features)
 
-    @property
-    def others(self) -> tuple[DataSet, ...]:
-        """The data sets that are learnt besides the first."""
-        return ()
-
     def extent(self, steps_per_epoch: int) -> tuple[int, int]:
         """Returns how many epochs a training has, and how many steps each: fewer where it has fewer in all."""
         steps = min(steps_per_epoch, self.steps or steps_per_epoch)
@@ -139,7 +162,51 @@ class TrainConfig(InputOptions, NetworkOptions):
         """Returns the options that decide the result: not where it is written, nor how it is started."""
         return {name: value for name, value in as_dictionary(self).items() if name not in _INCIDENTAL}
 
+    def _check_numbers(self) -> None:
+        for name in ("split", "epochs", "batch_size", "accumulate", "crop_size", "segments"):
+            _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("steps", "rate_batch", "devices", "threads", "patience", "plateau"):
+            value = getattr(self, name)
+            _check(value is None or value >= 1, name, value, "at least 1")
+        for name in ("validation", "dropout", "dense_dropout", "momentum"):
+            value = getattr(self, name)
+            _check(value is None or 0 <= value < 1, name, value, "at least 0 and below 1")
+        for name in ("warmup", "weight_decay", "checkpoint_minutes", "host_index"):
+            value = getattr(self, name)
+            _check(0 <= value < math.inf, name, value, "at least 0")
+        for name in ("learning_rate", "clip_norm", "first_layer_rate"):
+            value = getattr(self, name)
+            _check(value is None or 0 < value < math.inf, name, value, "a number above 0")
+        _check(all(each >= 1 for each in self.milestones), "milestones", min(self.milestones, default=1), "at least 1")
+        _check(self.batch_size % self.accumulate == 0, "accumulate", self.accumulate, f"a divisor of {self.batch_size}")
 
-def _check(holds: bool, name: str, value: Any, expected: str) -> None:
+    def _check_together(self) -> None:
+        """Refuses options that exclude each other."""
+        if self.first_layer_rate != 1 and (self.train != "all" or self.stages):
+            raise ValueError("--first-layer-rate needs a first layer that learns. Drop it, or --train and --stage.")
+        if self.validation == 0 and self.protocol == "validation":
+            raise ValueError("--validation 0 leaves no videos to choose by. Pass more, or --protocol paper.")
+        if self.crop_on == "device" and not self.can_cut_on_device:
+            raise ValueError(
+                "--crop-on device cuts the clips of one data set and one stream. It skips no clips and keeps no "
+                "features. Drop it."
+            )
+        if self.schedule == "step" and not self.milestones:
+            raise ValueError("--schedule step needs to know when: pass --milestones N, once for each.")
+        if self.protocol == "paper" and (self.patience or self.schedule == "plateau"):
+            raise ValueError(
+                "--protocol paper has no validation videos, which --patience and plateau look at. Drop one."
+            )
+
+
+def check_backbone(name: str) -> None:
+    """Refuses a network that does not exist, and suggests the one whose name is nearest."""
+    if name not in BACKBONE_NAMES:
+        guess = difflib.get_close_matches(name, BACKBONE_NAMES, n=1)
+        meant = f"; did you mean {guess[0]}?" if guess else "."
+        raise ValueError(f"There is no backbone {name!r}{meant} Choose one of {', '.join(BACKBONE_NAMES)}.")
+
+
+def _check(holds: bool, name: str, value: object, expected: str) -> None:
     if not holds:
         raise ValueError(f"--{name.replace('_', '-')} is {value}; it must be {expected}.")

@@ -1,7 +1,6 @@
 """On how many devices a training runs, what they cannot do, and how uneven batches are dealt to them."""
 
 import os
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -68,7 +67,7 @@ def _filled(values: tf.Tensor, missing: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(filled, [size, *values.shape[1:]])
 
 
-def _devices(wanted: int | None) -> list[Any]:
+def _devices(wanted: int | None) -> list[str]:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         if wanted and wanted > len(gpus):

@@ -1,16 +1,20 @@
 """A look at what goes in before it is trained on: is it alive, in range, and will it fit?"""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pipelines.clips import CACHE_BYTES
+from pipelines.clip_stream import CACHE_BYTES, Clips, Tensors
 from streams.config import TrainConfig
+from streams.course import Course
+from streams.machines import is_chief, this_part
+from streams.memory import free_memory
 
 _GIGABYTE = 2**30
+# Where the estimate is so many times what is free it can't be the estimate that errs: a third at most, as measured.
+_HOPELESS = 1.5
 # What TensorFlow's graph of a layer takes of the processor's memory: between 0.7 and 2.4 megabytes were measured.
 _GRAPH_OF_A_LAYER = 1.5 * 2**20
 # What it takes before the first step, besides weights: 15 to 20 megabytes were measured.
@@ -33,7 +37,32 @@ _WIDTHS = {"float16": 2, "bfloat16": 2, "uint8": 1}
 _KEEPS_OUTPUT = (keras.layers.Activation, keras.layers.ReLU, keras.layers.MaxPooling2D)
 
 
-def by_name(clips: Any, *, is_flow: bool) -> dict[str, np.ndarray]:
+def look_at_first_batch(
+    model: keras.Model, clips: Clips, validation: tf.data.Dataset | None, course: Course, *, is_flow: bool
+) -> dict[str, tf.Tensor]:
+    """Says what goes in and what memory it needs, and returns a contact sheet of each input, on the first machine."""
+    config, replicas = course.config, tf.distribute.get_strategy().num_replicas_in_sync
+    fixed, per_clip = estimate_memory(model, model.optimizer, config, validation)
+    warnings_of_memory = check_memory(config, fixed, per_clip)
+    if not is_chief():
+        return {}
+    needed = fixed + per_clip * clips_at_once(config)
+    parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
+    print(
+        f"{model.count_params():,} weights, batches of {config.batch_size}{parts} on {replicas} device"
+        f"{'s' if replicas > 1 else ''}, about {memory_words(needed)} of memory on each."
+    )
+    for line in (*warnings_of_memory, *caveats(model, config, replicas)):
+        print(line)
+    batch = clips.cut(next(iter(clips.batches(course.progress.step)))[0])
+    sheets = {}
+    for name, images in by_name(batch, is_flow=is_flow).items():
+        sheets[name] = contact_sheet(images, is_flow=name == "flow")
+        print(*check_inputs(images, is_flow=name == "flow"), sep="\n", flush=True)
+    return sheets
+
+
+def by_name(clips: Tensors, *, is_flow: bool) -> dict[str, np.ndarray]:
     """Returns the images of a batch by the name of their input, `rgb` or `flow`; features made before are none."""
     named = clips if isinstance(clips, dict) else {"flow" if is_flow else "rgb": clips}
     return {name: np.asarray(images) for name, images in named.items() if len(images.shape) > 2}
@@ -142,6 +171,48 @@ def largest_batch(fixed: float, per_clip: float, available: float | None, clips:
     return max(1, min(fitting, clips // 2))
 
 
+def out_of_memory(config: TrainConfig, model: keras.Model) -> str:
+    """Returns what did not fit, and what should."""
+    clips = clips_at_once(config)
+    fixed, per_clip = estimate_memory(model, model.optimizer, config)
+    return f"Out of memory: {clips} clips at once need about {memory_words(fixed + per_clip * clips)}. " + what_fits(
+        config, fixed, per_clip
+    )
+
+
+def what_fits(config: TrainConfig, fixed: float, per_clip: float) -> str:
+    """Returns how many clips should fit at once, and the options for it."""
+    clips = clips_at_once(config)
+    if clips == 1:
+        return "Not even one clip at a time fits: pass a smaller --crop-size or another --backbone."
+    fitting = largest_batch(fixed, per_clip, free_memory(), clips)
+    parts = next(parts for parts in range(1, clips + 1) if clips % parts == 0 and clips / parts <= fitting)
+    return (
+        f"About {fitting} should fit: pass --accumulate {config.accumulate * parts} for the same result in parts, or "
+        f"--batch-size {config.batch_size // parts}."
+    )
+
+
+def check_memory(config: TrainConfig, fixed: float, per_clip: float) -> list[str]:
+    """Returns a warning where a training may not fit the memory of this machine, and refuses one that can't.
+
+    A processor out of memory kills the process without a word, so this comes first.
+    """
+    here = tf.distribute.get_strategy().num_replicas_in_sync // this_part()[1]
+    needed, free = here * (fixed + per_clip * clips_at_once(config)), free_memory()
+    if free is None or needed <= free:
+        return []
+    words = f"{memory_words(free)} are free. {what_fits(config, here * fixed, here * per_clip)}"
+    if needed > _HOPELESS * free:
+        raise RuntimeError(f"This training needs about {memory_words(needed)} of memory; {words}")
+    return [f"Warning: {words}"]
+
+
+def clips_at_once(config: TrainConfig) -> int:
+    """Returns how many clips are in the memory of a device at a time."""
+    return config.batch_size // (config.accumulate * tf.distribute.get_strategy().num_replicas_in_sync)
+
+
 def _input_memory(network: keras.Model, config: TrainConfig, validation: tf.data.Dataset | None) -> float:
     """Returns the bytes of reading, of batches made ahead and of validation clips that are kept: a device's share."""
     example = sum(_bytes(tensor) for tensor in network.inputs) * config.segments
@@ -155,11 +226,11 @@ def _input_memory(network: keras.Model, config: TrainConfig, validation: tf.data
     return held / tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def _listed(tensors: Any) -> list[Any]:
+def _listed(tensors: keras.KerasTensor | Sequence[keras.KerasTensor]) -> list[keras.KerasTensor]:
     return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
 
 
-def _bytes(tensor: Any) -> float:
+def _bytes(tensor: keras.KerasTensor) -> float:
     return _size(tensor.shape) * _WIDTHS.get(tensor.dtype, 4)
 
 
@@ -167,7 +238,7 @@ def _size(shape: Sequence[int | None]) -> float:
     return float(np.prod([side or 1 for side in shape]))
 
 
-def _layers(network: keras.Model) -> Iterator[Any]:
+def _layers(network: keras.Model) -> Iterator[keras.Operation]:
     """Yields the layers of a network and of those within it, and its operations that are no layers."""
     for operation in network.operations:
         if isinstance(operation, keras.Model):

@@ -7,7 +7,6 @@ Three rules make `fit` work there: the model is made outside the strategy's scop
 import contextlib
 import json
 import os
-from typing import Any
 
 import tensorflow as tf
 
@@ -50,7 +49,7 @@ def this_part() -> tuple[int, int]:
     return before + int(task.get("index", 0)), max(1, chiefs + workers)
 
 
-def dealt_parts(parts: tf.data.Dataset, batch_size: int) -> Any:
+def dealt_parts(parts: tf.data.Dataset, batch_size: int) -> tf.data.Dataset | tf.distribute.DistributedDataset:
     """Lets the devices of this machine share its own part of each batch, which is all that it reads and decodes.
 
     On one machine that part is the whole, which TensorFlow deals by itself.

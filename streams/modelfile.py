@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from commands.running import replacing
-from data.ready import home_of
+from data.catalog import DataSet
+from data.ready import flow_description, frame_description, home_of
+from pipelines.inputs import Input
+from streams.config import TrainConfig
 
 if TYPE_CHECKING:
     import keras
@@ -76,6 +79,23 @@ class ModelCard:
         }
 
 
+def card_of(stream: str, config: TrainConfig, dataset: DataSet, clip: Input) -> ModelCard:
+    """Returns what the model of a stream will say of itself."""
+    card = ModelCard(
+        stream,
+        clip.kind,
+        clip.length,
+        dataset.classes,
+        dataset.name,
+        config.split,
+        config.protocol,
+        flow_description(dataset.root) if clip.is_flow else {},
+        dataset.multi_label,
+        frame_description(dataset.root),
+    )
+    return card.having_learnt(lessons_in(config.weights))
+
+
 def save_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
     """Writes a model and its card as one file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +141,7 @@ def card_of_weights(weights: str) -> ModelCard | None:
         return None
 
 
-def check_unseen(found: ModelCard, path: Any, *, data_set: str, split: int, selection: str) -> None:
+def check_unseen(found: ModelCard, path: str | Path, *, data_set: str, split: int, selection: str) -> None:
     """Refuses to start a training from a model that has seen the split's test videos, or was selected by them."""
     for name, learnt_split, chosen in found.lessons:
         if home_of(name) != home_of(data_set):

@@ -13,11 +13,6 @@ def with_second_task(network: keras.Model, num_classes: int) -> keras.Model:
     return keras.Model(network.input, both, name=network.name)
 
 
-def of_first_task(network: keras.Model) -> keras.Model:
-    """Returns the network with the scores of the first data set alone, which is what is saved."""
-    return keras.Model(network.input, network.get_layer("logits").output, name=network.name)
-
-
 def both_batches(first: tf.data.Dataset, second: tf.data.Dataset, num_first: int) -> tf.data.Dataset:
     """Puts batches of two data sets behind each other; labels of the second go on after the first's classes."""
 

@@ -1,6 +1,7 @@
 """Recipes by name: published trainings, to be run, departed from and compared with."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ def recipe_named(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options | None:
-    """Returns the options of the recipe that the command line names; None where all recipes were asked for and shown.
+def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
+    """Returns the options of the recipe that the command line names; `--recipe list` shows all of them and ends.
 
     A recipe that is not there or has no such stream ends with exit code 2.
     """
@@ -24,7 +25,7 @@ def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options | None:
     name = parser.parse_known_args(argv)[0].recipe
     if name == "list":
         print(listing())
-        return None
+        sys.exit(0)
     try:
         return recipe_named(name).options(stream) if name else {}
     except ValueError as error:
@@ -53,5 +54,5 @@ def _described(name: str, recipe: Recipe) -> str:
     return "\n".join([f"{name}  ({recipe.source})", *(f"    {line}" for line in [expected, *recipe.commands(name)])])
 
 
-def _is_list(value: Any) -> bool:
+def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)

@@ -10,7 +10,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from commands.running import replacing, write_text
+from commands.running import replacing, write_json, write_text
+from streams.course import Course
+from streams.display import Display
 from streams.runs import CHOSEN_BY
 
 
@@ -74,3 +76,34 @@ class TensorBoard:
             for weight in model.trainable_weights if self.histograms else ():
                 tf.summary.histogram(weight.path, weight.value, step=epoch)
         self.writer.flush()
+
+
+class Records(keras.callbacks.Callback):
+    """Writes what people look at while a training runs, once there is something to keep."""
+
+    def __init__(
+        self, course: Course, display: Display, description: Mapping[str, object], sheets: Mapping[str, tf.Tensor]
+    ):
+        super().__init__()
+        self.course, self.display, self.sheets = course, display, sheets
+        self.description = description  # What config.json says until the training is done.
+        self.board: TensorBoard | None = None
+
+    def begin(self, *, anew: bool) -> None:
+        """Replaces what lay here if a training starts anew, and writes down its options."""
+        if self.board:
+            return
+        run, config = self.course.run, self.course.config
+        if anew:
+            run.clear(with_later=config.again)
+        write_json(run.config, self.description)
+        self.board = TensorBoard(run.tensorboard, histograms=config.histograms)
+        for name, sheet in self.sheets.items():
+            self.board.add_inputs(name, sheet)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Adds the numbers of an epoch."""
+        if self.board:
+            history = self.course.progress.history
+            self.board.add_epoch(len(history), {**history[-1], **self.display.numbers()}, self.model)
+            write_history(self.course.run.history, history)

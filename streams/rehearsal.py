@@ -1,22 +1,19 @@
 """A rehearsal: everything is built and a few steps are taken, to learn what a training would cost; nothing stays."""
 
 import dataclasses
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
+from pipelines.clip_stream import WHOLE, Clips, Shard, Tensors
 from streams.config import TrainConfig
-from streams.ingredients import Ingredients
+from streams.costs import Cost
 from streams.interruption import StoppedError
 from streams.memory import peak_memory
 from streams.runs import Run
-from streams.training import train
+from streams.training import Learner, train
 
 # The first step builds the graph, the second one finds its memory, the third one is as all that follow, and the
 # fourth one tells by its beginning when that one ended.
@@ -45,60 +42,48 @@ class Stopwatch(keras.callbacks.Callback):
         self.validation = time.monotonic() - self.validation_began
 
 
-def rehearse(
-    stages: Callable[[Run], Sequence[tuple[TrainConfig, Run]]],
-    ingredients: Callable[[TrainConfig], Ingredients],
-    *,
-    steps_per_epoch: int,
-    strategy: tf.distribute.Strategy,
-) -> dict[str, float]:
-    """Takes a few steps of training and of validation in every stage, and returns what all of them would take."""
-    costs = []
-    work: dict[str, Any] = {"steps_per_epoch": steps_per_epoch, "strategy": strategy}
-    with tempfile.TemporaryDirectory(prefix="rehearsal.") as folder:
-        for config, place in stages(Run(Path(folder))):
-            try:
-                cost = _cost_of(ingredients(config), config=config, run=place, **work)
-            except StoppedError:
-                raise StoppedError("The rehearsal was stopped. Nothing was kept.") from None
-            print(f"Rehearsed: {cost.step:.3f} s a step, {cost.steps} steps in {cost.epochs} epochs.", flush=True)
-            costs.append(cost)
-    minutes, steps = sum(cost.seconds for cost in costs) / 60, sum(cost.steps for cost in costs)
-    memory = peak_memory()
-    held = ", ".join(f"{size:.1f} GB by the {name.split('_')[0]}" for name, size in memory.items()) or "not known here"
-    parts = f" in {len(costs)} stages" if len(costs) > 1 else ""
-    print(f"The training would take about {minutes:.0f} minutes{parts}. Held at most: {held}. Nothing was kept.")
-    return {"minutes": minutes, "steps": steps, "seconds_per_step": _mean_step(costs), **memory}
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a training, or a stage of one, would take."""
-
-    epochs: int
-    steps: int
-    step: float  # Seconds.
-    validation: float  # Seconds an epoch.
-
-    @property
-    def seconds(self) -> float:
-        """All in all."""
-        return self.steps * self.step + self.epochs * self.validation
-
-
-def _cost_of(
-    ingredients: Ingredients, *, steps_per_epoch: int, config: TrainConfig, run: Run, strategy: tf.distribute.Strategy
-) -> Cost:
-    """Takes a few steps in a folder that will be gone."""
-    epochs, in_epoch = config.extent(steps_per_epoch)
-    validation = ingredients.validation
-    batches = 0 if validation is None else max(0, int(validation.cardinality()))
-    few = dataclasses.replace(ingredients, validation=None if validation is None else validation.take(2))
+def rehearse(learner: Learner, clips: Clips, config: TrainConfig, run: Run) -> Cost:
+    """Takes a few steps of a training and of its validation, and returns what all of it would cost."""
+    epochs, in_epoch = config.extent(clips.steps_per_epoch)
     short = dataclasses.replace(config, steps=None, epochs=1, again=False, resume=False)
-    watch = Stopwatch()
-    train(few, steps_per_epoch=_STEPS, config=short, run=run, strategy=strategy, watch=watch)
-    return Cost(epochs, epochs * in_epoch, watch.steps[-1] - watch.steps[-2], batches * watch.validation)
+    watch, few = Stopwatch(), _FewClips(clips)
+    try:
+        train(learner, few, short, run, watch)
+    except StoppedError:
+        raise StoppedError("The rehearsal was stopped. Nothing was kept.") from None
+    step, validation = watch.steps[-1] - watch.steps[-2], few.num_batches * watch.validation
+    cost = Cost(epochs, epochs * in_epoch, step, validation, peak_memory())
+    print(f"Rehearsed: {cost.step:.3f} s a step, {cost.steps} steps in {cost.epochs} epochs.", flush=True)
+    return cost
 
 
-def _mean_step(costs: Sequence[Cost]) -> float:
-    return sum(cost.steps * cost.step for cost in costs) / sum(cost.steps for cost in costs)
+class _FewClips(Clips):
+    """The clips of a training, of which an epoch has a few batches only."""
+
+    steps_per_epoch = _STEPS
+
+    def __init__(self, clips: Clips):
+        self.clips, self.tasks, self.skipped = clips, clips.tasks, clips.skipped
+        self.num_batches = 0  # Of the whole validation.
+
+    def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
+        """Builds the batches of the training."""
+        return self.clips.batches(step, shard)
+
+    def validation(self) -> tf.data.Dataset | None:
+        """Builds two batches of validation, and counts how many there would be."""
+        whole = self.clips.validation()
+        self.num_batches = 0 if whole is None else max(0, int(whole.cardinality()))
+        return None if whole is None else whole.take(2)
+
+    def names(self, step: int) -> Sequence[str]:
+        """Returns the names of the videos in the batch of a step."""
+        return self.clips.names(step)
+
+    def broken(self, step: int) -> str:
+        """Returns which file of a batch can't be read."""
+        return self.clips.broken(step)
+
+    def cut(self, clips: Tensors) -> Tensors:
+        """Makes clips of what batches hold."""
+        return self.clips.cut(clips)

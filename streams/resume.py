@@ -2,10 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -159,11 +158,11 @@ def _assign(variables: Sequence[keras.Variable], arrays: dict[str, np.ndarray], 
         variable.assign(array)
 
 
-def _write(path: Path, arrays: dict[str, Any]) -> None:
+def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **dict(arrays))  # type: ignore[arg-type]
     except OSError as error:
         raise RuntimeError(
             f"The checkpoint {path} could not be written ({error.strerror or error}); those before it are whole. "

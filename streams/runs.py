@@ -3,10 +3,10 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from commands.running import is_abandoned
 from streams.config import TrainConfig
@@ -17,6 +17,9 @@ except ImportError:  # Windows has no such locks: two processes on one folder ar
     fcntl = None  # type: ignore[assignment]
 
 
+Options = TypeVar("Options", bound=TrainConfig)
+
+_HOW_TO_MEND = "Put a whole one there if you have a copy, pass --again to train anew, or --runs DIR for another place."
 # What the losses are of by which the best epoch is chosen, in words.
 CHOSEN_BY = {"validation": "validation", "paper": "", "test-selected": "test list (which chooses)"}
 
@@ -27,11 +30,12 @@ class Run:
 
     folder: Path
     later: tuple["Run", ...] = ()  # Those of the stages that go on from this one's model, in order.
+    data_hash: str = ""  # What changes with the videos that are read and how they were made.
 
     @classmethod
-    def of(cls, runs: Path, data_set: str, stream: str, split: int) -> "Run":
+    def of(cls, runs: Path, data_set: str, stream: str, split: int, data_hash: str = "") -> "Run":
         """Returns the run of a stream on a split."""
-        return cls(runs / data_set / stream / f"split{split}")
+        return cls(runs / data_set / stream / f"split{split}", data_hash=data_hash)
 
     @property
     def model(self) -> Path:
@@ -67,13 +71,24 @@ class Run:
         """Returns what `config` says."""
         try:
             found: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("it holds no object")
         except (FileNotFoundError, ValueError) as error:
             what = f"is damaged ({error})" if self.config.exists() else "is missing"
             raise ValueError(
-                f"{self.config} {what}, which says with what options this run was trained. Put a whole one there if "
-                "you have a copy, pass --again to train anew, or --runs DIR for another place."
+                f"{self.config} {what}, which says with what options this run was trained. {_HOW_TO_MEND}"
             ) from error
         return found
+
+    def entry(self, name: str) -> Any:
+        """Returns one entry of what `config` says."""
+        described = self.described()
+        if name not in described:
+            raise ValueError(
+                f"{self.config} has no entry {name!r}: another version wrote it, or it was changed by hand. "
+                f"{_HOW_TO_MEND}"
+            )
+        return described[name]
 
     def forget_checkpoints(self) -> None:
         """Deletes those of a finished run that a kill left behind its result, unless it is at work or not ours."""
@@ -138,7 +153,7 @@ class Run:
         return self.folder / "scores" / f"{part}_{protocol}.h5"
 
 
-def is_finished(config: TrainConfig, run: Run, data_hash: str = "") -> bool:
+def is_finished(config: TrainConfig, run: Run) -> bool:
     """Tells whether this very training is done; raises where another one, or a part of this one, would be lost."""
     unfinished = any(run.checkpoints.glob("step*.npz"))
     if config.again or config.dry_run or not (unfinished or run.config.exists()):
@@ -147,11 +162,11 @@ def is_finished(config: TrainConfig, run: Run, data_hash: str = "") -> bool:
     finished = "result" in found and run.model.exists()
     if not finished and not unfinished:
         return False
-    before = _comparable(found["options"], found["data_hash"])
-    for name, value in _comparable(config.identity(), data_hash).items():
+    before = _comparable(run.entry("options"), run.entry("data_hash"))
+    for name, value in _comparable(config.identity(), run.data_hash).items():
         if before.get(name) != value:
             raise ValueError(
-                f"{run.folder} holds {'a' if finished else 'an un'}{' ' if finished else ''}finished training with "
+                f"{run.folder} holds {'a finished' if finished else 'an unfinished'} training with "
                 f"{name} = {before.get(name)!r}, not {value!r}. "
                 "Pass --again to replace it, or --runs DIR to keep both."
             )
@@ -163,26 +178,49 @@ def is_finished(config: TrainConfig, run: Run, data_hash: str = "") -> bool:
     return finished
 
 
+def stages_of(config: Options, run: Run) -> list[tuple[Options, Run]]:
+    """Returns the trainings that one consists of, and their places; each starts from the best weights before it."""
+    places = [*(replace(run, folder=run.folder / f"stage{number}") for number in range(1, len(config.stage))), run]
+    found, weights = [], config.weights
+    for number, stage in enumerate(config.stages):
+        place = replace(places[number], later=tuple(places[number + 1 :]))
+        only = replace(config, train=stage.place, epochs=stage.epochs, steps=None, weights=weights)
+        found.append((replace(only, optimizer=stage.optimizer, learning_rate=stage.learning_rate), place))
+        weights = str(place.model)
+    return found or [(config, run)]
+
+
+def stages_left(config: Options, run: Run) -> list[tuple[Options, Run]]:
+    """Returns the stages that are not finished, and frees what the finished ones went on from."""
+    left = []
+    for stage, place in stages_of(config, run):
+        if is_finished(stage, place):
+            place.forget_checkpoints()
+        else:
+            left.append((stage, place))
+    return left
+
+
 def _comparable(options: dict[str, Any], data_hash: str) -> dict[str, Any]:
     """Returns what two trainings must have alike; of the machines their number, as they may be others each time."""
     return {**options, "data_hash": data_hash, "hosts": len(options.get("hosts", "").split(","))}
 
 
-def threads_before(config: TrainConfig, runs: Sequence[Run]) -> int | None:
-    """Returns how many threads a training began with, as more or fewer would not go on exactly; None where it is new.
+def threads_before(config: TrainConfig, run: Run) -> int | None:
+    """Returns how many threads a training began with, as more or fewer would not go on exactly; None if it is new.
 
     Of its stages, in order, the first one that left something says it.
     """
-    for run in () if config.again else runs:
-        if run.config.exists() and (run.model.exists() or any(run.checkpoints.glob("step*.npz"))):
-            number: int = run.described()["threads"]
+    for _, place in () if config.again else stages_of(config, run):
+        if place.config.exists() and (place.model.exists() or any(place.checkpoints.glob("step*.npz"))):
+            number: int = place.entry("threads")
             return number
     return None
 
 
 def first_versions(run: Run, now: dict[str, str]) -> dict[str, str]:
     """Returns the versions that a training began with; warns where those of now differ, which may change bits."""
-    before: dict[str, str] = run.described()["versions"]
+    before: dict[str, str] = run.entry("versions")
     changed = [
         f"{name} {before.get(name)}, now {version}" for name, version in now.items() if before.get(name) != version
     ]
@@ -193,24 +231,32 @@ def first_versions(run: Run, now: dict[str, str]) -> dict[str, str]:
 
 def result_of(run: Run) -> dict[str, Any]:
     """Returns the numbers of the epoch that a finished run kept."""
-    result: dict[str, Any] = run.described()["result"]
+    result: dict[str, Any] = run.entry("result")
     return result
 
 
 def skipped_in(run: Run) -> dict[str, int]:
     """Returns how many clips of each video a finished run left out, the most first."""
-    skipped: dict[str, int] = json.loads(run.config.read_text()).get("skipped", {})
+    skipped: dict[str, int] = run.described().get("skipped", {})
     return skipped
+
+
+def say_skipped(run: Run) -> None:
+    """Says which clips a finished training left out."""
+    skipped = skipped_in(run)
+    if skipped:
+        count, worst = sum(skipped.values()), ", ".join([*skipped][:5])
+        print(f"{count} clips of {len(skipped)} videos could not be read and were left out: {worst}.")
 
 
 def say_result(run: Run) -> dict[str, Any]:
     """Prints what a finished run reached, and returns it."""
-    described, result = run.described(), result_of(run)
+    result, selection = result_of(run), run.entry("options")["protocol"]
     if "val_loss" in result:
-        part = CHOSEN_BY[described["options"]["protocol"]]
+        part = CHOSEN_BY[selection]
         words = f"{part} loss {result['val_loss']:.3f}, frame accuracy {result['val_accuracy']:.1%}"
         print(f"Best epoch {result['epoch']} of {result['epochs']}: {words}. Saved {run.model}")
     else:
         print(f"Last epoch {result['epoch']}: training loss {result['loss']:.3f}, nothing chosen. Saved {run.model}")
-    found = {"model": str(run.model), "selection": described["options"]["protocol"], **result}
+    found = {"model": str(run.model), "selection": selection, **result}
     return found | {"skipped": skipped_in(run)}

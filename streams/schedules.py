@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from streams.config import TrainConfig
-from streams.rates import with_first_layer_rate
 
 History = Sequence[Mapping[str, float]]  # One row an epoch.
 
@@ -26,7 +24,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         self.milestones = [unit * milestone for milestone in config.milestones]
         self.factor = tf.Variable(1.0, trainable=False, name="plateau_factor")
 
-    def __call__(self, step: Any) -> tf.Tensor:
+    def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
         """Returns the rate of the step after `step` others."""
         done = tf.cast(step, tf.float32)
         rate = self.peak * self.factor
@@ -40,14 +38,14 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
             rate *= tf.minimum(1.0, (done + 1) / (self.warmup_steps + 1))
         return rate
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Refuses: models are saved without what trained them."""
         raise NotImplementedError("A learning rate is not saved: a training makes its own from its options.")
 
 
 def make_optimizer(config: TrainConfig, rate: Rate) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a training, with loss scaling where activations are float16."""
-    settings: dict[str, Any] = {"learning_rate": rate, "weight_decay": config.weight_decay or None}
+    settings: dict[str, object] = {"learning_rate": rate, "weight_decay": config.weight_decay or None}
     kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}
     if config.optimizer != "adam":
         settings["momentum"] = config.momentum
@@ -86,3 +84,27 @@ def plateau_factor(history: History, patience: int) -> float:
         if waited == patience:
             factor, waited = factor / 10, 0
     return factor
+
+
+def with_first_layer_rate(
+    kind: type[keras.optimizers.Optimizer], factor: float, **settings: object
+) -> keras.optimizers.Optimizer:
+    """Returns an optimizer of a kind that changes the first layer `factor` times as fast as the others."""
+    if factor == 1.0:
+        return kind(**settings)
+
+    class FirstLayerRate(kind):
+        """Scales the rate, not the gradient, which some optimizers normalise away."""
+
+        def build(self, variables: Sequence[keras.Variable]) -> None:
+            """Notes which variables are the first layer's."""
+            first = variables[0].path.rpartition("/")[0]
+            self.num_first = sum(variable.path.rpartition("/")[0] == first for variable in variables)
+            super().build(variables)
+
+        def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
+            """Changes one variable."""
+            is_first = self._get_variable_index(variable) < self.num_first
+            super().update_step(gradient, variable, learning_rate * factor if is_first else learning_rate)
+
+    return FirstLayerRate(name=kind.__name__.lower(), **settings)

@@ -1,7 +1,7 @@
 """Scores videos with a saved model: the only prediction loop."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ Mirror: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 def score_videos(
     model: keras.Model,
-    views: Iterable[tuple[Any, Any, Any]],
+    views: Iterable[tuple[tf.Tensor | tuple[tf.Tensor, ...], np.ndarray, np.ndarray]],
     *,
     num_crops: Crops,
     precision: str = "float32",
@@ -44,26 +44,18 @@ def view_scorer(
     """Returns a compiled function from views uint8[views, H, W, C] to their logits, averaged over crops.
 
     One crop is the centre, five are the corners, too, ten also their mirror images; `full` scores whole frames and
-    theirs, fully convolutionally. `mirror_flow` mirrors flow, whose
-    horizontal part changes its sign, as pipelines.augment.mirror_flow does. A network of both streams takes views of
-    frames first, then those of flow.
+    theirs, fully convolutionally. `mirror_flow` mirrors flow, whose horizontal part changes its sign, as
+    pipelines.augment.mirror_flow does. A network of both streams takes views of frames first, then those of flow.
     """
     inputs = ordered_inputs(model)
-    names, sizes = [each.name for each in inputs], [each.shape[1] for each in inputs]
     if num_crops not in CROPS:
         raise ValueError(f"A view is scored by {CROPS} crops. Received {num_crops!r}.")
-    are_mirrored = num_crops in (10, "full")
-    if "flow" in names and mirror_flow is None and are_mirrored:
+    if num_crops in (10, "full") and mirror_flow is None and any(each.name == "flow" for each in inputs):
         raise ValueError("Flow is mirrored by the rule of its levels: pass mirror_flow, or num_crops=1.")
     network = variant(model, whole_frames=num_crops == "full", precision=precision)
     num_classes = model.outputs[0].shape[-1]
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     views_at_once = max(1, _CROPS_AT_ONCE[device] // (10 if num_crops == "full" else num_crops))
-
-    def crops_of(views: tf.Tensor, name: str, size: int) -> tf.Tensor:
-        mirror = mirror_flow if name == "flow" and mirror_flow else mirrored
-        cut = views[:, None] if num_crops == "full" else _squares(views, size, num_crops)
-        return tf.concat([cut, mirror(cut)], axis=1) if are_mirrored else cut
 
     # One trace serves videos of every size and length.
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, each.shape[-1]], tf.uint8) for each in inputs])
@@ -71,10 +63,11 @@ def view_scorer(
         logits = tf.TensorArray(tf.float32, size=0, dynamic_size=True, infer_shape=False)
         for start in tf.range(0, tf.shape(views[0])[0], views_at_once):
             crops = [
-                crops_of(each[start : start + views_at_once], name, size)
-                for each, name, size in zip(views, names, sizes, strict=True)
+                _crops_of(each[start : start + views_at_once], spec, num_crops, mirror_flow)
+                for each, spec in zip(views, inputs, strict=True)
             ]
             num_views, images = tf.shape(crops[0])[0], [_images(each) for each in crops]
+            names = [each.name for each in inputs]
             predicted = network(dict(zip(names, images, strict=True)) if len(names) > 1 else images[0], training=False)
             of_crop = tf.reshape(tf.cast(predicted, tf.float32), [num_views, -1, num_classes])
             logits = logits.write(start // views_at_once, tf.reduce_mean(of_crop, axis=1))
@@ -83,7 +76,16 @@ def view_scorer(
     return score
 
 
-def ordered_inputs(model: keras.Model) -> list[Any]:
+def _crops_of(views: tf.Tensor, spec: keras.KerasTensor, num_crops: Crops, mirror_flow: Mirror | None) -> tf.Tensor:
+    """Returns the crops of views that one input is given, uint8[views, crops, H, W, C]."""
+    cut = views[:, None] if num_crops == "full" else _squares(views, spec.shape[1], num_crops)
+    if num_crops not in (10, "full"):
+        return cut
+    mirror = mirror_flow if spec.name == "flow" and mirror_flow else mirrored
+    return tf.concat([cut, mirror(cut)], axis=1)
+
+
+def ordered_inputs(model: keras.Model) -> list[keras.KerasTensor]:
     """Returns the inputs of a network, frames before flow."""
     return sorted(model.inputs, key=lambda each: str(each.name) == "flow")
 

@@ -1,11 +1,11 @@
 """One step of training and one of validation, alike on one device, on several, and on several machines."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
 
+from pipelines.clip_stream import Tensors
 from streams.machines import is_of_several
 from streams.multitask import own_task_only
 
@@ -17,7 +17,7 @@ class Trainee(keras.Model):
     a device; here a step means the same on any number of devices: one update by the mean over all its clips.
     """
 
-    train_function: Any
+    train_function: Callable[[Iterator[tf.Tensor]], dict[str, tf.Tensor]] | None
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Trainee(keras.Model):
         clip_norm: float | None = None,
         multi_label: bool = False,
         tasks: tuple[int, ...] = (),
-        cut: Callable[[Any], Any] = lambda clips: clips,
+        cut: Callable[[Tensors], Tensors] = lambda clips: clips,
     ):
         super().__init__(network.input, network.output)
         self.mean_loss, self.frame_accuracy = means
@@ -48,7 +48,7 @@ class Trainee(keras.Model):
         strategy = self.distribute_strategy
 
         @tf.function(reduce_retracing=True)
-        def step(iterator: Any) -> Any:
+        def step(iterator: Iterator[tf.Tensor]) -> dict[str, tf.Tensor]:
             numbers = strategy.run(self.train_step, args=(next(iterator),))
             # Means over all devices are in the metrics, which Keras reads at the end of an epoch.
             return {

@@ -1,196 +1,184 @@
-"""Training of one stream: the only `compile` and `fit`."""
+"""Training of one network: the only `compile` and `fit`."""
 
-import importlib.metadata
+import contextlib
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from commands.running import write_json
+from pipelines.clip_stream import Clips
 from streams.config import TrainConfig
+from streams.course import Course
 from streams.display import Display
 from streams.distribution import num_threads, synchronise_batch_norm, whole_batches
-from streams.failures import all_answering, check_memory, clips_at_once, explained
-from streams.ingredients import Ingredients
-from streams.inspection import by_name, caveats, check_inputs, contact_sheet, estimate_memory, memory_words
-from streams.interruption import StoppedError, listening_for_stop, same_command
-from streams.loop import Loop
-from streams.machines import dealt_batches, dealt_parts, is_chief, this_part
-from streams.modelfile import save_model
+from streams.failures import all_answering, explained
+from streams.inspection import look_at_first_batch
+from streams.interruption import Stop, StoppedError, listening_for_stop, same_command
+from streams.loop import Keeper, Patience, Plateau
+from streams.machines import Together, dealt_batches, dealt_parts, is_chief, this_part
+from streams.modelfile import ModelCard, save_model
 from streams.recipes import departures
-from streams.records import draw_curves, write_history
-from streams.runs import CHOSEN_BY, Run, is_finished, result_of
-from streams.schedules import Rate, best_epoch, make_optimizer
+from streams.records import Records, draw_curves, write_history
+from streams.resume import Checkpoints
+from streams.runs import Run, first_versions, is_finished, result_of
+from streams.schedules import best_epoch, make_optimizer
 from streams.step import Trainee
-from streams.waiting import Waiting
 
 
-def train(
-    ingredients: Ingredients,
-    *,
-    steps_per_epoch: int,
-    config: TrainConfig,
-    run: Run,
-    strategy: tf.distribute.Strategy,
-    data_hash: str = "",
-    watch: keras.callbacks.Callback | None = None,
-) -> dict[str, float]:
-    """Trains a network, from a checkpoint where there is one to go on from; returns its best epoch's numbers.
+@dataclass(frozen=True)
+class Learner:
+    """A network that is trained, and what its file will say and hold."""
 
-    The strategy is `strategy_for(config)`, made before anything else of TensorFlow, the ingredients among it.
-    """
-    epochs, steps_per_epoch = config.extent(steps_per_epoch)
+    network: keras.Model
+    card: ModelCard
+    saved: keras.Model | None = None  # Shares the trained weights, if it is another network that is saved.
+
+
+@contextlib.contextmanager
+def building(config: TrainConfig, strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Lets networks be built from the seed, in the precision and on the devices of a training."""
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
+    with all_answering(), strategy.scope():
+        yield
+
+
+def train(
+    learner: Learner, clips: Clips, config: TrainConfig, run: Run, watch: keras.callbacks.Callback | None = None
+) -> dict[str, float]:
+    """Trains a network, from a checkpoint if there is one to go on from; returns its best epoch's numbers.
+
+    The network is made while `building(config, strategy)`.
+    """
     with run.locked(writes=is_chief()), listening_for_stop() as stop:
-        if is_chief() and is_finished(config, run, data_hash):  # By a process that held the lock until now.
+        if is_chief() and is_finished(config, run):  # By a process that held the lock until now.
             return result_of(run)
-        rate = Rate(config, steps_per_epoch, config.steps or epochs * steps_per_epoch)
+        course = Course.of(config, run, clips.steps_per_epoch)
         with all_answering():
-            model, network = _compiled(ingredients, config, rate, strategy)
-        with strategy.scope():
-            loop = Loop(config, run, rate=rate, steps_per_epoch=steps_per_epoch, writes=is_chief())
-            loop.stop, loop.description = stop, _description(config, data_hash, ingredients.card.stream)
-            with explained(loop, ingredients, model):
-                loop.start(model, ingredients.skipped)
-                _look(model, ingredients, loop)
-                _fit(model, ingredients, loop, epochs, watch)
-                return _finish(network, model, ingredients, loop)
+            model = _compiled(learner, clips, course)
+        with learner.network.distribute_strategy.scope(), explained(course, clips, model):
+            validation = clips.validation()
+            keeper = _keeper(learner, model, clips, validation, course, stop)
+            shown = [keeper.display, keeper.records] if is_chief() else []
+            callbacks = [keeper, Plateau(course), Patience(course), *shown, *([watch] if watch else [])]
+            whole = None if validation is None else dealt_batches(whole_batches(validation, config.batch_size))
+            with keeper.display.shown():
+                while not course.is_done:
+                    if course.is_within_validation:
+                        _validate(model, whole, keras.callbacks.CallbackList(callbacks, model=model), course.epoch)
+                        continue
+                    # Keras goes on with one iterator over all epochs of a call, so the stream is never begun again.
+                    batches = keeper.display.waiting.watch(clips.batches(course.progress.step, this_part()))
+                    model.fit(
+                        dealt_parts(batches, config.batch_size),
+                        initial_epoch=course.epoch,
+                        epochs=course.epoch + 1 if course.step_of_epoch else course.epochs,
+                        steps_per_epoch=course.steps_per_epoch - course.step_of_epoch,
+                        validation_data=whole,
+                        callbacks=callbacks,
+                        shuffle=False,
+                        verbose=0,
+                    )
+            return _finish(learner, model, clips, keeper)
 
 
-def _compiled(
-    ingredients: Ingredients, config: TrainConfig, rate: Rate, strategy: tf.distribute.Strategy
-) -> tuple[Trainee, keras.Model]:
-    """Returns the model that is trained and the network inside it, which is what is saved."""
+def _compiled(learner: Learner, clips: Clips, course: Course) -> Trainee:
+    """Returns the model that is trained, around the network that is saved."""
+    strategy, config = learner.network.distribute_strategy, course.config
     with strategy.scope():
-        network = ingredients.network()
         means = keras.metrics.Mean("loss"), keras.metrics.Mean("accuracy")
     if config.sync_batch_norm:
-        synchronise_batch_norm(network)
+        synchronise_batch_norm(learner.network)
     # Outside the scope: a model made inside is built in a way that fails on several machines (Keras 3.15).
     model = Trainee(
-        network,
+        learner.network,
         means,
         accumulate=config.accumulate,
         clip_norm=config.clip_norm,
-        multi_label=ingredients.card.multi_label,
-        tasks=ingredients.tasks,
-        cut=ingredients.cut,
+        multi_label=learner.card.multi_label,
+        tasks=clips.tasks,
+        cut=clips.cut,
     )
     with strategy.scope():
-        model.compile(optimizer=make_optimizer(config, rate), jit_compile=config.jit)
+        model.compile(optimizer=make_optimizer(config, course.rate), jit_compile=config.jit)
         # Variables that a step made would make its graph conditional, which fails on several devices.
         model.optimizer.build(model.trainable_variables)
-    return model, network
+    return model
 
 
-def _look(model: Trainee, ingredients: Ingredients, loop: Loop) -> None:
-    """Says what goes in and what it needs, before the first step."""
-    config, replicas = loop.config, tf.distribute.get_strategy().num_replicas_in_sync
-    fixed, per_clip = estimate_memory(model, model.optimizer, config, ingredients.validation)
-    warnings_of_memory = check_memory(config, fixed, per_clip)
-    if not loop.checkpoints.writes:
-        return
-    needed = fixed + per_clip * clips_at_once(config)
-    parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
-    print(
-        f"{model.count_params():,} weights, batches of {config.batch_size}{parts} on {replicas} device"
-        f"{'s' if replicas > 1 else ''}, about {memory_words(needed)} of memory on each."
-    )
-    for line in (*warnings_of_memory, *caveats(model, config, replicas)):
-        print(line)
-    clips = ingredients.cut(next(iter(ingredients.batches(start_step=loop.progress.step)))[0])
-    for name, images in by_name(clips, is_flow=bool(ingredients.card.flow)).items():
-        loop.sheets[name] = contact_sheet(images, is_flow=name == "flow")
-        print(*check_inputs(images, is_flow=name == "flow"), sep="\n", flush=True)
-
-
-def _fit(
-    model: Trainee, ingredients: Ingredients, loop: Loop, epochs: int, watch: keras.callbacks.Callback | None
-) -> None:
-    """Trains from where the progress is to the last epoch: the rest of an epoch first, then whole ones."""
-    config, steps = loop.config, loop.steps_per_epoch
-    validation = None
-    if ingredients.validation is not None:
-        validation = dealt_batches(whole_batches(ingredients.validation, config.batch_size))
-    waiting = Waiting()
-    display = Display(
-        epochs=epochs,
-        steps_per_epoch=steps,
-        batch_size=config.batch_size,
-        waiting=waiting,
-        chosen_by=CHOSEN_BY[config.protocol],
-    )
-    loop.display = display
-    display.start(loop.progress.step, len(loop.progress.history))
-    callbacks = [display, loop, *([watch] if watch else [])]
+def _keeper(
+    learner: Learner,
+    model: Trainee,
+    clips: Clips,
+    validation: tf.data.Dataset | None,
+    course: Course,
+    stop: Stop,
+) -> Keeper:
+    """Goes on from the newest checkpoint, looks at the first batch, and returns what keeps the course from here on."""
+    together = Together(tf.distribute.get_strategy())
+    checkpoints = Checkpoints(course.run.checkpoints, writes=is_chief())
+    course.start(checkpoints, together, model, clips.skipped)
+    sheets = look_at_first_batch(model, clips, validation, course, is_flow=bool(learner.card.flow))
+    display = Display(course)
     # Keras says so once for validation data whose length it has to find out.
     warnings.filterwarnings("ignore", "Your input ran out of data")
-    try:
-        while not loop.is_done(epochs):
-            epoch = len(loop.progress.history)
-            done = loop.progress.step - epoch * steps
-            if done == steps:  # It was left within its validation.
-                _validate(model, validation, keras.callbacks.CallbackList(callbacks, model=model), epoch)
-                continue
-            # Keras goes on with one iterator over all epochs of a call, so the stream is never begun again.
-            parts = ingredients.batches(start_step=loop.progress.step, shard=this_part())
-            batches = dealt_parts(waiting.watch(parts), config.batch_size)
-            model.fit(
-                batches,
-                initial_epoch=epoch,
-                epochs=epoch + 1 if done else epochs,
-                steps_per_epoch=steps - done,
-                validation_data=validation,
-                callbacks=callbacks,
-                shuffle=False,
-                verbose=0,
-            )
-    finally:
-        display.stop()
+    return Keeper(
+        course, checkpoints, together, stop, display, Records(course, display, _description(course, learner), sheets)
+    )
 
 
-def _validate(model: Trainee, validation: tf.data.Dataset, callbacks: keras.callbacks.CallbackList, epoch: int) -> None:
+def _validate(
+    model: Trainee, validation: tf.data.Dataset | None, callbacks: keras.callbacks.CallbackList, epoch: int
+) -> None:
     """Ends an epoch as `fit` does after its last step."""
+    callbacks.on_train_begin()
     callbacks.on_epoch_begin(epoch)
     numbers = model.get_metrics_result()
     found = model.evaluate(validation, callbacks=callbacks, return_dict=True, verbose=0)
     callbacks.on_epoch_end(epoch, {**numbers, **{f"val_{name}": value for name, value in found.items()}})
 
 
-def _finish(network: keras.Model, model: Trainee, ingredients: Ingredients, loop: Loop) -> dict[str, float]:
+def _finish(learner: Learner, model: Trainee, clips: Clips, keeper: Keeper) -> dict[str, float]:
     """Saves the best epoch's weights; what marks the run as finished is written last."""
-    run, history = loop.run, loop.progress.history
+    course = keeper.course
+    run, history = course.run, course.progress.history
     best = best_epoch(history)
     result = {"epoch": best, "epochs": len(history), **history[best - 1]}
-    if loop.checkpoints.writes:  # The others need no best weights, which are gone once these lines are through.
+    if is_chief():  # The others need no best weights, which are gone once these lines are through.
         if "val_loss" in history[-1]:
-            loop.checkpoints.restore_best(model, loop.progress)
-        save_model(ingredients.saved(network), ingredients.card, run.model)
+            keeper.checkpoints.restore_best(model, course.progress)
+        save_model(learner.saved or learner.network, learner.card, run.model)
         write_history(run.history, history)
         draw_curves(run.curves, history, best)
-        skipped = ingredients.num_skipped(loop.progress.step)
-        write_json(run.config, {**loop.description, "result": result, "skipped": skipped})
-        loop.checkpoints.clear()
+        skipped = clips.num_skipped(course.progress.step)
+        write_json(run.config, {**keeper.records.description, "result": result, "skipped": skipped})
+        keeper.checkpoints.clear()
     # The other machines wait here until the model is there: it may be what they go on with.
-    (stopped,) = loop.together.any(loop.stop.requested)
-    loop.together.take_leave()
+    (stopped,) = keeper.together.any(keeper.stop.requested)
+    keeper.together.take_leave()
     if stopped:
         words = "Stopped after the last step; the model is saved."
-        raise StoppedError(f"{words} {same_command(loop.config)} goes on with what is left, or says what came out.")
+        raise StoppedError(f"{words} {same_command(course.config)} goes on with what is left, or says what came out.")
     return result
 
 
-def _description(config: TrainConfig, data_hash: str, stream: str) -> dict[str, Any]:
+def _description(course: Course, learner: Learner) -> dict[str, object]:
     """Returns all that decides the result, for config.json."""
-    packages = ("tensorflow", "keras", "numpy")
+    options = course.config.identity()
+    # The modules' own versions: the metadata of a package may bear another name, as that of tensorflow-cpu does.
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+    if course.progress.step > 0:
+        versions = first_versions(course.run, versions)
     return {
-        "options": config.identity(),
-        "recipe_says": departures(config.recipe, stream, config.identity()),
-        "data_hash": data_hash,
+        "options": options,
+        "recipe_says": departures(course.config.recipe, learner.card.stream, options),
+        "data_hash": course.run.data_hash,
         "threads": num_threads(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": versions,
     }

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import keras
 from keras import layers, ops
 
-from streams.network_options import FUSIONS
+from streams.config import FUSIONS
 from streams.networks import build_network
 from streams.preprocessing import Pixels
 

@@ -1,7 +1,5 @@
 """The same weights in another network: over whole frames instead of squares, or computed in less precision."""
 
-from typing import Any
-
 import keras
 from keras import layers
 
@@ -25,7 +23,7 @@ def variant(model: keras.Model, *, whole_frames: bool = False, precision: str = 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         if flattened and isinstance(layer, layers.Flatten):
             return layers.Identity(name=layer.name)
-        settings: dict[str, Any] = layer.get_config()
+        settings: dict[str, object] = layer.get_config()
         if precision != "float32" and isinstance(layer, layers.Conv2D | layers.Dense | layers.BatchNormalization):
             settings["dtype"] = f"mixed_{precision}"
         if layer.name in flattened:

@@ -1,26 +1,21 @@
-"""What only the temporal stream knows of its network."""
-
-from collections.abc import Mapping
-from typing import Any
+"""The network of the temporal stream: a stack of flow fields, x and y in turn."""
 
 import keras
 
+from data.catalog import DataSet
+from data.ready import flow_description
 from pipelines.inputs import Input
+from streams.config import TrainConfig
 from streams.networks import build_network
 from streams.preprocessing import pixels_of
+from streams.starting import started
 
 
-def temporal_network(
-    backbone: str,
-    clip: Input,
-    flow: Mapping[str, Any],
-    *,
-    size: int,
-    num_classes: int,
-    dropout: float,
-    dense_dropout: float | None = None,
-    subtract_mean: bool = True,
-) -> keras.Model:
-    """Returns a network that looks at a stack of flow fields, x and y in turn, as `flow.json` describes them."""
-    pixels = pixels_of(clip, size, flow, subtract_mean=subtract_mean)
-    return build_network(backbone, pixels, num_classes, dropout=dropout, dense_dropout=dense_dropout)
+def temporal_network(config: TrainConfig, clip: Input, dataset: DataSet, *, subtract_mean: bool = True) -> keras.Model:
+    """Returns the network of the options with the weights that it starts from; the data set says what levels mean."""
+    flow = flow_description(dataset.root) if clip.is_flow else {}
+    pixels = pixels_of(clip, config.crop_size, flow, subtract_mean=subtract_mean)
+    network = build_network(
+        config.backbone, pixels, len(dataset.classes), dropout=config.dropout, dense_dropout=config.dense_dropout
+    )
+    return started(network, config, clip, dataset.classes)

@@ -6,25 +6,21 @@ python temporal/train.py --dataset ucf101 --split 1
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from commands.options import option
 from commands.running import run
-from data.catalog import DataSet
-from data.ready import flow_description
+from data.ready import ready_dataset
+from data.selection import training_lists
 from pipelines.inputs import KINDS, Input
-from streams.command import train_stream
+from streams.command import import_tensorflow, report, run_folder, training_options
 from streams.config import TrainConfig
-from streams.ingredients import Ingredients, Videos, of_dataset
-from temporal.multitask import SecondDataSet, second_dataset, with_second_dataset
-
-if TYPE_CHECKING:
-    import keras
+from streams.modelfile import card_of
+from streams.runs import stages_left, threads_before
+from temporal.second_dataset import SecondDataSet, second_lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,37 +46,31 @@ class TemporalConfig(TrainConfig, SecondDataSet):
         """Tells whether batches are of one pipeline, which those of two data sets are not."""
         return super().can_cut_on_device and not self.and_dataset
 
-    @cached_property
-    def others(self) -> tuple[DataSet, ...]:
-        """The data sets that are learnt besides the first."""
-        return (second_dataset(self),) if self.and_dataset else ()
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains on the data set that the command line names and leaves a run."""
-    train_stream("temporal", TemporalConfig, argv, __doc__, ingredients)
+    config = training_options(TemporalConfig, argv, __doc__, "temporal")
+    dataset = ready_dataset(config.dataset, config.root)
+    training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
+    clip, costs = Input(config.input, config.length, config.segments), []
+    data = [(dataset, (training, validation)), *second_lists(config, dataset.name)]
+    with run_folder(config, "temporal", clip, *data) as folder:
+        stages = stages_left(config, folder)
+        if stages:
+            import_tensorflow(config, dataset, training)
+            from streams.stage import Learner, building, clips_of, strategy_for, train_stage
+            from temporal.model import temporal_network  # These take seconds to import.
+            from temporal.multitask import with_second
 
-
-def ingredients(config: TemporalConfig, dataset: DataSet, training: Videos, validation: Videos) -> Ingredients:
-    """Returns the network of the stream and its batches, of a second data set too where one is asked for."""
-    alone = of_dataset("temporal", config, dataset, (training, validation), fresh_network)
-    return with_second_dataset(alone, config, dataset, training, validation) if config.and_dataset else alone
-
-
-def fresh_network(config: TemporalConfig, clip: Input, dataset: DataSet) -> "keras.Model":
-    """Returns a network of the options, with random weights."""
-    from temporal.model import temporal_network
-
-    return temporal_network(
-        config.backbone,
-        clip,
-        flow_description(dataset.root) if clip.is_flow else {},
-        size=config.crop_size,
-        num_classes=len(dataset.classes),
-        dropout=config.dropout,
-        dense_dropout=config.dense_dropout,
-        subtract_mean=config.subtract_mean,
-    )
+            strategy = strategy_for(config, threads_before(config, folder))
+        for stage, place in stages:
+            alone = clips_of(stage, dataset, clip, training, validation)
+            with building(stage, strategy):
+                network = temporal_network(stage, clip, dataset, subtract_mean=config.subtract_mean)
+            learner = Learner(network, card_of("temporal", stage, dataset, clip))
+            learner, clips = with_second(learner, alone, data[1:], joined=config.and_joined)
+            costs.append(train_stage(learner, clips, stage, place))
+        report(config, folder, costs)
 
 
 if __name__ == "__main__":

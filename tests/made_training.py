@@ -1,10 +1,13 @@
 """A training on made-up clips that takes a second: 32 x 32 pixels whose colour is their class."""
 
 import csv
+import dataclasses
 import multiprocessing
 import os
 import signal
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +17,8 @@ import pytest
 import tensorflow as tf
 
 from commands.running import run as run_as_command
+from pipelines.clip_stream import Clips
 from streams.config import TrainConfig
-from streams.ingredients import Ingredients
 from streams.interruption import StoppedError
 from streams.machines import part_of_batches
 from streams.modelfile import ModelCard
@@ -50,36 +53,51 @@ def made_clip(index):
     return tf.cast(tf.gather(COLOURS, label) + noise, tf.uint8), label
 
 
-def made_ingredients(config, network=made_network, validation=13, **changes):
-    """Returns what `train` is given: an endless stream, and a validation list that ends in a small batch."""
+@dataclass
+class MadeClips(Clips):
+    """What `train` is given: an endless stream, and a validation list that ends in a small batch."""
 
-    def batches(start_step, shard=(0, 1)):
-        first = start_step * config.batch_size
-        clips = tf.data.Dataset.range(first, 10**9).map(made_clip)
-        return part_of_batches(clips.batch(config.batch_size, drop_remainder=True), shard)
+    config: TrainConfig
+    num_held_out: int = 13
+    of_batches: Callable = lambda batches: batches  # Changes what the batches are; `of_validation` the same.
+    of_validation: Callable = lambda batches: batches
+    of_names: Callable = lambda step: ()
+    skipped: set | None = None
+    steps_per_epoch: int = STEPS_PER_EPOCH
 
-    chosen = tf.data.Dataset.range(10**6, 10**6 + validation).map(made_clip).batch(config.batch_size)
-    card = ModelCard("spatial", "rgb", 1, tuple("abcd"), "made", config.split, config.protocol)
-    settings = {"validation": chosen if config.protocol != "paper" else None, "card": card, **changes}
-    return Ingredients(network=network, batches=batches, **settings)
+    def batches(self, step=0, shard=(0, 1)):
+        clips = tf.data.Dataset.range(step * self.config.batch_size, 10**9).map(made_clip)
+        batches = part_of_batches(clips.batch(self.config.batch_size, drop_remainder=True), shard)
+        return self.of_batches(batches.enumerate(step)).map(lambda number, batch: batch)
+
+    def validation(self):
+        if self.config.protocol == "paper":
+            return None
+        clips = tf.data.Dataset.range(10**6, 10**6 + self.num_held_out).map(made_clip)
+        return self.of_validation(clips.batch(self.config.batch_size).enumerate()).map(lambda number, batch: batch)
+
+    def names(self, step):
+        return self.of_names(step)
 
 
-def train_made(folder, network=made_network, ingredients=None, watch=None, run=None, **options):
-    """Runs the real training in a folder and returns its run."""
+def made_learner(config, network=made_network, **card):
+    """Returns a tiny network that is ready to be trained."""
     from streams.distribution import strategy_for
+    from streams.training import Learner, building
+
+    with building(config, strategy_for(config)):
+        made = network()
+    named = ModelCard("spatial", "rgb", 1, tuple("abcd"), "made", config.split, config.protocol)
+    return Learner(made, dataclasses.replace(named, **card))
+
+
+def train_made(folder, network=made_network, clips=None, watch=None, run=None, multi_label=False, **options):
+    """Runs the real training in a folder and returns its run."""
     from streams.training import train
 
-    config, run = made_config(**options), run or Run(folder)
-    strategy = strategy_for(config)
-    train(
-        ingredients or made_ingredients(config, network),
-        steps_per_epoch=STEPS_PER_EPOCH,
-        config=config,
-        run=run,
-        strategy=strategy,
-        data_hash="made",
-        watch=watch,
-    )
+    config, run = made_config(**options), run or Run(folder, data_hash="made")
+    learner = made_learner(config, network, multi_label=multi_label)
+    train(learner, clips or MadeClips(config), config, run, watch)
     return run
 
 

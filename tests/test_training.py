@@ -15,8 +15,9 @@ from streams.records import draw_curves
 from streams.resume import Checkpoints
 from streams.runs import Run, is_finished, say_result
 from tests.made_training import (
+    MadeClips,
     made_config,
-    made_ingredients,
+    made_learner,
     made_network,
     same_weights,
     train_made,
@@ -61,7 +62,7 @@ def test_the_same_seed_gives_the_same_bits(whole, tmp_path):
 
 def test_the_validation_loss_counts_every_clip_once(whole, tmp_path):
     # 13 clips in batches of 8: the last batch is filled up, and what fills it must not count.
-    clips, labels = zip(*made_ingredients(made_config()).validation.unbatch().as_numpy_iterator(), strict=True)
+    clips, labels = zip(*MadeClips(made_config()).validation().unbatch().as_numpy_iterator(), strict=True)
 
     logits = keras.saving.load_model(whole.model).predict(np.array(clips), verbose=0)
     expected = keras.losses.sparse_categorical_crossentropy(np.array(labels), logits, from_logits=True)
@@ -82,10 +83,27 @@ def test_a_batch_in_parts_changes_the_weights_as_a_whole_one_does(tmp_path, caps
 
 
 def test_clipping_shortens_the_steps(tmp_path):
-    free = train_made(tmp_path / "free", optimizer="sgd", epochs=1)
-    clipped = train_made(tmp_path / "clipped", optimizer="sgd", epochs=1, clip_norm=1e-3)
+    class FirstStep(keras.callbacks.Callback):
+        """Measures how far the first step moves the weights."""
 
-    assert rows(free) != rows(clipped)
+        def on_train_batch_begin(self, batch, logs=None):
+            self.before = self.model.get_weights() if batch == 0 else self.before
+
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 0 and not hasattr(self, "length"):
+                pairs = zip(self.before, self.model.get_weights(), strict=True)
+                self.length = math.sqrt(sum(float(np.sum((after - before) ** 2)) for before, after in pairs))
+
+    def step(name, **options):
+        watch = FirstStep()
+        plain = {"optimizer": "sgd", "momentum": 0.0, "schedule": "constant", "learning_rate": 0.01, "epochs": 1}
+        train_made(tmp_path / name, watch=watch, **plain, **options)
+        return watch.length
+
+    free, clipped = step("free"), step("clipped", clip_norm=1e-3)
+
+    assert free > 10 * clipped
+    assert clipped == pytest.approx(0.01 * 1e-3, rel=1e-2)  # The rate times the longest gradient that is let through.
 
 
 def test_half_precision_trains_and_saves_a_model_that_plain_keras_opens(tmp_path):
@@ -108,19 +126,15 @@ def test_curves_say_what_chose_the_epoch(protocol, said, tmp_path):
 
 
 def test_several_labels_a_clip_are_learnt_with_a_loss_of_their_own(tmp_path):
-    config = made_config(epochs=3)
-    one_label = made_ingredients(config)
+    def several(number, batch):
+        clips, labels = batch
+        return number, (clips, tf.one_hot(labels, 4) + tf.one_hot((labels + 1) % 4, 4))
 
-    def several(clips, labels):
-        return clips, tf.one_hot(labels, 4) + tf.one_hot((labels + 1) % 4, 4)
+    def changed(batches):
+        return batches.map(several)
 
-    ingredients = dataclasses.replace(
-        one_label,
-        batches=lambda **place: one_label.batches(**place).map(several),
-        validation=one_label.validation.map(several),
-        card=dataclasses.replace(one_label.card, multi_label=True),
-    )
-    run = train_made(tmp_path, ingredients=ingredients, epochs=3)
+    clips = MadeClips(made_config(epochs=3), of_batches=changed, of_validation=changed)
+    run = train_made(tmp_path, clips=clips, multi_label=True, epochs=3)
 
     assert json.loads(run.config.read_text())["result"]["val_accuracy"] > 0.9
 
@@ -224,15 +238,15 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
 
 @pytest.mark.parametrize(("length", "steps"), [({}, 2000), ({"steps": 10}, 10), ({"steps": 1500}, 2000)])
 def test_a_rehearsal_says_what_a_training_would_take_and_leaves_nothing(length, steps, tmp_path, capsys):
+    from streams.costs import say_costs
     from streams.rehearsal import rehearse
 
-    config = made_config(runs=tmp_path, dry_run=True, **length)
-    found = rehearse(
-        lambda run: [(config, run)], made_ingredients, steps_per_epoch=1000, strategy=tf.distribute.get_strategy()
-    )
+    config = made_config(runs=tmp_path / "runs", dry_run=True, **length)
+    cost = rehearse(made_learner(config), MadeClips(config, steps_per_epoch=1000), config, Run(tmp_path / "rehearsal"))
+    found = say_costs([cost])
 
     assert found["steps"] == steps
     assert found["minutes"] > steps * found["seconds_per_step"] / 60
     assert found["process_gigabytes"] > 0.1
     assert "Nothing was kept" in capsys.readouterr().out
-    assert not any(tmp_path.iterdir())
+    assert not (tmp_path / "runs").exists()

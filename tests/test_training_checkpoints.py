@@ -1,7 +1,6 @@
 """What lies in a run's folder stays whole: damaged checkpoints, old runs that make room, other processes."""
 
 import contextlib
-import dataclasses
 import itertools
 import json
 import os
@@ -18,9 +17,9 @@ from streams.resume import Checkpoints, Progress
 from streams.runs import Run, is_finished
 from tests.made_training import (
     STEPS_PER_EPOCH,
+    MadeClips,
     assert_same,
     made_config,
-    made_ingredients,
     made_network,
     stop_in_step,
     train_made,
@@ -80,10 +79,10 @@ def test_where_no_checkpoint_is_whole_nothing_is_trained_over_them(tmp_path):
 
 def test_what_was_skipped_before_a_stop_is_still_counted(tmp_path):
     def skipping(*clips):
-        return made_ingredients(made_config(epochs=3), skipped=set(clips))
+        return MadeClips(made_config(epochs=3), skipped=set(clips))
 
-    stop_in_step(tmp_path, STEPS_PER_EPOCH + 2, ingredients=skipping(("a", 1, 0), ("b", 2, 0)))
-    run = train_made(tmp_path, epochs=3, ingredients=skipping(("b", 2, 0), ("b", 3, 0)))
+    stop_in_step(tmp_path, STEPS_PER_EPOCH + 2, clips=skipping(("a", 1, 0), ("b", 2, 0)))
+    run = train_made(tmp_path, epochs=3, clips=skipping(("b", 2, 0), ("b", 3, 0)))
 
     assert json.loads(run.config.read_text())["skipped"] == {"b": 2, "a": 1}
 
@@ -112,16 +111,15 @@ def test_a_finished_model_stays_until_its_successor_has_a_checkpoint(tmp_path):
     config = made_config(again=True)
     model = train_made(tmp_path).model.read_bytes()
 
-    def unreadable(clip, label):
-        return tf.debugging.check_numerics(tf.cast(clip, tf.float32) / 0, "a broken file"), label
+    def unreadable(number, batch):
+        return number, (tf.debugging.check_numerics(tf.cast(batch[0], tf.float32) / 0, "a broken file"), batch[1])
 
-    given = made_ingredients(config)
-    broken = dataclasses.replace(given, batches=lambda **place: given.batches(**place).map(unreadable))
+    broken = MadeClips(config, of_batches=lambda batches: batches.map(unreadable))
     with pytest.raises(RuntimeError, match="a broken file"):
-        train_made(tmp_path, ingredients=broken, again=True)
+        train_made(tmp_path, clips=broken, again=True)
 
     assert Run(tmp_path).model.read_bytes() == model
-    assert is_finished(made_config(), Run(tmp_path), "made")
+    assert is_finished(made_config(), Run(tmp_path, data_hash="made"))
 
 
 @pytest.mark.parametrize("step", [None, STEPS_PER_EPOCH + 2], ids=["finished", "unfinished"])

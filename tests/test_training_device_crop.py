@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from data.index import index_path, write_index
-from fusion.train import JointConfig
+from fusion.joint_config import JointConfig
+from pipelines.inputs import Input
 from spatial import train as spatial
+from streams.clips import clips_of
+from streams.modelfile import card_of
 from streams.runs import Run
 from temporal import train as temporal
 from tests.made_frames import HEIGHT, WIDTH, made_dataset
@@ -40,9 +43,9 @@ def test_clips_cut_on_the_device_are_those_cut_on_the_host(dataset, stream, augm
     found = []
     for place in ("host", "device"):
         config = config_of(stream, augment=augment, crop_on=place)
-        ingredients = stream.ingredients(config, dataset, list(dataset.videos.values()), ())
-        batches = islice(ingredients.batches(start_step=0), 3)
-        found.append(np.stack([np.asarray(ingredients.cut(clips), int) for clips, _ in batches]))
+        stream_of_clips = clips_of(config, dataset, Input(config.input, config.length), list(dataset.videos.values()))
+        batches = islice(stream_of_clips.batches(), 3)
+        found.append(np.stack([np.asarray(stream_of_clips.cut(clips), int) for clips, _ in batches]))
 
     difference = np.abs(found[0] - found[1])
     assert difference.max() <= 2
@@ -50,14 +53,16 @@ def test_clips_cut_on_the_device_are_those_cut_on_the_host(dataset, stream, augm
 
 
 def test_a_network_is_trained_on_clips_that_are_cut_on_the_device(dataset, tmp_path):
-    from streams.distribution import strategy_for
-    from streams.training import train
+    from streams.stage import Learner, building, strategy_for, train_stage
+    from temporal.model import temporal_network
 
     config = config_of(temporal, crop_on="device", accumulate=2)
-    strategy = strategy_for(config)
-    ingredients = temporal.ingredients(config, dataset, list(dataset.videos.values()), ())
+    clip = Input("flow", 3)
+    with building(config, strategy_for(config)):
+        network = temporal_network(config, clip, dataset)
 
-    train(ingredients, steps_per_epoch=2, config=config, run=Run(tmp_path), strategy=strategy)
+    clips = clips_of(config, dataset, clip, list(dataset.videos.values()))
+    train_stage(Learner(network, card_of("temporal", config, dataset, clip)), clips, config, Run(tmp_path))
 
     assert Run(tmp_path).model.exists()
 

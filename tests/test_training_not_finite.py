@@ -1,6 +1,5 @@
 """A loss that is no number ends a training with its step, its videos and what to try."""
 
-import dataclasses
 import math
 
 import keras
@@ -8,35 +7,29 @@ import pytest
 import tensorflow as tf
 
 from streams.runs import Run
-from tests.made_training import made_config, made_ingredients, start_apart, train_made
+from tests.made_training import MadeClips, made_config, start_apart, train_made
 
 
 def test_a_loss_that_is_not_finite_stops_at_once_and_names_step_and_videos(tmp_path):
     config = made_config(learning_rate=1e30, optimizer="sgd", epochs=3)
-    ingredients = dataclasses.replace(made_ingredients(config), videos=lambda step: [f"video{step}"])
+    clips = MadeClips(config, of_names=lambda step: [f"video{step}"])
 
     with pytest.raises(ValueError, match=r"not finite in step (\d+).* of video\d+.*--learning-rate 1e\+29"):
-        train_made(tmp_path, ingredients=ingredients, learning_rate=1e30, optimizer="sgd", epochs=3)
+        train_made(tmp_path, clips=clips, learning_rate=1e30, optimizer="sgd", epochs=3)
 
 
 def with_broken_labels(config, is_broken, is_broken_in_validation):
-    """Returns ingredients some of whose labels are no numbers, by the number of their batch."""
-    given = made_ingredients(config)
+    """Returns clips some of whose labels are no numbers, by the number of their batch."""
 
-    def broken(number, batch, rule):
-        clips, labels = batch
-        return clips, tf.one_hot(labels, 4) + tf.where(rule(number), math.nan, 0.0)
+    def breaking(rule):
+        def broken(number, batch):
+            clips, labels = batch
+            return number, (clips, tf.one_hot(labels, 4) + tf.where(rule(number), math.nan, 0.0))
 
-    def batches(start_step, shard=(0, 1)):
-        return given.batches(start_step).enumerate(start_step).map(lambda *each: broken(*each, is_broken))
+        return lambda batches: batches.map(broken)
 
-    return dataclasses.replace(
-        given,
-        batches=batches,
-        validation=given.validation.enumerate().map(lambda *each: broken(*each, is_broken_in_validation)),
-        card=dataclasses.replace(given.card, multi_label=True),
-        videos=lambda step: [f"video{step}"],
-    )
+    changes = {"of_batches": breaking(is_broken), "of_validation": breaking(is_broken_in_validation)}
+    return MadeClips(config, of_names=lambda step: [f"video{step}"], **changes)
 
 
 def test_a_loss_that_is_not_finite_is_of_the_step_that_had_it_though_loss_scaling_skipped_some(tmp_path):
@@ -51,7 +44,7 @@ def test_a_loss_that_is_not_finite_is_of_the_step_that_had_it_though_loss_scalin
 
     said = r"not finite in step 6\. The batch was of video5\..*checkpoint of step 4 is kept"
     with pytest.raises(ValueError, match=said):
-        train_made(tmp_path, ingredients=given, precision="mixed_float16", watch=Overflowing())
+        train_made(tmp_path, clips=given, multi_label=True, precision="mixed_float16", watch=Overflowing())
 
 
 def test_a_validation_loss_that_is_not_finite_is_called_so(tmp_path):
@@ -60,7 +53,7 @@ def test_a_validation_loss_that_is_not_finite_is_called_so(tmp_path):
     with pytest.raises(
         ValueError, match=r"validation loss is not finite after step 4\. The batch was of video3\..*no checkp"
     ):
-        train_made(tmp_path, ingredients=given)
+        train_made(tmp_path, clips=given, multi_label=True)
 
 
 @pytest.mark.slow

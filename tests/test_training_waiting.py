@@ -1,6 +1,5 @@
 """The share of time that a training is said to wait for its input."""
 
-import dataclasses
 import re
 import statistics
 import time
@@ -8,11 +7,11 @@ import time
 import pytest
 import tensorflow as tf
 
-from tests.made_training import made_config, made_ingredients, train_made
+from tests.made_training import MadeClips, made_config, train_made
 
 
 def late(batches, seconds):
-    """Returns the same batches, each of which takes so long to make."""
+    """Returns the same numbered batches, each of which takes so long to make."""
 
     def wait(number):
         time.sleep(seconds)
@@ -20,16 +19,15 @@ def late(batches, seconds):
 
     def delayed(number, batch):
         with tf.control_dependencies([tf.numpy_function(wait, [number], tf.int64)]):
-            return tf.nest.map_structure(tf.identity, batch)
+            return tf.nest.map_structure(tf.identity, (number, batch))
 
-    return batches.enumerate().map(delayed)
+    return batches.map(delayed)
 
 
 def shares(folder, printed, seconds, ahead):
     """Trains on batches that take so long, and returns the share that each epoch's line says."""
-    given = made_ingredients(made_config())
-    slow = dataclasses.replace(given, batches=lambda **place: late(given.batches(**place), seconds).prefetch(ahead))
-    train_made(folder, ingredients=slow, epochs=5)
+    slow = MadeClips(made_config(), of_batches=lambda batches: late(batches, seconds).prefetch(ahead))
+    train_made(folder, clips=slow, epochs=5)
     return [int(share) for share in re.findall(r"(\d+)% waiting", printed.readouterr().out)]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 
 from streams.backbones import applications, cnn_m, inception, residual, small
+from streams.config import check_backbone
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,5 @@ BACKBONES = {
 
 def backbone_named(name: str) -> Backbone:
     """Returns a backbone, or says which there are."""
-    if name not in BACKBONES:
-        raise ValueError(f"There is no backbone {name!r}. Choose one of {', '.join(BACKBONES)}.")
+    check_backbone(name)
     return BACKBONES[name]

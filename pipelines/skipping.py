@@ -1,4 +1,4 @@
-"""Files that can't be read in mid-training, left out and counted; failures.py names them instead."""
+"""Files that can't be read in mid-training, left out and counted; unreadable.py names them instead."""
 
 import logging
 from collections.abc import Callable

@@ -1,0 +1,96 @@
+"""Which file of a batch or of a view can't be read, and what to type."""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from commands.running import first_line
+from data.audit_files import how_to_mend
+from data.catalog import DataSet, Video
+from data.packed import damaged_member
+from pipelines.clips import DistinctViews, all_view_starts, distinct_views
+from pipelines.inputs import Input
+from pipelines.source import Source
+
+SKIP_OR_MEND = "Pass --skip-broken to train without such clips, or mend them. "
+NO_OTHER = "No other clip of its batch could take its place. "
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is cut from each frame of a batch."""
+
+    crop_size: int
+    augment: str
+    largest: int = 0  # The longest side that the device can cut, where it cuts.
+
+
+def broken_file(source: Source, rows: tf.Tensor, starts: tf.Tensor, advice: str = "") -> str:
+    """Returns a sentence about the first file of some clips that can't be read, and what to do; empty if all can be.
+
+    `rows` are int32[B]; `starts` are those of a few clips of each row, int32[B, clips].
+    """
+    for path in _paths(source, rows, starts):
+        reason = _reason(source, path)
+        if reason:
+            return f"{path} {reason}. {advice}{how_to_mend(source.dataset)}"
+    return ""
+
+
+def frame_of_wrong_size(source: Source, rows: tf.Tensor, starts: tf.Tensor, cut: Cut) -> str:
+    """Returns a sentence about the first frame that its crop does not fit, and what to do; empty if all fit.
+
+    It looks at what `read_planes` looks at: the first file of each example.
+    """
+    for row, start in zip(rows.numpy().tolist(), starts[:, 0].numpy().tolist(), strict=True):
+        height, width = source.size_of(row, start)
+        side = min(height, width)
+        if cut.augment != "corners" and side < cut.crop_size:
+            said = f"less than --crop-size {cut.crop_size}. Pass --crop-size {side} or less, or prepare larger frames: "
+            said += "data/prepare.py --short-side."
+        elif cut.largest and (side if cut.augment == "corners" else cut.crop_size) > cut.largest:
+            said = f"and the device cuts frames whose short side is at most {cut.largest}, as in the first video. "
+            said += "Pass --crop-on host, which cuts frames of any size."
+        else:
+            continue
+        (path, *_) = _paths(source, tf.constant([row]), tf.constant([[start]]))
+        return f"{path} has {width} x {height} pixels, {said}"
+    return ""
+
+
+def readable_views(
+    dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int
+) -> Iterator[DistinctViews]:
+    """Yields what `distinct_views` holds; a file that can't be read is an error that names it and what to type."""
+    views = iter(distinct_views(dataset, videos, clip, num_views=num_views))
+    for video in videos:
+        try:
+            yield next(views)
+        except tf.errors.OpError as error:
+            source = Source(dataset, [video], clip)
+            broken = broken_file(source, tf.constant([0]), all_view_starts(source, num_views))
+            if not broken:
+                raise
+            raise ValueError(f"A view of {video.name} can't be read: {broken}") from error
+
+
+def _paths(source: Source, rows: tf.Tensor, starts: tf.Tensor) -> list[str]:
+    """Returns the files of clips, for rows [B] and the starts of a few clips of each, [B, clips]."""
+    files = source.files(tf.repeat(rows[:, None], tf.shape(starts)[1], axis=1), starts)
+    return [path.decode() for path in dict.fromkeys(files["path"].numpy().ravel())]
+
+
+def _reason(source: Source, path: str) -> str:
+    if not Path(path).exists():
+        return "is missing"
+    try:
+        if source.is_packed:
+            damaged = damaged_member(Path(path))
+            return f"is damaged in {damaged}" if damaged else ""
+        source.image(tf.io.read_file(path))
+    except (tf.errors.OpError, ValueError, zipfile.BadZipFile) as error:
+        return f"can't be decoded ({first_line(error)})"
+    return ""

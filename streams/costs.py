@@ -1,0 +1,31 @@
+"""What a training would take, as a rehearsal found out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training, or a stage of one, would take."""
+
+    epochs: int
+    steps: int
+    step: float  # Seconds.
+    validation: float  # Seconds an epoch.
+    memory: Mapping[str, float]  # Gigabytes that were held at most, by who held them.
+
+    @property
+    def seconds(self) -> float:
+        """All in all."""
+        return self.steps * self.step + self.epochs * self.validation
+
+
+def say_costs(costs: Sequence[Cost]) -> dict[str, float]:
+    """Says what all stages of a training would take, and returns it."""
+    minutes, steps = sum(cost.seconds for cost in costs) / 60, sum(cost.steps for cost in costs)
+    memory = costs[-1].memory
+    held = ", ".join(f"{size:.1f} GB by the {name.split('_')[0]}" for name, size in memory.items()) or "not known here"
+    parts = f" in {len(costs)} stages" if len(costs) > 1 else ""
+    print(f"The training would take about {minutes:.0f} minutes{parts}. Held at most: {held}. Nothing was kept.")
+    mean = sum(cost.steps * cost.step for cost in costs) / steps
+    return {"minutes": minutes, "steps": steps, "seconds_per_step": mean, **memory}

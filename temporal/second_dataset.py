@@ -1,0 +1,57 @@
+"""The options that name a second data set to learn at once with the first, and the videos of it that are learnt."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from commands.options import option
+from data.catalog import DataSet
+from data.ready import ready_dataset
+from streams.command import Data
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondDataSet:
+    """The options that name a second data set, and say what becomes of its classes."""
+
+    and_dataset: str = option(
+        "", "a second data set to learn at once, with scores and a loss of its own (multi-task)", metavar="NAME"
+    )
+    and_root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="DIR")
+    and_joined: bool = option(False, "one list of classes and one loss over both data sets, not one each")
+    and_without: tuple[str, ...] = option(
+        (),
+        "a class of it to leave out, as one that the first data set has too; repeat it",
+        repeat=True,
+        metavar="CLASS",
+    )
+
+
+def second_lists(config: SecondDataSet, first: str) -> Iterator[Data]:
+    """Yields the second data set, if there is one, without the classes that it is to lack, and all of its videos."""
+    if not config.and_dataset:
+        return
+    if config.and_dataset == first:
+        raise ValueError(f"{first} cannot be its own second data set. Name another one with --and-dataset.")
+    dataset = without_classes(ready_dataset(config.and_dataset, config.and_root), config.and_without)
+    yield dataset, (tuple(dataset.videos.values()),)
+
+
+def without_classes(dataset: DataSet, names: tuple[str, ...]) -> DataSet:
+    """Returns a data set without some of its classes and their videos."""
+    unknown = [name for name in names if name not in dataset.classes]
+    if unknown:
+        raise ValueError(
+            f"{dataset.name} has no class {unknown[0]!r} to leave out. It has {', '.join(dataset.classes)}."
+        )
+    kept = [label for label, name in enumerate(dataset.classes) if name not in names]
+    number_of = {label: number for number, label in enumerate(kept)}
+    videos = {
+        name: dataclasses.replace(video, labels=tuple(number_of[label] for label in video.labels))
+        for name, video in dataset.videos.items()
+        if all(label in number_of for label in video.labels)
+    }
+    return dataclasses.replace(
+        dataset, classes=tuple(dataset.classes[label] for label in kept), videos=videos, splits={}
+    )
