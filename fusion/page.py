@@ -121,7 +121,7 @@ def _agreement(report: Report) -> list[tuple[str, int, str]]:
         return []
     parts = [("all streams", counts["all"], _FUSED_TONE)]
     parts += [(f"only {name}", counts[f"only_{place}"], tones[name]) for place, name in enumerate(names)]
-    parts += [("several, not all", counts["several"], "var(--third)")] if counts["several"] else []
+    parts += [("several, not all", counts["several"], "var(--several)")] if counts["several"] else []
     return [*parts, ("none", counts["none"], "var(--grey)")]
 
 
