@@ -5,10 +5,9 @@ python fusion/evaluate.py --scores scores.npz:spatial --scores scores.npz:tempor
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -26,8 +25,9 @@ from fusion.evaluation import evaluate, examples_of, write_report
 from fusion.gather import FITS, Gathered, from_files, from_models
 from fusion.markup import by_reason, title
 from fusion.methods import LEARNED, METHODS, check_method
+from fusion.report import Report
 from fusion.sequences import SEQUENCES
-from fusion.splits import mean_report, write_mean
+from fusion.splits import MeanReport, mean_report, write_mean
 from fusion.stream_scores import Scoring
 from streams.modelfile import BOTH
 
@@ -77,6 +77,7 @@ class EvaluateConfig:
 def main(argv: Sequence[str] | None = None) -> None:
     """Evaluates the models, or the score files, that the command line names."""
     config = parse(EvaluateConfig, argv, __doc__)
+    report: Report | MeanReport
     if config.scores:
         report, page = _evaluate_files(config)
     else:
@@ -90,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print("Video accuracy: " + ", ".join(f"{name} {share:.2%}" for name, share in report["video_accuracy"].items()))
 
 
-def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tuple[dict[str, Any], Path]:
+def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tuple[Report, Path]:
     """Scores and fuses saved models on one split, and returns the report and where its page lies."""
     streams, models = _streams(config)
     scoring = Scoring(
@@ -119,7 +120,7 @@ def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tu
     return report, write_report(folder, report, gathered, fused, examples, config.runs)
 
 
-def _evaluate_files(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
+def _evaluate_files(config: EvaluateConfig) -> tuple[Report, Path]:
     """Fuses score files, and returns the report and where its page lies."""
     lists = open_dataset(config.dataset, config.root or home_of(config.dataset)) if config.dataset else None
     gathered = from_files(config.scores, lists, int(config.split), config.names)
@@ -128,7 +129,7 @@ def _evaluate_files(config: EvaluateConfig) -> tuple[dict[str, Any], Path]:
     return report, write_report(folder, report, gathered, fused, [], config.runs)
 
 
-def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) -> tuple[dict[str, Any], np.ndarray]:
+def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) -> tuple[Report, np.ndarray]:
     report, fused = evaluate(gathered, methods)
     report["options"] = as_dictionary(config)
     report["comparison"] = compare(report, config.compare) if config.compare else None
@@ -136,16 +137,16 @@ def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) 
     return report, fused
 
 
-def _mean(config: EvaluateConfig, reports: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Path]:
+def _mean(config: EvaluateConfig, reports: Sequence[Report]) -> tuple[MeanReport, Path]:
     report = mean_report(reports)
     return report, write_mean(config.runs / report["data_set"] / "fusion" / "all", report)
 
 
-def print_report(report: Mapping[str, Any]) -> None:
+def print_report(report: Report) -> None:
     """Prints a row for each stream and each way of fusing them, and why some ways are missing."""
     precision = report.get("mean_average_precision")
     columns = ["", "video accuracy", "95 % interval", *(["mean average precision"] if precision else [])]
-    networks = {**report["streams"], **report.get("joint", {})}
+    networks = {**report["streams"], **report["joint"]}
     selection = ", ".join(f"{name} {network['selection']}" for name, network in networks.items())
     title_line, caption = f"{report['data_set']}, split {report['split']}", f"how weights were selected: {selection}"
     table = Table(*columns, title=title_line, caption=caption)

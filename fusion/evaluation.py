@@ -1,9 +1,8 @@
 """One split, evaluated: scores, every way of fusing them, and the report in its folder."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,12 +13,12 @@ from fusion.gather import Gathered
 from fusion.looks import looks
 from fusion.methods import fuse
 from fusion.page import page
-from fusion.report import build_report
+from fusion.report import Report, build_report
 from fusion.stream_scores import Scoring
 from streams.runs import Run
 
 
-def evaluate(gathered: Gathered, methods: Sequence[str]) -> tuple[dict[str, Any], np.ndarray]:
+def evaluate(gathered: Gathered, methods: Sequence[str]) -> tuple[Report, np.ndarray]:
     """Returns the report of one split, and the scores of the method that its page shows in detail."""
     from_itself = gathered.known is None and bool(gathered.learns_from)
     fused = fuse(methods, gathered.unseen, gathered.known, folds=from_itself, why_not=gathered.why_not)
@@ -51,7 +50,7 @@ def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, scoring
 
 def write_report(
     folder: Path,
-    report: Mapping[str, Any],
+    report: Report,
     gathered: Gathered,
     fused: np.ndarray,
     examples: Sequence[Example],

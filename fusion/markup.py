@@ -1,66 +1,49 @@
-"""Small pieces of HTML that the sections of the page share."""
+"""HTML from templates, in which every value is escaped, and how names and numbers are written in them."""
 
-from collections.abc import Mapping, Sequence
-from html import escape
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
-_STREAM_TONES = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)")
-FUSED = "var(--fused)"
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-
-def tones_of(report: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the colour of each stream and method: streams have their own, fusion has one."""
-    streams = {name: _STREAM_TONES[place % len(_STREAM_TONES)] for place, name in enumerate(report["streams"])}
-    return streams | dict.fromkeys(report["methods"], FUSED)
+TEMPLATES = Path(__file__).with_name("templates")
 
 
-def detailed(report: Mapping[str, Any]) -> list[str]:
-    """Returns what the page shows in detail: every stream, and the first way of fusing them."""
-    return [*report["streams"], report["methods"][0]]
+def render(template: str, *, folder: Path = TEMPLATES, **values: object) -> str:
+    """Returns a template of `folder`, filled in; a value that the template needs and does not get is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"display": title, "percent": percent, "points": points}
+    return environment.get_template(template).render(values)
 
 
 def title(name: str) -> str:
-    """Returns a name as it begins a line."""
+    """Returns the name of a stream or a method as it begins a line."""
     shown = name[:1].upper() + name[1:].replace("_", "-")
     for short in ("svm", "lstm", "gru"):
         shown = shown.replace(short.capitalize(), short.upper())
-    return escape(shown)
+    return shown
 
 
 def by_reason(missing: Mapping[str, str]) -> dict[str, list[str]]:
-    """Returns the methods that were left out, those for one reason together."""
+    """Returns the methods that were left out, grouped by the reason."""
     methods: dict[str, list[str]] = {}
     for method, reason in missing.items():
         methods.setdefault(reason, []).append(method)
     return methods
 
 
-def dot(tone: str) -> str:
-    """Returns a spot in the colour of a stream."""
-    return f'<span class="dot" style="--tone:{tone}"></span>'
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequence[int] = (), marks: str = "") -> str:
-    """Returns a table that scrolls where it is too wide; columns in `text` hold words, `marks` is a row's class."""
-
-    def kind(column: int) -> str:
-        return ' class="text"' if column in text else ""
-
-    top = "".join(f"<th{kind(column)}>{cell}</th>" for column, cell in enumerate(head))
-    body = "".join(
-        f"<tr>{''.join(f'<td{kind(column)}>{cell}</td>' for column, cell in enumerate(row))}</tr>" for row in rows
-    )
-    return (
-        f'<div class="scroll"><table class="{marks}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
-
-
-def section(heading: str, words: str, content: str) -> str:
-    """Returns a section with a heading and what it is about; nothing where it has no content."""
-    about = f'<p class="quiet">{words}</p>' if words else ""
-    return f"<section><h2>{heading}</h2>{about}{content}</section>" if content else ""
-
-
 def percent(share: float | None, digits: int = 1) -> str:
     """Returns a share as percent, or a dash where there is none."""
-    return "–" if share is None else f"{share:.{digits}%}"
+    return "–" if share is None else f"{share:.{digits}%}".replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def points(difference: float, digits: int = 1) -> str:
+    """Returns a difference of shares in percentage points, with its sign."""
+    written = f"{100 * difference:+.{digits}f}"
+    return written.lstrip("+-") if float(written) == 0 else written.replace("-", "\N{MINUS SIGN}")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+Interval = tuple[float, float]
+
 
 def is_right(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns for each video whether its highest score is a class that it shows: bool[V]."""
@@ -74,29 +76,52 @@ def agreement(streams: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, in
     return result | {"none": int((count == 0).sum())}
 
 
-def accuracy_interval(
-    scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray
-) -> tuple[float, float]:
-    """Returns the 95 % interval of the video accuracy, by drawing whole groups again.
+def accuracy_interval(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray) -> Interval:
+    """Returns the 95 % interval of the video accuracy over resampled groups."""
+    return interval(drawn_accuracies(scores, labels, groups))
 
-    Videos of a group succeed and fail together, so that drawing single videos would promise too much.
+
+def precision_interval(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray) -> Interval:
+    """Returns the 95 % interval of the mean average precision over resampled groups."""
+    return interval(drawn_precisions(scores, labels, groups))
+
+
+def drawn_accuracies(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Returns the video accuracy of each of 2000 bootstrap samples of groups.
+
+    Videos of a group succeed and fail together, so resampling single videos would promise too much. Every call draws
+    the same groups: the difference of two results is a paired bootstrap.
     """
     _, member = np.unique(np.asarray(groups), return_inverse=True)
     right = np.bincount(member, is_right(scores, labels) & _labelled(labels))
     total = np.bincount(member, _labelled(labels))
     drawn = _drawn_groups(len(total), 2000)
-    return _interval(right[drawn].sum(axis=1) / np.maximum(total[drawn].sum(axis=1), 1))
+    accuracies: np.ndarray = right[drawn].sum(axis=1) / np.maximum(total[drawn].sum(axis=1), 1)
+    return accuracies
 
 
-def precision_interval(
-    scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray
-) -> tuple[float, float]:
-    """Returns the 95 % interval of the mean average precision, by drawing whole groups again."""
+def drawn_precisions(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Returns the mean average precision of each of 200 bootstrap samples of groups, the same ones in every call."""
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     order = np.argsort(member, kind="stable")
     of_group = np.split(order, np.searchsorted(member[order], np.arange(1, len(names))))
     places = [np.concatenate([of_group[group] for group in draw]) for draw in _drawn_groups(len(names), 200)]
-    return _interval(np.array([mean_average_precision(scores[chosen], labels[chosen]) for chosen in places]))
+    return np.array([mean_average_precision(scores[chosen], labels[chosen]) for chosen in places])
+
+
+def interval(values: np.ndarray) -> Interval:
+    """Returns the middle 95 % of bootstrap values."""
+    low, high = np.nanquantile(values, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def label_shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Returns the share of labelled videos that show each class.
+
+    It is the video accuracy of a guesser who always names that class; its mean is the chance level.
+    """
+    shares: np.ndarray = _one_hot(labels, num_classes)[_labelled(labels)].mean(axis=0)
+    return shares
 
 
 def reliability(shares: np.ndarray, labels: np.ndarray, num_bins: int = 10) -> list[dict[str, float]]:
@@ -132,11 +157,6 @@ def mcnemar(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, float]:
 
 def _drawn_groups(count: int, draws: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, count, (draws, count))
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.nanquantile(values, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def _one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:

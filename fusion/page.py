@@ -1,224 +1,200 @@
-"""The report as one HTML page: self-contained, opened from disk, readable on a phone and in print."""
+"""The report as one HTML page: self-contained, opened from disk, readable on a phone and in print.
+
+This module prepares names and numbers; templates/report.html turns them into HTML.
+"""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from fusion import charts
+from fusion.charts import confusion_cells, learning_curves
+from fusion.combine import probabilities
 from fusion.evidence import Evidence
 from fusion.examples import Example
-from fusion.markup import FUSED, by_reason, detailed, dot, percent, section, table, title, tones_of
-from fusion.page_classes import confusions, per_class, reliability, repaired
-from fusion.page_training import learning_curves
-from fusion.page_videos import examples_of
+from fusion.markup import by_reason, render
+from fusion.measures import Interval
+from fusion.pictures import wheel_picture
 from fusion.published import PUBLISHED
+from fusion.report import Calibration, Report
+
+_STREAM_TONES = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)")
+_FUSED_TONE = "var(--fused)"
+# A table with more classes than this is folded, and so many pairs of classes are listed.
+_OPEN_CLASSES, _PAIRS = 30, 5
+
+
+class Measure(NamedTuple):
+    """The number by which methods are judged: video accuracy, or mean average precision."""
+
+    name: str
+    values: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+
+
+class Pair(NamedTuple):
+    """A class and another that it was taken for: how many videos before and after fusing."""
+
+    truth: str
+    taken: str
+    before: int
+    after: int
+
+
+class ClassRow(NamedTuple):
+    """One class: its videos, what each stream and fusion reach, and what fusion adds to the first stream."""
+
+    name: str
+    videos: int
+    shares: list[float | None]
+    gain: float
+
+
+class Guess(NamedTuple):
+    """One of the classes that a stream finds likeliest; without a probability where scores are none."""
+
+    name: str
+    is_right: bool
+    length: float
+    probability: float | None
 
 
 def page(
-    report: Mapping[str, Any],
+    report: Report,
     evidence: Evidence,
     fused: np.ndarray,
     examples: Sequence[Example],
     histories: Mapping[str, Path],
 ) -> str:
     """Returns the page of a report; `fused` are the scores of the method that the page shows in detail."""
-    return document(
-        f"{report['data_set']}, split {report['split']}",
-        [
-            head(report),
-            results(report),
-            _comparison(report),
-            _agreement(report),
-            examples_of(report, evidence, fused, examples),
-            confusions(report),
-            repaired(report),
-            per_class(report),
-            reliability(report),
-            learning_curves(histories, tones_of(report), report["streams"]),
-            _settings(report),
-        ],
+    streams = report["streams"]
+    shown = [*streams, report["methods"][0]]
+    networks = {**streams, **report["joint"]}
+    classes = _class_rows(report, shown)
+    return render(
+        "report.html",
+        name=f"{report['data_set']}, split {report['split']}",
+        report=report,
+        shown=shown,
+        tones=_tones(report),
+        networks=networks,
+        test_selected=test_selected({name: each["selection"] for name, each in networks.items()}),
+        measure=_measure(report),
+        missing=by_reason(report.get("missing", {})),
+        published=PUBLISHED.get((report["data_set"], str(report["split"])), ()),
+        agreement=_agreement(report),
+        changes=_changes(report),
+        classes=classes,
+        open_classes=_OPEN_CLASSES,
+        confusions={name: confusion_cells(report["confusion"][name]) for name in shown if "confusion" in report},
+        confused=_most_confused(report, shown[-1]),
+        hardest=min(classes, key=lambda row: row.shares[-1] or 0, default=None),
+        confidence={name: _overconfidence(each) for name, each in report["reliability"].items()},
+        examples=[_example(report, evidence, fused, example) for example in examples],
+        wheel=wheel_picture() if examples else "",
+        curves={stream: learning_curves(path) for stream, path in histories.items()},
     )
 
 
-def document(name: str, sections: Sequence[str]) -> str:
-    """Returns a whole page, with its style and nothing from elsewhere."""
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="data:,"><title>{escape(name)}</title><style>\n{style}</style></head>\n<body><main>\n'
-        + "\n".join(part for part in sections if part)
-        + "\n</main></body></html>\n"
-    )
+def test_selected(selections: Mapping[str, str]) -> list[str]:
+    """Returns the networks whose weights were selected on the videos that they are evaluated on."""
+    return [name for name, selection in selections.items() if "test-selected" in selection]
 
 
-def head(report: Mapping[str, Any]) -> str:
-    """Returns the title, what was evaluated, and the main numbers."""
-    protocols = sorted({stream["protocol"] for stream in report["streams"].values()})
-    tones = tones_of(report)
-    several = "mean_average_precision" in report
-    values = report["mean_average_precision" if several else "video_accuracy"]
-    intervals = report["precision_interval" if several else "interval"]
-    tiles = "".join(
-        f'<div class="card tile" style="--tone:{tones[name]}"><h3>{title(name)}</h3>'
-        f'<div class="value">{100 * values[name]:.1f}<small> %</small></div>'
-        f"{charts.interval(values[name], *intervals[name], tone=tones[name])}</div>"
-        for name in detailed(report)
-    )
-    measure = "Mean average precision" if several else "Video accuracy"
-    return (
-        '<p class="eyebrow">Two-stream action recognition</p>'
-        f"<h1>{escape(report['data_set'])}, split {report['split']}</h1>"
-        f'<p class="quiet">{report["num_videos"]:,} test videos from {report["num_groups"]:,} groups, '
-        f"{len(report['classes'])} classes · views × crops: {escape(', '.join(protocols))}</p>"
-        f"{selection_warning(report)}<div class='tiles'>{tiles}</div>"
-        f'<p class="quiet small">{measure}, and its 95 % interval by drawing whole groups again.</p>'
-    )
+def _tones(report: Report) -> dict[str, str]:
+    """Returns the colour of each stream and method: streams have their own, fusion has one."""
+    streams = {name: _STREAM_TONES[place % len(_STREAM_TONES)] for place, name in enumerate(report["streams"])}
+    return streams | dict.fromkeys(report["methods"], _FUSED_TONE)
 
 
-def results(report: Mapping[str, Any]) -> str:
-    """Returns the table of streams and methods, with published numbers of the same lists."""
-    best = max(report["video_accuracy"].values())
-    tones = tones_of(report)
-    several, with_top5 = "mean_average_precision" in report, len(report["classes"]) > 5
-    columns = ["", "Video<br>accuracy", "", "95 % interval", "Frame<br>accuracy"]
-    columns += ["Among the<br>top 5"] if with_top5 else []
-    columns += ["Mean average<br>precision" if several else "Mean class<br>accuracy", "Learned"]
-    rows = []
-    for name, accuracy in report["video_accuracy"].items():
-        low, high = report["interval"][name]
-        last = report["mean_average_precision" if several else "mean_class_accuracy"][name]
-        shown = f"<b>{accuracy:.1%}</b>" if accuracy == best else f"{accuracy:.1%}"
-        cells = [f"{dot(tones[name])}{title(name)}", shown, charts.interval(accuracy, low, high, tone=tones[name])]
-        cells += [f"{low:.1%} – {high:.1%}", percent(report["frame_accuracy"].get(name))]
-        cells += [f"{report['top5'][name]:.1%}"] if with_top5 else []
-        rows.append([*cells, f"{last:.1%}", escape(report["learned"].get(name, ""))])
-    content = table(columns, rows, text=[len(columns) - 1], marks="results")
-    return section("Results", _learning(report), content + _missing(report) + _published(report))
+def _measure(report: Report) -> Measure:
+    if "mean_average_precision" in report:
+        return Measure("Mean average precision", report["mean_average_precision"], report["precision_interval"])
+    return Measure("Video accuracy", report["video_accuracy"], report["interval"])
 
 
-def selection_warning(report: Mapping[str, Any]) -> str:
-    """Returns which networks were selected on the videos that they are evaluated on; empty where none was."""
-    networks = {**report["streams"], **report.get("joint", {})}
-    guilty = [
-        escape(name.replace("_", "-")) for name, network in networks.items() if "test-selected" in network["selection"]
-    ]
-    if not guilty:
-        return ""
-    return (
-        f'<div class="warning"><strong>Chosen on the test list: {" and ".join(guilty)}.</strong> '
-        "The weights were selected by their accuracy on these very videos, so the numbers below flatter them and "
-        "can’t be compared with honest ones.</div>"
-    )
-
-
-def _learning(report: Mapping[str, Any]) -> str:
-    source = report["learned_from"]
-    if not source:
-        return ""
-    words = f"Methods that learn did so from {escape(source)}."
-    if source.startswith("the train list"):
-        words += " The streams have seen these in training and are surer of them than of others."
-    return words
-
-
-def _missing(report: Mapping[str, Any]) -> str:
-    return "".join(
-        f"<p class='quiet small'>Not fused by {escape(', '.join(names))}: {escape(reason)}</p>"
-        for reason, names in by_reason(report["missing"]).items()
-    )
-
-
-def _published(report: Mapping[str, Any]) -> str:
-    rows = PUBLISHED.get((report["data_set"], str(report["split"])), ())
-    if not rows:
-        return ""
-    cells = [
-        [
-            escape(row.source),
-            *(percent(value and value / 100) for value in (row.spatial, row.temporal, row.average, row.svm)),
-        ]
-        for row in rows
-    ]
-    return "<h3 class='after'>Published for these lists</h3>" + table(
-        ["", "Spatial", "Temporal", "Average", "SVM"], cells
-    )
-
-
-def _comparison(report: Mapping[str, Any]) -> str:
-    if not report.get("comparison"):
-        return ""
-    rows = [
-        [
-            title(name),
-            f"{row['ours']:.1%}",
-            f"{row['theirs']:.1%}",
-            f"{row['ours'] - row['theirs']:+.1%}",
-            str(row["only_ours"]),
-            str(row["only_theirs"]),
-            f"{row['p_value']:.2g}",
-        ]
-        for name, row in report["comparison"]["rows"].items()
-    ]
-    columns = [
-        "",
-        "This one",
-        "The other",
-        "Difference",
-        "Only this<br>one right",
-        "Only the<br>other right",
-        "p (McNemar)",
-    ]
-    words = (
-        f"Beside {escape(report['comparison']['with'])}. p is how likely so uneven a count of disagreements is where "
-        "both are equally good; below 0.05 the difference is hardly chance."
-    )
-    return section("Compared", words, table(columns, rows))
-
-
-def _agreement(report: Mapping[str, Any]) -> str:
-    names, counts, tones = list(report["streams"]), report["agreement"], tones_of(report)
+def _agreement(report: Report) -> list[tuple[str, int, str]]:
+    """Returns who is right about how many videos, and the colour of that part of the bar."""
+    names, counts, tones = list(report["streams"]), report["agreement"], _tones(report)
     if len(names) < 2:
-        return ""
-    parts = [("all streams", counts["all"], FUSED)]
+        return []
+    parts = [("all streams", counts["all"], _FUSED_TONE)]
     parts += [(f"only {name}", counts[f"only_{place}"], tones[name]) for place, name in enumerate(names)]
-    parts += [("several, not all", counts["several"], "var(--third)")] if counts["several"] else []
-    parts += [("none", counts["none"], "var(--grey)")]
-    total = sum(count for _, count, _ in parts)
-    bars = "".join(
-        f'<span style="--tone:{tone};flex:{count}" title="{escape(name)}: {count}">'
-        f"{count if count > total / 20 else ''}</span>"
-        for name, count, tone in parts
-        if count
-    )
-    legend = "".join(f"<span>{dot(tone)}{escape(name)}: {count}</span>" for name, count, tone in parts)
-    words = (
-        f"How many of the {total:,} videos each stream recognises by itself. A judge who always knew which "
-        f"stream to believe would reach {1 - counts['none'] / total:.1%}; adding up scores can go beyond, where "
-        "the right class is the second choice of both."
-    )
-    return section("Who is right", words, f'<div class="stack">{bars}</div><div class="legend">{legend}</div>')
+    parts += [("several, not all", counts["several"], "var(--several)")] if counts["several"] else []
+    return [*parts, ("none", counts["none"], "var(--grey)")]
 
 
-def _settings(report: Mapping[str, Any]) -> str:
-    rows = [
-        [
-            title(name),
-            escape(stream["selection"]),
-            escape(stream["protocol"]),
-            f"<code>{stream['model_hash'][:16]}</code>",
-        ]
-        for name, stream in {**report["streams"], **report.get("joint", {})}.items()
+def _changes(report: Report) -> dict[str, list[Pair]]:
+    """Returns the confusions of the best stream that fusion corrects, and those that it adds."""
+    if "confusion" not in report or not report["gain"]:
+        return {}
+    before, after = (np.array(report["confusion"][report["gain"][name]]) for name in ("stream", "method"))
+    change = after - before
+    np.fill_diagonal(change, 0)
+    return {"Corrected": _pairs(report, before, after, -change), "Added": _pairs(report, before, after, change)}
+
+
+def _pairs(report: Report, before: np.ndarray, after: np.ndarray, change: np.ndarray) -> list[Pair]:
+    """Returns the pairs of classes with the greatest change above zero."""
+    order = np.argsort(-change, axis=None, kind="stable")[:_PAIRS]
+    return [
+        Pair(report["classes"][row], report["classes"][column], int(before[row, column]), int(after[row, column]))
+        for row, column in zip(*np.unravel_index(order, change.shape), strict=True)
+        if change[row, column] > 0
     ]
-    columns = ["", "Weights chosen by", "Views × crops", "Model, SHA-256"]
-    options = report.get("options")
-    listed = (
-        escape("\n".join(f"{name}: {'not given' if value in (None, []) else value}" for name, value in options.items()))
-        if options
-        else ""
-    )
-    more = f"<details><summary>All options</summary><pre>{listed}</pre></details>" if listed else ""
-    return section("How it was made", "", table(columns, rows, text=[1, 2, 3]) + more)
+
+
+def _most_confused(report: Report, method: str) -> Pair | None:
+    if "confusion" not in report:
+        return None
+    counts = np.array(report["confusion"][method])
+    np.fill_diagonal(counts, 0)
+    return next(iter(_pairs(report, counts, counts, counts)), None)
+
+
+def _class_rows(report: Report, shown: Sequence[str]) -> list[ClassRow]:
+    """Returns the classes that have test videos, those to which fusion adds most first."""
+    values = report["class_accuracy"] if "class_accuracy" in report else report["class_precision"]
+    labels = np.array(report["labels"])
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(report["classes"]))
+    rows = []
+    for place, name in enumerate(report["classes"]):
+        first, last = values[shown[0]][place], values[shown[-1]][place]
+        if first is not None and last is not None:
+            shares = [values[each][place] for each in shown]
+            rows.append(ClassRow(name, int(counts[place]), shares, last - first))
+    return sorted(rows, key=lambda row: -row.gain)
+
+
+def _overconfidence(calibration: Calibration) -> float:
+    """Returns by how much the mean confidence is above the accuracy; negative where it is below."""
+    counts = np.array([each["count"] for each in calibration["bins"]])
+    excess = np.array([each["confidence"] - each["accuracy"] for each in calibration["bins"]])
+    return float(np.average(excess, weights=counts))
+
+
+def _example(report: Report, evidence: Evidence, fused: np.ndarray, example: Example) -> dict[str, object]:
+    """Returns what the page shows of an example: why, which video, the truth, and what each stream says."""
+    names, label = list(report["streams"]), report["labels"][example.place]
+    truth = [label] if isinstance(label, int) else [place for place, is_shown in enumerate(label) if is_shown]
+    scores = dict(zip(evidence.streams, probabilities(evidence), strict=True)) | {report["methods"][0]: fused}
+    return {
+        "reason": example.reason.replace("the first stream", names[0]).replace("the last stream", names[-1]),
+        "video": report["videos"][example.place],
+        "truth": ", ".join(report["classes"][place] for place in truth) or "none of the classes",
+        "frames": example.frames,
+        "flow": example.flow,
+        "looks": example.looks,
+        "guesses": {name: _guesses(each[example.place], report["classes"], truth) for name, each in scores.items()},
+    }
+
+
+def _guesses(scores: np.ndarray, classes: Sequence[str], truth: Sequence[int]) -> list[Guess]:
+    """Returns the three likeliest classes; scores that are no probabilities have bars relative to the highest."""
+    are_shares = scores.min() >= 0 and scores.max() <= 1
+    lengths = scores if are_shares else np.exp(scores - scores.max())
+    return [
+        Guess(classes[place], place in truth, float(lengths[place]), float(scores[place]) if are_shares else None)
+        for place in np.argsort(-scores, kind="stable")[:3]
+    ]

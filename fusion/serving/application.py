@@ -11,15 +11,13 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.datastructures import UploadFile
 
+from fusion.markup import render
 from fusion.serving.jobs import FullError, Job, Jobs
 from fusion.serving.limits import Limits
 from fusion.serving.worker import Worker
 
-ASSETS = {
-    "/": ("page.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-}
+FOLDER = Path(__file__).parent
+ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
 # The page needs nothing from elsewhere, so nothing from elsewhere is let in.
 HEADERS = {
     "Content-Security-Policy": (
@@ -69,7 +67,7 @@ def create_application(worker: Worker, limits: Limits, folder: Path, hosts: tupl
     # FastAPI's own pages of documentation load scripts from elsewhere; the description itself is at /openapi.json.
     application = FastAPI(title="Two streams", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     application.middleware("http")(_guard(hosts))
-    _add_pages(application)
+    _add_pages(application, limits)
     _add_predictions(application, limits)
     return application
 
@@ -91,13 +89,13 @@ def _guard(hosts: tuple[str, ...]) -> Callable[..., Awaitable[Response]]:
     return guard
 
 
-def _add_pages(application: FastAPI) -> None:
-    def asset(name: str, kind: str) -> Callable[[], Response]:
-        contents = (Path(__file__).parent / name).read_text(encoding="utf-8")
-        return lambda: Response(contents, media_type=kind)
+def _add_pages(application: FastAPI, limits: Limits) -> None:
+    def add(path: str, contents: str, kind: str) -> None:
+        application.get(path, include_in_schema=False)(lambda: Response(contents, media_type=kind))
 
-    for path, (name, kind) in ASSETS.items():
-        application.get(path, include_in_schema=False)(asset(name, kind))
+    add("/", render("page.html", folder=FOLDER, limits=limits), "text/html")
+    for name, kind in ASSETS.items():
+        add(f"/{name}", (FOLDER / name).read_text(encoding="utf-8"), kind)
 
     @application.get("/health", summary="Whether videos can be looked at")
     async def health(request: Request) -> JSONResponse:

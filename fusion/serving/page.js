@@ -77,15 +77,15 @@ function show(result) {
   at("progress").hidden = true;
   const verdict = result.top.fused || Object.values(result.top)[0];
   at("best").textContent = verdict[0].class;
-  at("sure").textContent = `${percent(verdict[0].probability)} sure, ${result.frames} frames, ${clock(result.duration)}`;
+  at("sure").textContent = `${percent(verdict[0].probability)} probability, ${result.frames} frames, ${clock(result.duration)}`;
   at("streams").replaceChildren(...Object.entries(result.top).map(([name, classes]) => bars(name, classes)));
+  at("result").hidden = false; // Before the timeline is drawn, which asks how wide its place is.
   showFilm(result.moments);
   showTimeline(result);
   const total = Object.values(result.seconds).reduce((sum, spent) => sum + spent, 0);
-  at("seconds").replaceChildren(...Object.entries({ ...result.seconds, "all of it": total }).map(([stage, spent]) =>
+  at("seconds").replaceChildren(...Object.entries({ ...result.seconds, total }).map(([stage, spent]) =>
     element("div", {}, element("dt", { textContent: STAGES[stage] || stage }), element("dd", { textContent: `${spent.toFixed(2)} s` }))));
   at("notes").textContent = result.notes.join("; ");
-  at("result").hidden = false;
 }
 
 function bars(name, classes) {
@@ -116,7 +116,7 @@ function showFilm(moments) {
 }
 
 function showTimeline({ timeline, duration }) {
-  const left = 70, width = 1000, rows = Object.keys(timeline.stretches), top = 26 * rows.length + 16, height = 130;
+  const left = 70, width = Math.max(280, at("timeline").clientWidth), steps = width < 600 ? 2 : 6, rows = Object.keys(timeline.stretches), top = 26 * rows.length + 16, height = 130;
   const x = (seconds) => left + (width - left - 10) * Math.min(1, seconds / duration);
   const colours = {};
   const lasting = Object.values(timeline.stretches).flat().sort((a, b) => (b.end - b.start) - (a.end - a.start));
@@ -132,15 +132,15 @@ function showTimeline({ timeline, duration }) {
   });
   for (const share of [0, 0.5, 1]) {
     const y = top + height * (1 - share);
-    canvas.append(drawn("line", { x1: left, x2: width - 10, y1: y, y2: y }), drawn("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, percent(share)));
+    canvas.append(drawn("line", { x1: left, x2: width - 10, y1: y, y2: y }), drawn("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, `${100 * share} %`));
   }
   for (const [label, curve] of Object.entries(timeline.curves)) {
     const points = curve.map((share, index) => `${x(timeline.times[index]).toFixed(1)},${(top + height * (1 - share)).toFixed(1)}`);
     canvas.append(drawn("polyline", { points: points.join(" "), fill: "none", stroke: colours[label], "stroke-width": 2.5, "stroke-linejoin": "round" }));
   }
-  for (let step = 0; step <= 6; step++) {
-    const anchor = step === 6 ? "end" : "middle";
-    canvas.append(drawn("text", { x: x(duration * step / 6), y: top + height + 20, "text-anchor": anchor }, clock(duration * step / 6)));
+  for (let step = 0; step <= steps; step++) {
+    const moment = duration * step / steps, anchor = step === steps ? "end" : "middle";
+    canvas.append(drawn("text", { x: x(moment), y: top + height + 20, "text-anchor": anchor }, clock(moment)));
   }
   at("timeline").replaceChildren(canvas);
   at("legend").replaceChildren(...Object.entries(colours).slice(0, PALETTE.length).map(([label, colour]) =>

@@ -1,0 +1,176 @@
+"""The report as a page: what it says first, what it draws, and that nothing on it is read as HTML."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jinja2 import UndefinedError
+
+from commands.running import write_json
+from fusion.charts import learning_curves
+from fusion.compare import compare
+from fusion.evidence import Evidence
+from fusion.examples import Example
+from fusion.markup import percent, points, render
+from fusion.measures import label_shares
+from fusion.methods import fuse
+from fusion.page import page
+from fusion.report import build_report
+from fusion.splits import mean_report, write_mean
+from streams.scores import Scores
+
+CLASSES = ("A", "B", "C")
+HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">\'\n{{ 7 * 7 }}'
+
+
+def made(strengths, classes=CLASSES, *, data_set="made", name_of="video{}".format, selection="validation"):
+    """Returns a report of 60 videos in 10 groups, its evidence, and the scores of the average."""
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 0, 1, 2], 15)
+    videos = tuple(name_of(number) for number in range(60))
+    streams = [
+        Scores(
+            stream, data_set, 1, "test", "2x1", "m", "d", selection, classes, videos, labels,
+            strength * np.eye(3)[labels][:, None] + random.normal(size=(60, 2, 3)),
+        )
+        for stream, strength in strengths.items()
+    ]  # fmt: skip
+    evidence = Evidence.of(streams, [str(number // 6) for number in range(60)])
+    fused = fuse(["average", "logits"], evidence, None, folds=False).scores
+    report = build_report(streams, fused, evidence) | {"learned": {}, "learned_from": "", "missing": {}}
+    return report, evidence, fused["average"]
+
+
+class Elements(HTMLParser):
+    """The elements of a page, their attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.names, self.attributes, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, name, attributes):
+        self.names.append(name)
+        self.attributes += attributes
+
+    def handle_data(self, text):
+        self.text += text
+
+
+def test_nothing_that_users_name_is_read_as_html(tmp_path):
+    classes = (f"one {HOSTILE}", f"two {HOSTILE}", f"three {HOSTILE}")
+    strengths = {f"spatial {HOSTILE}": 2.0, "temporal": 1.0}
+    report, evidence, fused = made(
+        strengths, classes, data_set=HOSTILE, name_of=lambda number: f"{number} {HOSTILE}", selection="test-selected"
+    )
+    (tmp_path / "of <b>another").mkdir()
+    other = tmp_path / "of <b>another" / "report.json"
+    write_json(other, report)
+    report |= {"comparison": compare(report, other), "options": {"names": HOSTILE}, "missing": {"svm": HOSTILE}}
+    report |= {"learned": {"average": HOSTILE}, "learned_from": HOSTILE}
+    stream = f"spatial {HOSTILE}"
+    example = Example(0, "Only the first stream is right", (f'data:"{HOSTILE}',), (), {stream: "data:"})
+    history = tmp_path / "history.csv"
+    history.write_text(f'epoch,loss,"{HOSTILE.replace(chr(34), "")}"\n1,1,x\n')
+
+    shown = Elements(page(report, evidence, fused, [example], {stream: history}))
+    all_splits = Elements(write_mean(tmp_path / "all", mean_report([report])).read_text(encoding="utf-8"))
+
+    for elements in (shown, all_splits):
+        assert not {"script", "object", "iframe"} & set(elements.names)
+        assert not [name for name, _ in elements.attributes if name.startswith("on")]
+        assert {value[:5] for name, value in elements.attributes if name == "src"} <= {"data:"}
+        assert "49" not in re.findall(r"\d+ (\d+)\s*\}\}", elements.text)
+    for said in (*classes, f"{0} {HOSTILE}", "of <b>another"):
+        assert said in shown.text
+
+
+def test_a_value_that_a_template_lacks_is_an_error():
+    with pytest.raises(UndefinedError, match="report"):
+        render("all_splits.html", name="made", test_selected=[], published=[])
+
+
+def test_the_page_answers_before_it_explains():
+    report, evidence, fused = made({"spatial": 1.2, "temporal": 1.0})
+
+    shown = Elements(page(report, evidence, fused, [], {})).text
+
+    order = ["How good?", "How sure?", "Does fusion help?", "What next?", "Results", "Calibration", "Confusion matrix"]
+    assert sorted(order, key=shown.index) == order
+    assert re.search(r"gains \d+\.\d percentage points\s+over (spatial|temporal), the best stream", shown)
+
+
+def test_guessing_stands_beside_the_methods():
+    report, evidence, fused = made({"spatial": 1.0, "temporal": 2.0})
+
+    rows = re.findall(r"<tr class=\"baseline\">.*?</tr>", page(report, evidence, fused, [], {}), re.DOTALL)
+
+    assert report["baselines"] == {
+        "chance": pytest.approx(1 / 3),
+        "commonest_class": "A",
+        "commonest_share": pytest.approx(0.5),
+    }
+    assert "Commonest class: A" in rows[0] and "50.0\xa0%" in rows[0]
+    assert "Chance level" in rows[1] and "33.3\xa0%" in rows[1]
+
+
+def test_guessing_a_class_is_right_where_any_label_of_a_video_is_that_class():
+    labels = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]])
+
+    np.testing.assert_allclose(label_shares(labels, 3), [2 / 3, 2 / 3, 0])
+
+
+def test_the_gain_of_fusion_is_over_the_best_stream_and_says_how_sure_it_is():
+    report, evidence, fused = made({"spatial": -4.0, "temporal": 3.0})
+
+    gain = report["gain"]
+    accuracy = report["video_accuracy"]
+    low, high = gain["interval"]
+
+    assert gain["stream"] == "temporal"
+    assert gain["difference"] == pytest.approx(accuracy["average"] - accuracy["temporal"])
+    assert low <= gain["difference"] <= high < 0
+    shown = Elements(page(report, evidence, fused, [], {})).text
+    assert re.search(r"loses \d+\.\d percentage points\s+against temporal", shown)
+    assert "Fusing makes it worse." in shown
+
+
+def test_one_stream_has_nothing_to_fuse():
+    report, evidence, fused = made({"spatial": 2.0})
+
+    shown = page(report, evidence, fused, [], {})
+
+    assert report["gain"] is None
+    assert "Does fusion help?" not in shown
+
+
+def test_a_training_of_one_epoch_is_drawn_as_a_point_and_gaps_are_left_out(tmp_path):
+    report, evidence, fused = made({"spatial": 2.0, "temporal": 1.0})
+    (tmp_path / "one.csv").write_text("epoch,accuracy\n1,0.25\n")
+    (tmp_path / "gap.csv").write_text("epoch,loss,val_loss\n1,3,\n2,nan,2\n3,1.5,\n")
+
+    shown = page(report, evidence, fused, [], {"spatial": tmp_path / "one.csv", "temporal": tmp_path / "none.csv"})
+    (gap,) = learning_curves(tmp_path / "gap.csv")
+
+    assert shown.count('<circle class="cell" cx="38"') == 1
+    assert [place for place, _ in gap.training] == [0, 1]
+    assert [place for place, _ in gap.validation] == [0.5]
+
+
+def test_shares_and_differences_are_written_with_their_units():
+    assert (percent(0.1234), percent(None), percent(1.0, 0)) == ("12.3\xa0%", "–", "100\xa0%")
+    assert (points(0.0123), points(-0.5), points(-0.0001)) == ("+1.2", "−50.0", "0.0")
+
+
+def test_the_served_page_says_what_it_takes():
+    from fusion import serving
+    from fusion.serving.limits import Limits
+
+    folder = Path(serving.__file__).parent
+    short = render("page.html", folder=folder, limits=Limits(megabytes=2.5, duration=20))
+    long = render("page.html", folder=folder, limits=Limits())
+
+    assert re.search(r"at most 2\.5 MB and\s+20 seconds", short)
+    assert re.search(r"at most 200 MB and\s+10 minutes", long)
