@@ -2,17 +2,21 @@
 
 from itertools import islice
 
-from pipelines.clips import train_batches
+from pipelines.clip_stream import ClipStream
 
 
 def videos_of(dataset):
     return list(dataset.videos.values())
 
 
-def take(dataset, clip, steps=1, **settings):
-    """The first batches as NumPy."""
-    settings = {"batch_size": 6, "crop_size": 32} | settings
-    batches = train_batches(dataset, videos_of(dataset), clip, **settings)
+def stream_of(dataset, clip, batch_size=6, crop_size=32, **settings):
+    """The stream of clips from all videos."""
+    return ClipStream(dataset, videos_of(dataset), clip, batch_size, crop_size, **settings)
+
+
+def take(dataset, clip, steps=1, *, step=0, shard=(0, 1), **settings):
+    """The first batches from a step on, as NumPy."""
+    batches = stream_of(dataset, clip, **settings).batches(step, shard)
     return [(clips.numpy(), labels.numpy()) for clips, labels in islice(batches, steps)]
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import shlex
 from itertools import islice
@@ -9,15 +10,12 @@ import tensorflow as tf
 from data import doctor
 from data.layouts import Layout
 from data.ready import ready_dataset
-from pipelines.clips import train_batches, validation_batches, validation_starts
-from pipelines.drawing import IN_VALIDATION, Drawing
-from pipelines.failures import explain_failure, readable_views
+from pipelines.drawing import IN_VALIDATION
 from pipelines.inputs import Input
-from pipelines.source import Source
+from pipelines.unreadable import readable_views
+from tests.made_batches import stream_of, take, videos_of
 from tests.made_data import sound_data
 from tests.made_frames import HEIGHT, WIDTH, made_dataset
-
-SETTINGS = {"batch_size": 6, "seed": 0}
 
 
 @pytest.fixture
@@ -35,13 +33,6 @@ def cut_off(path):
     """Takes the last third of a file, in the middle of its data."""
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
-
-
-def batches(dataset, steps, skipped=None):
-    drawn = train_batches(
-        dataset, list(dataset.videos.values()), Input("rgb"), crop_size=32, drawing=Drawing(skipped=skipped), **SETTINGS
-    )
-    return [(clips.numpy(), labels.numpy()) for clips, labels in islice(drawn, steps)]
 
 
 def damage(dataset, name, how, count=3):
@@ -64,8 +55,8 @@ def test_a_file_that_stops_training_is_named_with_the_command_that_repairs_it(da
     folder = damage(dataset, "v2", how)
 
     with pytest.raises(tf.errors.OpError):
-        batches(dataset, 1)
-    message = explain_failure(dataset, list(dataset.videos.values()), Input("rgb"), step=0, **SETTINGS)
+        take(dataset, Input("rgb"))
+    message = stream_of(dataset, Input("rgb")).broken(0)
 
     assert message.startswith(str(folder))
     assert reason in message
@@ -74,19 +65,17 @@ def test_a_file_that_stops_training_is_named_with_the_command_that_repairs_it(da
 
 def test_the_command_that_a_message_names_repairs_a_file_in_the_middle_of_a_video(tmp_path):
     dataset = ready_dataset("mine", sound_data(tmp_path / "mine"))
-    videos = list(dataset.videos.values())
     for path in dataset.root.rglob("img_00003.jpg"):
         path.write_bytes(path.read_bytes()[:-200])
-    place = {"batch_size": 4, "seed": 0, "step": 0, "validation": videos}
-    clip = Input("grey", 5)
+    stream = stream_of(dataset, Input("grey", 5), batch_size=4, held_out=videos_of(dataset))
 
-    message = explain_failure(dataset, videos, clip, **place)
+    message = stream.broken(0)
     command = shlex.split(message.split("Run: ")[1])
     assert command[:2] == ["python", "data/doctor.py"]
     doctor.main(command[2:])
 
-    assert explain_failure(dataset, videos, clip, **place) == ""
-    assert next(iter(train_batches(dataset, videos, clip, batch_size=4, crop_size=32)))[0].shape == (4, 32, 32, 5)
+    assert stream.broken(0) == ""
+    assert next(iter(stream.batches()))[0].shape == (4, 32, 32, 5)
 
 
 def test_who_has_frames_of_another_tool_is_sent_to_that_tool(tmp_path):
@@ -94,21 +83,21 @@ def test_who_has_frames_of_another_tool_is_sent_to_that_tool(tmp_path):
     dataset = made_dataset(tmp_path, {"v": 1}, layout=theirs)
     damage(dataset, "v", lambda path: path.write_bytes(b""), count=1)
 
-    message = explain_failure(dataset, list(dataset.videos.values()), Input("rgb"), batch_size=1, seed=0, step=0)
+    message = stream_of(dataset, Input("rgb"), batch_size=1).broken(0)
 
     assert message.endswith("Extract these again with the tool that made them.")
 
 
 def test_nothing_is_blamed_where_all_files_can_be_read(dataset):
-    assert explain_failure(dataset, list(dataset.videos.values()), Input("rgb"), step=0, **SETTINGS) == ""
+    assert stream_of(dataset, Input("rgb")).broken(0) == ""
 
 
 def test_skipped_clips_are_counted_and_the_others_stay_as_they_are(dataset):
-    whole = batches(dataset, 3)
+    whole = take(dataset, Input("rgb"), 3)
     damage(dataset, "v2", lambda path: path.unlink())
     skipped = set()
 
-    found = batches(dataset, 3, skipped)
+    found = take(dataset, Input("rgb"), 3, skipped=skipped)
 
     assert {video for video, *_ in skipped} == {"v2"}
     assert {step for _, step, _ in skipped} >= {0, 1, 2}
@@ -122,18 +111,17 @@ def test_a_clip_that_is_made_twice_counts_once(dataset):
     damage(dataset, "v2", lambda path: path.unlink())
     skipped = set()
 
-    batches(dataset, 2, skipped)
-    videos, drawing = list(dataset.videos.values()), Drawing(skipped=skipped)
-    again = train_batches(dataset, videos, Input("rgb"), crop_size=32, start_step=1, drawing=drawing, **SETTINGS)
-    next(iter(again))
+    take(dataset, Input("rgb"), 2, skipped=skipped)
+    take(dataset, Input("rgb"), 1, step=1, skipped=skipped)
 
     assert [step for _, step, _ in sorted(skipped)] == list(range(len(skipped)))
 
 
 def test_clips_that_cannot_be_read_are_left_out_of_validation_and_counted_once(dataset):
     damage(dataset, "v2", cut_off)
-    videos, skipped = list(dataset.videos.values()), set()
-    chosen = validation_batches(dataset, videos, Input("rgb"), batch_size=4, crop_size=32, num_views=3, skipped=skipped)
+    skipped = set()
+    stream = stream_of(dataset, Input("rgb"), batch_size=4, held_out=videos_of(dataset), skipped=skipped)
+    chosen = stream.validation(num_views=3)
 
     labels = [np.concatenate([labels for _, labels in chosen]) for _ in range(2)]
 
@@ -141,25 +129,24 @@ def test_clips_that_cannot_be_read_are_left_out_of_validation_and_counted_once(d
     assert skipped == {("v2", IN_VALIDATION, place) for place in (6, 7, 8)}
 
 
-@pytest.mark.parametrize("clip", [Input("rgb"), Input("rgb", segments=2), Input("flow", 1)])
-def test_a_file_that_stops_validation_is_named(dataset, clip):
-    videos = list(dataset.videos.values())
-    starts = validation_starts(Source(dataset, videos, clip), 3).numpy()
-    layout, last = dataset.layout, int(starts[5].max())
+@pytest.mark.parametrize(("clip", "last"), [(Input("rgb"), 2), (Input("rgb", segments=2), 2), (Input("flow", 1), 1)])
+def test_a_file_that_stops_validation_is_named(dataset, clip, last):
+    videos, layout = videos_of(dataset), dataset.layout
+    stream = dataclasses.replace(stream_of(dataset, clip, batch_size=1, held_out=videos), videos=videos[:1])
     path = layout.flow_paths(dataset.root, videos[5], last)[1] if clip.is_flow else None
     path = path or layout.frame_path(dataset.root, videos[5], last)
     path.write_bytes(path.read_bytes()[:-200])
 
     with pytest.raises(tf.errors.OpError):
-        list(validation_batches(dataset, videos, clip, batch_size=4, crop_size=32))
-    message = explain_failure(dataset, videos[:1], clip, batch_size=1, seed=0, step=0, validation=videos)
+        list(stream.validation())
+    message = stream.broken(0)
 
     assert message.startswith(f"{path} can't be decoded")
 
 
 def test_a_file_that_stops_test_views_is_named(dataset):
     damage(dataset, "v2", cut_off)
-    views = readable_views(dataset, list(dataset.videos.values()), Input("rgb"), num_views=2)
+    views = readable_views(dataset, videos_of(dataset), Input("rgb"), num_views=2)
 
     assert [int(label) for _, _, label in islice(views, 2)] == [0, 1]
     with pytest.raises(ValueError, match=r"A view of v2 can't be read: .*v2/img_00001.jpg can't be decoded.*doctor"):
@@ -171,4 +158,4 @@ def test_a_batch_without_any_clip_that_can_be_read_is_an_error(dataset):
         damage(dataset, name, lambda path: path.unlink())
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="No clip of this batch can be read"):
-        batches(dataset, 1, set())
+        take(dataset, Input("rgb"), skipped=set())

@@ -5,16 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.clips import distinct_views, read_clips, validation_batches, video_views
-from pipelines.drawing import Drawing
+from pipelines.clips import distinct_views, read_clips, video_views
 from pipelines.inputs import FLOW_KINDS, Input
 from pipelines.source import Source
-from tests.made_batches import is_run, levels_of, take, videos_of
+from tests.made_batches import is_run, levels_of, stream_of, take, videos_of
 from tests.made_frames import HEIGHT, WIDTH, frame_level, made_dataset, x_level, y_level
 
 
 def test_a_stack_is_consecutive_fields_with_x_and_y_in_turn(numbered):
-    ((clips, _),) = take(numbered, Input("flow", 4), drawing=Drawing("none"))
+    ((clips, _),) = take(numbered, Input("flow", 4), augment="none")
 
     for levels in levels_of(clips):
         assert is_run(levels[0::2], x_level, 4)
@@ -43,9 +42,9 @@ def test_distinct_views_hold_each_view_once(numbered):
 def test_training_validation_and_test_read_the_same_pixels(textured):
     clip, videos = Input("flow", 3), videos_of(textured)[:1]
 
-    (trained, _) = take(textured, clip, batch_size=8, crop_size=HEIGHT, drawing=Drawing("none"))[0]
+    (trained, _) = take(textured, clip, batch_size=8, crop_size=HEIGHT, augment="none")[0]
     ((views, _),) = video_views(textured, videos, clip, num_views=3)
-    ((validated, _),) = validation_batches(textured, videos, clip, batch_size=8, crop_size=HEIGHT)
+    ((validated, _),) = stream_of(textured, clip, 8, HEIGHT, held_out=videos).validation()
 
     left = (WIDTH - HEIGHT) // 2
     centres = views.numpy()[:, :, left : left + HEIGHT]
@@ -64,7 +63,7 @@ def test_decoding_equals_opencv_bit_for_bit(textured):
 def test_a_short_video_starts_again_instead_of_failing_or_turning_black(tmp_path):
     short = made_dataset(tmp_path, {"short": 4})
 
-    ((clips, _),) = take(short, Input("flow", 7), drawing=Drawing("none"))
+    ((clips, _),) = take(short, Input("flow", 7), augment="none")
 
     expected = [x_level(index) for index in (0, 1, 2, 0, 1, 2, 0)]
     for levels in levels_of(clips):

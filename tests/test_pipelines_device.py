@@ -8,11 +8,8 @@ import tensorflow as tf
 from data.layouts import Layout
 from data.pack import pack
 from data.packed import PACKED
-from pipelines import device
-from pipelines.clips import train_batches
-from pipelines.drawing import Drawing
-from pipelines.failures import explain_failure
 from pipelines.inputs import KINDS, Input
+from tests.made_batches import stream_of
 from tests.made_frames import HEIGHT, WIDTH, made_dataset, write
 
 
@@ -33,12 +30,11 @@ def smooth(tmp_path_factory):
     "clip", [*(Input(kind, 2) for kind in KINDS), Input("flow", 1, segments=2)], ids=lambda clip: clip.kind
 )
 def test_cropping_on_the_device_gives_the_clips_of_the_pipeline(smooth, clip, augment):
-    settings = {"batch_size": 8, "crop_size": 32}
-    videos = list(smooth.videos.values())
-    on_host = next(iter(train_batches(smooth, videos, clip, drawing=Drawing(augment), **settings)))
-    fields = next(iter(train_batches(smooth, videos, clip, drawing=Drawing(augment, device_crop=True), **settings)))
+    on_host = next(iter(stream_of(smooth, clip, batch_size=8, augment=augment).batches()))
+    stream = stream_of(smooth, clip, batch_size=8, augment=augment, on_device=True)
+    fields = next(iter(stream.batches()))
 
-    on_device = device.crop(fields[0], clip, 32, augment)
+    on_device = stream.cut(fields[0])
 
     assert on_device.shape == on_host[0].shape
     np.testing.assert_array_equal(fields[1], on_host[1])
@@ -47,14 +43,13 @@ def test_cropping_on_the_device_gives_the_clips_of_the_pipeline(smooth, clip, au
     assert difference.mean() < 0.3
 
 
-def test_the_device_crop_compiles_with_xla(smooth):
-    clip, drawing = Input("flow", 2), Drawing("corners", device_crop=True)
-    batches = train_batches(smooth, list(smooth.videos.values()), clip, batch_size=2, crop_size=32, drawing=drawing)
-    fields = next(iter(batches))[0]
+def test_the_on_device_compiles_with_xla(smooth):
+    stream = stream_of(smooth, Input("flow", 2), batch_size=2, augment="corners", on_device=True)
+    fields = next(iter(stream.batches()))[0]
 
-    compiled = tf.function(lambda fields: device.crop(fields, clip, 32, "corners"), jit_compile=True)
+    compiled = tf.function(stream.cut, jit_compile=True)
 
-    difference = compiled(fields).numpy().astype(int) - device.crop(fields, clip, 32, "corners").numpy()
+    difference = compiled(fields).numpy().astype(int) - stream.cut(fields).numpy()
     assert np.abs(difference).max() <= 1
 
 
@@ -75,12 +70,11 @@ def with_one_other_size(root, scale, is_packed=False):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_frame_that_the_device_does_not_hold_is_named_with_its_size_and_what_to_pass(tmp_path, seed, is_packed):
     dataset = with_one_other_size(tmp_path, 1.75, is_packed)
-    place = {"batch_size": 12, "seed": seed, "drawing": Drawing("corners", device_crop=True)}
-    videos, clip = list(dataset.videos.values()), Input("flow", 2)
+    stream = stream_of(dataset, Input("flow", 2), batch_size=12, seed=seed, augment="corners", on_device=True)
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="The crop does not fit"):
-        next(iter(train_batches(dataset, videos, clip, crop_size=32, **place)))
-    said = explain_failure(dataset, videos, clip, step=0, crop_size=32, **place)
+        next(iter(stream.batches()))
+    said = stream.broken(0)
 
     assert said.startswith(str(tmp_path / "rawframes" / "class2" / "c"))
     assert "has 84 x 70 pixels" in said
@@ -88,25 +82,23 @@ def test_a_frame_that_the_device_does_not_hold_is_named_with_its_size_and_what_t
     assert "--crop-on host" in said
 
 
-@pytest.mark.parametrize("device_crop", [False, True])
-def test_a_frame_smaller_than_the_crop_is_named_with_its_size_and_what_to_pass(tmp_path, device_crop):
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_frame_smaller_than_the_crop_is_named_with_its_size_and_what_to_pass(tmp_path, on_device):
     dataset = with_one_other_size(tmp_path, 0.75)
-    place = {"batch_size": 3, "seed": 0, "drawing": Drawing("flip", device_crop=device_crop)}
-    videos, clip = list(dataset.videos.values()), Input("rgb")
+    stream = stream_of(dataset, Input("rgb"), batch_size=3, augment="flip", on_device=on_device)
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="The crop does not fit"):
-        next(iter(train_batches(dataset, videos, clip, crop_size=32, **place)))
-    said = explain_failure(dataset, videos, clip, step=0, crop_size=32, **place)
+        next(iter(stream.batches()))
+    said = stream.broken(0)
 
     assert "has 36 x 30 pixels, less than --crop-size 32. Pass --crop-size 30 or less" in said
 
 
 def test_smaller_frames_fit_where_sides_follow_the_frame(tmp_path):
     dataset = with_one_other_size(tmp_path, 0.75)
-    place = {"batch_size": 6, "seed": 0, "drawing": Drawing("corners", device_crop=True)}
-    videos, clip = list(dataset.videos.values()), Input("flow", 2)
+    stream = stream_of(dataset, Input("flow", 2), augment="corners", on_device=True)
 
-    fields, _ = next(iter(train_batches(dataset, videos, clip, crop_size=32, **place)))
+    fields, _ = next(iter(stream.batches()))
 
     assert int(tf.reduce_max(fields["box"])) == HEIGHT
-    assert explain_failure(dataset, videos, clip, step=0, crop_size=32, **place) == ""
+    assert stream.broken(0) == ""

@@ -2,9 +2,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data.catalog import Video
-from pipelines.drawing import Drawing, batch_videos
+from pipelines.drawing import draw_rows
 
 
 def made_videos(counts):
@@ -16,12 +17,9 @@ def made_videos(counts):
     ]
 
 
-def drawn(videos, steps, drawing=None, batch_size=10, seed=1):
-    return [
-        name
-        for step in range(steps)
-        for name in batch_videos(videos, batch_size=batch_size, seed=seed, step=step, drawing=drawing)
-    ]
+def drawn(videos, steps, batch_size=10, seed=1, **choices):
+    draw = draw_rows(videos, batch_size, seed, **choices)
+    return [videos[row].name for step in range(steps) for row in draw(tf.constant(step, tf.int64)).numpy()]
 
 
 def test_every_pass_shows_every_video_once_in_an_order_of_its_own():
@@ -53,7 +51,7 @@ def test_passes_are_unlike_the_list_and_unlike_each_other(seed):
 def test_balanced_drawing_gives_every_class_the_same_share_and_every_video_of_a_class_its_turn():
     videos = made_videos([2, 20, 5])
 
-    names = drawn(videos, 60, Drawing(balance=True))
+    names = drawn(videos, 60, balance=True)
 
     by_class = Counter(name.split("_")[0] for name in names)
     assert set(by_class.values()) == {200}
@@ -64,9 +62,4 @@ def test_balanced_drawing_gives_every_class_the_same_share_and_every_video_of_a_
 
 def test_a_batch_that_machines_cannot_share_is_refused():
     with pytest.raises(ValueError, match="A batch of 10 can't be shared by 3 machines"):
-        drawn(made_videos([5]), 1, Drawing(shard=(0, 3)))
-
-
-def test_an_unknown_augmentation_is_refused_with_those_known():
-    with pytest.raises(ValueError, match=r"no augmentation 'both'. Those known are: none, flip, paper, corners"):
-        Drawing("both")
+        drawn(made_videos([5]), 1, shard=(0, 3))

@@ -7,7 +7,6 @@ import pytest
 
 from pipelines.assemble import clip_of_items
 from pipelines.clips import video_views
-from pipelines.drawing import Drawing
 from pipelines.inputs import Input
 from tests.made_batches import is_run, levels_of, take, videos_of
 from tests.made_frames import HEIGHT, WIDTH, flat, frame_level, made_dataset, write, x_level, y_level
@@ -124,7 +123,7 @@ def test_segments_of_one_example_are_cut_and_mirrored_alike(tmp_path):
 def test_a_video_of_fewer_frames_than_segments_gives_some_of_them_twice(tmp_path):
     dataset = made_dataset(tmp_path, {"short": 3})
 
-    ((clips, _),) = take(dataset, Input("flow", 1, segments=4), batch_size=2, drawing=Drawing("none"))
+    ((clips, _),) = take(dataset, Input("flow", 1, segments=4), batch_size=2, augment="none")
 
     for levels in levels_of(clips)[:, :, 0]:
         assert set(levels) == {x_level(0), x_level(1)}
@@ -132,7 +131,7 @@ def test_a_video_of_fewer_frames_than_segments_gives_some_of_them_twice(tmp_path
 
 
 def test_segments_of_flow_are_stacks_of_their_parts(numbered):
-    ((clips, _),) = take(numbered, Input("flow", 2, segments=2), drawing=Drawing("none"))
+    ((clips, _),) = take(numbered, Input("flow", 2, segments=2), augment="none")
 
     for first, second in levels_of(clips):
         assert is_run(first[0::2], x_level, 2)

@@ -6,10 +6,10 @@ import tensorflow as tf
 
 from data.layouts import Layout
 from pipelines.assemble import clip_of_items
-from pipelines.clips import train_batches, video_views
-from pipelines.drawing import Drawing
+from pipelines.clips import video_views
 from pipelines.inputs import Input
 from pipelines.source import Source
+from tests.made_batches import stream_of
 from tests.made_frames import flat, made_dataset, x_level, y_level
 
 GRAZ = Layout(
@@ -51,9 +51,7 @@ def test_a_folder_that_another_tool_spelt_differently_is_read_under_the_name_of_
 
 def test_the_classic_rule_mirrors_around_its_own_stillness(tmp_path):
     dataset = made_dataset(tmp_path, {"v_a": 3}, layout=GRAZ)
-    batches = train_batches(
-        dataset, list(dataset.videos.values()), Input("flow", 1), batch_size=16, crop_size=32, drawing=Drawing("flip")
-    )
+    batches = stream_of(dataset, Input("flow", 1), batch_size=16, augment="flip").batches()
 
     clips = next(iter(batches))[0].numpy()[:, 0, 0].astype(int)
 
@@ -73,7 +71,7 @@ def test_files_of_float_flow_are_read_as_levels(tmp_path):
         np.save(folder / f"flow_{number}_{number + 1}.npy", field)
 
     views = first_views(dataset, Input("flow", 3))
-    batches = train_batches(dataset, list(dataset.videos.values()), Input("flow", 3), batch_size=2, crop_size=32)
+    batches = stream_of(dataset, Input("flow", 3), batch_size=2).batches()
 
     np.testing.assert_array_equal(views[0, 5, 5], [129, 128, 130, 128, 131, 128])
     assert next(iter(batches))[0].shape == (2, 32, 32, 6)

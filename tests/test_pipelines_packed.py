@@ -10,10 +10,10 @@ import pytest
 from data.layouts import OURS, Layout
 from data.pack import pack, unpack
 from data.packed import PACKED, archive_path
-from pipelines.clips import train_batches, video_views
-from pipelines.drawing import Drawing
-from pipelines.failures import explain_failure, readable_views
+from pipelines.clips import video_views
 from pipelines.inputs import Input
+from pipelines.unreadable import readable_views
+from tests.made_batches import stream_of
 from tests.made_frames import made_dataset, write
 
 CLIPS = (
@@ -49,7 +49,7 @@ def everything(dataset):
     """The first batches and the views of several kinds of clips."""
     videos = list(dataset.videos.values())
     for clip in CLIPS:
-        batches = train_batches(dataset, videos, clip, batch_size=4, crop_size=32, drawing=Drawing("corners"))
+        batches = stream_of(dataset, clip, batch_size=4, augment="corners").batches()
         yield from (clips.numpy() for clips, _ in islice(batches, 2))
         yield from (views.numpy() for views, _ in video_views(dataset, videos, clip, num_views=4))
 
@@ -103,9 +103,7 @@ def test_a_damaged_archive_is_named(loose):
     data[len(data) // 2] ^= 255
     path.write_bytes(data)
 
-    message = explain_failure(
-        dataset, list(dataset.videos.values()), Input("rgb"), batch_size=6, seed=0, step=0, drawing=Drawing()
-    )
+    message = stream_of(dataset, Input("rgb")).broken(0)
 
     assert message.startswith(f"{path} is damaged in ")
 
@@ -115,9 +113,7 @@ def test_a_missing_archive_is_named_with_the_command_that_makes_it(loose):
     path = archive_path(dataset, dataset.videos["b"])
     path.unlink()
 
-    videos = list(dataset.videos.values())
-
-    explained = explain_failure(dataset, videos, Input("rgb"), batch_size=3, seed=0, step=0)
+    explained = stream_of(dataset, Input("rgb"), batch_size=3).broken(0)
 
     assert re.search(rf"{path} is missing\..*python data/doctor\.py made --root .* --fix", explained)
 
@@ -144,6 +140,6 @@ def test_what_is_half_packed_is_neither_read_nor_prepared_again(loose):
     half = dataclasses.replace(loose, layout=Layout(HALF_PACKED))
 
     with pytest.raises(ValueError, match=r"half packed. Run python data/pack.py made --root .* to finish"):
-        train_batches(half, list(half.videos.values()), Input("rgb"), batch_size=2, crop_size=32)
+        stream_of(half, Input("rgb"), batch_size=2).batches()
     with pytest.raises(ValueError, match=r"by: python data/pack.py made --root .* --unpack"):
         begin_storing(loose.root, "made", packed=False)
