@@ -100,7 +100,7 @@ def _test(features: np.ndarray, labels: np.ndarray, is_test: np.ndarray, seed: i
     """Trains a last layer and returns its video accuracy, by the mean of the views' logits."""
     import keras
 
-    from pipelines.drawing import Drawing, draw_rows
+    from pipelines.drawing import draw_rows
     from streams.bottleneck import feature_batches
 
     keras.utils.set_random_seed(seed)
@@ -110,7 +110,7 @@ def _test(features: np.ndarray, labels: np.ndarray, is_test: np.ndarray, seed: i
     head.compile(optimizer=keras.optimizers.Adam(1e-3, weight_decay=0.1), loss=loss)
     steps = int((~is_test).sum()) // 32
     videos = [Video(str(row), "", "", (int(label),), "") for row, label in enumerate(labels[~is_test])]
-    draw = draw_rows(videos, 32, seed, Drawing())
+    draw = draw_rows(videos, 32, seed)
     batches = feature_batches(features[~is_test], labels[~is_test], draw, seed=seed, start_step=0)
     head.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, shuffle=False, verbose=0)
     logits = head.predict(features[is_test].reshape(-1, features.shape[-1]), verbose=0)

@@ -71,17 +71,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def loaders(dataset: DataSet) -> tuple[dict[str, tuple[Loader, int]], list[Worker]]:
     """Returns every loader with the samples that one step of it gives, and the processes that some of them are."""
     from benchmarks import pipelines_peers as peers
-    from pipelines.clips import train_batches
-    from pipelines.drawing import Drawing
+    from pipelines.clip_stream import ClipStream
     from pipelines.inputs import Input
 
     # As many as UCF-101 has, the same ones again and again: to draw a few in a random order takes longer than many.
     made = list(dataset.videos.values())
     videos = made * (VIDEOS // len(made))
 
-    def ours(clip: Input, dataset: DataSet = dataset, **drawing: Any) -> Loader:
-        drawn = Drawing("corners", **drawing)
-        return iter(train_batches(dataset, videos, clip, batch_size=BATCH, crop_size=CROP, drawing=drawn))
+    def ours(clip: Input, dataset: DataSet = dataset, *, on_device: bool = False) -> Loader:
+        stream = ClipStream(dataset, videos, clip, BATCH, CROP, augment="corners", on_device=on_device)
+        return iter(stream.batches())
 
     flow, rgb = Input("flow", 10), Input("rgb")
     packed = dataclasses.replace(dataset, layout=Layout(PACKED), root=dataset.root / "packed")
@@ -99,11 +98,11 @@ def loaders(dataset: DataSet) -> tuple[dict[str, tuple[Loader, int]], list[Worke
         "flow raw": (peers.raw_limit(dataset, made, flow, CROP), 1),
         "flow": (ours(flow), BATCH),
         "flow, packed": (ours(flow, packed), BATCH),
-        "flow, device crop": (ours(flow, device_crop=True), BATCH),
+        "flow, device crop": (ours(flow, on_device=True), BATCH),
         "rgb raw": (peers.raw_limit(dataset, made, rgb, CROP), 1),
         "rgb": (ours(rgb), BATCH),
         "rgb, packed": (ours(rgb, packed), BATCH),
-        "rgb, device crop": (ours(rgb, device_crop=True), BATCH),
+        "rgb, device crop": (ours(rgb, on_device=True), BATCH),
         **{name: (loader(*words), 1) for name, (loader, words) in classic.items()},
         **{name: (iter(worker), BATCH) for name, worker in workers.items()},
     }

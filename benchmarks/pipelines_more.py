@@ -85,13 +85,12 @@ class _Worker:
 def _load_when_asked(dataset: DataSet, kind: str, usable: set[int], pipe: Connection) -> None:
     os.sched_setaffinity(0, usable)
     quiet_tensorflow()
-    from pipelines.clips import train_batches
-    from pipelines.drawing import Drawing
+    from pipelines.clip_stream import ClipStream
     from pipelines.inputs import Input
 
     videos = list(dataset.videos.values()) * 500
-    clip, drawing = Input(kind, KINDS[kind]), Drawing("corners")
-    batches = iter(train_batches(dataset, videos, clip, batch_size=BATCH, crop_size=224, drawing=drawing))
+    stream = ClipStream(dataset, videos, Input(kind, KINDS[kind]), BATCH, 224, augment="corners")
+    batches = iter(stream.batches())
     _seconds(batches, BATCHES[kind])
     while pipe.recv() == GO:
         pipe.send(BATCHES[kind] * BATCH / _seconds(batches, BATCHES[kind]))

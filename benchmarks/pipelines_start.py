@@ -88,15 +88,14 @@ def measured(counts: dict[str, int], steps: int) -> dict[str, float]:
 
 def _measure(root: Path, steps: int) -> dict[str, float]:
     quiet_tensorflow()
-    from pipelines.clips import train_batches
-    from pipelines.drawing import Drawing
+    from pipelines.clip_stream import ClipStream
     from pipelines.inputs import Input
 
-    drawn: dict[str, Any] = {"batch_size": BATCH_SIZE, "crop_size": CROP_SIZE, "drawing": Drawing("corners")}
     before, start = _megabytes(), time.process_time()
     dataset = ready_dataset(root.name, root)
     videos, listed = dataset.part(1, "train"), time.process_time() - start
-    batches = iter(train_batches(dataset, videos, Input("flow", 10), **drawn))
+    stream = ClipStream(dataset, videos, Input("flow", 10), BATCH_SIZE, CROP_SIZE, augment="corners")
+    batches = iter(stream.batches())
     next(batches)
     found = {"videos": len(videos), "listed": listed, "start": time.process_time() - start}
     # What threads and buffers take in the first steps doesn't come again.

@@ -73,29 +73,7 @@ def _train(stream: Any, config: TrainConfig, dataset: DataSet, place: Path, shak
     """Runs the real training and returns how often the motion is found, in three views of each test video."""
     import keras
 
-    from pipelines.clips import validation_batches
-    from pipelines.inputs import Input
-    from streams.distribution import strategy_for
-    from streams.runs import Run
-    from streams.training import train
-
-    strategy = strategy_for(config)
-    training, validation = training_lists(dataset, 1, "validation", 0.1, config.seed)
-    given = stream.ingredients(config, dataset, training, validation)
-    clip = Input(given.card.input_kind, given.card.length)
-    test = validation_batches(
-        dataset, dataset.part(1, "test"), clip, batch_size=config.batch_size, crop_size=config.crop_size
-    )
-    if shakes:
-        batches = given.batches
-        given = dataclasses.replace(
-            given,
-            batches=lambda start_step, **part: _shaken(batches(start_step=start_step, **part), start_step),
-            validation=_shaken(given.validation, 10**6),
-        )
-        test = _shaken(test, 2 * 10**6)
-    steps = len(training) // config.batch_size
-    train(given, steps_per_epoch=steps, config=config, run=Run(place), strategy=strategy)
+    XXX
     model = keras.saving.load_model(place / "model.keras", compile=False)
     right = [_motions(model.predict_on_batch(clips)) == labels.numpy() % len(MOTIONS) for clips, labels in test]
     return float(np.concatenate(right).mean())

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,14 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
     import keras
 
     from spatial.train import SpatialConfig
+    from streams.clips import clips_of
     from streams.distribution import strategy_for
-    from streams.ingredients import Ingredients, batches_of, drawing_of, validation_of
     from streams.inspection import estimate_memory
-    from streams.modelfile import ModelCard
+    from streams.modelfile import card_of
     from streams.networks import build_network
     from streams.preprocessing import Pixels
     from streams.runs import Run
-    from streams.training import train
+    from streams.training import Learner, building, train
 
     config = SpatialConfig(batch_size=batch, crop_size=side, epochs=2, deterministic=False)
     strategy, clip = strategy_for(config), Input("rgb")
@@ -83,21 +83,20 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
 
         def on_train_begin(self, logs: Any = None) -> None:
             """Estimates as the training does."""
-            fixed, per_clip = estimate_memory(self.model, self.model.optimizer, config, given.validation)
+            fixed, per_clip = estimate_memory(self.model, self.model.optimizer, config, clips.validation())
             watched["estimated"] = (fixed + per_clip * batch) / MEGABYTE
 
     with tempfile.TemporaryDirectory() as folder:
         dataset = _made_frames(Path(folder))
         videos = tuple(dataset.videos.values())
-        given = Ingredients(
-            network=lambda: build_network(backbone, Pixels("rgb", 3, side), CLASSES),
-            batches=partial(batches_of, dataset, videos, clip, config, drawing_of(config)),
-            validation=validation_of(dataset, videos[:20], clip, config),
-            card=ModelCard("spatial", "rgb", 1, dataset.classes, "made", 1, "validation"),
-        )
+        # Three steps an epoch.
+        training = tuple(islice(cycle(videos), 3 * batch))
+        clips = clips_of(config, dataset, clip, training, videos[:20])
         before, run = _resident(), Run(Path(folder) / "run")
         with contextlib.redirect_stdout(io.StringIO()):
-            train(given, steps_per_epoch=3, config=config, run=run, strategy=strategy, watch=Watch())
+            with building(config, strategy):
+                network = build_network(backbone, Pixels("rgb", 3, side), CLASSES)
+            train(Learner(network, card_of("spatial", config, dataset, clip)), clips, config, run, Watch())
     return {"estimated": watched["estimated"], "took": _peak() - before}
 
 

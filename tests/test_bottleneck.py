@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.catalog import Video
-from pipelines.drawing import Drawing, batch_videos, draw_rows
-from streams.bottleneck import cached_features, feature_batches, head_of, with_head
+from data.catalog import DataSet, Video
+from pipelines.clip_stream import ClipStream
+from pipelines.inputs import Input
+from streams.bottleneck import FeatureStream, cached_features, with_fresh_head
 from streams.networks import build_network
 from streams.preprocessing import Pixels
 
 NAMES = ("first", "second", "third")
-VIDEOS = [Video(str(row), "", "", (0,), "") for row in range(6)]
+VIDEOS = {str(row): Video(str(row), "", "", (0,), "") for row in range(6)}
+DATASET = DataSet("made", Path(), ("A",), VIDEOS, {})
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +44,8 @@ def test_features_are_computed_once_for_the_same_weights_and_videos(network: ker
 
 def test_a_head_trained_apart_gives_the_whole_networks_logits(network: keras.Model, tmp_path: Path) -> None:
     features, _ = cached_features(network, (NAMES, _views()), tmp_path / "features.h5")
-    head = head_of(network)
 
-    whole = with_head(network, head)
+    head, whole = with_fresh_head(network)
 
     clips = np.stack([frames.numpy()[0, 4:36, 4:36] for frames, *_ in _views()])
     np.testing.assert_allclose(whole(clips), head(features[:, 0]), atol=1e-5)
@@ -53,7 +54,7 @@ def test_a_head_trained_apart_gives_the_whole_networks_logits(network: keras.Mod
 def test_a_pass_draws_every_video_once_and_any_step_can_be_asked_for() -> None:
     features = np.arange(6, dtype=np.float32).repeat(2).reshape(6, 2, 1)
 
-    steps = [_drawn(features, start_step) for start_step in (0, 3)]
+    steps = [_drawn(_stream(features), start_step) for start_step in (0, 3)]
 
     first, second = steps[0][0] + steps[0][1], steps[0][2] + steps[0][3]
     assert sorted(first) == sorted(second) == list(range(6))
@@ -64,16 +65,19 @@ def test_a_pass_draws_every_video_once_and_any_step_can_be_asked_for() -> None:
 def test_features_are_drawn_as_clips_are_so_that_it_is_known_of_which_videos() -> None:
     features = np.arange(6, dtype=np.float32).repeat(2).reshape(6, 2, 1)
 
-    drawn = _drawn(features, 0)
+    stream = _stream(features)
 
-    for step, values in enumerate(drawn):
-        assert [str(int(value)) for value in values] == list(batch_videos(VIDEOS, batch_size=3, seed=7, step=step))
+    for step, values in enumerate(_drawn(stream, 0)):
+        assert [str(int(value)) for value in values] == list(stream.names(step)) == list(stream.clips.names(step))
 
 
-def _drawn(features: np.ndarray, start_step: int) -> list[list[float]]:
-    draw = draw_rows(VIDEOS, 3, 7, Drawing())
-    batches = feature_batches(features, np.arange(6), draw, seed=7, start_step=start_step)
-    return [values[:, 0].numpy().tolist() for values, _ in batches.take(4 - start_step)]
+def _stream(features: np.ndarray) -> FeatureStream:
+    clips = ClipStream(DATASET, list(VIDEOS.values()), Input("rgb"), 3, 32, seed=7)
+    return FeatureStream(clips, features, np.arange(6), None)
+
+
+def _drawn(stream: FeatureStream, start_step: int) -> list[list[float]]:
+    return [values[:, 0].numpy().tolist() for values, _ in stream.batches(start_step).take(4 - start_step)]
 
 
 def _views():

@@ -8,11 +8,11 @@ import pytest
 
 from pipelines.inputs import Input
 from streams.config import TrainConfig
-from streams.finetuning import Stage, parse_stage, set_trainable
 from streams.modelfile import ModelCard, save_model
 from streams.networks import build_network
 from streams.preprocessing import Pixels
-from streams.starting import started
+from streams.stages import Stage, parse_stage
+from streams.starting import set_trainable, started
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_model_of_the_same_task_goes_on_with_its_class_scores(tmp_path: Any) -
     options: Any = TrainConfig(weights=str(tmp_path / "model.keras"), crop_size=32)
 
     kept, fresh = (
-        started(build_network("small", Pixels("rgb", 3, 32), 2), options, default="none", clip=Input(), classes=classes)
+        started(build_network("small", Pixels("rgb", 3, 32), 2), options, Input(), classes)
         for classes in (("Walk", "Run"), ("Sit", "Run"))
     )
 
@@ -97,6 +97,6 @@ def test_without_a_word_only_the_spatial_stream_asks_for_imagenet(monkeypatch: p
     network = SimpleNamespace(name="xception", input_shape=(None, 71, 71, 3))
 
     with pytest.raises(FileNotFoundError, match=r"xception\.h5"):
-        started(network, options, default="imagenet", clip=Input(), classes=())
+        started(network, options, Input(), ())
 
     assert asked == ["imagenet"]

@@ -4,9 +4,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from streams.multitask import both_batches, of_first_task, own_task_only, with_second_task
+from pipelines.inputs import Input
+from streams.modelfile import ModelCard
+from streams.multitask import both_batches, own_task_only, with_second_task
 from streams.networks import build_network
 from streams.preprocessing import Pixels
+from streams.training import Learner
+from temporal.multitask import with_second
+from tests.made_batches import stream_of, videos_of
+from tests.made_frames import made_dataset
 
 
 def test_each_label_is_told_only_from_classes_of_its_own_data_set():
@@ -34,15 +40,18 @@ def test_a_clip_of_one_data_set_teaches_nothing_to_the_scores_of_the_other():
     np.testing.assert_array_equal(second, np.zeros_like(second))
 
 
-def test_what_is_saved_scores_the_first_data_set_alone():
-    alone = build_network("small", Pixels("flow", 2, 16), 2)
-    clips = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 2), dtype=np.uint8)
-    expected = alone(clips)
+def test_what_is_saved_scores_the_first_data_set_alone(tmp_path):
+    alone = build_network("small", Pixels("rgb", 3, 16), 2)
+    clips = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    learner = Learner(alone, ModelCard("temporal", "rgb", 1, ("A", "B"), "first", 1, "validation"))
+    second = made_dataset(tmp_path, {"a": 2})
 
-    network = with_second_task(alone, 3)
+    taught, _ = with_second(learner, stream_of(second, Input("rgb")), [(second, (videos_of(second),))])
 
-    assert network(clips).shape == (4, 5)
-    np.testing.assert_array_equal(of_first_task(network)(clips), expected)
+    assert taught.network(clips).shape == (4, 5)
+    np.testing.assert_array_equal(taught.saved(clips), taught.network(clips)[:, :2])
+    taught.network.get_layer("logits").kernel.assign_add(tf.ones_like(taught.network.get_layer("logits").kernel))
+    np.testing.assert_array_equal(taught.saved(clips), taught.network(clips)[:, :2])
 
 
 def test_batches_hold_both_and_number_the_second_ones_classes_after_the_first_ones():

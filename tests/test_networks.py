@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.catalog import DataSet
 from data.flow_levels import dequantise
 from pipelines.inputs import Input
 from spatial.model import spatial_network
 from streams.backbones.cnn_m import local_response_normalisation
 from streams.backbones.table import BACKBONES
+from streams.config import TrainConfig
 from streams.networks import build_network
 from streams.preprocessing import Pixels
 from temporal.model import temporal_network
@@ -66,9 +68,10 @@ def test_the_temporal_network_of_the_paper_normalises_once_and_the_spatial_one_t
 
 
 @pytest.mark.parametrize("rule", ["centred", "classic"])
-def test_a_temporal_network_reads_levels_as_the_motion_they_stand_for(rule: str) -> None:
+def test_a_temporal_network_reads_levels_as_the_motion_they_stand_for(rule: str, tmp_path: Path) -> None:
     levels = np.arange(1, 256, dtype=np.uint8)[:, None, None, None] * np.ones((1, 16, 16, 2), np.uint8)
-    network = temporal_network("small", Input("flow", 1), _flow(rule), size=16, num_classes=3, dropout=0.5)
+    (tmp_path / "flow.json").write_text(json.dumps(_flow(rule)))
+    network = temporal_network(TrainConfig(crop_size=16), Input("flow", 1), _dataset(tmp_path))
 
     motion = keras.Model(network.input, network.get_layer("motion").output)(levels)
 
@@ -111,7 +114,7 @@ def test_networks_with_weights_of_caffe_see_blue_first() -> None:
 
 def test_differences_of_equal_frames_are_nothing_to_see() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
-    network = spatial_network("small", Input("rgb_difference", 4), size=32, num_classes=3, dropout=0.5)
+    network = spatial_network(TrainConfig(crop_size=32), Input("rgb_difference", 4), _dataset(Path()))
 
     first = next(layer for layer in network.layers if layer.weights)
     seen = keras.Model(network.input, first.input)(np.tile(frame, 5))
@@ -175,6 +178,10 @@ def test_every_network_learns_and_is_opened_by_plain_keras_with_the_same_logits(
     for path, expected in logits.items():
         again = np.load(path.with_suffix(".logits.npy"))
         np.testing.assert_allclose(again, expected, rtol=1e-5, atol=1e-5, err_msg=path.name)
+
+
+def _dataset(root: Path) -> DataSet:
+    return DataSet("made", root, ("A", "B", "C"), {}, {})
 
 
 def _flow(rule: str) -> dict[str, object]:

@@ -6,7 +6,7 @@ import pytest
 
 from streams.networks import build_network
 from streams.preprocessing import Pixels
-from streams.rates import with_first_layer_rate
+from streams.schedules import with_first_layer_rate
 
 
 @pytest.mark.parametrize("kind", [keras.optimizers.SGD, keras.optimizers.Adam, keras.optimizers.RMSprop])

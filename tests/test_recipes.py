@@ -11,10 +11,9 @@ from pipelines.inputs import FRAME_KINDS, KINDS
 from spatial.train import SpatialConfig
 from spatial.train import main as train_spatial
 from streams.backbones.table import BACKBONES
-from streams.command import stages
 from streams.recipe_table import RECIPES
 from streams.recipes import departures, listing, recipe_presets
-from streams.runs import Run
+from streams.runs import Run, stages_of
 from temporal.train import TemporalConfig
 from temporal.train import main as train_temporal
 
@@ -96,7 +95,7 @@ def test_a_recipe_that_is_not_there_ends_with_2(main, name, said, capsys):
 def test_stages_go_on_from_each_other(tmp_path):
     config = SpatialConfig(**RECIPES["keras-2019"].options("spatial"))
 
-    (first, first_place), (second, second_place) = stages(config, Run(tmp_path))
+    (first, first_place), (second, second_place) = stages_of(config, Run(tmp_path))
 
     assert (first.train, first.optimizer, first.weights, first.epochs) == ("last-layer", "rmsprop", "imagenet", 10)
     assert (second.train, second.learning_rate) == ("after-mixed8", 1e-4)

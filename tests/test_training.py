@@ -161,13 +161,13 @@ def test_training_stops_early_and_keeps_the_best_epoch(tmp_path):
 def test_a_finished_training_is_not_repeated_and_not_replaced_unasked(whole):
     same, other = made_config(epochs=3), made_config(epochs=3, learning_rate=0.5)
 
-    assert is_finished(same, whole, "made")
+    assert is_finished(same, whole)
     assert say_result(whole)["epochs"] == 3
     with pytest.raises(ValueError, match=r"learning_rate = 0\.01, not 0\.5.*--again"):
-        is_finished(other, whole, "made")
+        is_finished(other, whole)
     with pytest.raises(ValueError, match="data_hash"):
-        is_finished(same, whole, "of other videos")
-    assert not is_finished(made_config(epochs=3, learning_rate=0.5, again=True), whole, "made")
+        is_finished(same, dataclasses.replace(whole, data_hash="of other videos"))
+    assert not is_finished(made_config(epochs=3, learning_rate=0.5, again=True), whole)
 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
@@ -192,6 +192,8 @@ def test_a_batch_must_part_evenly():
     [
         {"epochs": 0},
         {"dropout": 1.0},
+        {"dense_dropout": 1.5},
+        {"dense_dropout": -0.1},
         {"patience": 0},
         {"milestones": (0,)},
         *({name: -1} for name in ("warmup", "weight_decay", "checkpoint_minutes", "host_index", "clip_norm")),

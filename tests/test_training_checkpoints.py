@@ -138,14 +138,14 @@ def test_a_kill_while_an_old_run_is_deleted_leaves_no_half_of_it(tmp_path, step,
     old = tmp_path / "old"
     train_made(old, epochs=3) if step is None else stop_in_step(old, step)
     for deletions in itertools.count():
-        run = Run(shutil.copytree(old, tmp_path / str(deletions)))
+        run = Run(shutil.copytree(old, tmp_path / str(deletions)), data_hash="made")
         left = itertools.count(deletions, -1)
         with monkeypatch.context() as patched, contextlib.suppress(Killed):
             for name in ("unlink", "rmdir"):
                 patched.setattr(os, name, kill_after(left, getattr(os, name)))
             run.clear()
 
-        if is_finished(made_config(epochs=3), run, "made"):
+        if is_finished(made_config(epochs=3), run):
             assert run.model.exists()
         assert run.config.exists() or not any(run.checkpoints.glob("step*"))
         if next(left) > 0:
@@ -200,15 +200,24 @@ def test_a_training_that_goes_on_with_other_versions_says_so(tmp_path, capsys):
     assert json.loads(run.config.read_text())["versions"]["numpy"] == "1.0"
 
 
-@pytest.mark.parametrize(("content", "said"), [("{,", r"is damaged \(.*line 1"), (None, "is missing")])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{,", r"is damaged \(.*line 1"),
+        ("[]", r"is damaged \(it holds no object\)"),
+        ("{}", "has no entry 'options'"),
+        ('{"options": {}}', "has no entry 'data_hash'"),
+        (None, "is missing"),
+    ],
+)
 def test_a_run_without_a_whole_configuration_is_neither_gone_on_with_nor_replaced(tmp_path, content, said):
     stop_in_step(tmp_path, STEPS_PER_EPOCH + 2)
     run = Run(tmp_path)
     run.config.write_text(content) if content else run.config.unlink()
 
     with pytest.raises(ValueError, match=rf"config\.json {said}.*--again"):
-        is_finished(made_config(epochs=3), run, "made")
-    assert not is_finished(made_config(epochs=3, again=True), run, "made")
+        is_finished(made_config(epochs=3), run)
+    assert not is_finished(made_config(epochs=3, again=True), run)
 
 
 def test_checkpoints_that_a_kill_left_behind_a_result_are_forgotten_unless_somebody_is_at_work(tmp_path):
@@ -222,7 +231,7 @@ def test_checkpoints_that_a_kill_left_behind_a_result_are_forgotten_unless_someb
 
     run.forget_checkpoints()
     assert not run.checkpoints.exists()
-    assert is_finished(made_config(), run, "made")
+    assert is_finished(made_config(), run)
 
 
 def test_a_run_folder_that_cannot_be_written_is_named_with_a_way_out(tmp_path):

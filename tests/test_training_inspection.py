@@ -11,8 +11,7 @@ import pytest
 import tensorflow as tf
 
 from data.flow_levels import quantise
-from streams.failures import check_memory, out_of_memory, what_fits
-from streams.inspection import caveats, check_inputs, estimate_memory
+from streams.inspection import caveats, check_inputs, check_memory, estimate_memory, out_of_memory, what_fits
 from streams.memory import free_memory, of_groups
 from tests.made_training import made_config, made_network
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from fusion.evaluate import main as evaluate
-from fusion.pairs import pair_batches, validation_pairs
-from fusion.train import JointConfig
+from fusion.joint_config import JointConfig
+from fusion.pairs import PairStream
 from fusion.train import main as train_both
 from pipelines.inputs import Input
 from spatial.train import main as train_spatial
+from streams.clips import clips_of
 from streams.modelfile import read_card
 from temporal.train import main as train_temporal
 from tests.made_commands import make_data, words_for
@@ -46,13 +47,16 @@ def first_kernel(network):
     return next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)).get_weights()[0]
 
 
+def pairs_of(dataset, flow, **options):
+    """The stream of pairs of all videos, which are held out, too."""
+    config, videos = JointConfig(crop_size=32, **options), tuple(dataset.videos.values())
+    return PairStream(*(clips_of(config, dataset, clip, videos, videos) for clip in (Input("rgb"), flow)))
+
+
 def test_a_frame_lies_within_the_flow_of_its_pair(tmp_path):
     dataset = made_dataset(tmp_path, dict.fromkeys("abcdef", 14))
-    inputs = Input("rgb"), Input("flow", FIELDS)
-    config = JointConfig(batch_size=6, crop_size=32, augment="none")
-    videos = tuple(dataset.videos.values())
 
-    batches = pair_batches(dataset, videos, inputs, config, start_step=0)
+    batches = pairs_of(dataset, Input("flow", FIELDS), batch_size=6, augment="none").batches()
 
     for clips, _ in batches.take(20):
         frames = [round((level - frame_level(0)) / 8) for level in clips["rgb"].numpy()[:, 0, 0, 0].astype(int)]
@@ -65,10 +69,8 @@ def test_both_parts_of_a_pair_are_mirrored_together(tmp_path):
         return np.tile(np.arange(48, dtype=np.uint8) * 4, (40, 1))
 
     dataset = made_dataset(tmp_path, dict.fromkeys("abcdef", 8), frame=ramp, y=ramp)
-    config = JointConfig(batch_size=6, crop_size=32, augment="flip")
 
-    inputs, videos = (Input("rgb"), Input("flow", 1)), tuple(dataset.videos.values())
-    clips, _ = next(iter(pair_batches(dataset, videos, inputs, config, start_step=0)))
+    clips, _ = next(iter(pairs_of(dataset, Input("flow", 1), batch_size=6, augment="flip").batches()))
 
     frames, flow = clips["rgb"].numpy()[..., 0].astype(int), clips["flow"].numpy()[..., 1].astype(int)
     np.testing.assert_allclose(frames, flow, atol=4)
@@ -77,9 +79,8 @@ def test_both_parts_of_a_pair_are_mirrored_together(tmp_path):
 
 def test_labels_and_order_are_those_of_both_streams(tmp_path):
     dataset = made_dataset(tmp_path, dict.fromkeys("abcde", 8))
-    config = JointConfig(batch_size=4, crop_size=32)
 
-    pairs = validation_pairs(dataset, tuple(dataset.videos.values()), (Input("rgb"), Input("flow", 2)), config)
+    pairs = pairs_of(dataset, Input("flow", 2), batch_size=4).validation()
 
     labels = np.concatenate([label.numpy() for _, label in pairs])
     assert labels.tolist() == np.repeat([0, 1, 2, 0, 1], 3).tolist()

@@ -12,6 +12,8 @@ import pytest
 from data.pack import pack
 from data.ready import ready_dataset
 from spatial.train import main as train_spatial
+from streams.backbones.table import BACKBONES
+from streams.config import BACKBONE_NAMES
 from temporal.train import main as train_temporal
 from tests.made_commands import PROJECT, make_data, run_of, started, ucf101, words_for
 
@@ -60,6 +62,47 @@ def test_a_disk_that_is_really_full_is_called_so_and_with_room_the_same_command_
 def test_a_batch_larger_than_the_data_is_refused_with_one_that_fits(roots, tmp_path):
     with pytest.raises(ValueError, match=r"has 2 videos to train on, fewer than a batch of 64\. Pass --batch-size 2"):
         train_spatial(ucf101(roots, tmp_path, "--batch-size", "64"))
+
+
+def in_a_process_of_its_own(*words):
+    """Runs the command of the spatial stream: its exit code, what it said, and whether it imported TensorFlow."""
+    script = (
+        "import sys; from spatial.train import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *words], cwd=PROJECT, capture_output=True, text=True)
+    *said, imported = done.stdout.splitlines()
+    return done.returncode, "\n".join(said) + done.stderr, imported
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--backbone", "resnet101"], r"There is no backbone 'resnet101'; did you mean resnet\d+\? Choose one of small, "),
+        (["--backbone", "transformer9"], r"There is no backbone 'transformer9'\. Choose one of small, "),
+        (["--dense-dropout", "1.5"], r"--dense-dropout is 1\.5; it must be at least 0 and below 1\."),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_at_once_before_tensorflow_is_imported(words, said):
+    code, printed, imported = in_a_process_of_its_own(*words)
+
+    assert code == 2
+    assert re.search(said, printed)
+    assert "Traceback" not in printed
+    assert imported == "False False"
+
+
+def test_help_lists_the_backbones_and_imports_no_tensorflow():
+    code, printed, imported = in_a_process_of_its_own("--help")
+
+    assert code == 0
+    assert ", ".join(BACKBONE_NAMES) in " ".join(printed.split())
+    assert imported == "False False"
+
+
+def test_the_backbones_that_options_know_are_those_that_can_be_built():
+    assert BACKBONE_NAMES == tuple(BACKBONES)
 
 
 def test_a_crop_larger_than_the_frames_is_refused_with_their_size(roots, tmp_path):

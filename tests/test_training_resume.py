@@ -8,16 +8,15 @@ import time
 import keras
 import pytest
 
-from streams.command import stages, train_stream
-from streams.config import TrainConfig
+from spatial.train import main as train_spatial
 from streams.interruption import StoppedError
-from streams.runs import Run, is_finished
+from streams.runs import Run, is_finished, stages_of
+from tests.made_data import sound_data
 from tests.made_training import (
     STEPS_PER_EPOCH,
     CtrlC,
     assert_same,
     made_config,
-    made_ingredients,
     start_apart,
     stop_in_step,
     train_made,
@@ -63,7 +62,7 @@ def test_what_follows_a_training_does_not_start_when_it_was_to_stop(tmp_path):
     with pytest.raises(StoppedError, match="Stopped after the last step; the model is saved"):
         train_made(tmp_path, watch=CtrlC(2 * STEPS_PER_EPOCH), protocol="paper")
 
-    assert is_finished(made_config(protocol="paper"), Run(tmp_path), "made")
+    assert is_finished(made_config(protocol="paper"), Run(tmp_path, data_hash="made"))
 
 
 def test_a_second_ctrl_c_stops_now(tmp_path):
@@ -89,14 +88,15 @@ def test_a_second_ctrl_c_stops_now(tmp_path):
         (["--dry-run"], "Nothing was kept"),
     ],
 )
-def test_a_training_that_is_stopped_at_once_says_what_is_lost(monkeypatch, words, said):
+def test_a_training_that_is_stopped_at_once_says_what_is_lost(tmp_path, monkeypatch, words, said):
     def pressed(*place):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("streams.command.ready_dataset", pressed)
+    monkeypatch.setattr("spatial.train.stages_left", pressed)
+    place = ["--dataset", "mine", "--root", str(sound_data(tmp_path / "mine")), "--runs", str(tmp_path / "runs")]
 
     with pytest.raises(KeyboardInterrupt, match=f"^Stopped at once.*{said}"):
-        train_stream("spatial", TrainConfig, words, "", made_ingredients)
+        train_spatial([*place, "--protocol", "paper", *words])
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_an_unfinished_training_is_neither_lost_nor_mixed_with_another(tmp_path)
     stop_in_step(tmp_path, STEPS_PER_EPOCH + 2)
 
     with pytest.raises(ValueError, match=r"unfinished training.*--again"):
-        is_finished(made_config(epochs=3, resume=False), Run(tmp_path), "made")
+        is_finished(made_config(epochs=3, resume=False), Run(tmp_path, data_hash="made"))
     with pytest.raises(ValueError, match="batch_size = 8, not 4"):
-        is_finished(made_config(epochs=3, batch_size=4), Run(tmp_path), "made")
+        is_finished(made_config(epochs=3, batch_size=4), Run(tmp_path, data_hash="made"))
     with pytest.raises(ValueError, match="data_hash"):
-        is_finished(made_config(epochs=3), Run(tmp_path), "other videos")
-    assert not is_finished(made_config(epochs=3), Run(tmp_path), "made")
+        is_finished(made_config(epochs=3), Run(tmp_path, data_hash="other videos"))
+    assert not is_finished(made_config(epochs=3), Run(tmp_path, data_hash="made"))
 
 
 def test_training_again_forgets_what_lay_there(whole, tmp_path):
@@ -175,7 +175,10 @@ class CtrlCAtOnce(keras.callbacks.Callback):
 
 
 def test_a_stop_before_the_first_step_changes_nothing(tmp_path):
-    run, began = Run(tmp_path), r"Stopped before the first step: nothing was changed in .*\. The same command starts"
+    run, began = (
+        Run(tmp_path, data_hash="made"),
+        r"Stopped before the first step: nothing was changed in .*\. The same command starts",
+    )
     with pytest.raises(StoppedError, match=began):
         train_made(tmp_path, watch=CtrlCAtOnce())
     assert not run.config.exists()
@@ -185,7 +188,7 @@ def test_a_stop_before_the_first_step_changes_nothing(tmp_path):
         train_made(tmp_path, watch=CtrlCAtOnce(), again=True)
 
     assert run.model.read_bytes() == model
-    assert is_finished(made_config(), run, "made")
+    assert is_finished(made_config(), run)
 
 
 def test_a_stage_that_is_stopped_before_its_first_step_is_not_to_be_done_again_from_the_first(tmp_path):
@@ -195,14 +198,14 @@ def test_a_stage_that_is_stopped_before_its_first_step_is_not_to_be_done_again_f
 
 def test_training_again_forgets_the_later_stages_too_so_that_a_stop_in_the_first_can_be_gone_on_with(tmp_path):
     texts = ("all:3:adam:1e-2", "all:1:sgd:1e-3")
-    (_, first), (_, last) = stages(made_config(stage=texts), Run(tmp_path))
+    (_, first), (_, last) = stages_of(made_config(stage=texts), Run(tmp_path, data_hash="made"))
     train_made(first.folder), train_made(last.folder)
 
     with pytest.raises(StoppedError, match="The same command without --again goes on"):
         train_made(first.folder, run=first, watch=CtrlC(3), seed=1, stage=texts, again=True)
 
     assert any(first.checkpoints.glob("step*"))
-    assert not is_finished(made_config(seed=1), last, "made")
+    assert not is_finished(made_config(seed=1), last)
     assert not last.model.exists()
 
 

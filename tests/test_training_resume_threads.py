@@ -1,5 +1,6 @@
 """The number of threads decides the last bits of every sum, so a training goes on with the one that it began with."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from commands.running import usable_processors
 from streams.distribution import num_threads
-from streams.runs import Run, threads_before
+from streams.runs import Run, stages_of, threads_before
 from tests.made_commands import make_data, words_for
 from tests.made_training import STEPS_PER_EPOCH, made_config, stop_in_step, train_made
 
@@ -30,16 +31,17 @@ def described(run):
 
 
 def test_what_is_left_of_a_training_says_with_how_many_threads_it_began(tmp_path):
-    first, second = runs = Run(tmp_path / "first"), Run(tmp_path / "second")
-    assert threads_before(made_config(), runs) is None
+    config, run = made_config(stage=("all:2:adam:1e-2", "all:2:adam:1e-3")), Run(tmp_path)
+    (_, first), (_, second) = stages_of(config, run)
+    assert threads_before(config, run) is None
 
     stop_in_step(second.folder, STEPS_PER_EPOCH + 2)
     began_with(second, OTHER)
-    assert threads_before(made_config(), runs) == OTHER
-    assert threads_before(made_config(again=True), runs) is None
+    assert threads_before(config, run) == OTHER
+    assert threads_before(dataclasses.replace(config, again=True), run) is None
 
     train_made(first.folder)  # A stage that is through counts: those after it follow from its weights.
-    assert threads_before(made_config(), runs) == num_threads()
+    assert threads_before(config, run) == num_threads()
 
 
 def started(words):
