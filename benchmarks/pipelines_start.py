@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])

@@ -10,7 +10,6 @@ data, and mean subtraction far ahead where the camera shakes.
 """
 
 import argparse
-import dataclasses
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -27,9 +26,8 @@ from data.catalog import DataSet
 from data.prepare import ready_dataset
 from data.selection import training_lists
 from data.shapes import MOTIONS
-from spatial import train as spatial
-from streams.config import TrainConfig
-from temporal import train as temporal
+from spatial.train import SpatialConfig
+from temporal.train import TemporalConfig
 
 # Levels by which fields are shifted at most: 40 levels are 6 pixels.
 SHAKE = 40
@@ -52,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             settings: dict[str, Any] = {"epochs": options.epochs, "seed": seed}
             place = Path(folder) / str(seed)
             start = {"weights": str(place / "spatial" / "model.keras")}
-            _train(spatial, spatial.SpatialConfig(epochs=EPOCHS_OF_START, seed=seed), dataset, place / "spatial")
+            _train(SpatialConfig(epochs=EPOCHS_OF_START, seed=seed), dataset, place / "spatial")
             for name, changes, shakes in (
                 ("random", {}, False),
                 ("cross-modality", start, False),
@@ -60,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 ("shaking camera, mean subtracted", {}, True),
                 ("shaking camera, as it is", {"subtract_mean": False}, True),
             ):
-                config = temporal.TemporalConfig(**settings, **changes)
-                accuracy = _train(temporal, config, dataset, place / name, shakes)
+                config = TemporalConfig(**settings, **changes)
+                accuracy = _train(config, dataset, place / name, shakes)
                 found.setdefault(name, []).append(accuracy)
                 print(f"seed {seed}, {name}: {accuracy:.1%}", flush=True)
     print(*(f"{name}: {np.mean(values):.1%} ({_listed(values)})" for name, values in found.items()), sep="\n")
@@ -69,13 +67,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(options.json, found)
 
 
-def _train(stream: Any, config: TrainConfig, dataset: DataSet, place: Path, shakes: bool = False) -> float:
+def _train(config: SpatialConfig | TemporalConfig, dataset: DataSet, place: Path, shakes: bool = False) -> float:
     """Runs the real training and returns how often the motion is found, in three views of each test video."""
     import keras
 
-    XXX
+    from benchmarks.trainings import ChangedClips, learner_of
+    from pipelines.inputs import Input
+    from streams.runs import Run
+    from streams.stage import clips_of, strategy_for
+    from streams.training import train
+
+    training, validation = training_lists(dataset, 1, "validation", 0.1, config.seed)
+    clip = Input(config.input, config.length)
+    change = _shaken if shakes else _as_they_are
+    clips = ChangedClips(clips_of(config, dataset, clip, training, validation), change=change)
+    test = change(clips_of(config, dataset, clip, training, dataset.part(1, "test")).validation(), 2 * 10**6)
+    train(learner_of(config, dataset, clip, strategy_for(config)), clips, config, Run(place))
     model = keras.saving.load_model(place / "model.keras", compile=False)
-    right = [_motions(model.predict_on_batch(clips)) == labels.numpy() % len(MOTIONS) for clips, labels in test]
+    right = [
+        _motions(model.predict_on_batch(clips)) == labels.numpy() % len(MOTIONS)
+        for clips, labels in to_test.validation()
+    ]
     return float(np.concatenate(right).mean())
 
 
@@ -84,6 +96,10 @@ def _motions(logits: np.ndarray) -> np.ndarray:
     chances = np.exp(logits - logits.max(1, keepdims=True)).reshape(len(logits), -1, len(MOTIONS))
     motions: np.ndarray = chances.sum(1).argmax(1)
     return motions
+
+
+def _as_they_are(batches: Any, seed: int) -> Any:
+    return batches
 
 
 def _shaken(batches: Any, seed: int) -> Any:

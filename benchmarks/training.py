@@ -12,7 +12,6 @@ of them time on the wall, so that nothing else may run.
 
 import argparse
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -31,6 +30,9 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from commands.running import quiet_tensorflow, run, write_json
 from data.catalog import DataSet
 from data.ready import ready_dataset
+from pipelines.inputs import Input
+from spatial.train import SpatialConfig
+from temporal.train import TemporalConfig
 
 # The stream of each network, and clips in a step.
 NETWORKS = {"small": ("temporal", 32), "resnet50": ("spatial", 8), "cnn_m_2048": ("temporal", 16)}
@@ -112,37 +114,35 @@ def measure(dataset: DataSet, options: argparse.Namespace) -> dict[str, list[flo
     import tensorflow as tf
 
     from benchmarks.training_turns import Epochs, Turns
-    from streams.distribution import strategy_for
+    from benchmarks.trainings import ChangedClips, learner_of
     from streams.runs import Run
+    from streams.stage import clips_of, strategy_for
     from streams.training import train
 
     rounds, steps = options.rounds, options.steps
     clock = time.process_time if options.cores == 1 else time.perf_counter
-    ingredients, config = _stream(options)
-    strategy = strategy_for(config)
-    real = ingredients(config, dataset, dataset.part(1, "train"), ())
-    batch = next(iter(real.batches(start_step=0)))
-    in_memory = dataclasses.replace(real, batches=lambda **place: tf.data.Dataset.from_tensors(batch).repeat())
+    config = _config(options)
+    strategy, clip = strategy_for(config), Input(config.input, config.length)
+    clips = clips_of(config, dataset, clip, dataset.part(1, "train"))
+    batch = next(iter(clips.batches()))
+    real = ChangedClips(clips, steps)
+    in_memory = ChangedClips(clips, steps, lambda *_: tf.data.Dataset.from_tensors(batch).repeat())
     bare, alone = Turns("bare step", steps, clock), Turns("input alone", steps, clock)
     loop, loop_real = Epochs("loop", steps, clock, bare, batch), Epochs("loop with input", steps, clock)
     # Input is fetched ahead in threads of its own, so it has its turns while nothing else is measured.
-    alone.one = iter(real.batches(start_step=0)).__next__
+    alone.one = iter(clips.batches()).__next__
     for _ in range(rounds + 1):
         alone.take()
     alone.one = lambda: None
     for given, watch in ((in_memory, loop), (real, loop_real)):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            place = {"run": Run(Path(folder)), "strategy": strategy}
-            train(given, steps_per_epoch=steps, config=config, watch=watch, **place)
+            train(learner_of(config, dataset, clip, strategy), given, config, Run(Path(folder)), watch)
     # The first turn builds graphs and finds memory.
     return {turns.name: turns.seconds[1:] for turns in (bare, loop, alone, loop_real)}
 
 
-def _stream(options: argparse.Namespace) -> tuple[Any, Any]:
-    """Returns what makes the ingredients of a network's stream, and the configuration of its training."""
-    import spatial.train
-    import temporal.train
-
+def _config(options: argparse.Namespace) -> SpatialConfig | TemporalConfig:
+    """Returns the configuration of a network's training."""
     stream, clips = NETWORKS[options.network]
     words: dict[str, Any] = {
         "protocol": "paper",
@@ -154,9 +154,7 @@ def _stream(options: argparse.Namespace) -> tuple[Any, Any]:
     if options.network != "small":
         words |= {"backbone": options.network, "weights": "none", "crop_size": 224, "augment": "corners"}
         words |= {"learning_rate": 1e-4}
-    if stream == "spatial":
-        return spatial.train.ingredients, spatial.train.SpatialConfig(**words)
-    return temporal.train.ingredients, temporal.train.TemporalConfig(**words)
+    return SpatialConfig(**words) if stream == "spatial" else TemporalConfig(**words)
 
 
 if __name__ == "__main__":

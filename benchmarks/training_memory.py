@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +63,7 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
     quiet_tensorflow()
     import keras
 
+    from benchmarks.trainings import ChangedClips
     from spatial.train import SpatialConfig
     from streams.clips import clips_of
     from streams.distribution import strategy_for
@@ -89,9 +89,7 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         dataset = _made_frames(Path(folder))
         videos = tuple(dataset.videos.values())
-        # Three steps an epoch.
-        training = tuple(islice(cycle(videos), 3 * batch))
-        clips = clips_of(config, dataset, clip, training, videos[:20])
+        clips = ChangedClips(clips_of(config, dataset, clip, videos, videos[:20]), steps_per_epoch=3)
         before, run = _resident(), Run(Path(folder) / "run")
         with contextlib.redirect_stdout(io.StringIO()):
             with building(config, strategy):

@@ -79,7 +79,10 @@ def in_a_process_of_its_own(*words):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--backbone", "resnet101"], r"There is no backbone 'resnet101'; did you mean resnet\d+\? Choose one of small, "),
+        (
+            ["--backbone", "resnet101"],
+            r"There is no backbone 'resnet101'; did you mean resnet\d+\? Choose one of small, ",
+        ),
         (["--backbone", "transformer9"], r"There is no backbone 'transformer9'\. Choose one of small, "),
         (["--dense-dropout", "1.5"], r"--dense-dropout is 1\.5; it must be at least 0 and below 1\."),
     ],
@@ -102,7 +105,7 @@ def test_help_lists_the_backbones_and_imports_no_tensorflow():
 
 
 def test_the_backbones_that_options_know_are_those_that_can_be_built():
-    assert BACKBONE_NAMES == tuple(BACKBONES)
+    assert tuple(BACKBONES) == BACKBONE_NAMES
 
 
 def test_a_crop_larger_than_the_frames_is_refused_with_their_size(roots, tmp_path):
