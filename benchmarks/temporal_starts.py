@@ -84,10 +84,7 @@ def _train(config: SpatialConfig | TemporalConfig, dataset: DataSet, place: Path
     test = change(clips_of(config, dataset, clip, training, dataset.part(1, "test")).validation(), 2 * 10**6)
     train(learner_of(config, dataset, clip, strategy_for(config)), clips, config, Run(place))
     model = keras.saving.load_model(place / "model.keras", compile=False)
-    right = [
-        _motions(model.predict_on_batch(clips)) == labels.numpy() % len(MOTIONS)
-        for clips, labels in to_test.validation()
-    ]
+    right = [_motions(model.predict_on_batch(clips)) == labels.numpy() % len(MOTIONS) for clips, labels in test]
     return float(np.concatenate(right).mean())
 
 
