@@ -68,7 +68,7 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
     from streams.clips import clips_of
     from streams.distribution import strategy_for
     from streams.inspection import estimate_memory
-    from streams.modelfile import card_of
+    from streams.modelfile import ModelCard
     from streams.networks import build_network
     from streams.preprocessing import Pixels
     from streams.runs import Run
@@ -76,6 +76,7 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
 
     config = SpatialConfig(batch_size=batch, crop_size=side, epochs=2, deterministic=False)
     strategy, clip = strategy_for(config), Input("rgb")
+    card = ModelCard("spatial", "rgb", 1, tuple(map(str, range(CLASSES))), "made", 1, "validation")
     watched: dict[str, float] = {}
 
     class Watch(keras.callbacks.Callback):
@@ -94,7 +95,7 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
         with contextlib.redirect_stdout(io.StringIO()):
             with building(config, strategy):
                 network = build_network(backbone, Pixels("rgb", 3, side), CLASSES)
-            train(Learner(network, card_of("spatial", config, dataset, clip)), clips, config, run, Watch())
+            train(Learner(network, card), clips, config, run, Watch())
     return {"estimated": watched["estimated"], "took": _peak() - before}
 
 

@@ -129,7 +129,7 @@ def test_clips_that_cannot_be_read_are_left_out_of_validation_and_counted_once(d
     assert skipped == {("v2", IN_VALIDATION, place) for place in (6, 7, 8)}
 
 
-@pytest.mark.parametrize(("clip", "last"), [(Input("rgb"), 2), (Input("rgb", segments=2), 2), (Input("flow", 1), 1)])
+@pytest.mark.parametrize(("clip", "last"), [(Input("rgb"), 2), (Input("rgb", segments=2), 1), (Input("flow", 1), 1)])
 def test_a_file_that_stops_validation_is_named(dataset, clip, last):
     videos, layout = videos_of(dataset), dataset.layout
     stream = dataclasses.replace(stream_of(dataset, clip, batch_size=1, held_out=videos), videos=videos[:1])
