@@ -73,8 +73,10 @@ def test_what_is_typed_overrides_the_recipe_and_is_recorded():
 
 
 def test_all_recipes_are_listed_with_their_commands_and_figures(capsys):
-    train_spatial(["--recipe", "list"])
+    with pytest.raises(SystemExit) as ended:
+        train_spatial(["--recipe", "list"])
 
+    assert ended.value.code == 0
     printed = capsys.readouterr().out
     assert all(f"--recipe {name}" in printed for name in RECIPES)
     assert "spatial 73.1 %, temporal 78.8 %, average 82 %" in printed
