@@ -18,7 +18,8 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 import numpy as np
 
-from commands.running import run, write_json
+from commands.files import write_json
+from commands.running import run
 from data import shapes
 from data.apart import environment
 from data.audit_splits import HASHED_FRAMES, near_pairs

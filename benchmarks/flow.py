@@ -25,7 +25,8 @@ import cv2
 import numpy as np
 
 from benchmarks.flow_pairs import KINDS, FlowPair, end_point_error, made_up_pair, middlebury_pairs, read_grey
-from commands.running import PROJECT, run, write_json
+from commands.files import PROJECT, write_json
+from commands.running import run
 from data.flow import METHODS, flow_between
 from data.flow_kinds import PRESET_NAMES
 

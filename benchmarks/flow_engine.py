@@ -18,7 +18,8 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 import numpy as np
 
 from benchmarks.flow_pairs import made_up_pair
-from commands.running import quiet_tensorflow, run
+from commands.quiet import quiet_tensorflow
+from commands.running import run
 from data.flow import flow_between
 from data.flow_engine import xla_engine
 from data.flow_kinds import PRESET_NAMES

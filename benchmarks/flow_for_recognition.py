@@ -22,7 +22,8 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 import numpy as np
 
-from commands.running import PROJECT, run
+from commands.files import PROJECT
+from commands.running import run
 
 KINDS = (
     "tvl1:accurate",

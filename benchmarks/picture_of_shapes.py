@@ -15,7 +15,7 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-from commands.running import PROJECT
+from commands.files import PROJECT
 from data import shapes
 from data.flow import colour_wheel, flow_between
 

@@ -25,7 +25,9 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from benchmarks import pipelines_classic
 from benchmarks.pipelines_data import make_dataset
 from benchmarks.pipelines_worker import Worker
-from commands.running import quiet_tensorflow, run, write_json
+from commands.files import write_json
+from commands.quiet import quiet_tensorflow
+from commands.running import run
 from data.catalog import DataSet
 from data.layouts import Layout
 from data.packed import PACKED, pack_video

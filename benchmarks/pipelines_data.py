@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from commands.running import write_json
+from commands.files import write_json
 from data.catalog import DataSet, Split, Video
 from data.flow_levels import quantise
 from data.index import Row, index_path, write_index

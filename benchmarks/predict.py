@@ -25,7 +25,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from commands.running import PROJECT, quiet_tensorflow, run, write_json
+from commands.files import PROJECT, write_json
+from commands.quiet import quiet_tensorflow
+from commands.running import run
 from data.flow import quantise
 from data.video import read_frames, write_video
 

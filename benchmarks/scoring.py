@@ -27,7 +27,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from commands.running import quiet_tensorflow, run, write_json
+from commands.files import write_json
+from commands.quiet import quiet_tensorflow
+from commands.running import run
 from data.catalog import DataSet, Split, Video
 from data.flow_levels import mirror_levels
 from data.layouts import OURS

@@ -25,7 +25,9 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 import cv2
 import numpy as np
 
-from commands.running import quiet_tensorflow, run, write_json
+from commands.files import write_json
+from commands.quiet import quiet_tensorflow
+from commands.running import run
 from data.catalog import DataSet, Video
 from pipelines.inputs import Input
 

@@ -1,25 +1,12 @@
-"""What every command does the same way: where things lie, errors, JSON, a quiet TensorFlow, progress bars."""
+"""Runs a command: its exit code, its errors in words, and how many processors it may use."""
 
-import contextlib
-import ctypes
 import errno
 import importlib.metadata
-import json
 import os
 import re
-import socket
 import sys
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
-PROJECT = Path(__file__).resolve().parents[1]
-DATASETS = PROJECT / "datasets"
-RUNS = PROJECT / "runs"
-# Of malloc.h: from what size on a block is mapped apart, and how much free memory is kept or asked for in advance.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+from collections.abc import Callable
 
 
 def run(main: Callable[[], None]) -> None:
@@ -44,91 +31,9 @@ def first_line(error: BaseException) -> str:
     return next((line for line in lines if line and not line.startswith(skipped)), type(error).__name__)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all: beside its place, synced, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a value as readable JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def owner() -> str:
-    """Returns what the names of unfinished files and folders say of whose they are: machine and process."""
-    return f"{_host()}-{os.getpid()}"
-
-
-def is_abandoned(unfinished: Path) -> bool:
-    """Tells whether nobody will finish it: it is this process's, after its work, or of a dead one of this machine."""
-    host, _, rest = unfinished.name.removeprefix(".incomplete.").partition("-")
-    process = rest.partition("-")[0]
-    return host == _host() and (process == str(os.getpid()) or not _is_alive(process))
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` that takes its place once the block ends well."""
-    handle, name = tempfile.mkstemp(prefix=f".incomplete.{owner()}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        # The temporary file is the owner's alone; what takes its place has the rights that any new file would have.
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def usable_processors() -> int:
     """Returns how many processors this process may use: under Slurm and the like, fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def quiet_tensorflow() -> None:
-    """Imports TensorFlow without its start-up chatter, and keeps memory; errors of the import itself still show."""
-    _keep_freed_memory()
-    # What is wrong comes as an exception; native lines only tell of what a processor lacks.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Some lines are printed by the library before it knows its log level, so the file descriptor is closed to it.
-    with swallowed_stderr():
-        import keras  # noqa: F401
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
-
-
-def _keep_freed_memory() -> None:
-    """Lets threads keep the memory that they free, for the next clip.
-
-    By default glibc gives it back to the system and asks for it again, empty: training with real input took up to
-    1.8 times as long. Peak memory is the same within 1 %.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # Other C libraries have no such call.
-            mallopt = ctypes.CDLL(None).mallopt
-            for name, number in ((_MMAP_THRESHOLD, 32), (_TRIM_THRESHOLD, 256), (_TOP_PAD, 16)):
-                mallopt(name, number * 2**20)
-
-
-@contextlib.contextmanager
-def swallowed_stderr() -> Iterator[None]:
-    """Keeps what native libraries print to standard error off the terminal; Python's exceptions still get through."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as swallowed:
-        saved = os.dup(2)
-        os.dup2(swallowed.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
 
 
 def _check_opencv() -> None:
@@ -143,37 +48,6 @@ def _check_opencv() -> None:
         f"  {sys.executable} -m pip uninstall -y {' '.join(names)}\n"
         f'  {sys.executable} -m pip install "opencv-contrib-python-headless>=4.13,<5"'
     )
-
-
-def _is_alive(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _host() -> str:
-    return re.sub(r"\W", "_", socket.gethostname())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Lets a new name outlive a power cut; only POSIX lets folders be opened for that."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _explicable() -> tuple[type[Exception], ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from commands.running import DATASETS
+from commands.files import DATASETS
 from data.layouts import OURS, Layout
 
 # Name on the command line, and where its `open_dataset(root) -> DataSet` is. Any other name is a folder of own videos.

@@ -14,7 +14,8 @@ from pathlib import Path
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from commands.running import run, write_json
+from commands.files import write_json
+from commands.running import run
 from data.audit_files import audit_files
 from data.audit_flow import audit_flow, audit_pictures
 from data.audit_splits import audit_counts, audit_duplicates, audit_groups

@@ -21,7 +21,8 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 import cv2
 import numpy as np
 
-from commands.running import replacing, run, write_json
+from commands.files import replacing, write_json
+from commands.running import run
 from data.flow_engine import ENGINES, FlowEngine, flow_engine
 from data.flow_files import flow_image_pairs, read_flow, read_flow_images, write_flo
 from data.flow_frames import levels_of_pair, levels_of_video

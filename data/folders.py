@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from commands.running import write_text
+from commands.files import write_text
 from data.catalog import DataSet, Split, Video, cut_validation, in_words
 from data.sources import is_video, walk_files
 

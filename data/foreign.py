@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from commands.running import write_json
+from commands.files import write_json
 from data.catalog import DataSet, Video
 from data.index import BROKEN, MISSING, Row, index_path, write_index
 from data.layouts import FLOATS, OURS, Layout, layout_path

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands.running import write_text
+from commands.files import write_text
 from data.catalog import DataSet, Video
 from data.layouts import read_layout
 

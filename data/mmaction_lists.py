@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from commands.running import write_text
+from commands.files import write_text
 from data.catalog import DataSet
 
 # What mmaction2 calls the parts.

@@ -16,7 +16,8 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from rich.progress import track
 
-from commands.running import run, write_json
+from commands.files import write_json
+from commands.running import run
 from data.catalog import KNOWN, DataSet, open_dataset
 from data.index import with_counts
 from data.layouts import OURS, layout_path

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from commands.running import write_json
+from commands.files import write_json
 from data.catalog import DataSet, Video, in_words
 from data.layouts import OURS, frame_folder, layout_path, read_layout
 

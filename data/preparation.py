@@ -13,7 +13,8 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from commands.running import is_abandoned, owner, usable_processors
+from commands.files import is_abandoned, owner
+from commands.running import usable_processors
 from data import folders, shapes
 from data.apart import LostError
 from data.catalog import DataSet, Video, is_own

@@ -14,8 +14,9 @@ from pathlib import Path
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from commands.files import write_json, write_text
 from commands.options import positive
-from commands.running import run, usable_processors, write_json, write_text
+from commands.running import run, usable_processors
 from data.catalog import KNOWN, DataSet, is_own, open_dataset
 from data.download import download
 from data.flow import ENGINES, METHODS, flow_engine

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from commands.running import DATASETS, usable_processors
+from commands.files import DATASETS
+from commands.running import usable_processors
 from data.catalog import DataSet, Split, in_words, open_dataset
 from data.index import READY, Row, index_path, read_index, with_counts
 from data.recipe import description_path, read_description

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from commands.running import write_json
+from commands.files import write_json
 from data import flow
 from data.catalog import in_words
 from data.flow_levels import check_bound

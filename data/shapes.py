@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from commands.running import write_text
+from commands.files import write_text
 from data.catalog import DataSet, Split, Video
 from data.video import Decoder, write_video
 

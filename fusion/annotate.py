@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from commands.running import replacing, swallowed_stderr
+from commands.files import replacing
+from commands.quiet import swallowed_stderr
 from data import flow
 from data.video import write_video
 from fusion.making import Making, PreparedVideo

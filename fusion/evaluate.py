@@ -16,8 +16,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from commands.files import RUNS, write_json
 from commands.options import as_dictionary, option, parse
-from commands.running import RUNS, run, write_json
+from commands.running import run
 from data.catalog import DataSet, open_dataset
 from data.ready import home_of, ready_dataset
 from fusion.compare import compare

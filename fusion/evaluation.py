@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from commands.running import write_json, write_text
+from commands.files import write_json, write_text
 from data.catalog import DataSet
 from fusion.examples import Example, choose_examples, picture
 from fusion.gather import Gathered

@@ -23,7 +23,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from commands.running import DATASETS, quiet_tensorflow, run, write_json
+from commands.files import DATASETS, write_json
+from commands.quiet import quiet_tensorflow
+from commands.running import run
 from fusion.models import add_model_options, model_files
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from commands.running import swallowed_stderr
+from commands.quiet import swallowed_stderr
 from fusion.prediction import FUSED
 from fusion.scorers import Scorer
 from streams.modelfile import BOTH, ModelCard, read_card

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from commands.running import quiet_tensorflow
+from commands.quiet import quiet_tensorflow
 from fusion.calibration import log_shares, temperatures
 from fusion.evidence import Evidence
 from fusion.rules import Rule

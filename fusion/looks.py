@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from commands.running import quiet_tensorflow
+from commands.quiet import quiet_tensorflow
 from data.catalog import DataSet, Video
 from data.flow import colour_wheel
 from fusion.pictures import data_uri

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.running import RUNS
+from commands.files import RUNS
 from data.flow import METHODS
 from fusion.cards import SLOTS
 from streams.modelfile import BOTH

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from commands.running import quiet_tensorflow
+from commands.quiet import quiet_tensorflow
 from fusion.evidence import Evidence
 from fusion.rules import Rule
 

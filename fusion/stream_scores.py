@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from commands.running import RUNS, quiet_tensorflow
+from commands.files import RUNS
+from commands.quiet import quiet_tensorflow
 from data.catalog import DataSet, Video
 from data.recipe import description_path, read_description
 from streams.modelfile import ModelCard, file_hash, read_card

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from commands.running import replacing
+from commands.files import replacing
 from fusion.prediction import Prediction, fused
 
 # Colours that are told apart side by side and by people who see fewer of them; what is beyond them is grey.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from commands.running import quiet_tensorflow
+from commands.quiet import quiet_tensorflow
 from fusion.cards import check_cards, making_of
 from fusion.gathering import Gathering
 from fusion.making import PreparedVideo

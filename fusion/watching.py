@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from commands.running import write_json
+from commands.files import write_json
 from fusion.models import load_streams
 from fusion.timeline import clock
 from fusion.written import STANDARD_OUTPUT

@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from commands.running import write_json, write_text
+from commands.files import write_json, write_text
 from fusion.prediction import Prediction
 from fusion.timeline import timeline
 

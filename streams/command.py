@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from commands.files import write_json
 from commands.options import parse
-from commands.running import quiet_tensorflow, write_json
+from commands.quiet import quiet_tensorflow
 from data.catalog import DataSet, Video
 from data.index import index_path, read_index
 from data.ready import flow_description, frame_description

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from commands.files import RUNS
 from commands.options import as_dictionary, option
 from commands.running import RUNS
 from data.selection import PROTOCOLS

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from commands.running import replacing
+from commands.files import replacing
 from pipelines.drawing import Skipped
 from streams.schedules import best_epoch
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from commands.running import is_abandoned
+from commands.files import is_abandoned
 from streams.config import TrainConfig
 
 try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from commands.running import replacing
+from commands.files import replacing
 
 _TEXT = ("stream", "data_set", "part", "protocol", "model_hash", "data_hash", "selection")
 

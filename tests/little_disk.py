@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from commands.running import quiet_tensorflow, run
+from commands.quiet import quiet_tensorflow
+from commands.running import run
 
 
 def main(folder: Path, when: str) -> None:

@@ -4,7 +4,8 @@ import resource
 import sys
 from pathlib import Path
 
-from commands.running import quiet_tensorflow, run
+from commands.quiet import quiet_tensorflow
+from commands.running import run
 
 ROOM = 2 * 2**30
 

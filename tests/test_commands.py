@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from commands.files import replacing, write_json
 from commands.options import as_dictionary, option, parse
-from commands.running import replacing, run, write_json
+from commands.running import run
 
 PROJECT = Path(__file__).resolve().parents[1]
 

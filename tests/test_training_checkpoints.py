@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from commands.running import owner
+from commands.files import owner
 from streams.resume import Checkpoints, Progress
 from streams.runs import Run, is_finished
 from tests.made_training import (

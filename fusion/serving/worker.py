@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from commands.running import quiet_tensorflow
+from commands.quiet import quiet_tensorflow
 from fusion.serving.limits import Limits
 
 # How long models may take to load before the worker counts as broken.
