@@ -1,27 +1,13 @@
-"""What a data set is: its videos, their labels and groups, its splits; and the table of those we know."""
+"""What a data set is: its videos, their labels and groups, and its splits."""
 
 import dataclasses
-import difflib
-import importlib
-import random
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from commands.files import DATASETS
 from data.layouts import OURS, Layout
-
-# Name on the command line, and where its `open_dataset(root) -> DataSet` is. Any other name is a folder of own videos.
-KNOWN = {
-    "shapes": "data.shapes",
-    "ucf101": "data.ucf101",
-    "hmdb51": "data.hmdb51",
-    "ccv": "data.ccv",
-    "ccv-single": "data.ccv_single",
-    "folder": "data.folders",
-}
-OWN = "folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +64,27 @@ class DataSet:
     official: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # Training and test videos, as published.
     address: str = ""  # What comes before a video's name where it can be watched, for data sets that are collected.
     left_out: Mapping[str, str] = field(default_factory=dict)  # Videos of the lists that are not used, and why.
+    make_videos: Callable[[Path, int], None] | None = None  # Draws the videos below a root with so many processes.
+    keep_list: "Callable[[DataSet], None] | None" = None  # Stores the groups and the split that its list lacked.
+    if_too_many: str = ""  # What the audit says where a list trains on more videos than were published.
 
     def part(self, split: int, part: str) -> tuple[Video, ...]:
         """Returns the videos of the `train` or `test` part of a split, in the order of its list."""
+        if not self.splits:
+            raise ValueError(f"{self.name} has no splits, so that split {split} can't be used. Name another data set.")
         if split not in self.splits:
             known = ", ".join(str(number) for number in self.splits)
-            raise ValueError(f"{self.name} has no split {split}. Its splits are {known}: pass --split {known[0]}.")
+            first = next(iter(self.splits))
+            raise ValueError(f"{self.name} has no split {split}. Its splits are {known}: pass --split {first}.")
         return tuple(self.videos[name] for name in getattr(self.splits[split], part))
+
+    def frame_folder(self, video: Video) -> Path:
+        """Returns the folder that holds the frames and the flow of a video in our layout."""
+        return self.root / "rawframes" / video.relative_folder
 
     def replace_videos(self, videos: Iterable[Video]) -> "DataSet":
         """Returns the same data set with these videos in place of those of the same name."""
         return dataclasses.replace(self, videos={**self.videos, **{video.name: video for video in videos}})
-
-
-def open_dataset(name: str, root: Path) -> DataSet:
-    """Returns the data set of this name that lies in `root`, from its lists alone: no video is opened."""
-    if name not in KNOWN and not root.is_dir():
-        guess = difflib.get_close_matches(name, KNOWN, n=1)
-        raise ValueError(
-            f"There is no data set named {name!r}"
-            + (f"; did you mean {guess[0]!r}? " if guess else ". ")
-            + f"Those known are {', '.join(sorted(KNOWN))}. A folder of own videos, one folder a class, "
-            f"becomes one by: python data/prepare.py {shlex.quote(name)} --videos FOLDER"
-        )
-    opened: DataSet = importlib.import_module(KNOWN.get(name, KNOWN[OWN])).open_dataset(root)
-    # The name that was asked for is the one that runs and score files carry.
-    return dataclasses.replace(opened, name=name)
 
 
 def in_words(name: str, root: Path) -> str:
@@ -112,50 +93,16 @@ def in_words(name: str, root: Path) -> str:
     return shlex.quote(name) if usual else f"{shlex.quote(name)} --root {shlex.quote(str(root))}"
 
 
-def is_own(name: str) -> bool:
-    """Tells whether a name is that of a folder of own videos rather than of a published data set."""
-    return name not in KNOWN or name == OWN
+@dataclass(frozen=True)
+class Archive:
+    """A file that the authors of a data set publish, and the folder of the data set in which its content belongs."""
 
+    address: str
+    place: str
+    size: int = 0  # In bytes; 0 where it is not published.
+    sha256: str = ""
 
-def cut_validation(
-    videos: Sequence[Video], fraction: float = 0.1, seed: int = 0
-) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
-    """Cuts whole groups off a training list, some of every class, as `(training, validation)`.
-
-    Groups are drawn at random, and taken while that brings the classes nearer to the wanted share,
-    so that no group is on both sides and every class that can spare a group has videos to validate on.
-    """
-    groups: dict[str, list[Video]] = {}
-    for video in videos:
-        groups.setdefault(video.group, []).append(video)
-    drawn = sorted(groups)
-    random.Random(seed).shuffle(drawn)
-    total, taken = _count_labels(videos), dict.fromkeys(range(1 + max(_labels(videos), default=0)), 0)
-    chosen: set[str] = set()
-    for group in drawn:
-        counts = _count_labels(groups[group])
-        # What taking the group gains in classes that are short of videos, less what it takes of those that are not.
-        gain = sum(min(count, max(0.0, fraction * total[label] - taken[label])) for label, count in counts.items())
-        if gain > sum(counts.values()) / 2 and all(taken[label] + counts[label] < total[label] for label in counts):
-            chosen.add(group)
-            for label, count in counts.items():
-                taken[label] += count
-    training = tuple(video for video in videos if video.group not in chosen)
-    validation = tuple(video for video in videos if video.group in chosen)
-    if not validation:
-        raise ValueError(
-            f"No validation part can be cut from {len(videos)} videos in {len(groups)} groups without parting a group. "
-            "Add groups, or train on the whole list with --protocol paper."
-        )
-    return training, validation
-
-
-def _labels(videos: Iterable[Video]) -> list[int]:
-    return [label for video in videos for label in video.labels]
-
-
-def _count_labels(videos: Iterable[Video]) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    for label in _labels(videos):
-        counts[label] = counts.get(label, 0) + 1
-    return counts
+    @property
+    def file(self) -> str:
+        """Its name."""
+        return self.address.rsplit("/", 1)[1]

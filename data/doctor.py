@@ -19,20 +19,21 @@ from commands.running import run
 from data.audit_files import audit_files
 from data.audit_flow import audit_flow, audit_pictures
 from data.audit_splits import audit_counts, audit_duplicates, audit_groups
-from data.catalog import KNOWN, DataSet, in_words, open_dataset
+from data.catalog import DataSet, in_words
 from data.findings import ERROR, Finding
 from data.index import index_path, read_index, write_index
-from data.layouts import frame_folder, read_layout
+from data.known_sets import BUILT_IN, KNOWN, home_of, open_dataset
+from data.layouts import read_layout
 from data.packed import HALF_PACKED, PACKED, archive_path
 from data.preparation import Work, prepare
-from data.ready import home_of, ready_dataset
+from data.ready import ready_dataset
 from data.recipe import read_description, recipe_of
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Audits the data set that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("dataset", nargs="?", default="shapes", help=f"{', '.join(KNOWN)}, or a name of your own")
+    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help=f"{', '.join(KNOWN)}, or a name of your own")
     parser.add_argument("--root", type=Path, help="its folder (default: datasets/<data set>)")
     parser.add_argument("--full", action="store_true", help="decode every file, not the first and last of each video")
     parser.add_argument("--fix", action="store_true", help="prepare again what is broken, and nothing else")
@@ -137,7 +138,7 @@ def _repair(dataset: DataSet, findings: Sequence[Finding]) -> None:
     names = {name for finding in findings if finding.repairable for name in finding.videos}
     print(f"Preparing {len(names):,} videos again.", flush=True)
     for name in names:
-        shutil.rmtree(frame_folder(dataset, dataset.videos[name]), ignore_errors=True)
+        shutil.rmtree(dataset.frame_folder(dataset.videos[name]), ignore_errors=True)
         archive_path(dataset, dataset.videos[name]).unlink(missing_ok=True)
     path = index_path(dataset.root)
     indexed = read_index(path)

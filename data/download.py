@@ -5,63 +5,23 @@ import re
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from data.catalog import Archive
 from data.unpack import require_tool, unpack
 
 BLOCK = 1 << 20
 TRIES = 5  # A connection that breaks so often without bringing anything is given up.
-UCF101 = "https://www.crcv.ucf.edu/data/UCF101"
-HMDB51 = "http://serre-lab.clps.brown.edu/wp-content/uploads/2013/10"
 
 
-@dataclass(frozen=True)
-class Archive:
-    """A file to fetch, and the folder of the data set in which its content belongs."""
-
-    address: str
-    place: str
-    size: int = 0  # In bytes; 0 where it is not published.
-    sha256: str = ""
-
-    @property
-    def file(self) -> str:
-        """Its name."""
-        return self.address.rsplit("/", 1)[1]
-
-
-# Sizes and checksums as TensorFlow Datasets records them; the authors publish none.
-ARCHIVES = {
-    "ucf101": (
-        Archive(
-            f"{UCF101}/UCF101TrainTestSplits-RecognitionTask.zip",
-            "annotations",
-            113_943,
-            "5c0d1a53b8ed364a2ac830a73f405e51bece7d98ce1254fd19ed4a36b224bd27",
-        ),
-        Archive(f"{UCF101}/UCF101.rar", "videos"),
-    ),
-    "hmdb51": (
-        Archive(f"{HMDB51}/test_train_splits.rar", "annotations"),
-        Archive(f"{HMDB51}/hmdb51_org.rar", "videos"),
-    ),
-}
-
-
-def download(name: str, root: Path) -> None:
-    """Fetches and unpacks what a data set is made of; what is there already stays."""
-    if name not in ARCHIVES:
-        raise ValueError(
-            f"There is no archive of {name} to download; there is of {', '.join(ARCHIVES)}. "
-            f"Put its lists into {root / 'annotations'} and its videos into {root / 'videos'}."
-        )
-    missing = [archive for archive in ARCHIVES[name] if not (root / archive.place).exists()]
+def download(archives: Sequence[Archive], root: Path) -> None:
+    """Fetches and unpacks the archives of a data set; what is there already stays."""
+    missing = [archive for archive in archives if not (root / archive.place).exists()]
     # Said before gigabytes are fetched, not after.
     for archive in missing:
         require_tool(archive.file)

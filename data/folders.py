@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from commands.files import write_text
-from data.catalog import DataSet, Split, Video, cut_validation, in_words
+from data.catalog import DataSet, Split, Video, in_words
+from data.selection import cut_validation
 from data.sources import is_video, walk_files
 
 TRAIN, TEST = "train", "test"
@@ -150,7 +151,7 @@ def _from_rows(root: Path, source: Path, rows: Sequence[dict[str, str]]) -> Data
     by_name = {video.name: video for video in videos}
     parts = [PARTS[row.get("split", "").lower()] for row in rows]
     split = _given(videos, parts) if any(parts) else _made(videos)
-    return DataSet("folder", root, classes, by_name, {1: split}, multi_label, left_out=left_out)
+    return DataSet("folder", root, classes, by_name, {1: split}, multi_label, left_out=left_out, keep_list=keep_list)
 
 
 def _without_repeats(rows: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], dict[str, str]]:

@@ -3,12 +3,18 @@
 import re
 from pathlib import Path
 
-from data.catalog import DataSet, Split, Video
+from data.catalog import Archive, DataSet, Split, Video
 from data.official_lists import bad_line, find_lists, lines_of
 
 SOURCE = "test_train_splits.rar"
 OFFICIAL = {1: (3570, 1530), 2: (3570, 1530), 3: (3570, 1530)}
+ADDRESS = "http://serre-lab.clps.brown.edu/wp-content/uploads/2013/10"
+ARCHIVES = (
+    Archive(f"{ADDRESS}/test_train_splits.rar", "annotations"),
+    Archive(f"{ADDRESS}/hmdb51_org.rar", "videos"),
+)
 UNUSED, TRAIN, TEST = "0", "1", "2"
+IF_TOO_MANY = "Videos of tag 0 may have been taken for training."
 
 # source_class_visible_camera_people_viewpoint_quality_number, as in Some_film_brush_hair_u_nm_np1_ba_goo_0.
 _ATTRIBUTES = re.compile(r"_[a-z]_[a-z]{2}_np\d+_[a-z]{2}_[a-z]{3}_\d+$")
@@ -28,7 +34,7 @@ def open_dataset(root: Path) -> DataSet:
         splits[number] = Split(
             *(tuple(name for name, tag in tags.items() if tag == wanted) for wanted in (TRAIN, TEST))
         )
-    return DataSet("hmdb51", root, classes, videos, splits, official=OFFICIAL)
+    return DataSet("hmdb51", root, classes, videos, splits, official=OFFICIAL, if_too_many=IF_TOO_MANY)
 
 
 def group_of(name: str, class_name: str) -> str:

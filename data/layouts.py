@@ -6,13 +6,26 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from data.catalog import DataSet, Video
+from typing import Protocol
 
 # How the pixels of a flow file become displacements: the rules of data/flow_levels.py, and files of floats.
 FLOATS = "floats"
+
+
+class Filed(Protocol):
+    """What a layout needs to know of a video; `Video` of data/catalog.py knows it."""
+
+    @property
+    def name(self) -> str:
+        """Names the folder of its files,"""
+
+    @property
+    def stored(self) -> str:
+        """unless another tool spelt that differently;"""
+
+    @property
+    def folder(self) -> str:
+        """and the folder above it, empty for none."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +53,16 @@ class Layout:
         """Tells whether flow lies in `.npy` files of `float[H, W, 2]` pixels, x and y together."""
         return self.rule == FLOATS
 
-    def frame_path(self, root: Path, video: Video, index: int) -> Path:
+    def frame_path(self, root: Path, video: Filed, index: int) -> Path:
         """Returns where frame `index`, counted from 0, lies."""
         return self._path(self.frame, self.digits, root, video, index)
 
-    def flow_paths(self, root: Path, video: Video, index: int) -> tuple[Path, Path]:
+    def flow_paths(self, root: Path, video: Filed, index: int) -> tuple[Path, Path]:
         """Returns where the x and y parts of the flow from frame `index` to the next one lie."""
         x, y = (self._path(pattern, self.flow_digits, root, video, index) for pattern in (self.flow_x, self.flow_y))
         return x, y
 
-    def prefix(self, pattern: str, root: Path, video: Video) -> str:
+    def prefix(self, pattern: str, root: Path, video: Filed) -> str:
         """Returns a pattern's path up to the number, which is all that a pipeline stores of a video."""
         below = pattern.split("{number}")[0].format(folder=video.folder or ".", video=video.stored or video.name)
         # A pattern may be absolute: frames that another tool extracted stay where they are. The name's stump after the
@@ -57,7 +70,7 @@ class Layout:
         folder, stump = below.rsplit("/", 1)
         return f"{root / folder}/{stump}"
 
-    def _path(self, pattern: str, digits: int, root: Path, video: Video, index: int) -> Path:
+    def _path(self, pattern: str, digits: int, root: Path, video: Filed, index: int) -> Path:
         number, following = (f"{self.first + index + after:0{max(digits, 1)}d}" for after in (0, 1))
         return root / pattern.format(
             folder=video.folder or ".", video=video.stored or video.name, number=number, next=following
@@ -65,11 +78,6 @@ class Layout:
 
 
 OURS = Layout("rawframes")
-
-
-def frame_folder(dataset: DataSet, video: Video) -> Path:
-    """Returns the folder that holds the frames and the flow of a video in our layout."""
-    return dataset.root / "rawframes" / video.relative_folder
 
 
 def layout_path(root: Path) -> Path:

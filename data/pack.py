@@ -18,17 +18,17 @@ from rich.progress import track
 
 from commands.files import write_json
 from commands.running import run
-from data.catalog import KNOWN, DataSet, open_dataset
+from data.catalog import DataSet
 from data.index import with_counts
+from data.known_sets import BUILT_IN, KNOWN, home_of, open_dataset
 from data.layouts import OURS, layout_path
 from data.packed import HALF_PACKED, PACKED, check_stored, pack_video, unpack_video
-from data.ready import home_of
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Packs or unpacks the data set that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", nargs="?", default="shapes", help=f"one of {', '.join(sorted(KNOWN))}")
+    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help=f"one of {', '.join(sorted(KNOWN))}")
     parser.add_argument("--root", type=Path, help="its folder; datasets/<data set> unless given")
     parser.add_argument("--unpack", action="store_true", help="make loose files of the archives again")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was done here too")

@@ -17,7 +17,7 @@ import numpy as np
 
 from commands.files import write_json
 from data.catalog import DataSet, Video, in_words
-from data.layouts import OURS, frame_folder, layout_path, read_layout
+from data.layouts import OURS, layout_path, read_layout
 
 PACKED = "packed"  # The name of the layout of a packed data set; its members are named as ours.
 HALF_PACKED = "half packed"  # The same while only some videos are packed, which nothing can read.
@@ -30,7 +30,7 @@ _ENTRY = 8  # Bytes of a row of the table.
 
 def archive_path(dataset: DataSet, video: Video) -> Path:
     """Returns the archive of a video, which lies where its folder lay."""
-    return archive_of(frame_folder(dataset, video))
+    return archive_of(dataset.frame_folder(video))
 
 
 def archive_of(folder: Path) -> Path:
@@ -42,7 +42,7 @@ def check_stored(dataset: DataSet, videos: Iterable[Video]) -> None:
     """Refuses a data set of which a video lies neither in an archive nor in a folder that looks whole."""
     mend = f"Run: python data/doctor.py {in_words(dataset.name, dataset.root)} --fix, then this again."
     for video in videos:
-        folder = frame_folder(dataset, video)
+        folder = dataset.frame_folder(video)
         if archive_of(folder).exists():
             continue
         if not folder.is_dir():
@@ -53,7 +53,7 @@ def check_stored(dataset: DataSet, videos: Iterable[Video]) -> None:
 
 def pack_video(dataset: DataSet, video: Video) -> Path:
     """Writes the archive of a video, whole or not at all, and removes its folder once the archive reads well."""
-    folder, path = frame_folder(dataset, video), archive_path(dataset, video)
+    folder, path = dataset.frame_folder(video), archive_path(dataset, video)
     if not folder.is_dir():
         return path  # Packed before.
     if not path.exists():  # Else removing the folder was interrupted.
@@ -100,7 +100,7 @@ def write_archive(path: Path, sizes: Mapping[str, int], read: Callable[[str], by
 
 def unpack_video(dataset: DataSet, video: Video) -> Path:
     """Makes the folder of a video from its archive again, whole or not at all, and removes the archive."""
-    folder, path = frame_folder(dataset, video), archive_path(dataset, video)
+    folder, path = dataset.frame_folder(video), archive_path(dataset, video)
     if not path.exists():
         return folder
     unfinished = folder.with_name(f".incomplete.{folder.name}")

@@ -15,15 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from commands.files import is_abandoned, owner
 from commands.running import usable_processors
-from data import folders, shapes
 from data.apart import LostError
-from data.catalog import DataSet, Video, is_own
+from data.catalog import DataSet, Video
 from data.engine import run_jobs
 from data.extract import Job, broken_row, extract_video, finished_row
 from data.flow_engine import flow_engine
 from data.flow_service import flow_process
 from data.index import MISSING, STOPPED, Row, index_path, read_index, shard_path, write_index
-from data.layouts import frame_folder
 from data.packed import begin_storing, end_storing
 from data.recipe import FRAMES, Recipe
 from data.sources import find_sources
@@ -49,12 +47,12 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     recipe = recipe or Recipe(short_side=dataset.short_side)
     dataset.root.mkdir(parents=True, exist_ok=True)
     begin_storing(dataset.root, dataset.name, packed=work.packed)
-    if dataset.name == "shapes":
-        shapes.make_videos(dataset.root, workers=work.workers)
+    if dataset.make_videos:
+        dataset.make_videos(dataset.root, work.workers)
     sources = find_sources(dataset, dataset.root / "videos")
     recipe.keep(dataset.root)
-    if is_own(dataset.name):
-        folders.keep_list(dataset)
+    if dataset.keep_list:
+        dataset.keep_list(dataset)
     jobs = _jobs(dataset, sources, recipe, work)
     _sweep(dataset.root, jobs)
     rows, waiting = _what_is_there(dataset, jobs)
@@ -110,7 +108,7 @@ def _is_able(job: Job) -> bool:
 
 
 def _folders(dataset: DataSet) -> Iterator[Path]:
-    return (frame_folder(dataset, video) for video in dataset.videos.values())
+    return (dataset.frame_folder(video) for video in dataset.videos.values())
 
 
 def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work) -> list[Job]:
@@ -118,7 +116,7 @@ def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work
     return [
         Job(
             sources.get(video.name),
-            frame_folder(dataset, video),
+            dataset.frame_folder(video),
             video.name,
             video.folder,
             recipe,

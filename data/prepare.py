@@ -17,15 +17,16 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from commands.files import write_json, write_text
 from commands.options import positive
 from commands.running import run, usable_processors
-from data.catalog import KNOWN, DataSet, is_own, open_dataset
+from data.catalog import DataSet
 from data.download import download
 from data.flow import ENGINES, METHODS, flow_engine
 from data.flow_parameters import bound_in_pixels, named_value
 from data.foreign import AUTO, LAYOUTS, recognise, use_in_place
 from data.index import BROKEN, MISSING, READY, Row, index_path
+from data.known_sets import BUILT_IN, KNOWN, home_of, is_own, open_dataset
 from data.mmaction_lists import write_lists
 from data.preparation import Work, merge_shards, prepare
-from data.ready import flow_description, home_of, ready_dataset
+from data.ready import flow_description, ready_dataset
 from data.recipe import FLOW, FRAMES, Recipe
 
 __all__ = ["flow_description", "main", "prepare", "ready_dataset"]
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     _link(root / "videos", options.videos)
     _link(root / "annotations", options.annotations)
     if options.download:
-        download(options.dataset, root)
+        _download(options.dataset, root)
     if options.frames:
         _link_own(options.dataset, root, options.frames)
     dataset = open_dataset(options.dataset, root)
@@ -57,10 +58,23 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"Wrote {path}")
 
 
+def _download(name: str, root: Path) -> None:
+    archives = KNOWN[name].archives if name in KNOWN else ()
+    if not archives:
+        published = ", ".join(name for name, known in KNOWN.items() if known.archives)
+        raise ValueError(
+            f"There is no archive of {name} to download; there is of {published}. "
+            f"Put its lists into {root / 'annotations'} and its videos into {root / 'videos'}."
+        )
+    download(archives, root)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     add = parser.add_argument
-    add("dataset", nargs="?", default="shapes", help=f"{', '.join(KNOWN)}, or a name of your own (default: shapes)")
+    add(
+        "dataset", nargs="?", default=BUILT_IN, help=f"{', '.join(KNOWN)}, or a name of your own (default: %(default)s)"
+    )
     add("--root", type=Path, help="its folder (default: datasets/<data set>)")
     add("--videos", type=Path, metavar="FOLDER", help="where the videos are (default: <root>/videos)")
     add("--annotations", type=Path, metavar="FOLDER", help="where the lists are (default: <root>/annotations)")

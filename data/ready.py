@@ -6,29 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from commands.files import DATASETS
 from commands.running import usable_processors
-from data.catalog import DataSet, Split, in_words, open_dataset
+from data.catalog import DataSet, Split, in_words
 from data.index import READY, Row, index_path, read_index, with_counts
+from data.known_sets import home_of, open_dataset
+from data.preparation import prepare
 from data.recipe import description_path, read_description
-
-# Data sets that share the files of another one.
-SHARED = {"ccv-single": "ccv"}
-
-
-def home_of(name: str) -> Path:
-    """Returns the folder of a data set where none is named."""
-    return DATASETS / SHARED.get(name, name)
 
 
 def ready_dataset(name: str, root: Path | None) -> DataSet:
     """Returns a prepared data set with its counts; the built-in one is prepared where it is not, and this is said."""
     dataset = open_dataset(name, root or home_of(name))
-    if name == "shapes":
-        print(f"Using the built-in data set shapes in {dataset.root} (--dataset names another).", flush=True)
+    if dataset.make_videos:
+        print(f"Using the built-in data set {name} in {dataset.root} (--dataset names another).", flush=True)
         if not _is_indexed(dataset):
-            from data.preparation import prepare
-
             prepare(dataset, usable_processors())
     if not index_path(dataset.root).exists():
         words = in_words(name, dataset.root)

@@ -1,10 +1,9 @@
 """Which videos train and which choose: the choice is never made on the test list unless it is asked for by name."""
 
-from data.catalog import DataSet, Video, cut_validation
+import random
+from collections.abc import Iterable, Sequence
 
-# How weights are chosen: on groups cut from the training list; not at all, after a fixed schedule on the whole list;
-# or on the test list, as much published code does, which flatters the result.
-PROTOCOLS = ("validation", "paper", "test-selected")
+from data.catalog import DataSet, Video
 
 
 def training_lists(
@@ -15,3 +14,47 @@ def training_lists(
     if protocol == "validation":
         return cut_validation(listed, share, seed)
     return listed, dataset.part(split, "test") if protocol == "test-selected" else ()
+
+
+def cut_validation(
+    videos: Sequence[Video], fraction: float = 0.1, seed: int = 0
+) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
+    """Cuts whole groups off a training list, some of every class, as `(training, validation)`.
+
+    Groups are drawn at random, and taken while that brings the classes nearer to the wanted share,
+    so that no group is on both sides and every class that can spare a group has videos to validate on.
+    """
+    groups: dict[str, list[Video]] = {}
+    for video in videos:
+        groups.setdefault(video.group, []).append(video)
+    drawn = sorted(groups)
+    random.Random(seed).shuffle(drawn)
+    total, taken = _count_labels(videos), dict.fromkeys(range(1 + max(_labels(videos), default=0)), 0)
+    chosen: set[str] = set()
+    for group in drawn:
+        counts = _count_labels(groups[group])
+        # What taking the group gains in classes that are short of videos, less what it takes of those that are not.
+        gain = sum(min(count, max(0.0, fraction * total[label] - taken[label])) for label, count in counts.items())
+        if gain > sum(counts.values()) / 2 and all(taken[label] + counts[label] < total[label] for label in counts):
+            chosen.add(group)
+            for label, count in counts.items():
+                taken[label] += count
+    training = tuple(video for video in videos if video.group not in chosen)
+    validation = tuple(video for video in videos if video.group in chosen)
+    if not validation:
+        raise ValueError(
+            f"No validation part can be cut from {len(videos)} videos in {len(groups)} groups without parting a group. "
+            "Add groups, or train on the whole list with --protocol paper."
+        )
+    return training, validation
+
+
+def _labels(videos: Iterable[Video]) -> list[int]:
+    return [label for video in videos for label in video.labels]
+
+
+def _count_labels(videos: Iterable[Video]) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    for label in _labels(videos):
+        counts[label] = counts.get(label, 0) + 1
+    return counts

@@ -42,10 +42,10 @@ def open_dataset(root: Path) -> DataSet:
     """Returns the data set, whose lists are a matter of its naming alone."""
     videos = {video.name: video for video in _videos()}
     splits = {number: _split(videos, test_groups) for number, test_groups in TEST_GROUPS.items()}
-    return DataSet("shapes", root, CLASSES, videos, splits, short_side=None)
+    return DataSet("shapes", root, CLASSES, videos, splits, short_side=None, make_videos=make_videos)
 
 
-def make_videos(root: Path, seed: int = 0, workers: int = 2) -> None:
+def make_videos(root: Path, workers: int = 2, seed: int = 0) -> None:
     """Draws all videos into `root`/videos, complete or not at all; does nothing where they lie already."""
     folder = root / "videos"
     if folder.exists():

@@ -2,12 +2,23 @@
 
 from pathlib import Path
 
-from data.catalog import DataSet, Split, Video
+from data.catalog import Archive, DataSet, Split, Video
 from data.official_lists import bad_line, find_lists, lines_of
 
 SOURCE = "UCF101TrainTestSplits-RecognitionTask.zip"
 # Training and test videos of each split; 13,320 videos of 101 classes in 25 groups a class.
 OFFICIAL = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}
+ADDRESS = "https://www.crcv.ucf.edu/data/UCF101"
+# The size and the checksum are those that TensorFlow Datasets records; the authors publish none.
+ARCHIVES = (
+    Archive(
+        f"{ADDRESS}/UCF101TrainTestSplits-RecognitionTask.zip",
+        "annotations",
+        113_943,
+        "5c0d1a53b8ed364a2ac830a73f405e51bece7d98ce1254fd19ed4a36b224bd27",
+    ),
+    Archive(f"{ADDRESS}/UCF101.rar", "videos"),
+)
 
 
 def open_dataset(root: Path) -> DataSet:

@@ -19,8 +19,9 @@ from rich.table import Table
 from commands.files import RUNS, write_json
 from commands.options import as_dictionary, option, parse
 from commands.running import run
-from data.catalog import DataSet, open_dataset
-from data.ready import home_of, ready_dataset
+from data.catalog import DataSet
+from data.known_sets import home_of, open_dataset
+from data.ready import ready_dataset
 from fusion.compare import compare
 from fusion.evaluation import evaluate, examples_of, write_report
 from fusion.gather import FITS, Gathered, from_files, from_models

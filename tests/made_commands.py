@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from data.catalog import open_dataset
+from data.known_sets import open_dataset
 from data.recipe import Recipe
 from tests.made_data import extract_all, hmdb51_lists, ucf101_lists, write_clip
 

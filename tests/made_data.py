@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.catalog import open_dataset
 from data.extract import Job, extract_video
 from data.index import index_path, write_index
-from data.layouts import frame_folder
+from data.known_sets import open_dataset
 from data.recipe import Recipe
 from data.sources import find_sources
 from data.video import write_video
@@ -74,7 +73,7 @@ def extract_all(dataset, recipe):
     recipe.keep(dataset.root)
     sources = find_sources(dataset, dataset.root / "videos")
     rows = [
-        extract_video(Job(sources[name], frame_folder(dataset, video), name, video.folder, recipe))
+        extract_video(Job(sources[name], dataset.frame_folder(video), name, video.folder, recipe))
         for name, video in dataset.videos.items()
     ]
     write_index(index_path(dataset.root), rows)

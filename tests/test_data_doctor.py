@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from data.catalog import open_dataset
 from data.doctor import examine, main
 from data.flow_levels import dequantise, mirror_levels
 from data.foreign import recognise, use_in_place
+from data.known_sets import open_dataset
 from data.ready import ready_dataset
 from tests.made_data import hmdb51_lists, sound_data
 

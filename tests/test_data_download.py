@@ -12,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from data.catalog import open_dataset
-from data.download import Archive, download, fetch, install
+from data import ucf101
+from data.catalog import Archive
+from data.download import download, fetch, install
+from data.known_sets import open_dataset
 from data.unpack import RAR_TOOLS, require_tool, unpack
 from tests.made_data import ucf101_lists
 
@@ -155,7 +157,7 @@ def test_a_missing_program_is_named_before_anything_is_fetched(monkeypatch, tmp_
     with pytest.raises(RuntimeError, match=r"unrar or bsdtar.*apt install unrar"):
         require_tool("UCF101.rar")
     with pytest.raises(RuntimeError, match=r"UCF101\.rar needs"):
-        download("ucf101", tmp_path / "ucf101")
+        download(ucf101.ARCHIVES, tmp_path / "ucf101")
 
     assert not list(tmp_path.iterdir())
 

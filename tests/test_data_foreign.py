@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from data.audit_files import read_field
-from data.catalog import open_dataset
 from data.foreign import recognise, use_in_place
 from data.index import index_path, read_index
+from data.known_sets import open_dataset
 from data.mmaction_lists import write_lists
 from data.ready import flow_description, ready_dataset
 from tests.made_data import ucf101_lists

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from data.catalog import open_dataset
 from data.extract import Job, extract_video
 from data.flow_levels import dequantise
 from data.index import index_path, read_index
+from data.known_sets import open_dataset
 from data.preparation import Work, prepare
 from data.recipe import Recipe
 from data.video import Decoder

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from data.catalog import open_dataset
 from data.extract import Job, extract_video
 from data.index import index_path, read_index
+from data.known_sets import open_dataset
 from data.preparation import Work, prepare
 from data.ready import ready_dataset
 from data.recipe import Recipe

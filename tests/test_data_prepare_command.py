@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from data.catalog import open_dataset
 from data.engine import run_jobs
 from data.extract import Job
+from data.known_sets import open_dataset
 from data.preparation import Work, merge_shards, prepare
 from data.prepare import main
 from data.recipe import Recipe

@@ -1,9 +1,11 @@
 """The published data sets and own folders, from lists in exactly the form in which they come."""
 
+import dataclasses
+
 import pytest
 
-from data.catalog import open_dataset
 from data.folders import keep_list, kept_list
+from data.known_sets import home_of, open_dataset
 from data.sources import find_sources
 from tests.made_data import ccv_lists, hmdb51_lists, ucf101_lists, write_lines
 
@@ -214,3 +216,26 @@ def test_the_official_lists_have_their_published_counts(shared_data, tmp_path):
         for number in dataset.splits:
             train, test = ({video.group for video in dataset.part(number, part)} for part in ("train", "test"))
             assert train.isdisjoint(test)
+
+
+def test_a_split_that_is_not_there_is_answered_by_one_that_is(tmp_path):
+    ucf101_lists(tmp_path)
+    dataset = open_dataset("ucf101", tmp_path)
+    later = dataclasses.replace(dataset, splits={10: dataset.splits[1], 11: dataset.splits[2]})
+
+    with pytest.raises(ValueError, match=r"no split 1\. Its splits are 10, 11: pass --split 10\."):
+        later.part(1, "train")
+    with pytest.raises(ValueError, match="has no splits"):
+        dataclasses.replace(dataset, splits={}).part(1, "train")
+
+
+def test_what_one_data_set_needs_alone_it_brings_along(tmp_path):
+    hmdb51_lists(tmp_path / "hmdb51")
+    touch(tmp_path / "mine", "left/a.avi", "left/b.avi", "right/c.avi", "right/d.avi")
+
+    shapes, hmdb51, own = (open_dataset(name, tmp_path / name) for name in ("shapes", "hmdb51", "mine"))
+
+    assert shapes.make_videos
+    assert "tag 0" in hmdb51.if_too_many
+    assert own.keep_list
+    assert home_of("ccv-single") == home_of("ccv")

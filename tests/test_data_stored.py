@@ -6,11 +6,10 @@ import shutil
 
 import pytest
 
-from data.catalog import open_dataset
 from data.doctor import main as doctor
 from data.extract import Job, extract_video
 from data.index import index_path, read_index, with_counts
-from data.layouts import frame_folder
+from data.known_sets import open_dataset
 from data.pack import pack
 from data.packed import HALF_PACKED, PACKED, archive_path
 from data.preparation import Work, merge_shards, prepare
@@ -41,7 +40,7 @@ def archives(root):
 def extract(dataset, packed, **recipe):
     """Prepares the first video in this process, and returns the bytes of its archive, packed later if need be."""
     video = next(iter(dataset.videos.values()))
-    source, folder = dataset.root / "videos" / video.relative_path, frame_folder(dataset, video)
+    source, folder = dataset.root / "videos" / video.relative_path, dataset.frame_folder(video)
     for only in recipe.pop("parts", ("",)):
         made = dataclasses.replace(RECIPE, only=only, **recipe)
         row = extract_video(Job(source, folder, video.name, video.folder, made, packed))
@@ -112,19 +111,19 @@ def test_shards_of_archives_are_packed_once_they_are_merged(dataset):
 def test_a_removal_that_was_interrupted_after_packing_is_finished(dataset):
     prepare(dataset, recipe=RECIPE, work=Work(1, packed=True))
     video = with_counts(dataset).videos["a b 0"]
-    frame_folder(dataset, video).mkdir()
-    (frame_folder(dataset, video) / "img_00002.jpg").write_bytes(b"the last that was not removed")
+    dataset.frame_folder(video).mkdir()
+    (dataset.frame_folder(video) / "img_00002.jpg").write_bytes(b"the last that was not removed")
     before = archive_path(dataset, video).read_bytes()
 
     pack(with_counts(dataset))
 
-    assert not frame_folder(dataset, video).exists()
+    assert not dataset.frame_folder(video).exists()
     assert archive_path(dataset, video).read_bytes() == before
 
 
 def test_a_folder_with_a_hole_is_not_packed(dataset):
     prepare(dataset, 1, RECIPE)
-    (frame_folder(dataset, dataset.videos["a b 0"]) / "img_00002.jpg").unlink()
+    (dataset.frame_folder(dataset.videos["a b 0"]) / "img_00002.jpg").unlink()
 
     with pytest.raises(ValueError, match=r"img_0000\d\.jpg can't be packed"):
         pack(with_counts(dataset))
@@ -132,7 +131,7 @@ def test_a_folder_with_a_hole_is_not_packed(dataset):
 
 def test_what_can_not_be_added_to_a_damaged_archive_costs_that_video_only(dataset):
     video = dataset.videos["a b 1"]
-    source, folder = dataset.root / "videos" / video.relative_path, frame_folder(dataset, video)
+    source, folder = dataset.root / "videos" / video.relative_path, dataset.frame_folder(video)
     frames, flow = (
         Job(source, folder, video.name, "", dataclasses.replace(RECIPE, only=only), True) for only in ("frames", "flow")
     )

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from data import flow_service
-from data.catalog import open_dataset
 from data.engine import run_jobs
 from data.extract import Job, extract_video
 from data.flow_engine import FlowEngine, flow_engine, xla_engine
 from data.flow_frames import grey
 from data.flow_service import FlowService, ask_flow, flow_process
+from data.known_sets import open_dataset
 from data.preparation import prepare
 from data.recipe import Recipe
 from tests.made_data import write_clip

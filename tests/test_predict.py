@@ -38,13 +38,12 @@ def prepared_views(video, root, clip, num_views, recipe):
     from data.catalog import DataSet, Split, Video
     from data.extract import Job, extract_video
     from data.index import index_path, with_counts, write_index
-    from data.layouts import frame_folder
     from pipelines.clips import video_views
 
     made = Video(video.stem, "", ".avi", (0,), "g01")
     dataset = DataSet("made", root, CLASSES, {made.name: made}, {1: Split((made.name,), ())})
     recipe.keep(root)
-    row = extract_video(Job(video, frame_folder(dataset, made), made.name, "", recipe))
+    row = extract_video(Job(video, dataset.frame_folder(made), made.name, "", recipe))
     write_index(index_path(root), [row])
     dataset = with_counts(dataset)
     ((views, _),) = video_views(dataset, list(dataset.videos.values()), clip, num_views=num_views)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data import shapes
-from data.catalog import cut_validation
+from data.selection import cut_validation
 
 
 @pytest.fixture(scope="module")
