@@ -7,11 +7,10 @@ has the inner solver as `VariationalRefinement` (it polishes DIS flow there).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import cv2
 import numpy as np
+
+from data.flow_parameters import Values
 
 SMALLEST_SIDE = 16
 DEFAULTS = {
@@ -24,14 +23,14 @@ DEFAULTS = {
     "fixed_point_iterations": 5,
     "relaxation_steps": 5,
 }
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, Values] = {
     "accurate": {"warps": 5},
     "balanced": {},
     "fast": {"warps": 1, "smoothness": 12.0},
 }
 
 
-def brox_flow(first: np.ndarray, second: np.ndarray, values: Mapping[str, Any]) -> np.ndarray:
+def brox_flow(first: np.ndarray, second: np.ndarray, values: Values) -> np.ndarray:
     """Returns the flow between two grey float32 images in pixels; `values` as DEFAULTS."""
     solver = _solver(values)
     soft = [cv2.GaussianBlur(image, (0, 0), values["blur"]) for image in (first, second)]
@@ -46,7 +45,7 @@ def brox_flow(first: np.ndarray, second: np.ndarray, values: Mapping[str, Any]) 
     return flow
 
 
-def _solver(values: Mapping[str, Any]) -> Any:
+def _solver(values: Values) -> cv2.VariationalRefinement:
     solver = cv2.VariationalRefinement_create()  # type: ignore[attr-defined]
     solver.setAlpha(values["smoothness"])
     solver.setDelta(values["brightness"])

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from data import flow
+from data.flow_parameters import Value
 from data.flow_service import ask_flow
 from data.index import BROKEN, STOPPED, Row
 from data.layouts import OURS
@@ -143,11 +143,12 @@ class _Extraction:
         recipe = self.recipe
         if recipe.engine == "cpu" and recipe.step == 1 and not recipe.backward:
             # Each frame is prepared once and serves two pairs.
-            fields = flow.flow_of_video(frames, **recipe.choice)
+            fields = flow.flow_of_video(frames, recipe.method, recipe.preset, **recipe.parameters)
         elif self.job.flow_service:
             fields = ask_flow(self.job.flow_service, _pairs(frames, recipe), self.show_life)
         else:
-            fields = _engine(recipe.engine, tuple(recipe.choice.items())).flow_of_pairs(_pairs(frames, recipe))
+            engine = _engine(recipe.engine, recipe.method, recipe.preset, tuple(recipe.parameters.items()))
+            fields = engine.flow_of_pairs(_pairs(frames, recipe))
         kinds = ("flow", "back") if recipe.backward else ("flow",)
         for number, field in enumerate(fields):
             index, kind = divmod(number, len(kinds))
@@ -155,7 +156,7 @@ class _Extraction:
             self.flows = index + 1
 
     def _write_field(self, kind: str, index: int, field: np.ndarray) -> None:
-        levels = flow.quantise(field, self.recipe.bound)
+        levels = flow.quantise(field, self.recipe.bound, self.recipe.rule)
         for axis, part in enumerate("xy"):
             self._write_jpeg(f"{kind}_{part}", index, np.ascontiguousarray(levels[..., axis]))
 
@@ -183,11 +184,11 @@ def _pairs(frames: Iterable[np.ndarray], recipe: Recipe) -> Iterator[tuple[np.nd
 
 
 @lru_cache(maxsize=1)
-def _engine(name: str, choice: tuple[tuple[str, Any], ...]) -> flow.FlowEngine:
+def _engine(name: str, method: str, preset: str, parameters: tuple[tuple[str, Value], ...]) -> flow.FlowEngine:
     """Returns the engine, made once a process: an accelerator's is compiled for minutes."""
     # Several workers share one GPU; each takes the memory that it needs instead of all.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    return flow.flow_engine(name, **dict(choice))
+    return flow.flow_engine(name, method, preset, **dict(parameters))
 
 
 def _row(job: Job, counts: Counts) -> Row:

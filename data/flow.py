@@ -11,9 +11,10 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -49,6 +50,18 @@ __all__ = [
     "write_flo",
 ]
 
+
+class FlowDescription(TypedDict, total=False):
+    """What `flow.json` says of flow: all that decides what the stored levels mean and how they were made."""
+
+    method: str  # "unknown" where another tool made the flow; nothing where there is no flow.
+    preset: str
+    parameters: dict[str, float]
+    bound: float
+    rule: str
+    made_by: dict[str, int | str]
+
+
 METHODS: tuple[str, ...] = tuple(KINDS)
 
 
@@ -76,10 +89,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
     options = parser.parse_args(argv)
     first, second = _read_image(options.first), _read_image(options.second)
-    choice: dict[str, Any] = {"method": options.method, "preset": options.preset, **dict(options.set)}
-    flow_between(first, second, **choice)  # What is compiled once shall not count.
+    flow_of_both = partial(flow_between, first, second, options.method, options.preset, **dict(options.set))
+    flow_of_both()  # What is compiled once shall not count.
     start = time.process_time()
-    flow = flow_between(first, second, **choice)
+    flow = flow_of_both()
     numbers = {**flow_numbers(flow, options.bound), "cpu_milliseconds": 1000 * (time.process_time() - start)}
     _print_numbers(f"{options.method}, {options.preset}, {flow.shape[1]}×{flow.shape[0]}", numbers, options.bound)
     if options.out:
@@ -89,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def flow_between(
-    first: np.ndarray, second: np.ndarray, method: str = "tvl1", preset: str = "balanced", **parameters: Any
+    first: np.ndarray, second: np.ndarray, method: str = "tvl1", preset: str = "balanced", **parameters: float
 ) -> np.ndarray:
     """Returns how far each pixel of `first` moves until `second`: float32[H, W, 2] in pixels.
 
@@ -101,7 +114,7 @@ def flow_between(
 
 
 def flow_of_video(
-    frames: Iterable[np.ndarray], method: str = "tvl1", preset: str = "balanced", **parameters: Any
+    frames: Iterable[np.ndarray], method: str = "tvl1", preset: str = "balanced", **parameters: float
 ) -> Iterator[np.ndarray]:
     """Yields the flow of each frame to its next one; each frame is prepared once and let go soon after."""
     kind = find_kind(method, preset, parameters)
@@ -110,9 +123,9 @@ def flow_of_video(
 
 
 def flow_description(
-    method: str = "tvl1", preset: str = "balanced", bound: float = 20.0, rule: str = "centred", **parameters: Any
-) -> dict[str, Any]:
-    """Returns what `flow.json` says: all that decides what the stored levels mean and how they were made."""
+    method: str = "tvl1", preset: str = "balanced", bound: float = 20.0, rule: str = "centred", **parameters: float
+) -> FlowDescription:
+    """Returns what `flow.json` says of flow that is computed and stored so."""
     kind = find_kind(method, preset, parameters)
     return {
         "method": method,

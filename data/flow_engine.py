@@ -10,12 +10,13 @@ import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from data.flow_frames import check_same_size, grey, levels_of_pair
+from data.flow_frames import Prepared, check_same_size, grey, levels_of_pair
 from data.flow_kinds import find_kind
+from data.flow_parameters import Values
+from data.tvl1_parameters import TVL1Parameters
 
 ENGINES = ("cpu", "gpu", "auto")
 # Enough to fill a large card at 340×256; smaller ones are full with less and lose nothing.
@@ -33,8 +34,8 @@ class FlowEngine:
 
     name: str
     batch: int
-    prepare: Callable[[np.ndarray], Any]
-    flow_of_prepared: Callable[[Sequence[Any], Sequence[Any]], np.ndarray]
+    prepare: Callable[[np.ndarray], Prepared]
+    flow_of_prepared: Callable[[Sequence[Prepared], Sequence[Prepared]], np.ndarray]
 
     def flow_of_batch(self, firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the flow of as many pairs as there are."""
@@ -59,7 +60,7 @@ class FlowEngine:
 
 
 def flow_engine(
-    name: str = "auto", method: str = "tvl1", preset: str = "balanced", batch: int = GPU_BATCH, **parameters: Any
+    name: str = "auto", method: str = "tvl1", preset: str = "balanced", batch: int = GPU_BATCH, **parameters: float
 ) -> FlowEngine:
     """Returns an engine; `auto` is the GPU where there is one and the method is `tvl1`, which alone can use it."""
     if name not in ENGINES:
@@ -73,10 +74,9 @@ def flow_engine(
     return xla_engine(preset, batch, **parameters)
 
 
-def xla_engine(preset: str = "balanced", batch: int = GPU_BATCH, **parameters: Any) -> FlowEngine:
+def xla_engine(preset: str = "balanced", batch: int = GPU_BATCH, **parameters: float) -> FlowEngine:
     """Returns the accelerator's engine on whatever device TensorFlow has; without a GPU it is slow, but the same."""
-    from data.tvl1 import TVL1Parameters
-    from data.tvl1_xla import XlaTVL1
+    from data.tvl1_xla import XlaTVL1  # TensorFlow takes seconds to import.
 
     solver = XlaTVL1(TVL1Parameters(**find_kind("tvl1", preset, parameters).values))
 
@@ -89,10 +89,10 @@ def xla_engine(preset: str = "balanced", batch: int = GPU_BATCH, **parameters: A
     return FlowEngine("gpu", batch, grey, flow_of_prepared)
 
 
-def _cpu_engine(method: str, preset: str, parameters: dict[str, Any]) -> FlowEngine:
+def _cpu_engine(method: str, preset: str, parameters: Values) -> FlowEngine:
     kind = find_kind(method, preset, parameters)
 
-    def flow_of_prepared(firsts: Sequence[Any], seconds: Sequence[Any]) -> np.ndarray:
+    def flow_of_prepared(firsts: Sequence[Prepared], seconds: Sequence[Prepared]) -> np.ndarray:
         return np.stack([kind.solve(first, second) for first, second in zip(firsts, seconds, strict=True)])
 
     return FlowEngine("cpu", 1, kind.prepare, flow_of_prepared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,6 +12,8 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SMALLEST_SIDE = 16
 # What no filter makes of numbers up to 255.
 FAR_BEYOND = 1000
+# A frame as one method of flow prepared it, which that method alone can read.
+Prepared = Any
 
 
 def levels_of_pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 
 from data import brox as brox_method
 from data.camera import camera_motion, without_camera_motion
-from data.flow_frames import check_same_size, grey
-from data.flow_parameters import Values, all_values
+from data.flow_frames import Prepared, check_same_size, grey
+from data.flow_parameters import Value, Values, all_values
+from data.tvl1_parameters import PRESETS, REVISION, TVL1Parameters
+
+Solver = TypeVar("Solver")
 
 # The names of OpenCV's parameters are those of its setters.
 OPENCV_TVL1 = {
@@ -50,10 +53,10 @@ CAMERA = {"corners": 800, "inlier_distance": 1.0}
 class FlowKind:
     """One way to compute flow: its two functions, the values of all its parameters, and what made it."""
 
-    prepare: Callable[[np.ndarray], Any]
-    solve: Callable[[Any, Any], np.ndarray]
+    prepare: Callable[[np.ndarray], Prepared]
+    solve: Callable[[Prepared, Prepared], np.ndarray]
     values: Values
-    made_by: Values
+    made_by: Mapping[str, int | str]
 
 
 class Method(NamedTuple):
@@ -64,15 +67,13 @@ class Method(NamedTuple):
 
 
 def tvl1_parameters() -> tuple[Values, Mapping[str, Values]]:
-    """Our own TV-L1's; the solver is imported, and compiled, when it is first asked for."""
-    from data.tvl1 import PRESETS, TVL1Parameters
-
+    """Our own TV-L1's."""
     return asdict(TVL1Parameters()), PRESETS
 
 
 def tvl1(values: Values) -> FlowKind:
     """Our own TV-L1."""
-    from data.tvl1 import REVISION, TVL1, TVL1Parameters
+    from data.tvl1 import TVL1  # Compiling it takes seconds, which other kinds need not wait for.
 
     solver = TVL1(TVL1Parameters(**values))
     return FlowKind(solver.prepare, solver.solve, values, {"tvl1": REVISION})
@@ -82,7 +83,7 @@ class WarpedFrame(NamedTuple):
     """A frame for `warped`: as pixels, to follow the camera, and as the pyramid of a first frame."""
 
     pixels: np.ndarray
-    pyramid: Any
+    pyramid: Prepared
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -151,7 +152,7 @@ def _opencv(solve: Callable[[np.ndarray, np.ndarray], np.ndarray], values: Value
     return FlowKind(_grey8, _checked(moving), values, {"opencv": cv2.__version__})
 
 
-def _set(solver: Any, values: Values) -> Any:
+def _set(solver: Solver, values: Values) -> Solver:
     for name, value in values.items():
         getattr(solver, f"set{name}")(value)
     return solver
@@ -196,5 +197,5 @@ def find_kind(method: str, preset: str, parameters: Values) -> FlowKind:
 
 
 @lru_cache(maxsize=8)
-def _find_kind(method: str, values: tuple[tuple[str, Any], ...]) -> FlowKind:
+def _find_kind(method: str, values: tuple[tuple[str, Value], ...]) -> FlowKind:
     return KINDS[method].make(dict(values))

@@ -12,7 +12,9 @@ import numpy as np
 
 from data.flow_levels import BOUNDS, check_bound
 
-Values = Mapping[str, Any]
+# A number, or True or False, for every parameter; each has the type of its default, which `all_values` sees to.
+Value = Any
+Values = Mapping[str, Value]
 
 # The least and the most of every parameter: beyond, OpenCV crashes or flow becomes NaN; within, all flow is finite.
 LIMITS: dict[str, tuple[float, float]] = {
@@ -73,14 +75,14 @@ def all_values(method: str, defaults: Values, presets: Mapping[str, Values], pre
     return values
 
 
-def check_limits(method: str, name: str, value: Any) -> None:
+def check_limits(method: str, name: str, value: Value) -> None:
     """Raises ValueError unless a parameter is within its limits."""
     least, most = LIMITS[name]
     if not least <= value <= most:  # Written so that NaN is refused, too.
         raise ValueError(f"{method} needs {name} from {least:g} to {most:g}. Received {value!r}.")
 
 
-def _checked(method: str, name: str, value: Any, default: Any) -> Any:
+def _checked(method: str, name: str, value: Value, default: Value) -> Value:
     if isinstance(default, bool):
         if not isinstance(value, bool | np.bool_):
             raise ValueError(f"{method} needs {name} to be True or False. Received {value!r}.")
@@ -92,7 +94,7 @@ def _checked(method: str, name: str, value: Any, default: Any) -> Any:
     return type(default)(value)
 
 
-def named_value(word: str) -> tuple[str, Any]:
+def named_value(word: str) -> tuple[str, Value]:
     """Returns name and value of a parameter as it is written on a command line."""
     name, _, value = word.partition("=")
     try:

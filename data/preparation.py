@@ -182,7 +182,7 @@ def _flow_service(recipe: Recipe, work: Work) -> AbstractContextManager[str]:
     """Starts the process that computes flow for all workers, where an accelerator does that; its address, or none."""
     if recipe.engine != "gpu" or recipe.only == FRAMES or work.cluster:  # Machines of a cluster have their own.
         return nullcontext("")
-    return flow_process(partial(flow_engine, recipe.engine, **recipe.choice))
+    return flow_process(partial(flow_engine, recipe.engine, recipe.method, recipe.preset, **recipe.parameters))
 
 
 def _write(dataset: DataSet, rows: Iterable[Row], work: Work) -> None:

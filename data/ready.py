@@ -4,14 +4,13 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from commands.running import usable_processors
 from data.catalog import DataSet, Split, in_words
 from data.index import READY, Row, index_path, read_index, with_counts
 from data.known_sets import home_of, open_dataset
 from data.preparation import prepare
-from data.recipe import description_path, read_description
+from data.recipe import Description, find_description, read_description
 
 
 def ready_dataset(name: str, root: Path | None) -> DataSet:
@@ -28,7 +27,7 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
     return _without_unusable(with_counts(dataset, rows), rows)
 
 
-def flow_description(root: Path) -> dict[str, Any]:
+def flow_description(root: Path) -> Description:
     """Returns what `flow.json` says of the flow in `root`."""
     description = read_description(root)
     if "method" not in description:
@@ -66,10 +65,13 @@ def _without_unusable(dataset: DataSet, rows: Mapping[str, Row]) -> DataSet:
     return dataclasses.replace(dataset, videos=videos, splits=splits)
 
 
-def frame_description(root: Path) -> dict[str, Any]:
+def frame_description(root: Path) -> Description:
     """Returns how the frames in `root` were made, and the size that most of them have, for use on other videos."""
-    made = read_description(root) if description_path(root).exists() else {}
-    described: dict[str, Any] = {name: made[name] for name in ("short_side", "size", "fps", "every") if name in made}
+    made = find_description(root)
+    described: Description = {}
+    for name in ("short_side", "size", "fps", "every"):
+        if name in made:
+            described[name] = made[name]
     rows = read_index(index_path(root)).values()
     sizes = Counter((row.width, row.height) for row in rows if row.state == READY and row.width)
     if sizes:

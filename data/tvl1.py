@@ -4,76 +4,23 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from data.flow_frames import check_same_size, grey
-from data.flow_parameters import LIMITS, check_limits
 from data.tvl1_brightness import match_brightness, typical_difference
 from data.tvl1_layout import clear, level_length
-from data.tvl1_level import Scheme, solve_level
+from data.tvl1_level import solve_level
 from data.tvl1_median import finish, plane_length
+from data.tvl1_parameters import TVL1Parameters
 from data.tvl1_pyramid import image_pyramid, level_sizes, upsample
 from data.tvl1_sampling import image_length
 from data.tvl1_warp import scratch_length
 
-
-@dataclass(frozen=True)
-class TVL1Parameters:
-    """What TV-L1 can be told; the names of the paper are in brackets."""
-
-    attachment: float = 0.4
-    """Weight of the data against smoothness (lambda), in 1 / grey levels of 0..255. Less is smoother."""
-    tolerance: float = 1.5
-    """Grey levels by which half of the pixels may differ for noise; the attachment shrinks as they differ by more."""
-    tightness: float = 0.25
-    """How far the data's flow and the smooth flow may part (theta)."""
-    step: float = 0.25
-    """Step of the dual variables (tau); above 1/4 the iteration diverges."""
-    huber_slope: float = 0.03
-    """Changes of flow by less a pixel are smoothed evenly, not made into steps (Huber's norm); zero is plain TV-L1."""
-    levels: int = 10
-    """Levels of the pyramid at most; no level is smaller than 16 pixels."""
-    warps: int = 3
-    """How often brightness constancy is linearised anew on each level."""
-    iterations: int = 20
-    """Iterations after each warp."""
-    smooth: bool = True
-    """Whether frames are smoothed by half a pixel first, against noise and compression."""
-    match_brightness: bool = True
-    """Whether a gain and an offset between the frames are estimated along with the flow."""
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name in LIMITS:
-                check_limits("tvl1", name, value)
-
-    @property
-    def scheme(self) -> Scheme:
-        """All that the iteration needs, in its own units."""
-        dual_step = self.step / self.tightness
-        keep = 1 / (1 + self.huber_slope * dual_step)
-        return Scheme(
-            pixels=np.float32(1 / (2 * dual_step * keep)),
-            threshold=np.float32(self.attachment * self.tightness),
-            tau=np.float32(self.step * keep),
-            keep=np.float32(keep),
-            warps=self.warps,
-            iterations=self.iterations,
-        )
-
-
-# Goes up whenever the same frames would give other flow than before: `flow.json` tells old flow from new by it.
-REVISION = 3
 # What a solver keeps between solves: enough for sixteen threads at 640×480, nothing of a pair of 4K.
 MOST_KEPT_BYTES = 1 << 28
 MOST_PYRAMIDS = 2
-PRESETS = {
-    "accurate": {"warps": 5, "iterations": 20},
-    "balanced": {"warps": 3, "iterations": 20},
-    "fast": {"warps": 2, "iterations": 10},
-}
 
 
 @dataclass(frozen=True)

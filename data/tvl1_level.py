@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from data.kernel_cache import kernel
 from data.tvl1_iterate import iterate
 from data.tvl1_median import median_filter
+from data.tvl1_parameters import Scheme
 from data.tvl1_warp import linearise
-
-
-class Scheme(NamedTuple):
-    """How every level is solved, in the units of the iteration: see data/tvl1_iterate.py."""
-
-    pixels: np.float32
-    """The unit of flow."""
-    threshold: np.float32
-    """lambda * theta."""
-    tau: np.float32
-    keep: np.float32
-    warps: int
-    iterations: int
 
 
 @kernel

@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from data.tvl1 import TVL1Parameters, level_sizes
 from data.tvl1_brightness import EVERY_TO_COMPARE, EVERY_TO_MATCH
 from data.tvl1_median import SPREADS
+from data.tvl1_parameters import TVL1Parameters
+from data.tvl1_pyramid import level_sizes
 from data.tvl1_xla_pyramid import MARGIN, cut, doubled, image_pyramid, padded
 
 CUBIC = -0.75

@@ -1,6 +1,5 @@
 """Videos worth looking at, with their frames and their flow as small pictures."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from data.catalog import DataSet, Video
 from data.flow import colour_wheel, dequantise
+from data.recipe import find_description
 from fusion.measures import is_right
 from fusion.pictures import data_uri
 
@@ -72,6 +72,5 @@ def _read_flow(dataset: DataSet, video: Video, index: int) -> np.ndarray | None:
         return flow
     levels = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (path_x, path_y)]
     # Without a description the bound does not matter here: each strip is drawn relative to its own longest motion.
-    described = dataset.root / "flow.json"
-    bound = float(json.loads(described.read_text()).get("bound", 20.0)) if described.is_file() else 20.0
+    bound = find_description(dataset.root).get("bound", 20.0)
     return dequantise(np.stack([np.asarray(plane) for plane in levels], axis=-1), bound, dataset.layout.rule)

@@ -1,47 +1,18 @@
-"""How the frames and the flow of a model's training data were made, so that a user's video is made the same."""
+"""A user's video, prepared as the videos were on which a model was trained."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from data.flow_levels import RULES
+from data.recipe import Recipe
 from data.video import Decoder, resized, sample_frames
 
 # Sides that differ by more than this factor show things in another size than the network knows.
 FAR = 1.25
 
-
-@dataclass(frozen=True)
-class Making:
-    """What `flow.json` of the training data says, as far as a single video is concerned."""
-
-    method: str = "tvl1"
-    preset: str = "balanced"
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    bound: float = 20.0
-    rule: str = "centred"
-    short_side: int | None = None
-    size: tuple[int, int] | None = None  # Width and height.
-    usual_size: tuple[int, int] | None = None  # That most frames had, where videos kept theirs.
-    fps: float | None = None
-    every: int = 1
-    step: int = 1
-    backward: bool = False
-
-    @classmethod
-    def of(cls, description: Mapping[str, Any]) -> "Making":
-        """Returns what a model's file says; it may know more than is needed here, and older files less."""
-        known = {name: value for name, value in description.items() if name in cls.__dataclass_fields__}
-        for name in ("size", "usual_size"):
-            if known.get(name):
-                known[name] = tuple(known[name])
-        # Flow that was stored as floats reached the network in levels of ours.
-        if known.get("rule") not in RULES:
-            known.pop("rule", None)
-        return cls(**known)
+# The same for a video of a user as for those of a data set.
+Making = Recipe
 
 
 class PreparedVideo:

@@ -14,7 +14,7 @@ from rich.progress import track
 from commands.files import RUNS
 from commands.quiet import quiet_tensorflow
 from data.catalog import DataSet, Video
-from data.recipe import description_path, read_description
+from data.recipe import find_description
 from streams.modelfile import ModelCard, file_hash, read_card
 from streams.runs import Run
 from streams.scores import Scores, read_scores, write_scores
@@ -197,6 +197,5 @@ def _check_fits(card: ModelCard, model: Path, dataset: DataSet, split: int) -> N
 def _data_hash(dataset: DataSet, videos: Sequence[Video]) -> str:
     """Returns what tells one set of prepared videos from another, without reading their pixels."""
     described = [(video.name, video.labels, video.num_frames, video.num_flows) for video in videos]
-    made = read_description(dataset.root) if description_path(dataset.root).exists() else {}
-    text = json.dumps([dataset.name, dataset.classes, described, made], sort_keys=True)
+    text = json.dumps([dataset.name, dataset.classes, described, find_description(dataset.root)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

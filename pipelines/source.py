@@ -1,11 +1,9 @@
 """Where the files of a list of videos lie, and how the clips of one kind of input are read from them."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +12,7 @@ from commands.running import usable_processors
 from data.catalog import DataSet, Video
 from data.layouts import FLOATS
 from data.packed import PACKED, check_whole
+from data.recipe import Description, find_description
 from pipelines import assemble, augment, decode
 from pipelines.archives import Archives, read_files
 from pipelines.inputs import Input
@@ -31,7 +30,7 @@ class Source:
         _check_prepared(dataset, videos, clip)
         check_whole(dataset)
         self.clip, self.dataset, self.layout = clip, dataset, dataset.layout
-        made = _flow_description(dataset) if clip.is_flow else {}
+        made = find_description(dataset.root) if clip.is_flow else {}
         _check_warped(dataset, clip, made)
         self.bound = float(made.get("bound", 20.0))
         self.is_float = clip.is_flow and self.layout.rule == FLOATS
@@ -218,14 +217,7 @@ def _labels(dataset: DataSet, videos: Sequence[Video]) -> tf.Tensor | tf.RaggedT
     return tf.RaggedTensor.from_row_lengths(np.array(values, np.int32), np.array(lengths, np.int64))
 
 
-def _flow_description(dataset: DataSet) -> dict[str, Any]:
-    """Returns what `flow.json` says, or nothing where another tool made the flow."""
-    path = dataset.root / "flow.json"
-    description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return description
-
-
-def _check_warped(dataset: DataSet, clip: Input, made: dict[str, Any]) -> None:
+def _check_warped(dataset: DataSet, clip: Input, made: Description) -> None:
     if clip.kind == "warped" and made.get("method", "warped") != "warped":
         raise ValueError(
             f"The flow in {dataset.root} was made by the method {made['method']!r}, and is not compensated for the "

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -36,9 +36,11 @@ class ModelCard:
     data_set: str
     split: int
     selection: str  # How the weights were chosen: "validation", "paper" or "test-selected".
-    flow: dict[str, Any] = field(default_factory=dict)  # flow.json of its training data; empty for RGB.
+    flow: Mapping[str, object] = field(default_factory=dict)  # flow.json of its training data; empty for RGB.
     multi_label: bool = False
-    frames: dict[str, Any] = field(default_factory=dict)  # How its training frames were made, and their usual size.
+    frames: Mapping[str, object] = field(
+        default_factory=dict
+    )  # How its training frames were made, and their usual size.
     learnt: tuple[Lesson, ...] = ()  # What else its weights have learnt from: beside this data set, or before it.
 
     @classmethod

@@ -6,10 +6,11 @@ import pytest
 
 from benchmarks.flow_pairs import end_point_error, made_up_pair
 from data.flow_frames import grey
-from data.tvl1 import PRESETS, TVL1, TVL1Parameters
-from data.tvl1_reference import tvl1_reference
+from data.tvl1 import TVL1
+from data.tvl1_parameters import PRESETS, TVL1Parameters
 from data.tvl1_sampling import image_pitch
 from tests.moving_pictures import shifted_pair, texture
+from tests.tvl1_reference import tvl1_reference
 
 LITTLE_WORK = TVL1Parameters(warps=2, iterations=15)
 
