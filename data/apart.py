@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 ATTEMPTS = 2
 BEAT = b""  # Sent by a process that is slow but alive.
@@ -27,7 +26,7 @@ class LostError(RuntimeError):
     """Says why a job has no result: what ran it crashed again and again, or hung."""
 
 
-def run_apart(work: bytes, time_limit: float = 0.0) -> Any:
+def run_apart(work: bytes, time_limit: float = 0.0) -> object:
     """Returns what the pickled `(function, job)` returns, called as `function(job, show_life)`, or a `LostError`.
 
     After a crash it is tried once more; it is taken for hung when `show_life` was not called for `time_limit`
@@ -102,7 +101,9 @@ class _Companion:
 _companion = _Companion()
 
 
-def _answer(function: Callable[..., Any], job: Any, show_life: Callable[[], None]) -> tuple[Any, Exception | None]:
+def _answer(
+    function: Callable[[object, Callable[[], None]], object], job: object, show_life: Callable[[], None]
+) -> tuple[object, Exception | None]:
     try:
         return function(job, show_life), None
     except Exception as error:

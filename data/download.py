@@ -5,10 +5,9 @@ import re
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -16,6 +15,7 @@ from data.catalog import Archive
 from data.unpack import require_tool, unpack
 
 BLOCK = 1 << 20
+Progressed = Callable[[int, int], None]  # Is told how many bytes there are, and how many there will be.
 TRIES = 5  # A connection that breaks so often without bringing anything is given up.
 
 
@@ -75,7 +75,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
     return path
 
 
-def _receive(archive: Archive, part: Path, progress: Any) -> int:
+def _receive(archive: Archive, part: Path, progress: Progressed) -> int:
     """Appends what is missing to the part, and returns the size of the whole where the server says it."""
     start = _size(part)
     request = urllib.request.Request(archive.address, headers={"Range": f"bytes={start}-"} if start else {})
@@ -123,7 +123,7 @@ def _size(path: Path) -> int:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Any]:
+def _progress(name: str) -> Iterator[Progressed]:
     columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task(name)

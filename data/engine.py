@@ -8,9 +8,12 @@ from contextlib import ExitStack, contextmanager
 from itertools import islice
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from data.apart import LostError, run_apart
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -40,7 +43,7 @@ def run_jobs(
     upcoming = iter(jobs)
     with dask.config.set(SETTINGS), _client(workers, cluster) as client:
 
-        def submit(job: Work) -> Any:
+        def submit(job: Work) -> "Future":
             # Pickled here, so that workers need not import what only the process beside them uses.
             return client.submit(run_apart, pickle.dumps((function, job)), time_limit, pure=False)
 
@@ -58,7 +61,7 @@ def run_jobs(
 
 
 @contextmanager
-def _client(workers: int, cluster: str) -> Iterator[Any]:
+def _client(workers: int, cluster: str) -> Iterator["Client"]:
     # Dask reports each restarted worker; here that is an expected event with a record of its own.
     for name in ("distributed.nanny", "distributed.scheduler", "distributed.core", "distributed.worker"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -111,11 +114,11 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _let_cluster_import(client: Any) -> None:
+def _let_cluster_import(client: "Client") -> None:
     """Puts this project on the path of the scheduler and of the cluster's workers, those that come later too."""
     import cloudpickle
 
-    from data import engine_workers
+    from data import engine_workers  # Which imports Dask.
 
     # By value, since before it ran they can't import anything of ours.
     cloudpickle.register_pickle_by_value(engine_workers)

@@ -1,7 +1,6 @@
 """What a cluster is told before it can import this project; sent to it as code, so it stands alone."""
 
 import sys
-from typing import Any
 
 from distributed import WorkerPlugin
 
@@ -18,6 +17,6 @@ class ImportFrom(WorkerPlugin):
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
-    def setup(self, worker: Any) -> None:
+    def setup(self, worker: object) -> None:
         """Runs in the worker."""
         import_from(self.folder)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -61,10 +60,7 @@ class Extraction:
             return self.layout
         # Braces of a folder's own name are no places to fill in.
         above = str(self.folder.resolve()).replace("{", "{{").replace("}", "}}")
-        patterns: dict[str, Any] = {
-            name: f"{above}/{getattr(self.layout, name)}" for name in ("frame", "flow_x", "flow_y")
-        }
-        return dataclasses.replace(self.layout, **patterns)
+        return self.layout.with_patterns(lambda pattern: f"{above}/{pattern}")
 
 
 def recognise(folder: Path, name: str = AUTO) -> Extraction:
@@ -74,7 +70,12 @@ def recognise(folder: Path, name: str = AUTO) -> Extraction:
     if name != AUTO and name not in LAYOUTS:
         raise ValueError(f"The layout must be auto or one of {', '.join(LAYOUTS)}. Received {name!r}.")
     wanted = LAYOUTS.values() if name == AUTO else [LAYOUTS[name]]
-    variants = [variant for layout in wanted for variant in (layout, _without(layout, "rawframes/"))]
+    # Whoever names the folder of the rawframes itself sees them without it.
+    variants = [
+        variant
+        for layout in wanted
+        for variant in (layout, layout.with_patterns(lambda pattern: pattern.removeprefix("rawframes/")))
+    ]
     # Two of the layouts differ in the names of the flow alone, so flow decides where there is any.
     for pattern in ("flow_x", "frame"):
         for layout in variants:
@@ -104,14 +105,6 @@ def use_in_place(dataset: DataSet, extraction: Extraction) -> list[Row]:
     write_json(layout_path(root), dataclasses.asdict(layout))
     write_index(index_path(root), rows)
     return rows
-
-
-def _without(layout: Layout, start: str) -> Layout:
-    """Returns a layout as it looks to whoever names the folder of the rawframes itself."""
-    patterns: dict[str, Any] = {
-        name: getattr(layout, name).removeprefix(start) for name in ("frame", "flow_x", "flow_y")
-    }
-    return dataclasses.replace(layout, **patterns)
 
 
 def _numbered(folder: Path, layout: Layout) -> Layout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -69,6 +70,11 @@ class Layout:
         # last slash may be empty, which joining paths would drop.
         folder, stump = below.rsplit("/", 1)
         return f"{root / folder}/{stump}"
+
+    def with_patterns(self, changed: Callable[[str], str]) -> Layout:
+        """Returns the layout with its patterns of frames and of forward flow changed."""
+        frame, x, y = map(changed, (self.frame, self.flow_x, self.flow_y))
+        return dataclasses.replace(self, frame=frame, flow_x=x, flow_y=y)
 
     def _path(self, pattern: str, digits: int, root: Path, video: Filed, index: int) -> Path:
         number, following = (f"{self.first + index + after:0{max(digits, 1)}d}" for after in (0, 1))

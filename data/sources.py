@@ -6,8 +6,11 @@ from pathlib import Path
 
 from data.catalog import DataSet
 
-VIDEO_EXTENSIONS = {".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
-VIDEO_EXTENSIONS |= {".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
+# Of a file that may be a video, for all commands.
+VIDEO_EXTENSIONS = (
+    *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
+    *(".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+)
 
 
 def walk_files(folder: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from data.sources import is_video
 from fusion.unpickling import read_object_array, read_pickle
 from streams.scores import read_scores
 
@@ -132,7 +133,7 @@ def _listed(path: Path, names: Path | None) -> tuple[str, ...]:
 def plain_name(entry: str) -> str:
     """Returns a video's name from a line of a list: without its folder and the ending of a video file."""
     name = Path(entry).name
-    return name.removesuffix(Path(name).suffix) if Path(name).suffix in (".avi", ".mp4", ".mkv", ".webm") else name
+    return name.removesuffix(Path(name).suffix) if is_video(Path(name)) else name
 
 
 def in_order(scores: NamedScores, videos: Sequence[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-EXTENSIONS = (".avi", ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp", ".gif")
+from data.sources import VIDEO_EXTENSIONS, is_video
 
 
 @contextmanager
@@ -24,9 +24,9 @@ def named_videos(names: Sequence[str]) -> Iterator[list[Path]]:
 def _files(name: str) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+        found = sorted(file for file in path.rglob("*") if is_video(file) and file.is_file())
         if not found:
-            raise ValueError(f"The folder {path} has no video in it: looked for {', '.join(EXTENSIONS)}.")
+            raise ValueError(f"The folder {path} has no video in it: looked for {', '.join(VIDEO_EXTENSIONS)}.")
         return found
     if not path.exists() and glob.has_magic(name):
         # Path.glob takes no absolute patterns.

@@ -7,9 +7,11 @@ import wave
 import numpy as np
 import pytest
 
+from data.sources import VIDEO_EXTENSIONS
 from data.video import read_frames
 from fusion.making import Making, PreparedVideo
 from fusion.predict import main
+from fusion.sources import named_videos
 from fusion.video_views import Stopwatch, Wanted, video_views
 from tests.conftest import PROJECT
 from tests.made_models import CLASSES, make_model, make_video
@@ -276,3 +278,13 @@ def test_another_flow_than_in_training_is_said(models, video, capsys):
     assert "flow by farneback, while the temporal stream was trained on dis" in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+@pytest.mark.parametrize("extension", VIDEO_EXTENSIONS)
+def test_a_folder_is_searched_for_all_kinds_of_videos_that_can_be_prepared(tmp_path, extension):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / f"clip{extension.upper()}").touch()
+    (tmp_path / "notes.txt").touch()
+
+    with named_videos([str(tmp_path)]) as found:
+        assert [path.name for path in found] == [f"clip{extension.upper()}"]
