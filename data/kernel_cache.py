@@ -14,16 +14,18 @@ import platform
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import llvmlite.binding
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
 from numba.core.codegen import get_host_cpu_features
 
+Function = TypeVar("Function", bound=Callable[..., object])
+
 # error_model: a division by zero gives infinity, as in NumPy, without a branch. nogil: threads run side by side.
 # No fastmath: it let LLVM reorder sums differently in the process that compiled and in those that loaded.
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+OPTIONS: dict[str, bool | str] = {"nogil": True, "error_model": "numpy"}
 
 SEAL_BYTES = hashlib.sha256().digest_size
 _PROJECT = Path(__file__).resolve().parents[1]
@@ -31,29 +33,30 @@ _PROJECT = Path(__file__).resolve().parents[1]
 SOURCES = ("data/kernel_cache.py", "data/vectors*.py", "data/tvl1_*.py", "pipelines/cutting.py")
 
 
-def inner(function: Callable[..., Any]) -> Any:
+def inner(function: Function) -> Function:
     """Compiles a function that only kernels call."""
-    return numba.njit(**OPTIONS)(function)
+    compiled: Function = numba.njit(**OPTIONS)(function)
+    return compiled
 
 
-def kernel(function: Callable[..., Any]) -> Any:
+def kernel(function: Function) -> Function:
     """Compiles a function that Python calls: on its first call, or from the cache folder."""
-    if _FOLDER is None:
-        return numba.njit(**OPTIONS)(function)
     dispatcher = numba.njit(**OPTIONS)(function)
-    dispatcher._cache = _Cache(function)
-    return dispatcher
+    if _FOLDER is not None:
+        dispatcher._cache = _Cache(function)
+    compiled: Function = dispatcher
+    return compiled
 
 
 class _Locator(UserProvidedCacheLocator):
     """Where numba looks for a kernel: in our folder, also where that can only be read."""
 
-    def __init__(self, function: Callable[..., Any], file: str) -> None:
+    def __init__(self, function: Callable[..., object], file: str) -> None:
         super().__init__(function, file)
         self._cache_path = str(_FOLDER / self.get_suitable_cache_subpath(file)) if _FOLDER else ""
 
     @classmethod
-    def from_function(cls, function: Callable[..., Any], file: str) -> _Locator:
+    def from_function(cls, function: Callable[..., object], file: str) -> _Locator:
         """Returns the locator of a kernel."""
         return cls(function, file)
 
@@ -69,7 +72,7 @@ class _SealedFile(IndexDataCacheFile):
     all signatures, lets two processes that compile at once give the same name to two of them.
     """
 
-    def load(self, key: Any) -> Any:
+    def load(self, key: object) -> object:
         """Returns what was kept under a key, or None."""
         try:
             content = self._path(key).read_bytes()
@@ -81,13 +84,13 @@ class _SealedFile(IndexDataCacheFile):
         found, data = pickle.loads(kept)
         return data if found == key else None
 
-    def save(self, key: Any, data: Any) -> None:
+    def save(self, key: object, data: object) -> None:
         """Keeps something under a key."""
         kept = self._dump((key, data))
         with self._open_for_write(str(self._path(key))) as file:
             file.write(hashlib.sha256(kept).digest() + kept)
 
-    def _path(self, key: Any) -> Path:
+    def _path(self, key: object) -> Path:
         return Path(self._data_path(self._data_name(int(hashlib.sha256(repr(key).encode()).hexdigest()[:12], 16))))
 
 
@@ -96,19 +99,19 @@ class _Cache(FunctionCache):
 
     _impl_class = _Implementation
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., object]) -> None:
         super().__init__(function)
         locator = self._impl.locator
         self._cache_file = _SealedFile(self._cache_path, self._impl.filename_base, locator.get_source_stamp())
 
-    def load_overload(self, signature: Any, target: Any) -> Any:
+    def load_overload(self, signature: object, target: object) -> object:
         """Returns what was compiled before, or None."""
         try:
             return super().load_overload(signature, target)
         except Exception:  # Not to be read, or of an unknown form: what is compiled now takes its place.
             return None
 
-    def save_overload(self, signature: Any, compiled: Any) -> None:
+    def save_overload(self, signature: object, compiled: object) -> None:
         """Keeps what was compiled, if that can be."""
         with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
             super().save_overload(signature, compiled)

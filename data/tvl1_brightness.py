@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from data.kernel_cache import inner, kernel
-from data.tvl1_layout import ONE, ZERO, U, V, cell, row_layout
+from data.tvl1_layout import U, V, cell, row_layout
 from data.tvl1_sampling import row_pitch
 from data.vectors_of_pixels import CHANNELS, MARGIN
 
@@ -21,8 +19,8 @@ EVERY_TO_MATCH, EVERY_TO_COMPARE = 2, 4
 
 @kernel
 def match_brightness(
-    fields: np.ndarray, images: tuple[np.ndarray, np.ndarray], size: tuple[int, int], pixels: float
-) -> tuple[Any, Any]:
+    fields: np.ndarray, images: tuple[np.ndarray, np.ndarray], size: tuple[int, int], pixels: np.float32
+) -> tuple[float, float]:
     """Returns the gain and offset of the second frame that make it most like the first under the flow so far.
 
     A camera that adjusts its exposure is then not taken for motion. Least squares, reweighted for the L1 norm that the
@@ -31,13 +29,13 @@ def match_brightness(
     """
     value_0, value_1 = corresponding_pixels(fields, images, size, pixels, EVERY_TO_MATCH)
     if value_0.size == 0:
-        return ONE, ZERO
+        return 1.0, 0.0
     gain, offset = 1.0, 0.0
     for _ in range(FITTING_ROUNDS):
         gain, offset = fit_brightness(value_0, value_1, gain, offset)
     if difference(value_0, value_1, gain, offset) > WORTH_MATCHING * difference(value_0, value_1, 1.0, 0.0):
-        return ONE, ZERO
-    return np.float32(gain), np.float32(offset)
+        return 1.0, 0.0
+    return gain, offset
 
 
 @kernel
@@ -45,25 +43,25 @@ def typical_difference(
     fields: np.ndarray,
     images: tuple[np.ndarray, np.ndarray],
     size: tuple[int, int],
-    pixels: float,
-    brightness: tuple[float, float],
-) -> Any:
+    pixels: np.float32,
+    brightness: tuple[np.float32, np.float32],
+) -> float:
     """Returns the median difference of the frames under the flow so far, on every fourth pixel of every fourth row.
 
     Most pixels' flow is nearly right after the coarser levels, so this is what noise and compression do.
     """
     value_0, value_1 = corresponding_pixels(fields, images, size, pixels, EVERY_TO_COMPARE)
     if value_0.size == 0:
-        return ZERO
+        return 0.0
     gain, offset = brightness
     for i in range(value_0.size):
         value_0[i] = abs(gain * value_1[i] + offset - value_0[i])
-    return np.float32(np.median(value_0))
+    return float(np.float32(np.median(value_0)))
 
 
 @inner
 def corresponding_pixels(
-    fields: np.ndarray, images: tuple[np.ndarray, np.ndarray], size: tuple[int, int], pixels: float, every: int
+    fields: np.ndarray, images: tuple[np.ndarray, np.ndarray], size: tuple[int, int], pixels: np.float32, every: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the brightness of some pixels of the first frame, and of where they are in the second."""
     first, second = images
@@ -86,7 +84,7 @@ def corresponding_pixels(
 
 
 @inner
-def fit_brightness(value_0: np.ndarray, value_1: np.ndarray, gain: float, offset: float) -> tuple[Any, Any]:
+def fit_brightness(value_0: np.ndarray, value_1: np.ndarray, gain: float, offset: float) -> tuple[float, float]:
     """Returns gain and offset by least squares, weighted by how well pixels agree under the gain and offset before."""
     weights = sum_0 = sum_1 = sum_11 = sum_01 = 0.0
     for i in range(value_0.size):
@@ -106,7 +104,7 @@ def fit_brightness(value_0: np.ndarray, value_1: np.ndarray, gain: float, offset
 
 
 @inner
-def difference(value_0: np.ndarray, value_1: np.ndarray, gain: float, offset: float) -> Any:
+def difference(value_0: np.ndarray, value_1: np.ndarray, gain: float, offset: float) -> float:
     """Returns how much brightness differs in all."""
     total = 0.0
     for i in range(value_0.size):
@@ -115,13 +113,13 @@ def difference(value_0: np.ndarray, value_1: np.ndarray, gain: float, offset: fl
 
 
 @inner
-def brightness_at(image: np.ndarray, image_pitch: int, x: int, y: int) -> Any:
+def brightness_at(image: np.ndarray, image_pitch: int, x: int, y: int) -> float:
     """Returns the brightness of one pixel."""
     return image[((y + MARGIN) * image_pitch + x + MARGIN) * CHANNELS]
 
 
 @inner
-def brightness_between(image: np.ndarray, image_pitch: int, x: float, y: float) -> Any:
+def brightness_between(image: np.ndarray, image_pitch: int, x: float, y: float) -> float:
     """Returns the bilinear brightness at one place."""
     column = int(x)
     row = int(y)

@@ -53,7 +53,7 @@ LONGEST = np.float32(4)
 
 
 @inner
-def iterate(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: float, keep: float) -> None:
+def iterate(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: np.float32, keep: np.float32) -> None:
     """Runs a number of iterations over one level, in sweeps of as many as the cache holds rows."""
     _, pitch, _ = row_layout(size[1])
     sweeps = -(-iterations // max(CACHED_FLOATS // pitch, FEWEST_ROWS))
@@ -63,7 +63,7 @@ def iterate(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: flo
 
 
 @inner
-def sweep_rows(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: float, keep: float) -> None:
+def sweep_rows(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: np.float32, keep: np.float32) -> None:
     """Runs iterations down the rows, one right behind the other.
 
     Iteration k works on row t - k at time t, so that a row stays in the cache from its first iteration to
@@ -83,7 +83,7 @@ def sweep_rows(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: 
 
 
 @inner
-def primal_step(fields: np.ndarray, above: int, row: int, blocks: int, tau: float) -> None:
+def primal_step(fields: np.ndarray, above: int, row: int, blocks: int, tau: np.float32) -> None:
     """Moves the flow of a row towards where brightness is constant, and along the divergence of p."""
     last = row + (blocks - 1) * BLOCK
     p11_left = previous(splat(ZERO), load(fields, last + P11))
@@ -109,7 +109,7 @@ def primal_step(fields: np.ndarray, above: int, row: int, blocks: int, tau: floa
 
 
 @inner
-def dual_step(fields: np.ndarray, row: int, below: int, blocks: int, keep: float) -> None:
+def dual_step(fields: np.ndarray, row: int, below: int, blocks: int, keep: np.float32) -> None:
     """Lets p of a row follow the gradient of the flow, never longer than two."""
     u = load(fields, row + U)
     v = load(fields, row + V)

@@ -6,13 +6,11 @@ neighbours one, three and two pixels apart, which do what a large median would, 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from data.kernel_cache import inner, kernel
 from data.tvl1_layout import BLOCK, NORMAL_X, NORMAL_Y, U, V, row_layout
-from data.vectors import LANES, load, load_one, maximum, minimum, previous, splat, store, store_one, store_pairs
+from data.vectors import LANES, Lanes, load, load_one, maximum, minimum, previous, splat, store, store_one, store_pairs
 
 # How far apart the neighbours lie that the finished flow is filtered with, one time after the other.
 SPREADS = (1, 3, 2)
@@ -46,13 +44,13 @@ def median_row(fields: np.ndarray, above: int, row: int, below: int, target: int
 
 
 @inner
-def left_of(fields: np.ndarray, row: int, blocks: int) -> Any:
+def left_of(fields: np.ndarray, row: int, blocks: int) -> Lanes:
     """Returns what lies left of a row's first block; the first pixel's left neighbour repeats it."""
     return previous(splat(fields[row]), load(fields, row + (blocks - 1) * BLOCK))
 
 
 @inner
-def sort_columns(a: Any, b: Any, c: Any) -> tuple[Any, Any, Any]:
+def sort_columns(a: Lanes, b: Lanes, c: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     """Returns minimum, median and maximum of each lane."""
     low = minimum(a, b)
     high = maximum(a, b)
@@ -60,7 +58,7 @@ def sort_columns(a: Any, b: Any, c: Any) -> tuple[Any, Any, Any]:
 
 
 @inner
-def median_of_columns(left: Any, here: Any, right: Any) -> Any:
+def median_of_columns(left: Lanes, here: Lanes, right: Lanes) -> Lanes:
     """Returns the median of nine pixels from three sorted columns.
 
     It is the median of three: the largest of the minima, the median of the medians, the smallest of the maxima.
@@ -71,7 +69,7 @@ def median_of_columns(left: Any, here: Any, right: Any) -> Any:
 
 
 @inner
-def middle_of(a: Any, b: Any, c: Any) -> Any:
+def middle_of(a: Lanes, b: Lanes, c: Lanes) -> Lanes:
     """Returns the median of each lane."""
     return maximum(minimum(a, b), minimum(maximum(a, b), c))
 
@@ -91,8 +89,8 @@ def plane_pitch(width: int) -> int:
 def finish(
     fields: np.ndarray,
     size: tuple[int, int],
-    pixels: float,
-    planes: tuple[np.ndarray, np.ndarray, np.ndarray],
+    pixels: np.float32,
+    planes: tuple[np.ndarray, ...],
     flow: np.ndarray,
 ) -> None:
     """Writes the flow of a level, filtered and in pixels, to an array of height * width pairs."""

@@ -146,10 +146,7 @@ def upsample(
     for y in range(height):
         near_row = (y // 2 + 1) * coarse_pitch
         far_row = (min(max(y // 2 + y % 2 * 2 - 1, 0), coarse_height - 1) + 1) * coarse_pitch
-        for block in range(0, coarse_pitch, BLOCK):
-            for field in (U, V, P11, P12, P21, P22):
-                here = block + field
-                store(row_of_coarse, here, NEAR * load(coarse, near_row + here) + FAR * load(coarse, far_row + here))
+        mix_rows(coarse, near_row, far_row, coarse_pitch, row_of_coarse)
         row = (y + 1) * pitch
         for block in range(0, pitch, BLOCK):
             for field in (U, V, P11, P12, P21, P22):
@@ -160,15 +157,29 @@ def upsample(
         else:
             for lane in range(LANES):
                 spread_pixels(scratch, fields, row, blocks, lane, lane * blocks, min((lane + 1) * blocks, width))
-        # No flow changes across the border, so p is zero there.
-        end = row + beyond - BLOCK
-        fields[end + P11] = ZERO
-        fields[end + P21] = ZERO
-        if y == height - 1:
-            for block in range(0, pitch, BLOCK):
-                store(fields, row + block + P12, splat(ZERO))
-                store(fields, row + block + P22, splat(ZERO))
+        end_p(fields, row, beyond, pitch, y == height - 1)
         close_row(fields, row, blocks, beyond)
+
+
+@inner
+def mix_rows(coarse: np.ndarray, near_row: int, far_row: int, pitch: int, mixed: np.ndarray) -> None:
+    """Interpolates a row between two rows of a coarse level."""
+    for block in range(0, pitch, BLOCK):
+        for field in (U, V, P11, P12, P21, P22):
+            here = block + field
+            store(mixed, here, NEAR * load(coarse, near_row + here) + FAR * load(coarse, far_row + here))
+
+
+@inner
+def end_p(fields: np.ndarray, row: int, beyond: int, pitch: int, is_last: bool) -> None:
+    """Sets p to zero at the border, across which no flow changes."""
+    end = row + beyond - BLOCK
+    fields[end + P11] = ZERO
+    fields[end + P21] = ZERO
+    if is_last:
+        for block in range(0, pitch, BLOCK):
+            store(fields, row + block + P12, splat(ZERO))
+            store(fields, row + block + P22, splat(ZERO))
 
 
 @inner

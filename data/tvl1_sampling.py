@@ -10,13 +10,11 @@ its taps lie together in memory, and those of the next place may lie anywhere.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from data.kernel_cache import inner
 from data.tvl1_layout import ONE
-from data.vectors import LANES, load_one, store, whole
+from data.vectors import LANES, Lanes, load_one, store, whole
 from data.vectors_of_pixels import CHANNELS, MARGIN, load_pixel_number, store_pixel_numbers, weighted
 
 # What is known of a vector of places: the pixel each lies in, how far right of it, and the weights of the taps' rows.
@@ -40,7 +38,7 @@ weigh_cubic = weighted(_CUBIC)
 
 
 @inner
-def split_places(x: Any, y: Any, pitch: int, cubic: bool, places: np.ndarray, at: int) -> None:
+def split_places(x: Lanes, y: Lanes, pitch: int, cubic: bool, places: np.ndarray, at: int) -> None:
     """Writes what look-ups need to know of a vector of places, none negative."""
     column = whole(x)
     row = whole(y)
@@ -65,11 +63,11 @@ def look_up(
         here = at + lane
         pixel = load_pixel_number(places, here + PIXEL)
         x_part = load_one(places, here + X_PART)
-        to = target + lane * CHANNELS
+        weights, to = (places, here + WEIGHTS), (pixels, target + lane * CHANNELS)
         if cubic:
-            weigh_cubic(image, (pixel - pitch - 1) * CHANNELS, pitch, x_part, places, here + WEIGHTS, pixels, to)
+            weigh_cubic(image, (pixel - pitch - 1) * CHANNELS, pitch, x_part, weights, to)
         else:
-            weigh_linear(image, pixel * CHANNELS, pitch, x_part, places, here + WEIGHTS, pixels, to)
+            weigh_linear(image, pixel * CHANNELS, pitch, x_part, weights, to)
 
 
 def image_length(height: int, width: int) -> int:

@@ -19,24 +19,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 from data.kernel_cache import inner, target_features
+from data.vectors_emitted import CONTRACT, FLOAT, INTS, LANES, VECTOR, broadcast, constant, lanes, pointer
 
+# A vector in the code of a kernel, of which Python's types can't say what numba makes of it.
+Lanes = Any
 
-def _lanes_of(features: str) -> int:
-    if "+avx512f" in features:
-        return 16
-    return 8 if "+avx2" in features else 4
-
-
-LANES = _lanes_of(target_features())
 
 TWO, THREE = np.float32(2), np.float32(3)
-
-FLOAT = ir.FloatType()
-INT = ir.IntType(32)
-VECTOR = ir.VectorType(FLOAT, LANES)
-INTS = ir.VectorType(INT, LANES)
-# Allows a fused multiply-add where the source has a product in a sum, and nothing else.
-CONTRACT = ("contract",)
 
 
 class VectorType(types.Type):
@@ -53,31 +42,6 @@ Vector = VectorType()
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, numba_type: Any) -> None:
         super().__init__(manager, numba_type, VECTOR)
-
-
-# Building blocks for what follows and for other files that emit LLVM's instructions.
-
-
-def lanes(numbers: list[int]) -> ir.Constant:
-    """Returns which lanes a shuffle picks: those of its second vector follow those of its first."""
-    return ir.Constant(ir.VectorType(INT, len(numbers)), numbers)
-
-
-def constant(values: list[float]) -> ir.Constant:
-    """Returns a vector of known floats."""
-    return ir.Constant(ir.VectorType(FLOAT, len(values)), [ir.Constant(FLOAT, value) for value in values])
-
-
-def broadcast(builder: Any, scalar: Any, kind: ir.VectorType = VECTOR) -> Any:
-    """Returns a vector of a kind with `scalar` in every lane."""
-    first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(INT, 0))
-    return builder.shuffle_vector(first, first, lanes([0] * kind.count))
-
-
-def pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, kind: ir.Type = VECTOR) -> Any:
-    """Returns the address of array[index], to be read or written as `kind`."""
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
 
 # Memory.

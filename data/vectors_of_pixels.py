@@ -9,9 +9,11 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-from data.vectors import CONTRACT, FLOAT, INT, INTS, LANES, Vector, broadcast, constant, lanes, pointer
+from data.vectors import Vector
+from data.vectors_emitted import CONTRACT, FLOAT, INT, INTS, LANES, broadcast, constant, lanes, pointer
 
 CHANNELS = 4
 # How many pixels an image's array has around it.
@@ -48,27 +50,27 @@ def weighted(taps: tuple[tuple[float, ...], ...]) -> Any:
     """Returns an intrinsic that writes the weighted sum of rows of taps, all channels at once."""
 
     @intrinsic
-    def weigh(
-        _: Any, image: Any, tap: Any, pitch: Any, x_part: Any, weights: Any, weight: Any, pixels: Any, target: Any
-    ) -> Any:
+    def weigh(_: Any, image: Any, tap: Any, pitch: Any, x_part: Any, weights: Any, target: Any) -> Any:
+        # `weights` and `target` are an array and a place in it each.
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            image_value, place, pitch_value, fraction, weights_value, weight_place, pixels_value, to = arguments
+            image_value, place, pitch_value, fraction, *pairs = arguments
+            (weights_value, weight_place), (pixels_value, to) = (cgutils.unpack_tuple(builder, pair) for pair in pairs)
             kinds, row_of_taps = signature.args, ir.VectorType(FLOAT, len(taps) * CHANNELS)
             total = None
             for _ in taps:
                 row = builder.load(pointer(context, builder, kinds[0], image_value, place, row_of_taps), align=4)
-                scalar = builder.load(pointer(context, builder, kinds[4], weights_value, weight_place, FLOAT))
+                scalar = builder.load(pointer(context, builder, kinds[4][0], weights_value, weight_place, FLOAT))
                 product = _multiply(builder, row, broadcast(builder, scalar, row_of_taps))
                 total = product if total is None else _add(builder, total, product)
                 place = builder.add(place, builder.mul(pitch_value, _long(CHANNELS)))
                 weight_place = builder.add(weight_place, _long(LANES))
             across = _across(builder, broadcast(builder, fraction, row_of_taps), taps)
             pixel = _sum_pixels(builder, _multiply(builder, total, across))
-            builder.store(pixel, pointer(context, builder, kinds[6], pixels_value, to, pixel.type), align=4)
+            builder.store(pixel, pointer(context, builder, kinds[5][0], pixels_value, to, pixel.type), align=4)
             return context.get_dummy_value()
 
         longs = types.int64
-        return types.void(image, longs, longs, types.float32, weights, longs, pixels, longs), emit
+        return types.void(image, longs, longs, types.float32, weights, target), emit
 
     return weigh
 

@@ -43,7 +43,9 @@ def cut(clips: Sequence[tf.Tensor], size: int, is_mirrored: tf.Tensor, rule: str
 
 
 @kernel
-def cut_planes(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, turning: tuple[int, int, int]) -> None:
+def cut_planes(
+    planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, turning: tuple[np.uint8, np.uint8, np.uint8]
+) -> None:
     """Fills a clip, uint8[size, size, channels], with planes, uint8[planes, H, W, 1 or 3]."""
     count, height, width, each = planes.shape
     lines = planes.reshape(count, height, width * each)
@@ -96,7 +98,7 @@ def _places(length: int, size: int, is_mirrored: bool) -> tuple[np.ndarray, np.n
 
 
 @inner
-def _pack(rows: np.ndarray, first: int, turning: tuple[int, int, int], line: np.ndarray) -> None:
+def _pack(rows: np.ndarray, first: int, turning: tuple[np.uint8, np.uint8, np.uint8], line: np.ndarray) -> None:
     """Makes words of four planes' rows from `first` on; every other plane is x, which may be turned round."""
     last = rows.shape[0] - 1
     a, b = rows[first], rows[min(first + 1, last)]
@@ -120,7 +122,7 @@ def _pack_colours(row: np.ndarray, line: np.ndarray) -> None:
 
 
 @inner
-def _word(a: int, b: int, c: int, d: int) -> np.uint32:
+def _word(a: np.uint8, b: np.uint8, c: np.uint8, d: np.uint8) -> np.uint32:
     low = np.uint32(a) | np.uint32(b) << np.uint32(8)
     return np.uint32(low | np.uint32(c) << np.uint32(16) | np.uint32(d) << np.uint32(24))
 
