@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from data.archive import stored_paths
 from data.catalog import DataSet, Video, in_words
 from data.findings import ERROR, WARNING, Finding
 from data.layouts import Layout
-from data.packed import HALF_PACKED, PACKED, stored_paths
+from data.packed import HALF_PACKED, PACKED
 from data.pictures import read_grey
 from data.recipe import read_description
 

@@ -8,21 +8,15 @@ import csv
 import dataclasses
 import io
 import re
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from commands.files import write_text
 from data.catalog import DataSet, Split, Video, in_words
+from data.own_lists import PARTS, TEST, TRAIN, read_csv, read_folders, read_frame_folders, read_metadata
 from data.selection import cut_validation
-from data.sources import is_video, walk_files
 
-TRAIN, TEST = "train", "test"
-# What CSVs call the parts; the validation part is cut from the training list by the training commands.
-PARTS = {"train": TRAIN, "training": TRAIN, "val": TRAIN, "valid": TRAIN, "validation": TRAIN, "test": TEST, "": ""}
-VIDEO_COLUMNS = ("video_name", "clip_name", "video", "name", "video_path", "clip_path", "path", "file")
-LABEL_COLUMNS = ("class", "class_name", "label", "category", "action")
 TEST_SHARE = 0.3  # As in HMDB-51.
 
 
@@ -30,14 +24,14 @@ def open_dataset(root: Path) -> DataSet:
     """Returns the data set from its CSV, or from its folders where no CSV is kept yet."""
     for path in (kept_list(root), root / "videos" / "videos.csv"):
         if path.is_file():
-            return _from_rows(root, path, list(_read_csv(path)))
+            return _from_rows(root, path, list(read_csv(path)))
     if (root / "videos").is_dir():
-        return _from_rows(root, root / "videos", list(_read_folders(root / "videos")))
+        return _from_rows(root, root / "videos", list(read_folders(root / "videos")))
     for folder in (root / "annotations", root / "metadata"):
         if (folder / "train.csv").is_file():
-            return _from_rows(root, folder, list(_read_metadata(folder)))
+            return _from_rows(root, folder, list(read_metadata(folder)))
     if (root / "rawframes").is_dir():
-        return _from_rows(root, root / "rawframes", list(_read_frame_folders(root / "rawframes")))
+        return _from_rows(root, root / "rawframes", list(read_frame_folders(root / "rawframes")))
     raise FileNotFoundError(
         f"{root} holds no data set of own videos: neither annotations/videos.csv nor a folder videos. "
         f"Run: python data/prepare.py {in_words(root.name, root)} --videos FOLDER, with one folder a class in it or a "
@@ -63,69 +57,6 @@ def keep_list(dataset: DataSet) -> None:
         label = "|".join(dataset.classes[label] for label in video.labels)
         writer.writerow([video.relative_path.as_posix(), label, video.group, part_of.get(video.name, "")])
     write_text(path, text.getvalue())
-
-
-def _read_folders(folder: Path) -> Iterator[dict[str, str]]:
-    for path in walk_files(folder):
-        relative = path.relative_to(folder)
-        if is_video(path) and len(relative.parts) > 1:
-            yield {"video": relative.as_posix(), "label": relative.parts[0]}
-
-
-def _read_frame_folders(folder: Path) -> Iterator[dict[str, str]]:
-    """Yields the videos of which only frames are there, one folder each in the folder of a class."""
-    for path in sorted(folder.glob("[!.]*/[!.]*/")):
-        yield {"video": path.relative_to(folder).as_posix(), "label": path.parent.name}
-
-
-def _read_metadata(folder: Path) -> Iterator[dict[str, str]]:
-    """Yields the videos of `train.csv`, `val.csv` and `test.csv`, whose columns have more than one name."""
-    for part in ("train", "val", "test"):
-        path = folder / f"{part}.csv"
-        if not path.is_file():
-            continue
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-            video = next((names[name] for name in VIDEO_COLUMNS if name in names), None)
-            label = next((names[name] for name in LABEL_COLUMNS if name in names), None)
-            if video is None or label is None:
-                raise ValueError(
-                    f"{path} must have a column of videos ({', '.join(VIDEO_COLUMNS)}) and one of classes "
-                    f"({', '.join(LABEL_COLUMNS)}). It has {', '.join(names)}."
-                )
-            for row in reader:
-                yield {
-                    "video": f"{part}/{row[label]}/{PurePosixPath(row[video]).name}",
-                    "label": row[label],
-                    "split": part,
-                }
-
-
-def _read_csv(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = {"video", "label"} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(
-                f"{path} has no column {' and no column '.join(sorted(missing))}. Its first line must be "
-                "video,label and may go on with group and split."
-            )
-        # Of hundreds of thousands of rows: classes and parts are the same text, and paths take longer than text.
-        same: dict[str, Callable[[str], str]] = {"label": sys.intern, "split": sys.intern, "group": str, "video": str}
-        for row in reader:
-            values = {name: text((row.get(name) or "").strip()) for name, text in same.items()}
-            video = values["video"]
-            if not video:
-                raise ValueError(f"Line {reader.line_num} of {path} names no video.")
-            if video.startswith("/") or ".." in video.split("/"):
-                raise ValueError(f"Line {reader.line_num} of {path}: {video} leads out of the folder of the videos.")
-            if values.get("split", "").lower() not in PARTS:
-                raise ValueError(
-                    f"Line {reader.line_num} of {path} has the split {values['split']!r}. "
-                    f"Expected {', '.join(filter(None, PARTS))} or nothing."
-                )
-            yield values
 
 
 def _from_rows(root: Path, source: Path, rows: Sequence[dict[str, str]]) -> DataSet:

@@ -7,7 +7,7 @@ import uuid
 import zipfile
 from pathlib import Path
 
-from data.packed import TABLE, archive_of, pack_folder, write_archive
+from data.archive import TABLE, archive_of, pack_folder, write_archive
 
 COUNTS = "video.json"  # Written last: a folder that has it is complete.
 Counts = dict[str, int | str]
@@ -63,7 +63,7 @@ class LooseFiles:
 
 
 class PackedFiles:
-    """An archive of data/packed.py, in which a folder that lies in its place ends, too.
+    """An archive of data/archive.py, in which a folder that lies in its place ends, too.
 
     Its files wait one after the other in a single file, so that a network disk never sees hundreds: the table, which
     comes first, needs the sizes of all.

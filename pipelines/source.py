@@ -51,7 +51,7 @@ class Source:
 
     @property
     def is_packed(self) -> bool:
-        """Tells whether each video is one archive; see data/packed.py."""
+        """Tells whether each video is one archive; see data/archive.py."""
         return self.layout.name == PACKED
 
     def labels(self, rows: tf.Tensor) -> tf.Tensor:

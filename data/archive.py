@@ -1,0 +1,162 @@
+"""One file a video instead of hundreds: the same JPEG files in an uncompressed ZIP archive that opens with a table.
+
+Any ZIP tool unpacks it. Its first member, `offsets`, says where each of the others begins and how long it is, as pairs
+of little-endian int32, so that a clip is read with two short reads and no directory is parsed. Members stand
+in the order of `member_of_frame` and `member_of_flow`: all frames, then x and y of each field, forward, then backward.
+"""
+
+import os
+import struct
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from data.layouts import OURS
+
+TABLE = "offsets"
+# A member's header is 30 bytes and its name. The table is the first member, so that it begins here.
+_HEADER = 30
+TABLE_BEGIN = _HEADER + len(TABLE)
+_ENTRY = 8  # Bytes of a row of the table.
+
+
+def archive_of(folder: Path) -> Path:
+    """Returns the archive that takes the place of a video's folder."""
+    return folder.with_name(f"{folder.name}.zip")
+
+
+def pack_folder(folder: Path, path: Path) -> None:
+    """Writes the archive of a folder, and reads it to be sure of it."""
+    sizes = {entry.name: entry.stat().st_size for entry in folder.iterdir()}
+    write_archive(path, sizes, lambda name: (folder / name).read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        packed = {info.filename: info.file_size for info in archive.infolist() if info.filename != TABLE}
+    damaged = damaged_member(path)
+    if damaged or packed != sizes:
+        raise OSError(f"{path} does not hold what {folder} holds ({damaged or 'sizes differ'}). Is the disk full?")
+
+
+def write_archive(path: Path, sizes: Mapping[str, int], read: Callable[[str], bytes]) -> None:
+    """Writes an archive of files of these names and sizes, the same bytes whenever and from wherever it is written."""
+    names = _in_order(sizes)
+    others = sorted(sizes.keys() - set(names))
+    lonely = next((name for name in others if name.endswith(".jpg")), None)
+    if lonely:
+        raise ValueError(f"{lonely} can't be packed into {path}: files that belong before it are missing.")
+    table = np.zeros((len(names), 2), "<i4")
+    begin = TABLE_BEGIN + table.nbytes
+    if begin + sum(_HEADER + len(name) + size for name, size in sizes.items()) >= 2**31:
+        raise ValueError("Its archive would be larger than 2 GiB, the most that a table can tell. Keep it loose.")
+    for row, name in enumerate(names):
+        table[row] = begin + _HEADER + len(name), sizes[name]
+        begin += _HEADER + len(name) + sizes[name]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        # ZipInfo's own date, 1980, keeps the bytes the same whenever they are written.
+        archive.writestr(zipfile.ZipInfo(TABLE), table.tobytes())
+        for name in names + others:
+            archive.writestr(zipfile.ZipInfo(name), read(name))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def read_members(path: str | Path, members: Sequence[int]) -> list[bytes]:
+    """Returns files by their places in the table: one short read of it, and one of each stretch of neighbours.
+
+    Plain numbers and calls: a clip may be of one small file, which arrays and file objects would take longer to tell.
+    """
+    wanted = sorted(set(members))
+    first, last = wanted[0], wanted[-1]
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        entries = _read(file, TABLE_BEGIN + _ENTRY * first, _ENTRY * (last + 1 - first), path)
+        numbers = struct.unpack(f"<{2 * (last + 1 - first)}i", entries)
+        begins, lengths = numbers[0::2], numbers[1::2]
+        read: dict[int, bytes] = {}
+        for start, end in _stretches(wanted):
+            begin = begins[start - first]
+            contents = _read(file, begin, begins[end - first] + lengths[end - first] - begin, path)
+            for member in range(start, end + 1):
+                at = begins[member - first] - begin
+                read[member] = contents[at : at + lengths[member - first]]
+    finally:
+        os.close(file)
+    return [read[member] for member in members]
+
+
+def _read(file: int, begin: int, length: int, path: str | Path) -> bytes:
+    os.lseek(file, begin, os.SEEK_SET)
+    contents = os.read(file, length)
+    if len(contents) != length:
+        raise OSError(f"{path} ends before what its table tells.")
+    return contents
+
+
+def _stretches(wanted: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yields the first and the last of each stretch of neighbours among sorted numbers."""
+    start = before = wanted[0]
+    for member in wanted[1:]:
+        if member != before + 1:
+            yield start, before
+            start = member
+        before = member
+    yield start, before
+
+
+def damaged_member(path: Path) -> str | None:
+    """Returns the first file in an archive whose checksum is wrong, or None."""
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
+
+
+def read_stored(path: Path) -> bytes:
+    """Returns the content of a file of a video, out of its folder or out of the archive in the folder's place."""
+    archive = archive_of(path.parent)
+    if path.parent.is_dir() or not archive.exists():
+        return path.read_bytes()
+    try:
+        return _opened(archive, archive.stat().st_mtime_ns).read(path.name)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise FileNotFoundError(f"{archive} holds no whole {path.name}.") from error
+
+
+def stored_paths(folder: Path) -> set[Path]:
+    """Returns the paths of all files of a video as if they lay loose in its folder."""
+    archive = archive_of(folder)
+    if folder.is_dir():
+        return set(folder.iterdir())
+    if not archive.exists():
+        return set()
+    try:
+        return {folder / name for name in _opened(archive, archive.stat().st_mtime_ns).namelist()}
+    except zipfile.BadZipFile:
+        return set()
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, _changed: int) -> zipfile.ZipFile:
+    """Returns an archive, opened once for all of its files that are read one after the other."""
+    return zipfile.ZipFile(path)
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Returns the names that have a place in the table, as `member_of_frame` and `member_of_flow` count them."""
+    there = set(names)
+    order = [*_numbered(there, OURS.frame)]
+    for patterns in ((OURS.flow_x, OURS.flow_y), (OURS.back_x, OURS.back_y)):
+        order += _numbered(there, *patterns)
+    return order
+
+
+def _numbered(there: set[str], *patterns: str) -> Iterable[str]:
+    index = 0
+    while all(member_name(pattern, index) in there for pattern in patterns):
+        yield from (member_name(pattern, index) for pattern in patterns)
+        index += 1
+
+
+def member_name(pattern: str, index: int) -> str:
+    """Returns the name of a file in an archive: that of our layout without its folder."""
+    return pattern.rsplit("/", 1)[1].format(number=f"{OURS.first + index:0{OURS.digits}d}")
