@@ -25,7 +25,7 @@ from commands.files import write_json
 from commands.quiet import quiet_tensorflow
 from commands.running import run
 from data.catalog import DataSet
-from data.prepare import ready_dataset
+from data.ready import ready_dataset
 from data.selection import training_lists
 from data.shapes import MOTIONS
 from spatial.train import SpatialConfig

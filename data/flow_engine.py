@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -46,17 +47,9 @@ class FlowEngine:
 
     def flow_of_pairs(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
         """Yields the flow of each pair, in order, batching neighbours of one size whichever videos they come from."""
-        waiting: list[tuple[np.ndarray, np.ndarray]] = []
-        for pair in pairs:
-            if waiting and pair[0].shape != waiting[0][0].shape:
-                yield from self.flow_of_batch(*zip(*waiting, strict=True))
-                waiting = []
-            waiting.append(pair)
-            if len(waiting) == self.batch:
-                yield from self.flow_of_batch(*zip(*waiting, strict=True))
-                waiting = []
-        if waiting:
-            yield from self.flow_of_batch(*zip(*waiting, strict=True))
+        for _, alike in groupby(pairs, key=lambda pair: pair[0].shape):
+            while batch := list(islice(alike, self.batch)):
+                yield from self.flow_of_batch(*zip(*batch, strict=True))
 
 
 def flow_engine(

@@ -24,10 +24,8 @@ from data.known_sets import KNOWN, home_of, is_own, open_dataset
 from data.mmaction_lists import write_lists
 from data.preparation import Work, merge_shards, prepare
 from data.prepare_options import preparing_parser
-from data.ready import flow_description, ready_dataset
+from data.ready import ready_dataset
 from data.recipe import FRAMES, Recipe
-
-__all__ = ["flow_description", "main", "prepare", "ready_dataset"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

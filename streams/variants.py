@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from commands.running import first_line
+
 # What passes a map on as it is, between a flattened map and the dense layer that reads it.
 _PASSING = (layers.Dropout, layers.Identity, layers.Activation)
 
@@ -37,7 +39,7 @@ def variant(model: keras.Model, *, whole_frames: bool = False, precision: str = 
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"{model.name} can't score whole frames: a part of it works on squares of {image.shape[1]} pixels only "
-            f"({_first_line(error)}). Pass --crops 10."
+            f"({first_line(error)}). Pass --crops 10."
         ) from error
     for layer in model.layers:
         weights = layer.get_weights()
@@ -59,7 +61,3 @@ def _flattened_shapes(model: keras.Model) -> dict[str, tuple[int, ...]]:
             if isinstance(before, layers.Flatten):
                 shapes[layer.name] = tuple(before.input.shape[1:])
     return shapes
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from commands.running import first_line
 from streams.backbones.table import Backbone, backbone_named
 
 # By these names the class scores of our networks and of Keras' are known; they are never taken over.
@@ -91,7 +92,7 @@ def _source_network(network: keras.Model, backbone: str, source: str) -> keras.M
         try:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
         except ValueError as error:
-            raise ValueError(f"{path} cannot be opened as a Keras model: {_first_line(error)}") from error
+            raise ValueError(f"{path} cannot be opened as a Keras model: {first_line(error)}") from error
     if path.suffix != ".h5":
         raise ValueError(f"Weights are read from .keras, .weights.h5 or .h5 files. Received {path}.")
     return _read_h5(network, backbone, path)
@@ -148,7 +149,7 @@ def _load_error(network: keras.Model, path: Path) -> str:
         with warnings.catch_warnings(action="ignore"):  # Keras tells of every layer that a wrong file lacks.
             network.load_weights(path)
     except (ValueError, KeyError, OSError, IndexError) as error:
-        return _first_line(error)
+        return first_line(error)
     return ""
 
 
@@ -158,10 +159,6 @@ def _names_in(path: Path) -> list[str]:
             return list(file["layers"] if "layers" in file else file.get("model_weights", file))
     except OSError:
         return []
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 def _wrong_network(
