@@ -18,10 +18,9 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 import numpy as np
 
-from commands.files import write_json
+from commands.files import project_on_path, write_json
 from commands.running import run
 from data import shapes
-from data.apart import environment
 from data.audit_splits import HASHED_FRAMES, near_pairs
 from data.catalog import Video
 from data.engine import run_jobs
@@ -150,7 +149,7 @@ def draw_wide(number: int, frames: int) -> Iterator[np.ndarray]:
 def _printed_number(code: str, *words: str) -> float:
     """Runs Python code in a process of its own and returns the number that it prints last."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *words], env=environment(), capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *words], env=project_on_path(), capture_output=True, text=True, check=True
     )
     return float(done.stdout.split()[-1])
 

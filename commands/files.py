@@ -14,6 +14,12 @@ DATASETS = PROJECT / "datasets"
 RUNS = PROJECT / "runs"
 
 
+def project_on_path() -> dict[str, str]:
+    """Returns the environment of a process that imports this project from wherever it is started."""
+    paths = [str(PROJECT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all: beside its place, synced, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
+
+from commands.files import project_on_path
 
 ATTEMPTS = 2
 BEAT = b""  # Sent by a process that is slow but alive.
@@ -62,15 +63,6 @@ def serve(socket_number: int) -> None:
             connection.send_bytes(pickle.dumps(_answer(function, job, _beats(connection))))
 
 
-def environment() -> dict[str, str]:
-    """Returns the environment of a process that imports this project from wherever it is started."""
-    paths = [
-        str(Path(__file__).resolve().parents[1]),
-        *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
-    ]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-
-
 class _Companion:
     """The process beside this one; started when it is first needed."""
 
@@ -84,7 +76,7 @@ class _Companion:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from data.apart import serve; serve({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()],
-                env=environment(),
+                env=project_on_path(),
             )
             theirs.close()
             self._connection = Connection(ours.detach())

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data import flow
 from data.audit_files import read_field
 from data.catalog import DataSet, Video
 from data.findings import ERROR, WARNING, Finding
+from data.flow_compute import flow_between
 from data.flow_levels import dequantise
 from data.layouts import Layout
 from data.pictures import read_grey
@@ -77,7 +77,7 @@ def _fields(dataset: DataSet, video: Video, bound: float) -> Iterator[Field]:
         first, second = (frame for frame in frames if frame is not None)
         if first.shape != second.shape or first.shape != stored.shape[:2] or min(first.shape) < 16:
             continue
-        yield Field(levels, stored, flow.flow_between(first, second, method="dis"))
+        yield Field(levels, stored, flow_between(first, second, method="dis"))
 
 
 def _stored_field(

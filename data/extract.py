@@ -11,7 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data import flow
+from data.flow_compute import flow_of_video
+from data.flow_engine import FlowEngine, flow_engine
+from data.flow_levels import quantise
 from data.flow_parameters import Value
 from data.flow_service import ask_flow
 from data.index import BROKEN, STOPPED, Row
@@ -143,7 +145,7 @@ class _Extraction:
         recipe = self.recipe
         if recipe.engine == "cpu" and recipe.step == 1 and not recipe.backward:
             # Each frame is prepared once and serves two pairs.
-            fields = flow.flow_of_video(frames, recipe.method, recipe.preset, **recipe.parameters)
+            fields = flow_of_video(frames, recipe.method, recipe.preset, **recipe.parameters)
         elif self.job.flow_service:
             fields = ask_flow(self.job.flow_service, _pairs(frames, recipe), self.show_life)
         else:
@@ -156,7 +158,7 @@ class _Extraction:
             self.flows = index + 1
 
     def _write_field(self, kind: str, index: int, field: np.ndarray) -> None:
-        levels = flow.quantise(field, self.recipe.bound, self.recipe.rule)
+        levels = quantise(field, self.recipe.bound, self.recipe.rule)
         for axis, part in enumerate("xy"):
             self._write_jpeg(f"{kind}_{part}", index, np.ascontiguousarray(levels[..., axis]))
 
@@ -184,11 +186,11 @@ def _pairs(frames: Iterable[np.ndarray], recipe: Recipe) -> Iterator[tuple[np.nd
 
 
 @lru_cache(maxsize=1)
-def _engine(name: str, method: str, preset: str, parameters: tuple[tuple[str, Value], ...]) -> flow.FlowEngine:
+def _engine(name: str, method: str, preset: str, parameters: tuple[tuple[str, Value], ...]) -> FlowEngine:
     """Returns the engine, made once a process: an accelerator's is compiled for minutes."""
     # Several workers share one GPU; each takes the memory that it needs instead of all.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    return flow.flow_engine(name, method, preset, **dict(parameters))
+    return flow_engine(name, method, preset, **dict(parameters))
 
 
 def _row(job: Job, counts: Counts) -> Row:

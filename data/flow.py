@@ -10,11 +10,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import TypedDict
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -24,10 +22,10 @@ import numpy as np
 
 from commands.files import replacing, write_json
 from commands.running import run
+from data.flow_compute import METHODS, flow_between, flow_description, flow_of_video
 from data.flow_engine import ENGINES, FlowEngine, flow_engine
 from data.flow_files import flow_image_pairs, read_flow, read_flow_images, write_flo
-from data.flow_frames import levels_of_pair, levels_of_video
-from data.flow_kinds import KINDS, PRESET_NAMES, find_kind
+from data.flow_kinds import PRESET_NAMES
 from data.flow_levels import dequantise, mirror_levels, quantise
 from data.flow_parameters import bound_in_pixels, named_value
 from data.flow_picture import colour_wheel
@@ -49,20 +47,6 @@ __all__ = [
     "read_flow_images",
     "write_flo",
 ]
-
-
-class FlowDescription(TypedDict, total=False):
-    """What `flow.json` says of flow: all that decides what the stored levels mean and how they were made."""
-
-    method: str  # "unknown" where another tool made the flow; nothing where there is no flow.
-    preset: str
-    parameters: dict[str, float]
-    bound: float
-    rule: str
-    made_by: dict[str, int | str]
-
-
-METHODS: tuple[str, ...] = tuple(KINDS)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -99,42 +83,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         _write(options.out, flow)
     if options.json:
         write_json(options.json, numbers)
-
-
-def flow_between(
-    first: np.ndarray, second: np.ndarray, method: str = "tvl1", preset: str = "balanced", **parameters: float
-) -> np.ndarray:
-    """Returns how far each pixel of `first` moves until `second`: float32[H, W, 2] in pixels.
-
-    Frames are grey or RGB, at least 16×16, uint8 or float: floats hold 0..255, or 0..1 where none of both exceeds 1.
-    """
-    kind = find_kind(method, preset, parameters)
-    first, second = levels_of_pair(first, second)
-    return kind.solve(kind.prepare(first), kind.prepare(second))
-
-
-def flow_of_video(
-    frames: Iterable[np.ndarray], method: str = "tvl1", preset: str = "balanced", **parameters: float
-) -> Iterator[np.ndarray]:
-    """Yields the flow of each frame to its next one; each frame is prepared once and let go soon after."""
-    kind = find_kind(method, preset, parameters)
-    for first, second in pairwise(map(kind.prepare, levels_of_video(frames))):
-        yield kind.solve(first, second)
-
-
-def flow_description(
-    method: str = "tvl1", preset: str = "balanced", bound: float = 20.0, rule: str = "centred", **parameters: float
-) -> FlowDescription:
-    """Returns what `flow.json` says of flow that is computed and stored so."""
-    kind = find_kind(method, preset, parameters)
-    return {
-        "method": method,
-        "preset": preset,
-        "parameters": dict(sorted(kind.values.items())),
-        "bound": float(bound),
-        "rule": rule,
-        "made_by": dict(kind.made_by),
-    }
 
 
 def flow_numbers(flow: np.ndarray, bound: float) -> dict[str, float]:

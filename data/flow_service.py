@@ -27,7 +27,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from data.apart import environment
+from commands.files import project_on_path
 from data.flow_engine import GPU_BATCH, FlowEngine
 from data.flow_frames import check_same_size, grey
 
@@ -58,7 +58,7 @@ def ask_flow(address: str, pairs: Iterable[Pair], show_life: Callable[[], None] 
 def flow_process(make_engine: Callable[[], FlowEngine]) -> Iterator[str]:
     """Runs a service in a process of its own and gives its address; `make_engine` must be importable there."""
     command = [sys.executable, "-c", "from data.flow_service import main; main()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=project_on_path()) as process:
         stdin, stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         try:
             pickle.dump(make_engine, stdin)

@@ -17,7 +17,7 @@ from commands.files import write_json, write_text
 from commands.running import run
 from data.catalog import DataSet
 from data.download import download
-from data.flow import flow_engine
+from data.flow_engine import flow_engine
 from data.foreign import recognise, use_in_place
 from data.index import BROKEN, MISSING, READY, Row, index_path
 from data.known_sets import KNOWN, home_of, is_own, open_dataset

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from commands.options import positive
 from commands.running import usable_processors
-from data.flow import ENGINES, METHODS
+from data.flow_compute import METHODS
+from data.flow_engine import ENGINES
 from data.flow_parameters import bound_in_pixels, named_value
 from data.foreign import AUTO, LAYOUTS
 from data.known_sets import BUILT_IN, KNOWN

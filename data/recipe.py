@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from commands.files import write_json
-from data import flow
 from data.catalog import in_words
+from data.flow_compute import FlowDescription, flow_description
 from data.flow_levels import RULES, check_bound
 from data.flow_parameters import Values
 
@@ -16,7 +16,7 @@ JPEG_QUALITY = 95
 FRAMES, FLOW = "frames", "flow"
 
 
-class Description(flow.FlowDescription, total=False):
+class Description(FlowDescription, total=False):
     """What `flow.json` says of all that is stored of a data set; files of earlier versions say less."""
 
     step: int
@@ -75,7 +75,7 @@ class Recipe:
         }
         if self.only == FRAMES:
             return frames
-        made_by = flow.flow_description(self.method, self.preset, self.bound, self.rule, **self.parameters)
+        made_by = flow_description(self.method, self.preset, self.bound, self.rule, **self.parameters)
         return {**made_by, "step": self.step, "backward": self.backward, "engine": self.engine, **frames}
 
     def keep(self, root: Path) -> None:
