@@ -49,7 +49,8 @@ def open_dataset(name: str, root: Path) -> DataSet:
 
 def home_of(name: str) -> Path:
     """Returns the folder of a data set where none is named."""
-    return DATASETS / ((name in KNOWN and KNOWN[name].shares) or name)
+    known = KNOWN.get(name)
+    return DATASETS / (known.shares if known and known.shares else name)
 
 
 def is_own(name: str) -> bool:
