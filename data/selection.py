@@ -5,6 +5,10 @@ from collections.abc import Iterable, Sequence
 
 from data.catalog import DataSet, Video
 
+# How weights are chosen: on groups cut from the training list; not at all, after a fixed schedule on the whole list;
+# or on the test list, as much published code does, which flatters the result.
+PROTOCOLS = ("validation", "paper", "test-selected")
+
 
 def training_lists(
     dataset: DataSet, split: int, protocol: str, share: float, seed: int

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from commands.running import write_json, write_text
+from commands.files import write_json, write_text
 from fusion.markup import render
 from fusion.page import test_selected
 from fusion.published import PUBLISHED

@@ -12,8 +12,10 @@ from pathlib import Path
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from commands.files import write_json
 from commands.options import positive
-from commands.running import quiet_tensorflow, run, write_json
+from commands.quiet import quiet_tensorflow
+from commands.running import run
 from data.ready import ready_dataset
 from data.recipe import read_description
 from pipelines.inputs import AUGMENTATIONS, KINDS, Input

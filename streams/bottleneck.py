@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import layers
 from rich.progress import track
 
-from commands.running import replacing
+from commands.files import replacing
 from data.catalog import Video
 from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard
 from pipelines.drawing import Draw

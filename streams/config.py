@@ -8,7 +8,6 @@ from typing import Any
 
 from commands.files import RUNS
 from commands.options import as_dictionary, option
-from commands.running import RUNS
 from data.selection import PROTOCOLS
 from pipelines.inputs import AUGMENTATIONS
 from streams.stages import FREEZE_BN, OPTIMIZERS, Stage, check_place, parse_stage

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from commands.running import replacing
+from commands.files import replacing
 from data.catalog import DataSet
-from data.ready import flow_description, frame_description, home_of
+from data.known_sets import home_of
+from data.ready import flow_description, frame_description
 from pipelines.inputs import Input
 from streams.config import TrainConfig
 

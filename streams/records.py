@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from commands.running import replacing, write_json, write_text
+from commands.files import replacing, write_json, write_text
 from streams.course import Course
 from streams.display import Display
 from streams.runs import CHOSEN_BY

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from commands.running import write_json
+from commands.files import write_json
 from pipelines.clip_stream import Clips
 from streams.config import TrainConfig
 from streams.course import Course

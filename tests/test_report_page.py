@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
-from commands.running import write_json
+from commands.files import write_json
 from fusion.charts import learning_curves
 from fusion.compare import compare
 from fusion.evidence import Evidence
