@@ -12,7 +12,7 @@ import fusion.evaluate
 import spatial.train
 import temporal.train
 from data.ready import ready_dataset
-from pipelines.clips import train_batches
+from pipelines.clip_stream import ClipStream
 from pipelines.inputs import Input
 from tests.made_training import losses, train_made
 
@@ -43,7 +43,7 @@ def test_a_prepared_data_set_gives_the_same_batches(form, stream):
     dataset, before = ready_dataset("ucf101", BEFORE / form), np.load(BEFORE / f"{stream}.npz")
 
     videos = list(dataset.videos.values())
-    clips, labels = next(iter(train_batches(dataset, videos, CLIPS[stream], batch_size=4, crop_size=32)))
+    clips, labels = next(iter(ClipStream(dataset, videos, CLIPS[stream], 4, 32).batches()))
 
     np.testing.assert_array_equal(labels, before["labels"])
     np.testing.assert_allclose(clips, before["clips"], atol=1)  # Builds of the JPEG decoder round differently.
