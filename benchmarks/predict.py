@@ -108,12 +108,7 @@ def _crops(items: list[np.ndarray], length: int) -> Iterator[np.ndarray]:
 def _networks(folder: Path) -> dict[str, Path]:
     import keras
 
-<<<<<<< Updated upstream
     from data.flow import flow_description
-=======
-    from data.flow_compute import flow_description
-    from data.recipe import Description
->>>>>>> Stashed changes
     from streams.modelfile import ModelCard, save_model
     from streams.networks import build_network
     from streams.preprocessing import Pixels
@@ -122,7 +117,7 @@ def _networks(folder: Path) -> dict[str, Path]:
     files = {}
     for name, pixels in (("spatial", Pixels("rgb", 3, SIZE)), ("temporal", Pixels("flow", 2 * LENGTH, SIZE))):
         kind = ("rgb", 1) if name == "spatial" else ("flow", LENGTH)
-        described: Description = {} if name == "spatial" else {**flow_description("tvl1")}
+        described = {} if name == "spatial" else flow_description("tvl1")
         card = ModelCard(name, *kind, CLASSES, "made", 1, "validation", described)
         files[name] = folder / f"{name}.keras"
         network = build_network("small", pixels, len(CLASSES))
