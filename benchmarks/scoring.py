@@ -67,7 +67,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _all_ways(dataset: DataSet, kind: str, length: int, options: argparse.Namespace) -> tuple[dict[str, float], float]:
-    from pipelines.augment import mirror_flow
     from pipelines.clips import distinct_views
     from pipelines.inputs import Input
     from streams.networks import build_network
@@ -80,7 +79,7 @@ def _all_ways(dataset: DataSet, kind: str, length: int, options: argparse.Namesp
     def quick(**how: Any) -> Iterator[np.ndarray]:
         # One scorer for more videos than will be asked for, as for a test list: its functions are traced once.
         views = distinct_views(dataset, videos * 1000, clip, num_views=VIEWS)
-        return (logits for logits, _ in score_videos(network, views, mirror_flow=mirror_flow, **how))
+        return (logits for logits, _ in score_videos(network, views, flow_rule="centred", **how))
 
     def plain(at_once: int) -> np.ndarray:
         return np.stack([_view_alone(network, dataset, videos[0], clip, view, at_once) for view in range(VIEWS)])

@@ -17,10 +17,8 @@ from fusion.making import Making, PreparedVideo
 from fusion.prediction import Prediction
 from fusion.timeline import Timeline, clock, timeline
 from fusion.video_views import Stopwatch, View, Wanted, video_views
+from fusion.written import CODECS
 from pipelines.inputs import Input
-
-# What OpenCV's wheels can write. Browsers play VP9 in .webm; H.264 is in none of the wheels.
-CODECS = {".webm": "VP90", ".mp4": "mp4v", ".avi": "MJPG"}
 
 PANE, GAP, HEAD, ROW, ROWS = 400, 16, 44, 26, 5
 DARK, PANEL, FAINT, WHITE = (17, 20, 26), (36, 41, 51), (139, 148, 163), (240, 243, 248)

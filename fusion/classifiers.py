@@ -1,7 +1,7 @@
 """Classifiers of scikit-learn on the stacked scores of the streams."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +9,9 @@ from fusion.calibration import log_shares, temperatures
 from fusion.combine import probabilities
 from fusion.evidence import Evidence
 from fusion.rules import Rule, best_by_folds
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
 
 
 def svm(evidence: Evidence) -> Rule:
@@ -46,7 +49,7 @@ def _normalised(evidence: Evidence) -> np.ndarray:
     return np.concatenate([each / np.linalg.norm(each, axis=1, keepdims=True) for each in shares], axis=1)
 
 
-def _fit(classifier: Any, inputs: np.ndarray, evidence: Evidence) -> Callable[[np.ndarray], np.ndarray]:
+def _fit(classifier: "ClassifierMixin", inputs: np.ndarray, evidence: Evidence) -> Callable[[np.ndarray], np.ndarray]:
     """Returns the decisions of a classifier for every class; those that it has never seen come last."""
     from sklearn.multiclass import OneVsRestClassifier
 

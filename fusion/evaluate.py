@@ -28,9 +28,9 @@ from fusion.gather import FITS, Gathered, from_files, from_models
 from fusion.markup import by_reason, title
 from fusion.methods import LEARNED, METHODS, check_method
 from fusion.report import Report
+from fusion.scoring import Scoring
 from fusion.sequences import SEQUENCES
 from fusion.splits import MeanReport, mean_report, write_mean
-from fusion.stream_scores import Scoring
 from streams.modelfile import BOTH
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from commands.files import write_json, write_text
+from commands.quiet import quiet_tensorflow
 from data.catalog import DataSet
 from fusion.examples import Example, choose_examples, picture
 from fusion.gather import Gathered
-from fusion.looks import looks
 from fusion.methods import fuse
 from fusion.page import page
 from fusion.report import Report, build_report
-from fusion.stream_scores import Scoring
+from fusion.scoring import Scoring
 from streams.runs import Run
 
 
@@ -35,13 +35,17 @@ def evaluate(gathered: Gathered, methods: Sequence[str]) -> tuple[Report, np.nda
 
 def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, scoring: Scoring) -> list[Example]:
     """Returns videos worth looking at, with pictures of what they show and of where each stream looks."""
+    quiet_tensorflow()
+    from fusion.explain import heat_pictures  # Brings TensorFlow, which reports of score files do without.
+
     streams, split = gathered.streams, gathered.streams[0].split
     chosen = choose_examples(gathered.unseen.logits, fused, gathered.unseen.labels)
     videos = [dataset.videos[streams[0].videos[place]] for place, _ in chosen]
     examples = [picture(dataset, video, *why) for video, why in zip(videos, chosen, strict=True)]
     shown = [place for place, video in enumerate(videos) if video.labels]
     labelled = [(videos[place], videos[place].labels[0]) for place in shown]
-    heat = {each.stream: looks(dataset, split, each.stream, scoring, labelled) for each in streams}
+    models = {each.stream: scoring.model(dataset, split, each.stream) for each in streams}
+    heat = {stream: heat_pictures(dataset, model, labelled) for stream, model in models.items()}
     for number, place in enumerate(shown):
         seen = {stream: drawn[number] for stream, drawn in heat.items() if drawn}
         examples[place] = dataclasses.replace(examples[place], looks=seen)

@@ -84,7 +84,7 @@ def check_same_videos(streams: Sequence[Scores]) -> None:
             if ours != theirs:
                 raise ValueError(
                     f"The streams must agree on their {name.replace('_', ' ')}. "
-                    f"{first.stream} and {other.stream} differ: {_first_difference(ours, theirs)}. "
+                    f"{first.stream} and {other.stream} differ: {first_difference(ours, theirs)}. "
                     "Score both again with --rescore."
                 )
         if not np.array_equal(first.labels, other.labels):
@@ -106,9 +106,12 @@ def check_finite(scores: Scores) -> None:
         )
 
 
-def _first_difference(ours: object, theirs: object) -> str:
-    if isinstance(ours, tuple) and isinstance(theirs, tuple):
-        if len(ours) != len(theirs):
-            return f"{len(ours)} against {len(theirs)}"
-        return next(f"{a} against {b}" for a, b in zip(ours, theirs, strict=True) if a != b)
-    return f"{ours} against {theirs}"
+def first_difference(ours: object, theirs: object, noun: str = "place") -> str:
+    """Returns in words how two values differ; of two lists also the first entry, a `noun`, in which they do."""
+    if not (isinstance(ours, tuple) and isinstance(theirs, tuple)):
+        return f"{ours} against {theirs}"
+    lengths = f"{len(ours)} against {len(theirs)}, first at " if len(ours) != len(theirs) else ""
+    for place, (our, their) in enumerate(zip(ours, theirs, strict=False)):
+        if our != their:
+            return f"{lengths}{noun} {place}, {our} against {their}"
+    return f"{lengths}{noun} {min(len(ours), len(theirs))}, which only one of them has"

@@ -1,19 +1,24 @@
-"""What each stream saw and where it looked, at a few moments of a video: pictures for the page and for notebooks."""
+"""What each stream saw and where it looked: at moments of a video, and in the middle of videos of a data set."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from data import flow
+from data.catalog import DataSet, Video
 from fusion.annotate import flow_in_colour
 from fusion.gradcam import Looker, heat_of_frame, looker, with_heat
-from fusion.making import Making, PreparedVideo
+from fusion.making import Making, PreparedVideo, clip_of
+from fusion.pictures import data_uri
 from fusion.prediction import Prediction
-from fusion.two_stream import Spread, TwoStream
-from fusion.video_views import Stopwatch, Wanted, video_views
+from fusion.scorers import Scorer
+from fusion.two_stream import TwoStream
+from fusion.video_views import Spread, Stopwatch, Wanted, video_views
 from pipelines.inputs import Input
+from pipelines.unreadable import readable_views
+from streams.modelfile import ModelCard
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,35 @@ def explain(
                 looks[name] = with_heat(seen, heat_of_frame(lookers[name], clip, label))
         moments.append(Moment(_second(number, count, prediction), frame, field, looks))
     return moments
+
+
+def heat_pictures(dataset: DataSet, model: Path, videos: Sequence[tuple[Video, int]]) -> list[str]:
+    """Returns for each `(video, class)` what speaks for the class in its middle view, laid over it, as a data URI.
+
+    Nothing is returned for networks without a convolutional map, or with inputs that are no single image.
+    """
+    scorer = Scorer.load(model)
+    try:
+        parts = looker(scorer.network)
+    except ValueError:
+        return []
+    views = readable_views(dataset, [video for video, _ in videos], clip_of(scorer.card), num_views=1)
+    drawn = []
+    for (_, label), (view, *_) in zip(videos, views, strict=True):
+        pixels = view.numpy()[0]
+        drawn.append(data_uri(with_heat(as_picture(pixels, scorer.card), heat_of_frame(parts, pixels, label))))
+    return drawn
+
+
+def as_picture(pixels: np.ndarray, card: ModelCard) -> np.ndarray:
+    """Returns a view as RGB: its middle field in the colours of flow, its middle frame, or its middle channel."""
+    channels = pixels.shape[-1]
+    if clip_of(card).is_flow:
+        return _flow_picture(pixels, Making.of(card.flow))
+    if channels % 3 == 0:
+        middle = channels // 6 * 3
+        return pixels[..., middle : middle + 3]
+    return np.repeat(pixels[..., channels // 2, None], 3, axis=-1)
 
 
 def _views(video: Path, making: Making, requests: Mapping[str, Wanted], count: int) -> dict[str, list[np.ndarray]]:

@@ -5,10 +5,11 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from commands.quiet import swallowed_stderr
@@ -24,7 +25,8 @@ FORMATS = {
     "litert": "two_stream.tflite",
 }
 LABELS, CARDS = "labels.txt", "streams.json"
-Outputs = dict[str, np.ndarray]
+Arrays: TypeAlias = dict[str, np.ndarray]
+Answer: TypeAlias = Callable[[Arrays], Arrays]
 
 
 def joined(scorers: Mapping[str, Scorer]) -> keras.Model:
@@ -47,7 +49,7 @@ def write(model: keras.Model, cards: Mapping[str, ModelCard], kind: str, path: P
     writers[kind](model, cards, path)
 
 
-def opened(kind: str, path: Path) -> Callable[[Outputs], Outputs]:
+def opened(kind: str, path: Path) -> Answer:
     """Returns a function from the inputs of a written model to its outputs, run by the format's own runtime."""
     openers = {"keras": _open_keras, "savedmodel": _open_savedmodel, "onnx": _open_onnx, "litert": _open_litert}
     return openers[kind](path)
@@ -55,8 +57,6 @@ def opened(kind: str, path: Path) -> Callable[[Outputs], Outputs]:
 
 def scorers_in(path: Path) -> dict[str, Scorer]:
     """Returns what a written Keras file joins; of a network that was trained as one, the network itself."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no model {path}. Name a file that fusion/export.py wrote.")
     try:
         with zipfile.ZipFile(path) as archive:
             described = json.loads(archive.read(CARDS)) if CARDS in archive.namelist() else None
@@ -120,19 +120,17 @@ def _write_litert(model: keras.Model, cards: Mapping[str, ModelCard], path: Path
         archive.writestr(LABELS, _labels(cards))
 
 
-def _open_keras(path: Path) -> Callable[[Outputs], Outputs]:
+def _open_keras(path: Path) -> Answer:
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     return lambda inputs: {name: np.asarray(value) for name, value in model(inputs, training=False).items()}
 
 
-def _open_savedmodel(path: Path) -> Callable[[Outputs], Outputs]:
-    import tensorflow as tf
-
+def _open_savedmodel(path: Path) -> Answer:
     model = tf.saved_model.load(str(path))  # Kept alive by the function below.
     return lambda inputs: {name: value.numpy() for name, value in model.serve(inputs).items()}
 
 
-def _open_onnx(path: Path) -> Callable[[Outputs], Outputs]:
+def _open_onnx(path: Path) -> Answer:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -140,12 +138,12 @@ def _open_onnx(path: Path) -> Callable[[Outputs], Outputs]:
     return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def _open_litert(path: Path) -> Callable[[Outputs], Outputs]:
+def _open_litert(path: Path) -> Answer:
     from ai_edge_litert.interpreter import Interpreter
 
     with swallowed_stderr():
         interpreter = Interpreter(str(path))
-        runner: Any = interpreter.get_signature_runner()
+        runner = interpreter.get_signature_runner()
     return lambda inputs: {name: np.array(value) for name, value in runner(**inputs).items()}
 
 

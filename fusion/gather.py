@@ -12,7 +12,8 @@ from data.catalog import DataSet, Video
 from data.selection import training_lists
 from fusion.evidence import Evidence
 from fusion.score_files import NamedScores, in_order, read_score_file
-from fusion.stream_scores import Scoring, labels_of, stream_scores
+from fusion.scoring import Scoring
+from fusion.stream_scores import labels_of, stream_scores
 from streams.modelfile import BOTH
 from streams.scores import Scores
 
@@ -111,11 +112,14 @@ def _to_learn_from(
         config = scoring.model(dataset, split, stream).parent / "config.json"
         if not config.is_file():
             return (), f"{config} is missing, which says what {stream} was validated on. Pass --fit train or folds."
-        options = json.loads(config.read_text(encoding="utf-8"))["options"]
-        chosen_by = options.get("protocol", "validation")
+        try:
+            options = json.loads(config.read_text(encoding="utf-8"))["options"]
+            chosen_by, share, seed = options.get("protocol", "validation"), options["validation"], options["seed"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return (), f"{config} does not say what {stream} was validated on. Pass --fit train or folds."
         if chosen_by != "validation":
             return (), f"{stream} was trained by the protocol {chosen_by}, with none kept apart. Pass --fit train."
-        lists.append(training_lists(dataset, split, chosen_by, options["validation"], options["seed"])[1])
+        lists.append(training_lists(dataset, split, chosen_by, share, seed)[1])
     shared = set(lists[0]).intersection(*lists[1:])
     if not shared:
         return (), "the streams were validated on different videos. Train them with one --seed, or pass --fit folds."

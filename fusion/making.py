@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from data.recipe import Recipe
 from data.video import Decoder, resized, sample_frames
+from pipelines.inputs import Input
+from streams.modelfile import ModelCard
 
 # Sides that differ by more than this factor show things in another size than the network knows.
 FAR = 1.25
@@ -15,15 +18,43 @@ FAR = 1.25
 Making = Recipe
 
 
+def making_of(cards: Iterable[ModelCard]) -> Making:
+    """Returns how frames and flow are to be made for all of these models at once."""
+    described = [description for card in cards if (description := {**card.frames, **card.flow})]
+    makings = [Making.of(description) for description in described]
+    for other in makings[1:]:
+        for name in ("short_side", "size", "fps", "every"):
+            if getattr(other, name) != getattr(makings[0], name):
+                raise ValueError(
+                    f"The streams were trained on frames made differently: {name} is {getattr(makings[0], name)} for "
+                    f"one and {getattr(other, name)} for the other. Name two models of one prepared data set."
+                )
+    # Flow is described by those that were trained on it.
+    with_flow = (making for making, said in zip(makings, described, strict=True) if "method" in said)
+    return next(with_flow, makings[0] if makings else Making())
+
+
+def clip_of(card: ModelCard) -> Input:
+    """Returns what one clip of a stream is made of."""
+    return Input(card.input_kind, card.length)
+
+
+class Bounds(NamedTuple):
+    """How much of a video is admitted: None for any."""
+
+    duration: float | None = None  # Seconds that it plays.
+    pixels: int | None = None  # Of one frame.
+
+
+UNBOUNDED = Bounds()
+
+
 class PreparedVideo:
     """The frames of a video file as preparing them would keep them."""
 
-    def __init__(
-        self, path: Path, making: Making, longest: float | None = None, most_pixels: int | None = None
-    ) -> None:
-        """Counts the frames; refuses what plays more than `longest` seconds or has larger frames than is allowed."""
-        self.path, self.making = path, making
-        self._longest, self._most_pixels = longest, most_pixels
+    def __init__(self, path: Path, making: Making, bounds: Bounds = UNBOUNDED) -> None:
+        """Counts the frames; refuses a video that plays longer, or has larger frames, than the bounds admit."""
+        self.path, self.making, self._bounds = path, making, bounds
         self._short_side, self.resized = making.short_side, ""
         self.num_frames, self.frame_rate, self.shortfall = self._count()
 
@@ -43,17 +74,18 @@ class PreparedVideo:
         decoder = self._decoder()
         rate = decoder.frame_rate if 0 < decoder.frame_rate < 1000 else 25.0
         kept_rate = min(rate, self.making.fps) if self.making.fps else rate / self.making.every
-        most_frames = self._longest * kept_rate if self._longest else np.inf
+        longest, most_pixels = self._bounds
+        most_frames = longest * kept_rate if longest else np.inf
         num_frames = 0
         for frame in self._kept(decoder):
             if num_frames == 0:
                 self._choose_size(frame)
             num_frames += 1
             height, width = frame.shape[:2]
-            if self._most_pixels and height * width > self._most_pixels:
-                raise ValueError(f"{self.path}: its frames are {width}x{height}, more than {self._most_pixels} pixels.")
+            if most_pixels and height * width > most_pixels:
+                raise ValueError(f"{self.path}: its frames are {width}x{height}, more than {most_pixels} pixels.")
             if num_frames > most_frames:
-                raise ValueError(f"{self.path}: it plays for more than {self._longest:g} seconds. Send a shorter one.")
+                raise ValueError(f"{self.path}: it plays for more than {longest:g} seconds. Send a shorter one.")
         if num_frames == 0:
             raise ValueError(f"{self.path}: no frame can be decoded: it is cut off, damaged, or has no video in it.")
         return num_frames, kept_rate, decoder.shortfall()

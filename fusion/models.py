@@ -1,18 +1,16 @@
-"""Which models a command uses: those that are named, or those trained on a data set."""
+"""Which models are used, those that are named or those trained on a data set, and what they must have in common."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from commands.files import RUNS
 from data.flow import METHODS
-from fusion.cards import SLOTS
-from streams.modelfile import BOTH
+from fusion.evidence import first_difference
+from streams.modelfile import BOTH, read_card
 from streams.runs import Run
 
-if TYPE_CHECKING:
-    from fusion.two_stream import TwoStream
+SLOTS = ("spatial", "temporal")
 
 
 def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = True) -> None:
@@ -33,12 +31,14 @@ def model_files(options: argparse.Namespace, say: Callable[[str], None] = print)
     if options.model and any(named.values()):
         raise ValueError("--model holds both streams: pass it alone, or --spatial and --temporal without it.")
     if options.model:
-        return {BOTH: options.model}
-    if any(named.values()):
-        return {name: path for name, path in named.items() if path}
-    folder = options.runs / options.dataset
-    models = trained_models(folder, options.split)
-    say(f"Using the models of {options.dataset} in {folder} (--spatial and --temporal name others).")
+        models = {BOTH: options.model}
+    elif any(named.values()):
+        models = {name: path for name, path in named.items() if path}
+    else:
+        folder = options.runs / options.dataset
+        models = trained_models(folder, options.split)
+        say(f"Using the models of {options.dataset} in {folder} (--spatial and --temporal name others).")
+    check_models(models)
     return models
 
 
@@ -55,11 +55,26 @@ def trained_models(folder: Path, split: int) -> dict[str, Path]:
     return models
 
 
-def load_streams(options: argparse.Namespace, say: Callable[[str], None] = print) -> "TwoStream":
-    """Loads the models that the options name, or else those of the data set that they name."""
-    from fusion.two_stream import TwoStream
-
-    two_stream = TwoStream(model_files(options, say))
-    if options.method and (note := two_stream.use_flow(options.method)):
-        say(f"Note: {note}.")
-    return two_stream
+def check_models(models: Mapping[str, Path]) -> None:
+    """Refuses models that are missing, that lie in each other's place or that don't know the same classes."""
+    if BOTH in models:
+        if not models[BOTH].is_file():
+            raise FileNotFoundError(f"There is no model {models[BOTH]}. Name a file that fusion/export.py wrote.")
+        return
+    cards = {name: read_card(path) for name, path in models.items()}
+    for slot, card in cards.items():
+        if card.stream == BOTH:
+            raise ValueError(f"{models[slot]} is a network of both streams, but was given as --{slot}: pass --model.")
+        if slot in SLOTS and card.stream in SLOTS and card.stream != slot:
+            raise ValueError(
+                f"{models[slot]} is a {card.stream} model (input {card.input_kind}), but was given as --{slot}. "
+                f"Pass it as --{card.stream}."
+            )
+    (first, ours), *others = cards.items()
+    for name, card in others:
+        if card.classes != ours.classes:
+            raise ValueError(
+                f"The streams must know the same classes in the same order. {models[first]} and {models[name]} "
+                f"differ: {first_difference(ours.classes, card.classes, 'class')}. "
+                "Name two models that were trained on one data set."
+            )

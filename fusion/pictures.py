@@ -7,12 +7,10 @@ import numpy as np
 
 from data.flow import colour_wheel
 
-_LONGEST_SIDE = 176
 
-
-def data_uri(picture: np.ndarray) -> str:
-    """Returns uint8 RGB as a small JPEG in a data URI."""
-    scale = _LONGEST_SIDE / max(picture.shape[:2])
+def data_uri(picture: np.ndarray, longest_side: int = 176) -> str:
+    """Returns uint8 RGB as a small JPEG in a data URI, so that a page needs no second request for it."""
+    scale = longest_side / max(picture.shape[:2])
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)

@@ -1,14 +1,16 @@
 """What the streams say of one video, as numbers: no networks here, no pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from fusion.combine import softmax
+from fusion.combine import sigmoid, softmax
 
 FUSED = "fused"
+# What JSON holds of results: their keys are for those who read them.
+Json: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,9 @@ class Prediction:
 
     def top(self, count: int = 5, stream: str = "") -> list[tuple[str, float]]:
         """Returns the most probable classes with their probabilities, the first first; of all streams unless named."""
-        scores = self.probabilities[stream] if stream else self.verdict
-        order = np.argsort(-scores, kind="stable")[:count]
-        return [(self.classes[index], float(scores[index])) for index in order]
+        return best(self.probabilities[stream] if stream else self.verdict, self.classes, count)
 
-    def as_dictionary(self, count: int = 5) -> dict[str, Any]:
+    def as_dictionary(self, count: int = 5) -> Json:
         """Returns what JSON can hold of it."""
         return {
             "video": self.video,
@@ -61,14 +61,15 @@ class Prediction:
         }
 
 
+def best(shares: np.ndarray, classes: Sequence[str], count: int) -> list[tuple[str, float]]:
+    """Returns the most probable classes with their probabilities, the first first."""
+    order = np.argsort(-shares, kind="stable")[:count]
+    return [(classes[index], float(shares[index])) for index in order]
+
+
 def fused(logits: Mapping[str, np.ndarray], multi_label: bool = False) -> dict[str, np.ndarray]:
     """Returns each stream's probabilities over the last axis, and the average of all, as the paper fuses (Sec. 4)."""
-    shares = {name: _sigmoid(values) if multi_label else softmax(values) for name, values in logits.items()}
+    shares = {name: (sigmoid if multi_label else softmax)(values) for name, values in logits.items()}
     if len(shares) > 1:
         shares[FUSED] = np.mean(list(shares.values()), axis=0)
-    return shares
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    shares: np.ndarray = 1 / (1 + np.exp(-logits.astype(np.float64)))
     return shares

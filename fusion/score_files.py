@@ -1,10 +1,9 @@
 """Score files of others: NumPy arrays, TSN's, pickled dictionaries, CSV; and ours."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -66,7 +65,7 @@ def _npz(path: Path, array: str, names: Path | None) -> NamedScores:
                 f"pass --scores {path}:{candidates[0] if candidates else 'ARRAY'}"
             )
         try:
-            rows: Any = stored[array]
+            rows: object = stored[array]
         except ValueError:  # An array of objects, as TSN writes.
             rows = read_object_array(path, array)
         videos = [str(name) for name in stored[own_names]] if own_names else _listed(path, names)
@@ -98,10 +97,12 @@ def _csv(path: Path, array: str, names: Path | None) -> NamedScores:
     return NamedScores(path.stem, tuple(row[0] for row in rows), _stacked(path, scores), tuple(header[1:]))
 
 
-def _stacked(path: Path, rows: Any) -> np.ndarray:
+def _stacked(path: Path, rows: object) -> np.ndarray:
     """Returns scores as [V, views, C]: rows may be [C], [views, C], [views, crops, C], or such with a label beside."""
     if isinstance(rows, np.ndarray) and rows.dtype != object and rows.ndim in (2, 3):
         return rows[:, None].astype(np.float64) if rows.ndim == 2 else rows.astype(np.float64)
+    if not isinstance(rows, Collection) or not len(rows):
+        raise ValueError(f"{path} must hold the scores of videos. Received {type(rows).__name__}.")
     views = [_views(row) for row in rows]
     shapes = {view.shape for view in views}
     if len({shape[1] for shape in shapes}) != 1:
@@ -110,8 +111,8 @@ def _stacked(path: Path, rows: Any) -> np.ndarray:
     return np.stack(views) if len(shapes) == 1 else np.stack([view.mean(axis=0, keepdims=True) for view in views])
 
 
-def _views(row: Any) -> np.ndarray:
-    if len(row) == 2 and np.ndim(row[0]) > 0 and np.ndim(row[1]) == 0:
+def _views(row: object) -> np.ndarray:
+    if isinstance(row, Sequence | np.ndarray) and len(row) == 2 and np.ndim(row[0]) > 0 and np.ndim(row[1]) == 0:
         row = row[0]  # TSN puts the label beside the scores.
     scores = np.asarray(row, np.float64)
     if scores.ndim > 2:  # Views, then crops or a dimension of one.

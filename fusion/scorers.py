@@ -1,25 +1,22 @@
-"""Networks with what they look at: the views of one stream, or of both at once."""
+"""Networks with what their files say of them: the models of the streams, or one that looks at both."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
+import keras
 import tensorflow as tf
 
 from fusion.making import Making
-from pipelines import augment
-from pipelines.inputs import Input
 from streams.modelfile import ModelCard, load_model
-from streams.scoring import Mirror, view_scorer
+from streams.scoring import Crops, view_scorer
 
 
 @dataclass(frozen=True)
 class Scorer:
     """A saved network and what its file says of it."""
 
-    network: Any
+    network: keras.Model
     card: ModelCard
 
     @classmethod
@@ -32,16 +29,11 @@ class Scorer:
         """The cards of the streams that the network looks at, in the order of its inputs."""
         return self.card.parts
 
-    def of_views(self, num_crops: int) -> Callable[..., tf.Tensor]:
+    @property
+    def flow_rule(self) -> str:
+        """The rule of the levels that the network was trained on, by which its flow is mirrored and shown."""
+        return Making.of(self.card.flow).rule
+
+    def of_views(self, num_crops: Crops, precision: str = "float32") -> Callable[..., tf.Tensor]:
         """Returns a function from the views of each part to their logits."""
-        return view_scorer(self.network, num_crops=num_crops, mirror_flow=mirror_of(self.card))
-
-
-def mirror_of(card: ModelCard) -> Mirror:
-    """Returns how the flow that a model was trained on is mirrored."""
-    return partial(augment.mirror_flow, rule=Making.of(card.flow).rule)
-
-
-def clip_of(card: ModelCard) -> Input:
-    """Returns what one clip of a stream is made of."""
-    return Input(card.input_kind, card.length)
+        return view_scorer(self.network, num_crops=num_crops, precision=precision, flow_rule=self.flow_rule)

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commands.quiet import quiet_tensorflow
 from fusion.evidence import Evidence
+from fusion.fusenet import trained
 from fusion.rules import Rule
+
+if TYPE_CHECKING:
+    import keras
 
 _UNITS, _DROPOUT, _EPOCHS, _BATCH = 128, 0.5, 100, 32
 
@@ -16,32 +19,14 @@ _UNITS, _DROPOUT, _EPOCHS, _BATCH = 128, 0.5, 100, 32
 def recurrent(evidence: Evidence, kind: str, *, attention: bool) -> Rule:
     """Trains an LSTM or a GRU on the streams' features, side by side in time.
 
-    Its states are averaged over time, or with `attention` weighed by how much each has to say. How long it trains is
-    chosen on groups that are kept apart.
+    Its states are averaged over time, or with `attention` weighed by how much each has to say.
     """
     if not evidence.features:
         raise LookupError("what each stream made of each view is not kept. Pass --features.")
-    quiet_tensorflow()
-    import keras
-
-    inputs = _sequences(evidence)
-    seen, unseen = next(evidence.folds())
-    keras.utils.set_random_seed(0)
-    network = _network(inputs[seen], evidence, kind, attention=attention)
-    history = network.fit(
-        inputs[seen],
-        evidence.labels[seen],
-        validation_data=(inputs[unseen], evidence.labels[unseen]),
-        epochs=_EPOCHS,
-        batch_size=_BATCH,
-        callbacks=[keras.callbacks.EarlyStopping(patience=15, restore_best_weights=True)],
-        verbose=0,
-    )
-
-    def combine(others: Evidence) -> np.ndarray:
-        return np.asarray(network(_sequences(others), training=False))
-
-    return Rule(combine, f"{int(np.argmin(history.history['val_loss'])) + 1} epochs")
+    build = partial(_network, num_classes=evidence.view_logits[0].shape[2], kind=kind, attention=attention)
+    fit = {"epochs": _EPOCHS, "batch_size": _BATCH, "patience": 15}
+    network, epochs = trained(build, _sequences(evidence), evidence, **fit)
+    return Rule(lambda unseen: np.asarray(network(_sequences(unseen), training=False)), f"{epochs} epochs")
 
 
 def _sequences(evidence: Evidence) -> np.ndarray:
@@ -49,7 +34,7 @@ def _sequences(evidence: Evidence) -> np.ndarray:
     return np.concatenate(evidence.features, axis=2).astype(np.float32)
 
 
-def _network(inputs: np.ndarray, evidence: Evidence, kind: str, *, attention: bool) -> Any:
+def _network(inputs: np.ndarray, num_classes: int, kind: str, *, attention: bool) -> "keras.Model":
     import keras
     from keras import layers, ops
 
@@ -63,12 +48,7 @@ def _network(inputs: np.ndarray, evidence: Evidence, kind: str, *, attention: bo
         summary = ops.sum(weights * states, axis=1)
     else:
         summary = ops.mean(states, axis=1)
-    logits = layers.Dense(evidence.view_logits[0].shape[2])(layers.Dropout(_DROPOUT)(summary))
-    network = keras.Model(begin, logits)
-    losses = keras.losses
-    loss = losses.BinaryCrossentropy if evidence.is_multi_label else losses.SparseCategoricalCrossentropy
-    network.compile(keras.optimizers.Adam(1e-3), loss(from_logits=True))
-    return network
+    return keras.Model(begin, layers.Dense(num_classes)(layers.Dropout(_DROPOUT)(summary)))
 
 
 SEQUENCES: Mapping[str, Callable[[Evidence], Rule]] = {

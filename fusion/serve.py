@@ -18,6 +18,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from commands.running import run
 from fusion.models import add_model_options, model_files
 from fusion.serving.limits import Limits
+from fusion.serving.worker import Worker
 
 NEEDS = ("fastapi", "uvicorn", "python_multipart")
 HERE = "127.0.0.1"
@@ -32,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     import uvicorn
 
     from fusion.serving.application import create_application
-    from fusion.serving.worker import Worker
 
     limits = Limits(
         queue=options.queue,

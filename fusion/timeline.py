@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from commands.files import replacing
 from fusion.prediction import Prediction, fused
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Colours that are told apart side by side and by people who see fewer of them; what is beyond them is grey.
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee9944", "#44aa99")
@@ -112,7 +116,7 @@ def _colours(line: Timeline) -> dict[str, str]:
     return dict(zip(sorted(lasting, key=lambda label: -lasting[label]), PALETTE, strict=False))
 
 
-def _draw_frames(axes, frames: Sequence[np.ndarray], duration: float) -> None:  # type: ignore[no-untyped-def]
+def _draw_frames(axes: "Axes", frames: Sequence[np.ndarray], duration: float) -> None:
     share = duration / len(frames)
     for number, frame in enumerate(frames):
         axes.imshow(frame, extent=(number * share, (number + 0.97) * share, 0, 1), aspect="auto")
@@ -120,7 +124,7 @@ def _draw_frames(axes, frames: Sequence[np.ndarray], duration: float) -> None:  
     axes.axis("off")
 
 
-def _draw_stretches(axes, line: Timeline, colours: dict[str, str]) -> None:  # type: ignore[no-untyped-def]
+def _draw_stretches(axes: "Axes", line: Timeline, colours: dict[str, str]) -> None:
     names = list(line.probabilities)
     for row, name in enumerate(reversed(names)):
         stretches = line.stretches(name)
@@ -139,7 +143,7 @@ def _draw_stretches(axes, line: Timeline, colours: dict[str, str]) -> None:  # t
     _only_bottom(axes, bottom=False)
 
 
-def _draw_curves(axes, line: Timeline, colours: dict[str, str]) -> None:  # type: ignore[no-untyped-def]
+def _draw_curves(axes: "Axes", line: Timeline, colours: dict[str, str]) -> None:
     scores = list(line.probabilities.values())[-1]
     for label, colour in colours.items():
         curve = scores[:, line.classes.index(label)]
@@ -152,6 +156,6 @@ def _draw_curves(axes, line: Timeline, colours: dict[str, str]) -> None:  # type
     _only_bottom(axes)
 
 
-def _only_bottom(axes, bottom: bool = True) -> None:  # type: ignore[no-untyped-def]
+def _only_bottom(axes: "Axes", bottom: bool = True) -> None:
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(side == "bottom" and bottom)

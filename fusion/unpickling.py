@@ -4,7 +4,6 @@ import io
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,19 +22,19 @@ _ADMITTED = {
 
 
 class _ArraysOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         """Returns what a pickle names, where it is an array or a plain value."""
         if name in _ADMITTED.get(module, ()):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no file of scores needs")
 
 
-def read_pickle(path: Path) -> Any:
+def read_pickle(path: Path) -> object:
     """Returns what a pickle file holds, if that is arrays and plain values."""
     return _unpickle(path.read_bytes(), path)
 
 
-def read_object_array(path: Path, array: str) -> Any:
+def read_object_array(path: Path, array: str) -> object:
     """Returns an array of objects in a `.npz` file, which NumPy itself only opens with its guard down."""
     with zipfile.ZipFile(path) as archive:
         stored = io.BytesIO(archive.read(f"{array}.npy"))
@@ -45,7 +44,7 @@ def read_object_array(path: Path, array: str) -> Any:
     return _unpickle(stored.read(), path)
 
 
-def _unpickle(stored: bytes, path: Path) -> Any:
+def _unpickle(stored: bytes, path: Path) -> object:
     try:
         return _ArraysOnly(io.BytesIO(stored), encoding="latin1").load()
     except Exception as error:  # A damaged or a hostile pickle can raise anything.

@@ -1,56 +1,41 @@
 """A live source on the terminal: what is seen now, how late that is said, and what was dropped."""
 
 import argparse
-import json
-import sys
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from commands.files import write_json
-from fusion.models import load_streams
+from fusion.live import Glance, watch
 from fusion.timeline import clock
-from fusion.written import STANDARD_OUTPUT
-
-if TYPE_CHECKING:
-    from fusion.live import Glance
+from fusion.two_stream import TwoStream
+from fusion.written import write_to
 
 BAR = 20
 
 
-def watch_live(options: argparse.Namespace) -> None:
+def watch_live(two_stream: TwoStream, options: argparse.Namespace, out: Console) -> None:
     """Shows what the streams see in a live source until it ends or is stopped."""
-    out = Console(stderr=options.json == STANDARD_OUTPUT, highlight=False)
-    two_stream = load_streams(options, out.print)
-    from fusion.live import watch
-
-    glances: list[dict[str, Any]] = []
+    glances: list[Glance] = []
     try:
         with Live(console=out, refresh_per_second=8) as display:
             for glance in watch(two_stream, options.camera, window=options.window, top=options.top):
                 if glance.note:
                     out.print(f"Note: {glance.note}.")
                 display.update(_shown(glance))
-                glances.append(asdict(glance))
+                glances.append(glance)
     except KeyboardInterrupt:
         out.print("Stopped.")
-    if options.json == STANDARD_OUTPUT:
-        json.dump(glances, sys.stdout, indent=2)
-        print()
-    elif options.json:
-        write_json(Path(options.json), glances)
+    write_to(options.json, [asdict(glance) for glance in glances])
     if not glances:
         raise ValueError(f"The source {options.camera} ended before one clip of it was complete.")
 
 
-def _shown(glance: "Glance") -> Text:
+def _shown(glance: Glance) -> Text:
     lines = [
-        Text.assemble(("━" * round(share * BAR)).ljust(BAR), f" {share:6.1%} {label}\n", style="bold" if first else "")
-        for first, (label, share) in zip((True, *[False] * len(glance.top)), glance.top, strict=False)
+        Text.assemble(("━" * round(share * BAR)).ljust(BAR), f" {share:6.1%} {label}\n", style="" if place else "bold")
+        for place, (label, share) in enumerate(glance.top)
     ]
     state = (
         f"{clock(glance.seconds)}  latency {1000 * glance.latency:.0f} ms  flow {glance.method}  "

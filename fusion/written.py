@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from rich.console import Group
 from rich.table import Table
@@ -18,8 +18,17 @@ from fusion.prediction import Prediction
 from fusion.timeline import timeline
 
 STANDARD_OUTPUT = "-"
+# What OpenCV's wheels can write. Browsers play VP9 in .webm; H.264 is in none of the wheels.
+CODECS = {".webm": "VP90", ".mp4": "mp4v", ".avi": "MJPG"}
 BAR = 16
 COLOURS = {"spatial": "cyan", "temporal": "magenta", "fused": "green"}
+
+
+class Failure(TypedDict):
+    """A video that could not be predicted."""
+
+    video: str
+    error: str
 
 
 def as_table(prediction: Prediction, count: int) -> Group:
@@ -43,15 +52,24 @@ def as_line(prediction: Prediction) -> str:
 
 
 def write_predictions(
-    place: str | None, predictions: Sequence[Prediction], failed: Sequence[dict[str, str]], options: Any
+    place: str | None,
+    predictions: Sequence[Prediction],
+    failed: Sequence[Failure],
+    *,
+    count: int,
+    window: float | None = None,
 ) -> None:
-    """Writes what came out as JSON, to a file or to standard output."""
-    found = [prediction.as_dictionary(options.top) for prediction in predictions]
-    if options.timeline:
+    """Writes what came out as JSON, to a file or to standard output; with a `window` also what happens when."""
+    found = [prediction.as_dictionary(count) for prediction in predictions]
+    if window:
         for prediction, fields in zip(predictions, found, strict=True):
-            line = timeline(prediction, options.window)
+            line = timeline(prediction, window)
             fields["timeline"] = {name: [asdict(part) for part in line.stretches(name)] for name in line.probabilities}
-    value = {"predictions": found, "failed": list(failed)}
+    write_to(place, {"predictions": found, "failed": list(failed)})
+
+
+def write_to(place: str | None, value: object) -> None:
+    """Writes a value as JSON to a file or to standard output; nowhere where no place is named."""
     if place == STANDARD_OUTPUT:
         json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
         print()
@@ -90,8 +108,3 @@ def place_of(name: str, video: str, extension: str, *, several: bool) -> Path:
     """Returns where something about a video is written: under its name in a folder where there are several videos."""
     place = Path(name)
     return place / f"{Path(video).stem}{extension}" if several or place.is_dir() else place
-
-
-def error_of(video: Path, error: Exception) -> dict[str, Any]:
-    """Returns the record of a video that failed."""
-    return {"video": str(video), "error": str(error)}

@@ -1,12 +1,14 @@
 """Scores videos with a saved model: the only prediction loop."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Literal, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from pipelines.augment import mirror_flow
 from streams.variants import variant
 
 # Crops that go through the network at once. On a processor a few dozen fill the cores and stay in its caches:
@@ -15,8 +17,6 @@ _CROPS_AT_ONCE = {"CPU": 64, "GPU": 512}
 
 CROPS = (1, 5, 10, "full")
 Crops: TypeAlias = int | Literal["full"]
-# Exchanges left and right of [..., H, W, C].
-Mirror: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 
 def score_videos(
@@ -25,33 +25,33 @@ def score_videos(
     *,
     num_crops: Crops,
     precision: str = "float32",
-    mirror_flow: Mirror | None = None,
+    flow_rule: str = "",
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields each video's `(logits float32[views, C], label)`, averaged over the crops of a view.
 
     `views` are those of pipelines.clips.distinct_views: what a view shows twice is predicted once. For a network of
     several inputs there is a tuple of tensors instead of one.
     """
-    score = view_scorer(model, num_crops=num_crops, precision=precision, mirror_flow=mirror_flow)
+    score = view_scorer(model, num_crops=num_crops, precision=precision, flow_rule=flow_rule)
     for distinct, of_view, label in views:
         inputs = distinct if isinstance(distinct, tuple) else (distinct,)
         yield score(*inputs).numpy()[np.asarray(of_view)], np.asarray(label)
 
 
 def view_scorer(
-    model: keras.Model, *, num_crops: Crops, precision: str = "float32", mirror_flow: Mirror | None = None
+    model: keras.Model, *, num_crops: Crops, precision: str = "float32", flow_rule: str = ""
 ) -> Callable[..., tf.Tensor]:
     """Returns a compiled function from views uint8[views, H, W, C] to their logits, averaged over crops.
 
     One crop is the centre, five are the corners, too, ten also their mirror images; `full` scores whole frames and
-    theirs, fully convolutionally. `mirror_flow` mirrors flow, whose horizontal part changes its sign, as
-    pipelines.augment.mirror_flow does. A network of both streams takes views of frames first, then those of flow.
+    theirs, fully convolutionally. Flow is mirrored by `flow_rule`, the rule of the levels that the network was trained
+    on: its horizontal part changes its sign. A network of both streams takes views of frames first, then those of flow.
     """
     inputs = ordered_inputs(model)
     if num_crops not in CROPS:
         raise ValueError(f"A view is scored by {CROPS} crops. Received {num_crops!r}.")
-    if num_crops in (10, "full") and mirror_flow is None and any(each.name == "flow" for each in inputs):
-        raise ValueError("Flow is mirrored by the rule of its levels: pass mirror_flow, or num_crops=1.")
+    if num_crops in (10, "full") and not flow_rule and any(each.name == "flow" for each in inputs):
+        raise ValueError("Flow is mirrored by the rule of its levels: pass flow_rule, or num_crops=1.")
     network = variant(model, whole_frames=num_crops == "full", precision=precision)
     num_classes = model.outputs[0].shape[-1]
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
@@ -63,7 +63,7 @@ def view_scorer(
         logits = tf.TensorArray(tf.float32, size=0, dynamic_size=True, infer_shape=False)
         for start in tf.range(0, tf.shape(views[0])[0], views_at_once):
             crops = [
-                _crops_of(each[start : start + views_at_once], spec, num_crops, mirror_flow)
+                _crops_of(each[start : start + views_at_once], spec, num_crops, flow_rule)
                 for each, spec in zip(views, inputs, strict=True)
             ]
             num_views, images = tf.shape(crops[0])[0], [_images(each) for each in crops]
@@ -73,15 +73,20 @@ def view_scorer(
             logits = logits.write(start // views_at_once, tf.reduce_mean(of_crop, axis=1))
         return tf.ensure_shape(logits.concat(), [None, num_classes])
 
-    return score
+    def score_some(*views: tf.Tensor) -> tf.Tensor:
+        if views[0].shape[0] == 0:
+            raise ValueError("There are no views to score. Pass at least 1.")
+        return score(*views)
+
+    return score_some
 
 
-def _crops_of(views: tf.Tensor, spec: keras.KerasTensor, num_crops: Crops, mirror_flow: Mirror | None) -> tf.Tensor:
+def _crops_of(views: tf.Tensor, spec: keras.KerasTensor, num_crops: Crops, flow_rule: str) -> tf.Tensor:
     """Returns the crops of views that one input is given, uint8[views, crops, H, W, C]."""
     cut = views[:, None] if num_crops == "full" else _squares(views, spec.shape[1], num_crops)
     if num_crops not in (10, "full"):
         return cut
-    mirror = mirror_flow if spec.name == "flow" and mirror_flow else mirrored
+    mirror = partial(mirror_flow, rule=flow_rule) if spec.name == "flow" else mirrored
     return tf.concat([cut, mirror(cut)], axis=1)
 
 

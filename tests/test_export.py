@@ -30,6 +30,7 @@ def test_every_format_gives_the_answers_of_the_keras_models_and_knows_its_labels
         pytest.importorskip(package, reason="needs pip install -r requirements-export.txt")
     from fusion import TwoStream
     from fusion.exported import FORMATS, labels_in, opened
+    from fusion.exporting import squares
 
     main(
         [
@@ -47,8 +48,8 @@ def test_every_format_gives_the_answers_of_the_keras_models_and_knows_its_labels
 
     written = tmp_path / FORMATS[kind]
     two_stream = TwoStream.load(**models)
-    clips = two_stream.squares(video)
-    answers = opened(kind, written)({name: squares[:2] for name, squares in clips.items()})
+    clips = squares(two_stream, video)
+    answers = opened(kind, written)({name: clip[:2] for name, clip in clips.items()})
     assert labels_in(kind, written) == CLASSES
     assert set(answers) == {"spatial", "temporal", "fused"}
     np.testing.assert_allclose(answers["fused"], (answers["spatial"] + answers["temporal"]) / 2, atol=1e-5)

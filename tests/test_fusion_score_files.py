@@ -47,7 +47,7 @@ def test_a_score_file_gives_back_what_was_written(tmp_path):
     ("changes", "message"),
     [
         ({"videos": (*VIDEOS[:2], "v_Sit_g09_c01")}, "v_Sit_g01_c01 against v_Sit_g09_c01"),
-        ({"videos": VIDEOS[:2]}, "3 against 2"),
+        ({"videos": VIDEOS[:2]}, "3 against 2, first at place 2, which only one of them has"),
         ({"classes": ("Run", "Jump")}, "Sit against Jump"),
         ({"split": 2}, "1 against 2"),
         ({"data_set": "other"}, "made against other"),
@@ -179,6 +179,14 @@ def test_a_pickle_that_runs_something_is_refused_and_nothing_runs(tmp_path, endi
         read_score_file(f"{path}:scores" if ending == "npz" else str(path))
 
     assert not trace.exists()
+
+
+def test_a_pickle_without_scores_is_refused(tmp_path):
+    (tmp_path / "a.pickle").write_bytes(pickle.dumps(5))
+    (tmp_path / "a.txt").write_text("v_Run_g01_c01")
+
+    with pytest.raises(ValueError, match=r"must hold the scores of videos\. Received int"):
+        read_score_file(str(tmp_path / "a.pickle"))
 
 
 def test_a_list_is_asked_for_where_a_file_names_no_videos(tmp_path):

@@ -9,8 +9,9 @@ import pytest
 
 from data.sources import VIDEO_EXTENSIONS
 from data.video import read_frames
-from fusion.making import Making, PreparedVideo
+from fusion.making import Bounds, Making, PreparedVideo
 from fusion.predict import main
+from fusion.prediction import fused
 from fusion.sources import named_videos
 from fusion.video_views import Stopwatch, Wanted, video_views
 from tests.conftest import PROJECT
@@ -231,9 +232,51 @@ def test_a_cut_off_video_is_predicted_on_request(models, video, tmp_path, capsys
     assert "of 40 frames could be decoded" in prediction["notes"][0]
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"views": 0}, "at least 1 view. Received views=0"),
+        ({"hop": 0.0}, "Received hop=0 seconds"),
+        ({"crops": 3}, "3"),
+    ],
+)
+def test_a_video_is_not_looked_at_nowhere(two_stream, video, where, message):
+    with pytest.raises(ValueError, match=message):
+        two_stream.predict(video, **where)
+
+
+def test_a_video_outside_of_the_bounds_is_refused(two_stream, video):
+    with pytest.raises(ValueError, match=r"plays for more than 0\.5 seconds"):
+        two_stream.predict(video, bounds=Bounds(duration=0.5))
+    with pytest.raises(ValueError, match="64x48, more than 1000 pixels"):
+        two_stream.predict(video, bounds=Bounds(pixels=1000))
+
+
+@pytest.mark.filterwarnings("error")
+def test_probabilities_of_very_sure_streams_are_zero_and_one_without_a_warning():
+    shares = fused({"spatial": np.array([-1e4, 0, 1e4], np.float32)}, multi_label=True)
+
+    np.testing.assert_array_equal(shares["spatial"], [0, 0.5, 1])
+
+
 def test_models_in_each_others_place_are_refused(models, video):
     with pytest.raises(ValueError, match=r"is a temporal model .* Pass it as --temporal"):
         main([str(video), "--spatial", str(models["temporal"])])
+
+
+@pytest.mark.parametrize("option", ["--spatial", "--model"])
+def test_a_model_that_is_not_there_is_said_before_tensorflow_is_loaded(tmp_path, option):
+    command = ["predict.py", "clip.avi", option, str(tmp_path / "none.keras")]
+    code = "import atexit, runpy, sys; atexit.register(lambda: print('tensorflow' in sys.modules)); sys.argv = "
+
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}{command}; runpy.run_module('fusion.predict', run_name='__main__')"],
+        cwd=PROJECT, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert f"There is no model {tmp_path}" in done.stderr
+    assert done.stdout == "False\n"
 
 
 def test_models_of_other_classes_are_refused_with_the_first_difference(models, video, tmp_path):

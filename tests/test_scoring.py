@@ -5,11 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fusion.stream_scores import Scoring, stream_scores
+from fusion.gather import from_models
+from fusion.scoring import Scoring
+from fusion.stream_scores import stream_scores
 from streams.runs import Run
 from streams.scores import read_scores
 from tests.made_frames import HEIGHT, WIDTH, made_dataset
-from tests.made_models import FLOW, make_model
+from tests.made_models import FLOW, make_joint_model, make_model
 
 CLASSES = ("A", "B", "C")
 
@@ -82,6 +84,59 @@ def test_flow_is_mirrored_by_the_rule_of_the_models_own_training_data(tmp_path, 
     both = two_stream.scorers["temporal"].network(np.stack([stack, mirrored])).numpy()
 
     np.testing.assert_allclose(two_stream.score("temporal", stack[None], crops=10)[0], both.mean(axis=0), atol=1e-5)
+
+
+def test_a_network_of_both_mirrors_frames_and_classic_flow_each_in_its_own_way(tmp_path):
+    from fusion import TwoStream
+
+    spatial = make_model(tmp_path / "spatial.keras", "spatial")
+    temporal = make_model(tmp_path / "temporal.keras", "temporal", flow={**FLOW, "rule": "classic"})
+    two_stream = TwoStream.load(model=make_joint_model(tmp_path / "both.keras", spatial, temporal))
+    random = np.random.default_rng(0)
+    frame, stack = (random.integers(0, 256, (32, 32, channels), dtype=np.uint8) for channels in (3, 6))
+    turned = stack[:, ::-1].copy()
+    turned[..., 0::2] = 255 - turned[..., 0::2]
+
+    clips = {"rgb": np.stack([frame, frame[:, ::-1]]), "flow": np.stack([stack, turned])}
+    both = two_stream.scorers["fused"].network(clips).numpy()
+
+    found = two_stream.score("fused", frame[None], stack[None], crops=10)
+    np.testing.assert_allclose(found[0], both.mean(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["centred", "classic"])
+def test_flow_that_stands_still_is_shown_white_whatever_its_rule(tmp_path, rule):
+    from fusion.explain import as_picture
+    from streams.modelfile import read_card
+
+    card = read_card(make_model(tmp_path / "temporal.keras", "temporal", flow={**FLOW, "rule": rule}))
+    levels = {"centred": [128], "classic": [127, 128]}[rule]  # Classic flow has no level for no motion.
+    still = np.random.default_rng(0).choice(np.array(levels, np.uint8), (32, 32, 6))
+    left = still.copy()
+    left[..., 0::2] = 40
+
+    assert as_picture(still, card).min() > 230
+    assert as_picture(left, card).min() < 100
+
+
+def test_videos_are_not_scored_by_none_of_their_views(tmp_path):
+    from streams.scoring import view_scorer
+
+    with pytest.raises(ValueError, match=r"at least 1 view\. Received views=0"):
+        Scoring(runs=tmp_path, views=0)
+    with pytest.raises(ValueError, match="no views to score"):
+        view_scorer(network(dense=False), num_crops=1)(np.zeros((0, 40, 48, 3), np.uint8))
+
+
+@pytest.mark.parametrize("text", ['{"options": {"seed": 0}}', '{"result": {}}', '{"options": []}', "[]", "{", ""])
+def test_a_config_that_lacks_what_was_validated_on_is_named_and_methods_that_learn_wait(dataset, runs, text):
+    config = Run.of(runs, dataset.name, "spatial", 1).config
+    config.write_text(text)
+
+    gathered = from_models(dataset, 1, ("spatial",), Scoring(runs=runs, views=2, crops="1"), "validation")
+
+    assert gathered.known is None
+    assert gathered.why_not == f"{config} does not say what spatial was validated on. Pass --fit train or folds."
 
 
 def test_what_was_scored_is_not_scored_again(dataset, runs, monkeypatch):

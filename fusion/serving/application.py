@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.datastructures import UploadFile
+from starlette.types import Message
 
 from fusion.markup import render
+from fusion.prediction import Json
 from fusion.serving.jobs import FullError, Job, Jobs
 from fusion.serving.limits import Limits
 from fusion.serving.worker import Worker
@@ -42,7 +43,7 @@ UPLOAD = {
         },
     }
 }
-ANSWERS: dict[int | str, dict[str, Any]] = {
+ANSWERS: dict[int | str, Json] = {
     400: {"description": "No file in the field video"},
     408: {"description": "The upload took too long"},
     413: {"description": "The upload is too large"},
@@ -167,7 +168,7 @@ def _bound_body(request: Request, limits: Limits) -> None:
     if declared.isdigit() and int(declared) > most:
         raise too_large
 
-    async def bounded() -> Any:
+    async def bounded() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))

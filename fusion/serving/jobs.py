@@ -8,8 +8,8 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from fusion.prediction import Json
 from fusion.serving.limits import Limits
 from fusion.serving.worker import JobError, Worker
 
@@ -21,13 +21,13 @@ class Job:
     name: str  # What the client calls the file: shown, never used as a path.
     identifier: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     state: str = "uploading"  # Then "waiting", "looking", and "done" or "failed".
-    progress: dict[str, Any] = field(default_factory=dict)
-    result: dict[str, Any] | None = None
+    progress: Json = field(default_factory=dict)
+    result: Json | None = None
     error: str = ""
     status: int = 200
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def as_dictionary(self) -> dict[str, Any]:
+    def as_dictionary(self) -> Json:
         """Returns what its page asks for again and again."""
         return {
             "id": self.identifier,

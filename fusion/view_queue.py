@@ -1,17 +1,18 @@
 """Views wait until a network can take them: a few at a time, and those of two streams side by side."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from fusion.video_views import View, Wanted
 
 
-class Gathering:
+class ViewQueue:
     """The views that one network looks at, of one stream or of several, each combination once."""
 
-    def __init__(self, requests: Sequence[Wanted]) -> None:
+    def __init__(self, wanted: Mapping[str, Wanted]) -> None:
+        self._place_of = {stream: place for place, stream in enumerate(wanted)}
+        requests = list(wanted.values())
         # With a view every so often, frames may have one more than flow.
         starts = [np.asarray(request.starts) for request in requests]
         of_view = [np.arange(len(each))[request.of_view] for each, request in zip(starts, requests, strict=True)]
@@ -25,11 +26,12 @@ class Gathering:
         self._held: list[dict[int, np.ndarray]] = [{} for _ in requests]
         self._next = 0
 
-    def add(self, place: int, view: View) -> None:
-        """Takes in a view of the stream in this place."""
-        self._held[place][view.number] = view.pixels
+    def add(self, view: View) -> None:
+        """Takes in a view, where it is of a stream that the network looks at."""
+        if view.stream in self._place_of:
+            self._held[self._place_of[view.stream]][view.number] = view.pixels
 
-    def batch(self, least: int, most: int) -> list[Any]:
+    def batch(self, least: int, most: int) -> list[np.ndarray]:
         """Returns the next views of each stream, [views, H, W, channels] each; nothing where fewer are whole."""
         numbers = self._views[:, self._next : self._next + most]
         whole = 0

@@ -1,0 +1,86 @@
+"""What the worker's process does: it loads the models, and says what they see in one video after the other."""
+
+import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from fusion.explain import Moment, explain, looker_of
+from fusion.gradcam import Looker
+from fusion.making import Bounds
+from fusion.pictures import data_uri
+from fusion.prediction import Json
+from fusion.serving.limits import Limits
+from fusion.timeline import Timeline, timeline
+from fusion.two_stream import TwoStream
+
+# The longest side of a picture, in pixels.
+_SIDE = 240
+
+
+def answer_requests(connection: Connection, models: Mapping[str, Path], method: str | None, limits: Limits) -> None:
+    """Loads the models, then looks at the videos that are asked for, until the server is gone."""
+    try:
+        two_stream = TwoStream(models)
+        if method:
+            two_stream.use_flow(method)
+        lookers = looker_of(two_stream)
+        connection.send(("ready", {}))
+    except (ValueError, OSError) as error:
+        connection.send(("failed", {"error": str(error)}))
+        return
+    while True:
+        try:
+            video, name = connection.recv()
+        except (EOFError, KeyboardInterrupt):
+            return
+        try:
+            found = _look_at(two_stream, lookers, video, limits, connection)
+            connection.send(("done", {**found, "video": name}))
+        except Exception as error:  # Whatever it is, it is this video's, and the next one deserves an answer.
+            connection.send(("failed", {"error": str(error).replace(video, name) or type(error).__name__}))
+
+
+def _look_at(
+    two_stream: TwoStream, lookers: Mapping[str, Looker], video: str, limits: Limits, connection: Connection
+) -> Json:
+    """Returns the prediction for a video, what happens in it when, and where the streams look."""
+
+    def report(share: float, seconds: Mapping[str, float]) -> None:
+        connection.send(("progress", {"share": share, "seconds": dict(seconds)}))
+
+    bounds = Bounds(duration=limits.duration, pixels=int(limits.megapixels * 1e6))
+    prediction = two_stream.predict(video, partial=True, bounds=bounds, progress=report)
+    start = time.perf_counter()
+    line = timeline(prediction)
+    moments = [_as_dictionary(moment) for moment in explain(two_stream, prediction, lookers)]
+    found: Json = prediction.as_dictionary()
+    found["seconds"]["looking"] = round(time.perf_counter() - start, 4)
+    shown = [label for label, _ in prediction.top(5)]
+    return {
+        **found,
+        "duration": round(prediction.duration, 3),
+        "timeline": _over_time(line, shown),
+        "moments": moments,
+    }
+
+
+def _over_time(line: Timeline, shown: list[str]) -> Json:
+    """Returns the probabilities over time of the classes that are shown, and the stretches of each stream."""
+    shares = list(line.probabilities.values())[-1]
+    return {
+        "times": [round(float(moment), 3) for moment in line.times],
+        "curves": {
+            label: [round(float(share), 4) for share in shares[:, line.classes.index(label)]] for label in shown
+        },
+        "stretches": {stream: [vars(stretch) for stretch in line.stretches(stream)] for stream in line.probabilities},
+    }
+
+
+def _as_dictionary(moment: Moment) -> Json:
+    return {
+        "seconds": round(moment.seconds, 3),
+        "frame": data_uri(moment.frame, _SIDE),
+        "flow": None if moment.flow is None else data_uri(moment.flow, _SIDE),
+        "looks": {stream: data_uri(look, _SIDE) for stream, look in moment.looks.items()},
+    }
