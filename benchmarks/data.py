@@ -20,15 +20,15 @@ import numpy as np
 
 from commands.files import project_on_path, write_json
 from commands.running import run
-from data import shapes
-from data.audit_splits import HASHED_FRAMES, near_pairs
+from data.audit.splits import HASHED_FRAMES, near_pairs
 from data.catalog import Video
-from data.engine import run_jobs
-from data.extract import Job, extract_video
-from data.index import READY, Row, index_path, read_index, write_index
-from data.recipe import Recipe
-from data.stored import COUNTS
-from data.video import write_video
+from data.extraction.decoder import write_video
+from data.extraction.one_video import Job, extract_video
+from data.extraction.workers import run_jobs
+from data.sets import shapes
+from data.store.description import Recipe
+from data.store.index import READY, Row, index_path, read_index, write_index
+from data.store.one_video import COUNTS
 
 EXPECTED_RATIO, EXPECTED_SECONDS, EXPECTED_GROWTH, EXPECTED_SEARCH = 1.8, 0.5, 1.25, 5.0
 UCF101, TRAIN = 13_320, 9_537
@@ -36,7 +36,7 @@ FEW, MANY = 100, 10_000
 TO_PREPARE = 4
 ROUNDS = 2
 MEMORY = "; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-OPEN = "import sys, resource; from pathlib import Path; from data.index import read_index; "
+OPEN = "import sys, resource; from pathlib import Path; from data.store.index import read_index; "
 OPEN += "read_index(Path(sys.argv[1]))" + MEMORY
 PREPARE = "import sys, resource; from data.prepare import main; main(sys.argv[1:])" + MEMORY
 

@@ -28,7 +28,7 @@ from benchmarks.flow_pairs import KINDS, FlowPair, end_point_error, made_up_pair
 from commands.files import PROJECT, write_json
 from commands.running import run
 from data.flow import METHODS, flow_between
-from data.flow_kinds import PRESET_NAMES
+from data.optical_flow.methods import PRESET_NAMES
 
 MIDDLEBURY = PROJECT.parent / "shared/data/flow_truth"
 REFERENCE = ("opencv-tvl1", "balanced")
@@ -190,7 +190,7 @@ def _speed_up(trials: list[Trial], method: tuple[str, str]) -> float:
 
 
 def _has_avx512() -> bool:
-    from data.vectors import LANES
+    from data.optical_flow.tvl1.vectors import LANES
 
     return LANES == 16
 

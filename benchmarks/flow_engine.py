@@ -21,8 +21,8 @@ from benchmarks.flow_pairs import made_up_pair
 from commands.quiet import quiet_tensorflow
 from commands.running import run
 from data.flow import flow_between
-from data.flow_engine import xla_engine
-from data.flow_kinds import PRESET_NAMES
+from data.optical_flow.engine import xla_engine
+from data.optical_flow.methods import PRESET_NAMES
 
 # What a card of the H200 class is to reach.
 EXPECTED_ON_A_GPU = 2000

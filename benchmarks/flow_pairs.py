@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data.flow_files import read_flow
+from data.store.flow_files import read_flow
 
 
 class FlowPair(NamedTuple):

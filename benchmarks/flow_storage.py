@@ -20,8 +20,8 @@ import numpy as np
 
 from benchmarks.flow_pairs import KINDS, end_point_error, made_up_pair
 from commands.running import run
+from data.extraction.decoder import read_frames
 from data.flow import dequantise, flow_between, flow_of_video, quantise
-from data.video import read_frames
 
 QUALITIES = (100, 98, 95, 92, 90, 85, 80, 70)
 FIRST_SEED = 6000

@@ -23,7 +23,7 @@ from commands.files import write_json
 from commands.quiet import quiet_tensorflow
 from commands.running import run
 from data.catalog import Video
-from data.video import read_frames
+from data.extraction.decoder import read_frames
 from pipelines.sampling import view_starts
 
 SIDE, EPOCHS = 224, 40
@@ -80,9 +80,9 @@ def _features(clips: np.ndarray, backbone: str, weights: str, seed: int) -> np.n
     """Returns standardised features, float32[videos, views, D]."""
     import keras
 
-    from streams.networks import build_network
-    from streams.preprocessing import Pixels
-    from streams.weights import pretrain
+    from streams.networks.build import build_network
+    from streams.networks.preprocessing import Pixels
+    from streams.networks.weights import pretrain
 
     keras.utils.set_random_seed(seed)
     network = build_network(backbone, Pixels("rgb", 3, SIDE), 2)
@@ -103,7 +103,7 @@ def _test(features: np.ndarray, labels: np.ndarray, is_test: np.ndarray, seed: i
     import keras
 
     from pipelines.drawing import draw_rows
-    from streams.bottleneck import feature_batches
+    from streams.training.kept_features import feature_batches
 
     keras.utils.set_random_seed(seed)
     inputs = keras.Input(features.shape[2:])

@@ -16,8 +16,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from commands.files import PROJECT
-from data import shapes
 from data.flow import colour_wheel, flow_between
+from data.sets import shapes
 
 
 def main() -> None:

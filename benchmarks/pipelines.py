@@ -30,7 +30,7 @@ from commands.quiet import quiet_tensorflow
 from commands.running import run
 from data.catalog import DataSet
 from data.layouts import Layout
-from data.packed import PACKED, pack_video
+from data.store.whole_folder import PACKED, pack_video
 
 CROP = 224
 BATCH = 16

@@ -7,10 +7,10 @@ import numpy as np
 
 from commands.files import write_json
 from data.catalog import DataSet, Split, Video
-from data.flow_levels import quantise
-from data.index import Row, index_path, write_index
 from data.layouts import OURS
-from data.recipe import description_path
+from data.optical_flow.levels import quantise
+from data.store.description import description_path
+from data.store.index import Row, index_path, write_index
 
 WIDTH, HEIGHT, FRAMES = 340, 256, 24
 MARGIN = 96

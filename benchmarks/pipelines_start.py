@@ -23,11 +23,11 @@ import numpy as np
 from commands.files import write_json
 from commands.quiet import quiet_tensorflow
 from commands.running import run
-from data.folders import kept_list
-from data.index import Row, index_path, write_index
 from data.layouts import OURS
 from data.ready import ready_dataset
-from data.recipe import Recipe
+from data.sets.folders import kept_list
+from data.store.description import Recipe
+from data.store.index import Row, index_path, write_index
 
 EXPECTED = {13_320: "below 2", 650_000: "below 20, and below 1,500 MB in all"}
 BATCH_SIZE, CROP_SIZE, WIDTH, HEIGHT = 64, 32, 48, 40

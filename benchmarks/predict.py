@@ -28,8 +28,8 @@ from rich.table import Table
 from commands.files import PROJECT, write_json
 from commands.quiet import quiet_tensorflow
 from commands.running import run
+from data.extraction.decoder import read_frames, write_video
 from data.flow import quantise
-from data.video import read_frames, write_video
 
 EXPECTED = 20
 VIEWS, CROPS, LENGTH, SIZE = 25, 10, 10, 112
@@ -109,9 +109,9 @@ def _networks(folder: Path) -> dict[str, Path]:
     import keras
 
     from data.flow import flow_description
-    from streams.modelfile import ModelCard, save_model
-    from streams.networks import build_network
-    from streams.preprocessing import Pixels
+    from streams.networks.build import build_network
+    from streams.networks.preprocessing import Pixels
+    from streams.runs.model_file import ModelCard, save_model
 
     keras.utils.set_random_seed(0)
     files = {}

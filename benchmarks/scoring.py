@@ -31,8 +31,8 @@ from commands.files import write_json
 from commands.quiet import quiet_tensorflow
 from commands.running import run
 from data.catalog import DataSet, Split, Video
-from data.flow_levels import mirror_levels
 from data.layouts import OURS
+from data.optical_flow.levels import mirror_levels
 
 EXPECTED, TOLERANCE, VIEWS = 0.2, 1e-4, 25
 Work = Callable[[], np.ndarray]
@@ -69,9 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _all_ways(dataset: DataSet, kind: str, length: int, options: argparse.Namespace) -> tuple[dict[str, float], float]:
     from pipelines.clips import distinct_views
     from pipelines.inputs import Input
-    from streams.networks import build_network
-    from streams.preprocessing import Pixels
-    from streams.scoring import score_videos
+    from streams.networks.build import build_network
+    from streams.networks.preprocessing import Pixels
+    from streams.networks.scoring import score_videos
 
     clip, videos = Input(kind, length), list(dataset.videos.values())
     network = build_network(options.backbone, Pixels(kind, clip.channels, options.crop_size), 101)

@@ -26,8 +26,8 @@ from commands.quiet import quiet_tensorflow
 from commands.running import run
 from data.catalog import DataSet
 from data.ready import ready_dataset
-from data.selection import training_lists
-from data.shapes import MOTIONS
+from data.sets.shapes import MOTIONS
+from data.sets.validation import training_lists
 from spatial.train import SpatialConfig
 from temporal.train import TemporalConfig
 
@@ -75,9 +75,9 @@ def _train(config: SpatialConfig | TemporalConfig, dataset: DataSet, place: Path
 
     from benchmarks.trainings import ChangedClips, learner_of
     from pipelines.inputs import Input
-    from streams.runs import Run
-    from streams.stage import clips_of, strategy_for
-    from streams.training import train
+    from streams.runs.run_folder import Run
+    from streams.training.fit import train
+    from streams.training.stage import clips_of, strategy_for
 
     training, validation = training_lists(dataset, 1, "validation", 0.1, config.seed)
     clip = Input(config.input, config.length)

@@ -117,9 +117,9 @@ def measure(dataset: DataSet, options: argparse.Namespace) -> dict[str, list[flo
 
     from benchmarks.training_turns import Epochs, Turns
     from benchmarks.trainings import ChangedClips, learner_of
-    from streams.runs import Run
-    from streams.stage import clips_of, strategy_for
-    from streams.training import train
+    from streams.runs.run_folder import Run
+    from streams.training.fit import train
+    from streams.training.stage import clips_of, strategy_for
 
     rounds, steps = options.rounds, options.steps
     clock = time.process_time if options.cores == 1 else time.perf_counter

@@ -67,14 +67,14 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
 
     from benchmarks.trainings import ChangedClips
     from spatial.train import SpatialConfig
-    from streams.clips import clips_of
-    from streams.distribution import strategy_for
-    from streams.inspection import estimate_memory
-    from streams.modelfile import ModelCard
-    from streams.networks import build_network
-    from streams.preprocessing import Pixels
-    from streams.runs import Run
-    from streams.training import Learner, building, train
+    from streams.networks.build import build_network
+    from streams.networks.preprocessing import Pixels
+    from streams.runs.model_file import ModelCard
+    from streams.runs.run_folder import Run
+    from streams.training.clips import clips_of
+    from streams.training.devices import strategy_for
+    from streams.training.first_batch import estimate_memory
+    from streams.training.fit import Learner, building, train
 
     config = SpatialConfig(batch_size=batch, crop_size=side, epochs=2, deterministic=False)
     strategy, clip = strategy_for(config), Input("rgb")

@@ -10,8 +10,8 @@ from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard
 from pipelines.inputs import Input
 from spatial.model import spatial_network
 from spatial.train import SpatialConfig
-from streams.modelfile import card_of
-from streams.stage import Learner, building
+from streams.runs.model_file import card_of
+from streams.training.stage import Learner, building
 from temporal.model import temporal_network
 from temporal.train import TemporalConfig
 

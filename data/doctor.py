@@ -16,18 +16,18 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from commands.files import write_json
 from commands.running import run
-from data.audit_files import audit_files
-from data.audit_flow import audit_flow, audit_pictures
-from data.audit_splits import audit_counts, audit_duplicates, audit_groups
+from data.audit.files import audit_files
+from data.audit.findings import ERROR, Finding
+from data.audit.flow import audit_flow, audit_pictures
+from data.audit.splits import audit_counts, audit_duplicates, audit_groups
 from data.catalog import DataSet, in_words
-from data.findings import ERROR, Finding
-from data.index import index_path, read_index, write_index
-from data.known_sets import BUILT_IN, KNOWN, home_of, open_dataset
+from data.extraction.all_videos import Work, prepare
 from data.layouts import read_layout
-from data.packed import HALF_PACKED, PACKED, archive_path
-from data.preparation import Work, prepare
 from data.ready import ready_dataset
-from data.recipe import read_description, recipe_of
+from data.sets.known import BUILT_IN, KNOWN, home_of, open_dataset
+from data.store.description import read_description, recipe_of
+from data.store.index import index_path, read_index, write_index
+from data.store.whole_folder import HALF_PACKED, PACKED, archive_path
 
 
 def main(argv: Sequence[str] | None = None) -> None:

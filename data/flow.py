@@ -22,13 +22,13 @@ import numpy as np
 
 from commands.files import replacing, write_json
 from commands.running import run
-from data.flow_compute import METHODS, flow_between, flow_description, flow_of_video
-from data.flow_engine import ENGINES, FlowEngine, flow_engine
-from data.flow_files import flow_image_pairs, read_flow, read_flow_images, write_flo
-from data.flow_kinds import PRESET_NAMES
-from data.flow_levels import dequantise, mirror_levels, quantise
-from data.flow_parameters import bound_in_pixels, named_value
-from data.flow_picture import colour_wheel
+from data.optical_flow.compute import METHODS, flow_between, flow_description, flow_of_video
+from data.optical_flow.engine import ENGINES, FlowEngine, flow_engine
+from data.optical_flow.levels import dequantise, mirror_levels, quantise
+from data.optical_flow.methods import PRESET_NAMES
+from data.optical_flow.parameters import bound_in_pixels, named_value
+from data.optical_flow.picture import colour_wheel
+from data.store.flow_files import flow_image_pairs, read_flow, read_flow_images, write_flo
 
 __all__ = [
     "ENGINES",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-# How the pixels of a flow file become displacements: the rules of data/flow_levels.py, and files of floats.
+# How the pixels of a flow file become displacements: the rules of data/optical_flow/levels.py, and files of floats.
 FLOATS = "floats"
 
 
@@ -47,7 +47,7 @@ class Layout:
     digits: int = 5
     flow_digits: int = 5
     first: int = 1
-    rule: str = "centred"  # "centred", "classic" or "floats"; see data/flow_levels.py.
+    rule: str = "centred"  # "centred", "classic" or "floats"; see data/optical_flow/levels.py.
 
     @property
     def is_float(self) -> bool:

@@ -19,10 +19,10 @@ from rich.progress import track
 from commands.files import write_json
 from commands.running import run
 from data.catalog import DataSet
-from data.index import with_counts
-from data.known_sets import BUILT_IN, KNOWN, home_of, open_dataset
 from data.layouts import OURS, layout_path
-from data.packed import HALF_PACKED, PACKED, check_stored, pack_video, unpack_video
+from data.sets.known import BUILT_IN, KNOWN, home_of, open_dataset
+from data.store.index import with_counts
+from data.store.whole_folder import HALF_PACKED, PACKED, check_stored, pack_video, unpack_video
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -16,16 +16,16 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from commands.files import write_json, write_text
 from commands.running import run
 from data.catalog import DataSet
-from data.download import download
-from data.flow_engine import flow_engine
-from data.foreign import recognise, use_in_place
-from data.index import BROKEN, MISSING, READY, Row, index_path
-from data.known_sets import KNOWN, home_of, is_own, open_dataset
-from data.mmaction_lists import write_lists
-from data.preparation import Work, merge_shards, prepare
+from data.extraction.all_videos import Work, merge_shards, prepare
+from data.extraction.download import download
+from data.extraction.other_tools import recognise, use_in_place
+from data.optical_flow.engine import flow_engine
 from data.prepare_options import preparing_parser
 from data.ready import ready_dataset
-from data.recipe import FRAMES, Recipe
+from data.sets.known import KNOWN, home_of, is_own, open_dataset
+from data.sets.mmaction_lists import write_lists
+from data.store.description import FRAMES, Recipe
+from data.store.index import BROKEN, MISSING, READY, Row, index_path
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from commands.options import positive
 from commands.running import usable_processors
-from data.flow_compute import METHODS
-from data.flow_engine import ENGINES
-from data.flow_parameters import bound_in_pixels, named_value
-from data.foreign import AUTO, LAYOUTS
-from data.known_sets import BUILT_IN, KNOWN
-from data.preparation import Work
-from data.recipe import FLOW, FRAMES, Recipe
+from data.extraction.all_videos import Work
+from data.extraction.other_tools import AUTO, LAYOUTS
+from data.optical_flow.compute import METHODS
+from data.optical_flow.engine import ENGINES
+from data.optical_flow.parameters import bound_in_pixels, named_value
+from data.sets.known import BUILT_IN, KNOWN
+from data.store.description import FLOW, FRAMES, Recipe
 
 
 def preparing_parser(description: str) -> argparse.ArgumentParser:

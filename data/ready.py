@@ -7,10 +7,10 @@ from pathlib import Path
 
 from commands.running import usable_processors
 from data.catalog import DataSet, Split, in_words
-from data.index import READY, Row, index_path, read_index, with_counts
-from data.known_sets import home_of, open_dataset
-from data.preparation import prepare
-from data.recipe import Description, find_description, read_description
+from data.extraction.all_videos import prepare
+from data.sets.known import home_of, open_dataset
+from data.store.description import Description, find_description, read_description
+from data.store.index import READY, Row, index_path, read_index, with_counts
 
 
 def ready_dataset(name: str, root: Path | None) -> DataSet:

@@ -20,18 +20,18 @@ from commands.files import RUNS, write_json
 from commands.options import as_dictionary, option, parse
 from commands.running import run
 from data.catalog import DataSet
-from data.known_sets import home_of, open_dataset
 from data.ready import ready_dataset
-from fusion.compare import compare
-from fusion.evaluation import evaluate, examples_of, write_report
-from fusion.gather import FITS, Gathered, from_files, from_models
-from fusion.markup import by_reason, title
-from fusion.methods import LEARNED, METHODS, check_method
-from fusion.report import Report
-from fusion.scoring import Scoring
-from fusion.sequences import SEQUENCES
-from fusion.splits import MeanReport, mean_report, write_mean
-from streams.modelfile import BOTH
+from data.sets.known import home_of, open_dataset
+from fusion.methods.sequences import SEQUENCES
+from fusion.methods.table import LEARNED, METHODS, check_method
+from fusion.report.all_splits import MeanReport, mean_report, write_mean
+from fusion.report.compare import compare
+from fusion.report.markup import by_reason, title
+from fusion.report.numbers import Report
+from fusion.report.one_split import evaluate, examples_of, write_report
+from fusion.scores.gather import FITS, Gathered, from_files, from_models
+from fusion.scores.protocol import Scoring
+from streams.runs.model_file import BOTH
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from rich.table import Table
 from commands.files import write_json
 from commands.quiet import quiet_tensorflow
 from commands.running import run
-from fusion.models import add_model_options, model_files
+from fusion.prediction.chosen_models import add_model_options, model_files
 
 # What each format needs besides TensorFlow, to be written and to be checked.
 NEEDS = {
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     models = model_files(options)
     folder = options.out or next(iter(models.values())).parent / "exported"
     quiet_tensorflow()
-    from fusion.exporting import export
+    from fusion.exporting.formats import export
 
     results = export(models, options.format, folder, options.check)
     table = Table("format", "megabytes", "milliseconds a clip", "largest difference")

@@ -16,10 +16,10 @@ from rich.console import Console
 from commands.options import positive
 from commands.quiet import quiet_tensorflow
 from commands.running import run
-from fusion.models import add_model_options, model_files
-from fusion.prediction import Prediction
-from fusion.sources import named_videos
-from fusion.written import CODECS, STANDARD_OUTPUT, write_csv, write_predictions
+from fusion.prediction.chosen_models import add_model_options, model_files
+from fusion.prediction.named_videos import named_videos
+from fusion.prediction.prediction import Prediction
+from fusion.prediction.tables import CODECS, STANDARD_OUTPUT, write_csv, write_predictions
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,13 +30,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     with named_videos(options.videos) as videos:
         models = model_files(options, out.print)
         quiet_tensorflow()
-        from fusion import predict_videos, watching
+        from fusion.live import watching
+        from fusion.prediction import each_video
 
-        two_stream = predict_videos.load_streams(models, options.method, out.print)
+        two_stream = each_video.load_streams(models, options.method, out.print)
         if options.camera:
             watching.watch_live(two_stream, options, out)
             return
-        results = list(predict_videos.predict_all(two_stream, videos, options, out))
+        results = list(each_video.predict_all(two_stream, videos, options, out))
     predictions = [result for result in results if isinstance(result, Prediction)]
     failed = [result for result in results if not isinstance(result, Prediction)]
     window = options.window if options.timeline else None

@@ -16,7 +16,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from commands.running import run
-from fusion.models import add_model_options, model_files
+from fusion.prediction.chosen_models import add_model_options, model_files
 from fusion.serving.limits import Limits
 from fusion.serving.worker import Worker
 

@@ -12,12 +12,12 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from commands.running import run
 from data.ready import ready_dataset
-from data.selection import training_lists
-from fusion.joint_config import JointConfig, cards_of
+from data.sets.validation import training_lists
+from fusion.joint.config import JointConfig, cards_of
 from pipelines.inputs import Input
 from streams.command import import_tensorflow, report, run_folder, training_options
-from streams.modelfile import BOTH, ModelCard
-from streams.runs import stages_left, threads_before
+from streams.runs.model_file import BOTH, ModelCard
+from streams.runs.run_folder import stages_left, threads_before
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -31,9 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         stages = stages_left(config, folder)
         if stages:
             import_tensorflow(config, dataset, training)
-            from fusion.joint_network import joint_network  # These take seconds to import.
-            from fusion.pairs import PairStream
-            from streams.stage import Learner, building, clips_of, strategy_for, train_stage
+            from fusion.joint.network import joint_network  # These take seconds to import.
+            from fusion.joint.pairs import PairStream
+            from streams.training.stage import Learner, building, clips_of, strategy_for, train_stage
 
             strategy = strategy_for(config, threads_before(config, folder))
         for stage, place in stages:

@@ -13,16 +13,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fusion.exported import scorers_in
-from fusion.making import UNBOUNDED, Bounds, PreparedVideo, clip_of, making_of
-from fusion.models import check_models, trained_models
-from fusion.prediction import Prediction
-from fusion.scorers import Scorer
-from fusion.video_views import Spread, Stopwatch, View, Wanted, video_views
-from fusion.view_queue import ViewQueue
+from fusion.exporting.one_model import scorers_in
+from fusion.prediction.as_prepared import UNBOUNDED, Bounds, PreparedVideo, clip_of, making_of
+from fusion.prediction.chosen_models import check_models, trained_models
+from fusion.prediction.prediction import Prediction
+from fusion.prediction.scorer import Scorer
+from fusion.prediction.view_queue import ViewQueue
+from fusion.prediction.views import Spread, Stopwatch, View, Wanted, video_views
 from pipelines.inputs import Input
-from streams.modelfile import BOTH
-from streams.scoring import ordered_inputs
+from streams.networks.scoring import ordered_inputs
+from streams.runs.model_file import BOTH
 
 # Views that are scored at a time: enough for a convolution to use all cores, little enough to hold in large sizes.
 BATCH = 5

@@ -1,13 +1,13 @@
-"""The archives of a packed data set, and which of their members clips are made of; see data/archive.py."""
+"""The archives of a packed data set, and which of their members clips are made of; see data/store/archive.py."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from data.archive import read_members
 from data.catalog import DataSet, Video
-from data.packed import archive_path
+from data.store.archive import read_members
+from data.store.whole_folder import archive_path
 from pipelines.inputs import Input
 
 

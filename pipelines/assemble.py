@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from data.flow_levels import RULES
+from data.optical_flow.levels import RULES
 from pipelines.augment import opposite
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets

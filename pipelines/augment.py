@@ -5,7 +5,7 @@ A *box* is int32[4]: top, left, height and width of what is cut from a frame. `r
 
 import tensorflow as tf
 
-from data.flow_levels import RULES
+from data.optical_flow.levels import RULES
 
 # Sides of a crop as shares of the frame's short side, drawn apart for height and width: very deep two-stream
 # networks (Wang et al., 2015) and temporal segments (Wang et al., 2016).
@@ -61,7 +61,7 @@ def centre_crop(images: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def opposite(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
-    """Returns the levels of the opposite motion; see data/flow_levels.py.
+    """Returns the levels of the opposite motion; see data/optical_flow/levels.py.
 
     `centred` has no level 0, yet a decoder may write it beside a clipped edge: it counts as 1.
     """

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from data.flow_levels import RULES
-from data.kernel_cache import inner, kernel
+from data.optical_flow.levels import RULES
+from data.optical_flow.tvl1.kernel_cache import inner, kernel
 
 # Weights are 0 to 256: so a weighted sum of two bytes, and half a level to round it, are less than 2 ** 16.
 _ONE, _HALF, _SHIFT = np.uint16(256), np.uint16(128), np.uint16(8)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from data.flow_levels import RULES
+from data.optical_flow.levels import RULES
 
 # TensorFlow's default is quicker by a few percent and differs from other decoders by up to 7 levels, which on
 # flow is a third more error. The accurate transform equals OpenCV's bit for bit.

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from data.flow_picture import colour_wheel
+from data.optical_flow.picture import colour_wheel
 from pipelines.inputs import Input
 
 # Sizes in pixels of the sheet, which is saved at twice that: the largest part, and what is between things.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from data.archive import read_stored
 from data.catalog import DataSet, Video
-from data.flow_levels import dequantise
+from data.optical_flow.levels import dequantise
+from data.store.archive import read_stored
 from pipelines.augment import random_box
 from pipelines.clip_stream import ClipStream
 from pipelines.decode import decode_image

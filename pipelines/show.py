@@ -17,7 +17,7 @@ from commands.options import positive
 from commands.quiet import quiet_tensorflow
 from commands.running import run
 from data.ready import ready_dataset
-from data.recipe import read_description
+from data.store.description import read_description
 from pipelines.inputs import AUGMENTATIONS, KINDS, Input
 
 NO_WARPED = "warped is not shown: it needs flow that is compensated for the camera, of prepare.py --method warped."

@@ -11,8 +11,8 @@ import tensorflow as tf
 from commands.running import usable_processors
 from data.catalog import DataSet, Video
 from data.layouts import FLOATS
-from data.packed import PACKED, check_whole
-from data.recipe import Description, find_description
+from data.store.description import Description, find_description
+from data.store.whole_folder import PACKED, check_whole
 from pipelines import assemble, augment, decode
 from pipelines.archives import Archives, read_files
 from pipelines.inputs import Input
@@ -51,7 +51,7 @@ class Source:
 
     @property
     def is_packed(self) -> bool:
-        """Tells whether each video is one archive; see data/archive.py."""
+        """Tells whether each video is one archive; see data/store/archive.py."""
         return self.layout.name == PACKED
 
     def labels(self, rows: tf.Tensor) -> tf.Tensor:

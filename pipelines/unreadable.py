@@ -8,9 +8,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from commands.running import first_line
-from data.archive import damaged_member
-from data.audit_files import how_to_mend
+from data.audit.files import how_to_mend
 from data.catalog import DataSet, Video
+from data.store.archive import damaged_member
 from pipelines.clips import DistinctViews, all_view_starts, distinct_views
 from pipelines.inputs import Input
 from pipelines.source import Source

@@ -5,9 +5,9 @@ import keras
 from data.catalog import DataSet
 from pipelines.inputs import Input
 from streams.config import TrainConfig
-from streams.networks import build_network
-from streams.preprocessing import pixels_of
-from streams.starting import started
+from streams.networks.build import build_network
+from streams.networks.preprocessing import pixels_of
+from streams.networks.start import started
 
 
 def spatial_network(config: TrainConfig, clip: Input, dataset: DataSet) -> keras.Model:

@@ -14,12 +14,12 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from commands.options import option
 from commands.running import run
 from data.ready import ready_dataset
-from data.selection import training_lists
+from data.sets.validation import training_lists
 from pipelines.inputs import FRAME_KINDS, Input
 from streams.command import import_tensorflow, report, run_folder, training_options
 from streams.config import TrainConfig
-from streams.modelfile import card_of
-from streams.runs import stages_left, threads_before
+from streams.runs.model_file import card_of
+from streams.runs.run_folder import stages_left, threads_before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if stages:
             import_tensorflow(config, dataset, training)
             from spatial.model import spatial_network  # These take seconds to import.
-            from streams.stage import Learner, building, clips_of, strategy_for, train_stage
+            from streams.training.stage import Learner, building, clips_of, strategy_for, train_stage
 
             strategy = strategy_for(config, threads_before(config, folder))
         for stage, place in stages:

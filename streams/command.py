@@ -12,13 +12,13 @@ from commands.files import write_json
 from commands.options import parse
 from commands.quiet import quiet_tensorflow
 from data.catalog import DataSet, Video
-from data.index import index_path, read_index
 from data.ready import flow_description, frame_description
+from data.store.index import index_path, read_index
 from pipelines.inputs import Input
 from streams.config import TrainConfig
-from streams.costs import Cost, say_costs
-from streams.recipes import recipe_presets
-from streams.runs import Run, say_result
+from streams.recipes.by_name import recipe_presets
+from streams.runs.costs import Cost, say_costs
+from streams.runs.run_folder import Run, say_result
 
 Options = TypeVar("Options", bound=TrainConfig)
 # A data set and the lists of its videos that are read.

@@ -8,11 +8,11 @@ from typing import Any
 
 from commands.files import RUNS
 from commands.options import as_dictionary, option
-from data.selection import PROTOCOLS
+from data.sets.validation import PROTOCOLS
 from pipelines.inputs import AUGMENTATIONS
 from streams.stages import FREEZE_BN, OPTIMIZERS, Stage, check_place, parse_stage
 
-# The names in streams/backbones/table.py, which imports Keras: a wrong name is told before that takes its seconds.
+# The names of the table of backbones, which imports Keras: a wrong name is told before that takes its seconds.
 BACKBONE_NAMES = (
     "small",
     "cnn_m_2048",
@@ -27,7 +27,7 @@ BACKBONE_NAMES = (
     "bn_inception",
 )
 SCHEDULES = ("cosine", "step", "constant", "plateau")
-# How a network of both streams joins them: see streams/two_stream.py.
+# How a network of both streams joins them: see streams/networks/both_streams.py.
 FUSIONS = ("average", "logits", "weighted", "concat", "conv")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 

@@ -6,9 +6,9 @@ from data.catalog import DataSet
 from data.ready import flow_description
 from pipelines.inputs import Input
 from streams.config import TrainConfig
-from streams.networks import build_network
-from streams.preprocessing import pixels_of
-from streams.starting import started
+from streams.networks.build import build_network
+from streams.networks.preprocessing import pixels_of
+from streams.networks.start import started
 
 
 def temporal_network(config: TrainConfig, clip: Input, dataset: DataSet, *, subtract_mean: bool = True) -> keras.Model:

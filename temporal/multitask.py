@@ -10,8 +10,8 @@ from data.catalog import DataSet
 from data.ready import flow_description
 from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard
 from streams.command import Data
-from streams.multitask import both_batches, with_second_task
-from streams.stage import Learner
+from streams.networks.two_tasks import both_batches, with_second_task
+from streams.training.stage import Learner
 
 
 @dataclass(frozen=True)

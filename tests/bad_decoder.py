@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 
-from data.extract import extract_video
+from data.extraction.one_video import extract_video
 
 real_capture = cv2.VideoCapture
 

@@ -2,8 +2,8 @@
 
 import errno
 
-from data.extract import extract_video
-from data.stored import LooseFiles, PackedFiles
+from data.extraction.one_video import extract_video
+from data.store.one_video import LooseFiles, PackedFiles
 
 ROOM = "room was made"  # A file beside the videos' frames says so.
 FILES = 3

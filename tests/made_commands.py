@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from data.known_sets import open_dataset
-from data.recipe import Recipe
+from data.sets.known import open_dataset
+from data.store.description import Recipe
 from tests.made_data import extract_all, hmdb51_lists, ucf101_lists, write_clip
 
 PROJECT = Path(__file__).resolve().parents[1]

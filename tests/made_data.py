@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from data.extract import Job, extract_video
-from data.index import index_path, write_index
-from data.known_sets import open_dataset
-from data.recipe import Recipe
-from data.sources import find_sources
-from data.video import write_video
+from data.extraction.decoder import write_video
+from data.extraction.one_video import Job, extract_video
+from data.extraction.video_files import find_sources
+from data.sets.known import open_dataset
+from data.store.description import Recipe
+from data.store.index import index_path, write_index
 
 SIZE = (48, 40)  # Width and height.
 

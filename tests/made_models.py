@@ -15,7 +15,7 @@ def make_model(
     """Saves a tiny network as a stream's training would; its answers depend on what it sees."""
     import keras
 
-    from streams.modelfile import ModelCard, save_model
+    from streams.runs.model_file import ModelCard, save_model
 
     keras.utils.set_random_seed(2 * seed + (stream == "temporal"))
     name, channels = ("flow", 2 * length) if stream == "temporal" else ("rgb", 3)
@@ -37,8 +37,8 @@ def make_joint_model(path: Path, spatial: Path, temporal: Path, fusion: str = "c
     """Saves a network of both streams, joined by layers of random weights."""
     import keras
 
-    from streams.modelfile import ModelCard, read_card, save_model
-    from streams.two_stream import two_stream_network
+    from streams.networks.both_streams import two_stream_network
+    from streams.runs.model_file import ModelCard, read_card, save_model
 
     keras.utils.set_random_seed(0)
     cards = read_card(spatial), read_card(temporal)
@@ -57,7 +57,7 @@ def moving_texture(num_frames: int = 12, width: int = 64, height: int = 48, seed
 
 def make_video(path: Path, num_frames: int = 12, *, frame_rate: float = 12, **size) -> Path:
     """Writes a video file of a moving texture."""
-    from data.video import write_video
+    from data.extraction.decoder import write_video
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_video(path, moving_texture(num_frames, **size), frame_rate)

@@ -19,10 +19,10 @@ import tensorflow as tf
 from commands.running import run as run_as_command
 from pipelines.clip_stream import Clips
 from streams.config import TrainConfig
-from streams.interruption import StoppedError
-from streams.machines import part_of_batches
-from streams.modelfile import ModelCard
-from streams.runs import Run
+from streams.runs.model_file import ModelCard
+from streams.runs.run_folder import Run
+from streams.training.machines import part_of_batches
+from streams.training.stopping import StoppedError
 
 NUM_CLASSES = 4
 STEPS_PER_EPOCH = 4
@@ -82,8 +82,8 @@ class MadeClips(Clips):
 
 def made_learner(config, network=made_network, **card):
     """Returns a tiny network that is ready to be trained."""
-    from streams.distribution import strategy_for
-    from streams.training import Learner, building
+    from streams.training.devices import strategy_for
+    from streams.training.fit import Learner, building
 
     with building(config, strategy_for(config)):
         made = network()
@@ -93,7 +93,7 @@ def made_learner(config, network=made_network, **card):
 
 def train_made(folder, network=made_network, clips=None, watch=None, run=None, multi_label=False, **options):
     """Runs the real training in a folder and returns its run."""
-    from streams.training import train
+    from streams.training.fit import train
 
     config, run = made_config(**options), run or Run(folder, data_hash="made")
     learner = made_learner(config, network, multi_label=multi_label)
@@ -156,7 +156,7 @@ def start_apart(folder, environment=(), **options):
     Processes are forked from one that has imported TensorFlow and not yet used it, so that each starts in no time.
     """
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["streams.training", "tests.made_training"])
+    processes.set_forkserver_preload(["streams.training.fit", "tests.made_training"])
     process = processes.Process(target=_train_apart, args=(folder, dict(environment), options), daemon=True)
     process.start()
     return process

@@ -5,7 +5,7 @@ import struct
 import cv2
 import numpy as np
 
-from data.video import write_video
+from data.extraction.decoder import write_video
 
 FRAME_RATE = 10
 ATOMS_OF_ATOMS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")

@@ -10,9 +10,9 @@ import tensorflow as tf
 from data.catalog import DataSet, Video
 from pipelines.clip_stream import ClipStream
 from pipelines.inputs import Input
-from streams.bottleneck import FeatureStream, cached_features, with_fresh_head
-from streams.networks import build_network
-from streams.preprocessing import Pixels
+from streams.networks.build import build_network
+from streams.networks.preprocessing import Pixels
+from streams.training.kept_features import FeatureStream, cached_features, with_fresh_head
 
 NAMES = ("first", "second", "third")
 VIDEOS = {str(row): Video(str(row), "", "", (0,), "") for row in range(6)}

@@ -12,11 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from data import ucf101
 from data.catalog import Archive
-from data.download import download, fetch, install
-from data.known_sets import open_dataset
-from data.unpack import RAR_TOOLS, require_tool, unpack
+from data.extraction.download import download, fetch, install
+from data.extraction.unpack import RAR_TOOLS, require_tool, unpack
+from data.sets import ucf101
+from data.sets.known import open_dataset
 from tests.made_data import ucf101_lists
 
 
@@ -171,7 +171,7 @@ def test_rar_is_unpacked_by_the_program_that_is_there(monkeypatch, tmp_path, too
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr("data.unpack.RAR_TOOLS", {tool: RAR_TOOLS[tool]})
+    monkeypatch.setattr("data.extraction.unpack.RAR_TOOLS", {tool: RAR_TOOLS[tool]})
     (tmp_path / "videos.rar").write_bytes(b"Rar!")
 
     unpack(tmp_path / "videos.rar", tmp_path / "out")
@@ -183,7 +183,7 @@ def test_a_program_that_fails_is_quoted(monkeypatch, tmp_path):
     (tmp_path / "bsdtar").write_text("#!/bin/sh\necho damaged header >&2\nexit 1\n")
     (tmp_path / "bsdtar").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("data.unpack.RAR_TOOLS", {"bsdtar": RAR_TOOLS["bsdtar"]})
+    monkeypatch.setattr("data.extraction.unpack.RAR_TOOLS", {"bsdtar": RAR_TOOLS["bsdtar"]})
     (tmp_path / "videos.rar").write_bytes(b"Rar!")
 
     with pytest.raises(RuntimeError, match=r"bsdtar can't unpack .*videos\.rar: damaged header"):
@@ -194,7 +194,7 @@ def test_a_program_that_fails_is_quoted(monkeypatch, tmp_path):
 def test_real_rar_archives_are_unpacked_and_those_in_them_and_escapes_refused(monkeypatch, tmp_path, tool):
     if not shutil.which(tool):
         pytest.skip(f"{tool} is not installed")
-    monkeypatch.setattr("data.unpack.RAR_TOOLS", {tool: RAR_TOOLS[tool]})
+    monkeypatch.setattr("data.extraction.unpack.RAR_TOOLS", {tool: RAR_TOOLS[tool]})
     inner = rar_of({"wave/a [1]!(ü).avi": b"video"})
     (tmp_path / "fine.rar").write_bytes(rar_of({"wave.rar": inner}))
     (tmp_path / "bad.rar").write_bytes(rar_of({"fine.avi": b"", "../outside.avi": b"bad"}))

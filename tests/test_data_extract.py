@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from data.extract import Job, extract_video, finished_row
-from data.flow_levels import dequantise
-from data.recipe import Recipe
-from data.video import Decoder, sample_frames
+from data.extraction.decoder import Decoder, sample_frames
+from data.extraction.one_video import Job, extract_video, finished_row
+from data.optical_flow.levels import dequantise
+from data.store.description import Recipe
 from tests.made_data import write_clip
 
 

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from data.audit_files import read_field
-from data.foreign import recognise, use_in_place
-from data.index import index_path, read_index
-from data.known_sets import open_dataset
-from data.mmaction_lists import write_lists
+from data.audit.files import read_field
+from data.extraction.other_tools import recognise, use_in_place
 from data.ready import flow_description, ready_dataset
+from data.sets.known import open_dataset
+from data.sets.mmaction_lists import write_lists
+from data.store.index import index_path, read_index
 from tests.made_data import ucf101_lists
 
 VIDEOS = [f"v_{name}_g{group:02d}_c01" for name in ("Archery", "HandStandPushups") for group in (1, 2, 3)]

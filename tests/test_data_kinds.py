@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from data.extract import Job, extract_video
-from data.flow_levels import dequantise
-from data.index import index_path, read_index
-from data.known_sets import open_dataset
-from data.preparation import Work, prepare
-from data.recipe import Recipe
-from data.video import Decoder
+from data.extraction.all_videos import Work, prepare
+from data.extraction.decoder import Decoder
+from data.extraction.one_video import Job, extract_video
+from data.optical_flow.levels import dequantise
+from data.sets.known import open_dataset
+from data.store.description import Recipe
+from data.store.index import index_path, read_index
 from tests.made_data import write_clip
 from tests.made_videos import (
     moving_frames,

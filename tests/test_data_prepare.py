@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from data.extract import Job, extract_video
-from data.index import index_path, read_index
-from data.known_sets import open_dataset
-from data.preparation import Work, prepare
+from data.extraction.all_videos import Work, prepare
+from data.extraction.one_video import Job, extract_video
 from data.ready import ready_dataset
-from data.recipe import Recipe
+from data.sets.known import open_dataset
+from data.store.description import Recipe
+from data.store.index import index_path, read_index
 from tests.made_data import write_clip
 from tests.made_folder import contents, make_videos
 
@@ -124,7 +124,7 @@ def test_leftovers_of_dead_runs_are_swept_and_those_of_others_stay(prepared):
 
 
 def test_the_disk_is_said_to_be_too_small_before_it_is_full(tmp_path):
-    from data.space import Space
+    from data.extraction.disk_space import Space
 
     jobs = [Job(write_clip(tmp_path / f"{n}.avi"), tmp_path / str(n), str(n), "", RECIPE) for n in range(20)]
     row = extract_video(jobs[0])

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from data.engine import run_jobs
-from data.extract import Job
-from data.known_sets import open_dataset
-from data.preparation import Work, merge_shards, prepare
+from data.extraction.all_videos import Work, merge_shards, prepare
+from data.extraction.one_video import Job
+from data.extraction.workers import run_jobs
 from data.prepare import main
-from data.recipe import Recipe
+from data.sets.known import open_dataset
+from data.store.description import Recipe
 from tests.bad_decoder import extract_with_bad_decoder
 from tests.made_data import write_clip
 from tests.made_folder import contents, make_videos

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from data.folders import keep_list, kept_list
-from data.known_sets import home_of, open_dataset
-from data.sources import find_sources
+from data.extraction.video_files import find_sources
+from data.sets.folders import keep_list, kept_list
+from data.sets.known import home_of, open_dataset
 from tests.made_data import ccv_lists, hmdb51_lists, ucf101_lists, write_lines
 
 

@@ -7,13 +7,13 @@ import shutil
 import pytest
 
 from data.doctor import main as doctor
-from data.extract import Job, extract_video
-from data.index import index_path, read_index, with_counts
-from data.known_sets import open_dataset
+from data.extraction.all_videos import Work, merge_shards, prepare
+from data.extraction.one_video import Job, extract_video
 from data.pack import pack
-from data.packed import HALF_PACKED, PACKED, archive_path
-from data.preparation import Work, merge_shards, prepare
-from data.recipe import Recipe
+from data.sets.known import open_dataset
+from data.store.description import Recipe
+from data.store.index import index_path, read_index, with_counts
+from data.store.whole_folder import HALF_PACKED, PACKED, archive_path
 from tests.full_disk import ROOM, extract_on_full_disk
 from tests.made_data import write_clip
 
@@ -172,7 +172,7 @@ def test_a_full_disk_ends_in_one_message_and_the_second_run_in_the_same_bytes(da
     expected = archives(dataset.root)
     shutil.rmtree(dataset.root / "rawframes")
     index_path(dataset.root).unlink()
-    monkeypatch.setattr("data.preparation.extract_video", extract_on_full_disk)
+    monkeypatch.setattr("data.extraction.all_videos.extract_video", extract_on_full_disk)
 
     with pytest.raises(OSError, match=r"^No space left on device: .*Make room, then run the same command again"):
         prepare(dataset, recipe=RECIPE, work=work)

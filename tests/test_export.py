@@ -29,8 +29,8 @@ def test_every_format_gives_the_answers_of_the_keras_models_and_knows_its_labels
     for package in NEEDS[kind]:
         pytest.importorskip(package, reason="needs pip install -r requirements-export.txt")
     from fusion import TwoStream
-    from fusion.exported import FORMATS, labels_in, opened
-    from fusion.exporting import squares
+    from fusion.exporting.formats import squares
+    from fusion.exporting.one_model import FORMATS, labels_in, opened
 
     main(
         [

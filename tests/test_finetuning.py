@@ -8,11 +8,11 @@ import pytest
 
 from pipelines.inputs import Input
 from streams.config import TrainConfig
-from streams.modelfile import ModelCard, save_model
-from streams.networks import build_network
-from streams.preprocessing import Pixels
+from streams.networks.build import build_network
+from streams.networks.preprocessing import Pixels
+from streams.networks.start import set_trainable, started
+from streams.runs.model_file import ModelCard, save_model
 from streams.stages import Stage, parse_stage
-from streams.starting import set_trainable, started
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 
 from benchmarks.flow_pairs import FlowPair, middlebury_pairs
 from data.flow import METHODS, flow_between, flow_description, flow_of_video, main
-from data.flow_engine import flow_engine, xla_engine
-from data.flow_kinds import KINDS
-from data.flow_parameters import LIMITS
-from data.flow_picture import colour_wheel
+from data.optical_flow.engine import flow_engine, xla_engine
+from data.optical_flow.methods import KINDS
+from data.optical_flow.parameters import LIMITS
+from data.optical_flow.picture import colour_wheel
 from tests.moving_pictures import shifted_pair, texture
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -6,15 +6,15 @@ from functools import partial
 import numpy as np
 import pytest
 
-from data import flow_service
-from data.engine import run_jobs
-from data.extract import Job, extract_video
-from data.flow_engine import FlowEngine, flow_engine, xla_engine
-from data.flow_frames import grey
-from data.flow_service import FlowService, ask_flow, flow_process
-from data.known_sets import open_dataset
-from data.preparation import prepare
-from data.recipe import Recipe
+from data.extraction.all_videos import prepare
+from data.extraction.one_video import Job, extract_video
+from data.extraction.workers import run_jobs
+from data.optical_flow import gpu_service as flow_service
+from data.optical_flow.engine import FlowEngine, flow_engine, xla_engine
+from data.optical_flow.frames import grey
+from data.optical_flow.gpu_service import FlowService, ask_flow, flow_process
+from data.sets.known import open_dataset
+from data.store.description import Recipe
 from tests.made_data import write_clip
 
 BATCH = 6

@@ -14,7 +14,7 @@ from data.flow import (
     read_flow_images,
     write_flo,
 )
-from data.recipe import Recipe
+from data.store.description import Recipe
 from tests.moving_pictures import shifted_pair
 
 RULES = ("centred", "classic")

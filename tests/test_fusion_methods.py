@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fusion.evidence import Evidence
-from fusion.measures import video_accuracy
-from fusion.methods import FIXED, LEARNED, check_method, fuse
-from fusion.sequences import SEQUENCES
+from fusion.methods.evidence import Evidence
+from fusion.methods.measures import video_accuracy
+from fusion.methods.sequences import SEQUENCES
+from fusion.methods.table import FIXED, LEARNED, check_method, fuse
 
 # Networks take seconds to train: they have tests of their own.
 QUICK = tuple(name for name in (*FIXED, *LEARNED) if name not in ("fusenet", *SEQUENCES))
@@ -131,7 +131,7 @@ def test_folds_never_judge_what_they_learned_from(method, monkeypatch):
 
     def remembering(evidence):
         seen.append(set(evidence.groups))
-        from fusion.rules import Rule
+        from fusion.methods.fitted import Rule
 
         def combine(unseen):
             assert not seen[-1] & set(unseen.groups)

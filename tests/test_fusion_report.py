@@ -6,10 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from fusion.combine import average
-from fusion.compare import compare
-from fusion.evidence import Evidence
-from fusion.measures import (
+from fusion.methods.evidence import Evidence
+from fusion.methods.fixed import average
+from fusion.methods.measures import (
     accuracy_interval,
     calibration_error,
     class_accuracy,
@@ -20,10 +19,11 @@ from fusion.measures import (
     top_accuracy,
     video_accuracy,
 )
-from fusion.page import page
-from fusion.report import build_report
-from fusion.splits import mean_report, write_mean
-from streams.scores import Scores
+from fusion.report.all_splits import mean_report, write_mean
+from fusion.report.compare import compare
+from fusion.report.numbers import build_report
+from fusion.report.page import page
+from streams.runs.score_file import Scores
 from tests.chromium import Browser
 from tests.made_models import make_model, make_video
 
@@ -95,7 +95,7 @@ def made_report(seed=0, num_videos=60):
         for name, selection in (("spatial", "validation"), ("temporal", "test-selected"))
     ]  # fmt: skip
     evidence = Evidence.of(streams, [str(number // 6) for number in range(num_videos)])
-    from fusion.methods import fuse
+    from fusion.methods.table import fuse
 
     fused = fuse(["average", "logits"], evidence, None, folds=False).scores
     report = build_report(streams, fused, evidence) | {"learned": {}, "learned_from": "", "missing": {}}
@@ -203,7 +203,7 @@ def test_learning_curves_on_the_test_list_are_not_said_to_be_on_validation_video
 def test_the_page_of_a_real_evaluation_shows_all_and_asks_for_nothing(tmp_path, capsys):
     from data.prepare import main as prepare
     from fusion.evaluate import main as evaluate
-    from streams.runs import Run
+    from streams.runs.run_folder import Run
 
     root, runs = tmp_path / "own", tmp_path / "runs"
     rows = ["video,label,group,split"]

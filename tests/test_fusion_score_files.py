@@ -7,10 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
-from fusion.evidence import Evidence
-from fusion.gather import from_files
-from fusion.score_files import read_score_file
-from streams.scores import Scores, read_scores, write_scores
+from fusion.methods.evidence import Evidence
+from fusion.scores.gather import from_files
+from fusion.scores.of_files import read_score_file
+from streams.runs.score_file import Scores, read_scores, write_scores
 
 VIDEOS = ("v_Run_g01_c01", "v_Run_g02_c01", "v_Sit_g01_c01")
 LOGITS = np.arange(6, dtype=np.float64).reshape(3, 2)

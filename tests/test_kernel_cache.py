@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import kernel_cache
 from data.flow import flow_between
+from data.optical_flow.tvl1 import kernel_cache
 from tests.moving_pictures import shifted_pair
 from tests.test_import_rules import ROOMS
 
@@ -30,8 +30,8 @@ def start(cache: Path, result: Path, **settings: str) -> subprocess.Popen[bytes]
 
 def kernels_compiled_by(cache: Path, *before: str) -> int:
     """Returns how many kernels a new process compiles for some flow, as it finds none of them in the cache."""
-    count = "from data import tvl1, tvl1_level as level, tvl1_pyramid as pyramid, tvl1_brightness as brightness; "
-    count += "kernels = level.solve_level, pyramid.upsample, brightness.match_brightness, tvl1.finish; "
+    count = "from data.optical_flow.tvl1 import brightness, level, pyramid, solver; "
+    count += "kernels = level.solve_level, pyramid.upsample, brightness.match_brightness, solver.finish; "
     count += "from tests.test_kernel_cache import some_flow; some_flow(); "
     count += "assert all(kernel.signatures for kernel in kernels); "
     count += "print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))"
@@ -46,7 +46,9 @@ def kernels_compiled_by(cache: Path, *before: str) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.parametrize("source", ["data/vectors.py", "data/tvl1_pyramid.py", "pipelines/cutting.py"])
+@pytest.mark.parametrize(
+    "source", ["data/optical_flow/tvl1/vectors.py", "data/optical_flow/tvl1/pyramid.py", "pipelines/cutting.py"]
+)
 def test_a_changed_constant_is_never_served_from_old_machine_code(tmp_path, source):
     for room in ("data", "pipelines"):
         shutil.copytree(PROJECT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
@@ -143,7 +145,9 @@ def test_a_disk_that_fills_up_costs_only_the_cache(tmp_path):
 
 def test_who_has_no_home_can_still_compile():
     # No HOME, and a user that the system doesn't know.
-    homeless = "import os; os.environ.pop('HOME'); os.getuid = lambda: 4321987; import data.kernel_cache"
+    homeless = (
+        "import os; os.environ.pop('HOME'); os.getuid = lambda: 4321987; import data.optical_flow.tvl1.kernel_cache"
+    )
 
     done = subprocess.run([sys.executable, "-c", homeless], cwd=PROJECT, capture_output=True, text=True)
 

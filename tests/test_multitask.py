@@ -5,11 +5,11 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.inputs import Input
-from streams.modelfile import ModelCard
-from streams.multitask import both_batches, own_task_only, with_second_task
-from streams.networks import build_network
-from streams.preprocessing import Pixels
-from streams.training import Learner
+from streams.networks.build import build_network
+from streams.networks.preprocessing import Pixels
+from streams.networks.two_tasks import both_batches, own_task_only, with_second_task
+from streams.runs.model_file import ModelCard
+from streams.training.fit import Learner
 from temporal.multitask import with_second
 from tests.made_batches import stream_of, videos_of
 from tests.made_frames import made_dataset

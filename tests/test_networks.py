@@ -11,14 +11,14 @@ import pytest
 import tensorflow as tf
 
 from data.catalog import DataSet
-from data.flow_levels import dequantise
+from data.optical_flow.levels import dequantise
 from pipelines.inputs import Input
 from spatial.model import spatial_network
-from streams.backbones.cnn_m import local_response_normalisation
-from streams.backbones.table import BACKBONES
 from streams.config import TrainConfig
-from streams.networks import build_network
-from streams.preprocessing import Pixels
+from streams.networks.backbones.cnn_m import local_response_normalisation
+from streams.networks.backbones.table import BACKBONES
+from streams.networks.build import build_network
+from streams.networks.preprocessing import Pixels
 from temporal.model import temporal_network
 
 # Of networks for 224 x 224 RGB and 1000 classes: all that is trained, as torchvision and timm count it, or with the

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from streams.backbones.table import BACKBONES
-from streams.networks import build_network
-from streams.preprocessing import Pixels
-from streams.recipe_table import RECIPES
+from streams.networks.backbones.table import BACKBONES
+from streams.networks.build import build_network
+from streams.networks.preprocessing import Pixels
+from streams.recipes.table import RECIPES
 
 BACKBONES_OF_RECIPES = sorted(
     {

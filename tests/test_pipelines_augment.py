@@ -109,7 +109,7 @@ def boxes_in(generator, height=48, width=64, count=60):
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
 def test_flow_of_floats_becomes_levels(tmp_path, generator, kind):
-    from data.flow_levels import quantise
+    from data.optical_flow.levels import quantise
 
     field = generator.normal(0, 8, (6, 9, 2)).astype(kind)
     np.save(tmp_path / "flow_1_2.npy", field)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from data.layouts import Layout
 from data.pack import pack
-from data.packed import PACKED
+from data.store.whole_folder import PACKED
 from pipelines.inputs import KINDS, Input
 from tests.made_batches import stream_of
 from tests.made_frames import HEIGHT, WIDTH, made_dataset, write

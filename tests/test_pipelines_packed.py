@@ -9,7 +9,7 @@ import pytest
 
 from data.layouts import OURS, Layout
 from data.pack import pack, unpack
-from data.packed import PACKED, archive_path
+from data.store.whole_folder import PACKED, archive_path
 from pipelines.clips import video_views
 from pipelines.inputs import Input
 from pipelines.unreadable import readable_views
@@ -88,7 +88,7 @@ def test_an_archive_opens_with_any_zip_tool(loose):
 
 
 def test_packing_goes_on_where_it_was_interrupted(loose):
-    from data.packed import pack_video
+    from data.store.whole_folder import pack_video
 
     pack_video(loose, loose.videos["a"])
 
@@ -134,7 +134,7 @@ def test_foreign_layouts_stay_as_they_are(loose):
 
 
 def test_what_is_half_packed_is_neither_read_nor_prepared_again(loose):
-    from data.packed import HALF_PACKED, begin_storing
+    from data.store.whole_folder import HALF_PACKED, begin_storing
 
     (loose.root / "layout.json").write_text(json.dumps({"name": HALF_PACKED}))
     half = dataclasses.replace(loose, layout=Layout(HALF_PACKED))

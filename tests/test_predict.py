@@ -7,13 +7,13 @@ import wave
 import numpy as np
 import pytest
 
-from data.sources import VIDEO_EXTENSIONS
-from data.video import read_frames
-from fusion.making import Bounds, Making, PreparedVideo
+from data.extraction.decoder import read_frames
+from data.extraction.video_files import VIDEO_EXTENSIONS
 from fusion.predict import main
-from fusion.prediction import fused
-from fusion.sources import named_videos
-from fusion.video_views import Stopwatch, Wanted, video_views
+from fusion.prediction.as_prepared import Bounds, Making, PreparedVideo
+from fusion.prediction.named_videos import named_videos
+from fusion.prediction.prediction import fused
+from fusion.prediction.views import Stopwatch, Wanted, video_views
 from tests.conftest import PROJECT
 from tests.made_models import CLASSES, make_model, make_video
 
@@ -39,8 +39,8 @@ def video(tmp_path):
 def prepared_views(video, root, clip, num_views, recipe):
     """The views of a video as evaluation reads them from prepared files."""
     from data.catalog import DataSet, Split, Video
-    from data.extract import Job, extract_video
-    from data.index import index_path, with_counts, write_index
+    from data.extraction.one_video import Job, extract_video
+    from data.store.index import index_path, with_counts, write_index
     from pipelines.clips import video_views
 
     made = Video(video.stem, "", ".avi", (0,), "g01")
@@ -70,7 +70,7 @@ KINDS = [
     [(23, 1, {}), (23, 2, {"short_side": 40}), (3, 1, {"size": (60, 50)}), (19, 1, {"backward": True, "every": 2})],
 )
 def test_prediction_sees_the_very_pixels_of_prepared_data(tmp_path, kind, length, num_frames, stride, settings):
-    from data.recipe import Recipe
+    from data.store.description import Recipe
     from pipelines.inputs import Input
     from pipelines.sampling import view_starts
 
@@ -93,7 +93,7 @@ def test_views_are_the_same_whatever_is_decoded_at_a_time(two_stream, tmp_path, 
     video = make_video(tmp_path / "clip.avi", 40)
     once = two_stream.predict(video, views=9)
 
-    monkeypatch.setattr("fusion.video_views.CHUNK", 5)
+    monkeypatch.setattr("fusion.prediction.views.CHUNK", 5)
     again = two_stream.predict(video, views=9)
 
     for stream, logits in once.view_logits.items():

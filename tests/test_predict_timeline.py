@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fusion.prediction import Prediction
-from fusion.timeline import as_text, clock, timeline
+from fusion.prediction.prediction import Prediction
+from fusion.prediction.timeline import as_text, clock, timeline
 
 SURE = 8.0
 

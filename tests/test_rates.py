@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from streams.networks import build_network
-from streams.preprocessing import Pixels
-from streams.schedules import with_first_layer_rate
+from streams.networks.build import build_network
+from streams.networks.preprocessing import Pixels
+from streams.training.schedules import with_first_layer_rate
 
 
 @pytest.mark.parametrize("kind", [keras.optimizers.SGD, keras.optimizers.Adam, keras.optimizers.RMSprop])

@@ -10,10 +10,10 @@ from commands.options import as_dictionary, parse
 from pipelines.inputs import FRAME_KINDS, KINDS
 from spatial.train import SpatialConfig
 from spatial.train import main as train_spatial
-from streams.backbones.table import BACKBONES
-from streams.recipe_table import RECIPES
-from streams.recipes import departures, listing, recipe_presets
-from streams.runs import Run, stages_of
+from streams.networks.backbones.table import BACKBONES
+from streams.recipes.by_name import departures, listing, recipe_presets
+from streams.recipes.table import RECIPES
+from streams.runs.run_folder import Run, stages_of
 from temporal.train import TemporalConfig
 from temporal.train import main as train_temporal
 

@@ -9,17 +9,17 @@ import pytest
 from jinja2 import UndefinedError
 
 from commands.files import write_json
-from fusion.charts import learning_curves
-from fusion.compare import compare
-from fusion.evidence import Evidence
-from fusion.examples import Example
-from fusion.markup import percent, points, render
-from fusion.measures import label_shares
-from fusion.methods import fuse
-from fusion.page import page
-from fusion.report import build_report
-from fusion.splits import mean_report, write_mean
-from streams.scores import Scores
+from fusion.methods.evidence import Evidence
+from fusion.methods.measures import label_shares
+from fusion.methods.table import fuse
+from fusion.report.all_splits import mean_report, write_mean
+from fusion.report.charts import learning_curves
+from fusion.report.compare import compare
+from fusion.report.examples import Example
+from fusion.report.markup import percent, points, render
+from fusion.report.numbers import build_report
+from fusion.report.page import page
+from streams.runs.score_file import Scores
 
 CLASSES = ("A", "B", "C")
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">\'\n{{ 7 * 7 }}'

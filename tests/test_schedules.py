@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streams.schedules import Rate, plateau_factor
+from streams.training.schedules import Rate, plateau_factor
 from tests.made_training import made_config
 
 PEAK, STEPS_PER_EPOCH = 0.01, 4

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fusion.gather import from_models
-from fusion.scoring import Scoring
-from fusion.stream_scores import stream_scores
-from streams.runs import Run
-from streams.scores import read_scores
+from fusion.scores.gather import from_models
+from fusion.scores.of_models import stream_scores
+from fusion.scores.protocol import Scoring
+from streams.runs.run_folder import Run
+from streams.runs.score_file import read_scores
 from tests.made_frames import HEIGHT, WIDTH, made_dataset
 from tests.made_models import FLOW, make_joint_model, make_model
 
@@ -50,7 +50,7 @@ def scored(dataset, runs, stream="spatial", **scoring):
 def test_scores_are_those_of_each_view_and_crop_by_itself(dataset, runs, stream, kind, length):
     from pipelines.clips import video_views
     from pipelines.inputs import Input
-    from streams.modelfile import load_model
+    from streams.runs.model_file import load_model
 
     model, _ = load_model(Run.of(runs, dataset.name, stream, 1).model)
     scores = scored(dataset, runs, stream)
@@ -106,8 +106,8 @@ def test_a_network_of_both_mirrors_frames_and_classic_flow_each_in_its_own_way(t
 
 @pytest.mark.parametrize("rule", ["centred", "classic"])
 def test_flow_that_stands_still_is_shown_white_whatever_its_rule(tmp_path, rule):
-    from fusion.explain import as_picture
-    from streams.modelfile import read_card
+    from fusion.prediction.explain import as_picture
+    from streams.runs.model_file import read_card
 
     card = read_card(make_model(tmp_path / "temporal.keras", "temporal", flow={**FLOW, "rule": rule}))
     levels = {"centred": [128], "classic": [127, 128]}[rule]  # Classic flow has no level for no motion.
@@ -120,7 +120,7 @@ def test_flow_that_stands_still_is_shown_white_whatever_its_rule(tmp_path, rule)
 
 
 def test_videos_are_not_scored_by_none_of_their_views(tmp_path):
-    from streams.scoring import view_scorer
+    from streams.networks.scoring import view_scorer
 
     with pytest.raises(ValueError, match=r"at least 1 view\. Received views=0"):
         Scoring(runs=tmp_path, views=0)
@@ -141,7 +141,7 @@ def test_a_config_that_lacks_what_was_validated_on_is_named_and_methods_that_lea
 
 def test_what_was_scored_is_not_scored_again(dataset, runs, monkeypatch):
     first = scored(dataset, runs, views=3, crops="1")
-    monkeypatch.setattr("fusion.stream_scores._predict", lambda *_: pytest.fail("was scored again"))
+    monkeypatch.setattr("fusion.scores.of_models._predict", lambda *_: pytest.fail("was scored again"))
 
     again = scored(dataset, runs, views=3, crops="1")
 
@@ -163,7 +163,7 @@ def test_another_model_other_data_and_another_protocol_are_scored_anew(dataset, 
 
 
 def test_scoring_that_was_stopped_goes_on(dataset, runs, monkeypatch):
-    from fusion import stream_scores as module
+    from fusion.scores import of_models as module
 
     whole = scored(dataset, runs, views=3, crops="1")
     path = Run.of(runs, dataset.name, "spatial", 1).scores("test", "3x1")
@@ -231,7 +231,7 @@ def network(*, dense):
 
 @pytest.mark.parametrize("dense", [True, False])
 def test_whole_frames_of_the_size_of_a_crop_score_like_the_crop(dense):
-    from streams.scoring import view_scorer
+    from streams.networks.scoring import view_scorer
 
     model = network(dense=dense)
     frames = np.random.default_rng(0).integers(0, 255, (2, 32, 32, 3), np.uint8)
@@ -243,7 +243,7 @@ def test_whole_frames_of_the_size_of_a_crop_score_like_the_crop(dense):
 
 
 def test_larger_frames_score_as_all_the_places_that_the_network_can_look_at():
-    from streams.scoring import view_scorer
+    from streams.networks.scoring import view_scorer
 
     model = network(dense=True)
     frames = np.random.default_rng(0).integers(0, 255, (1, 38, 50, 3), np.uint8)
@@ -261,7 +261,7 @@ def test_larger_frames_score_as_all_the_places_that_the_network_can_look_at():
 
 @pytest.mark.parametrize(("num_crops", "places"), [(1, [(4, 8)]), (5, [(0, 0), (0, 16), (8, 0), (8, 16), (4, 8)])])
 def test_one_and_five_crops_are_not_mirrored(num_crops, places):
-    from streams.scoring import view_scorer
+    from streams.networks.scoring import view_scorer
 
     model = network(dense=False)
     frames = np.random.default_rng(0).integers(0, 255, (2, 40, 48, 3), np.uint8)
@@ -273,7 +273,7 @@ def test_one_and_five_crops_are_not_mirrored(num_crops, places):
 
 
 def test_another_number_of_crops_is_refused():
-    from streams.scoring import view_scorer
+    from streams.networks.scoring import view_scorer
 
     with pytest.raises(ValueError, match=r"\(1, 5, 10, 'full'\) crops\. Received 3"):
         view_scorer(network(dense=False), num_crops=3)
@@ -292,7 +292,7 @@ def test_a_file_that_stops_scoring_is_named_with_the_command_that_repairs_it(run
 
 
 def test_bfloat16_scores_nearly_the_same():
-    from streams.scoring import view_scorer
+    from streams.networks.scoring import view_scorer
 
     model = network(dense=False)
     frames = np.random.default_rng(0).integers(0, 255, (2, 40, 48, 3), np.uint8)

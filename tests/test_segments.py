@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from streams.networks import build_network
-from streams.preprocessing import Pixels
-from streams.step import Trainee
+from streams.networks.build import build_network
+from streams.networks.preprocessing import Pixels
+from streams.training.step import Trainee
 
 
 def test_an_examples_score_is_the_mean_over_its_segments():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from data import shapes
-from data.selection import cut_validation
+from data.sets import shapes
+from data.sets.validation import cut_validation
 
 
 @pytest.fixture(scope="module")

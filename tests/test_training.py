@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from streams.config import TrainConfig
-from streams.modelfile import read_card
-from streams.records import draw_curves
-from streams.resume import Checkpoints
-from streams.runs import Run, is_finished, say_result
+from streams.runs.model_file import read_card
+from streams.runs.run_folder import Run, is_finished, say_result
+from streams.training.checkpoints import Checkpoints
+from streams.training.records import draw_curves
 from tests.made_training import (
     MadeClips,
     made_config,
@@ -217,7 +217,7 @@ def test_every_option_is_saved_or_known_to_decide_nothing():
 def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
     import resource
 
-    from streams.resume import Progress
+    from streams.training.checkpoints import Progress
 
     model = made_network()
     model.compile(optimizer="adam")
@@ -240,8 +240,8 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
 
 @pytest.mark.parametrize(("length", "steps"), [({}, 2000), ({"steps": 10}, 10), ({"steps": 1500}, 2000)])
 def test_a_rehearsal_says_what_a_training_would_take_and_leaves_nothing(length, steps, tmp_path, capsys):
-    from streams.costs import say_costs
-    from streams.rehearsal import rehearse
+    from streams.runs.costs import say_costs
+    from streams.training.rehearsal import rehearse
 
     config = made_config(runs=tmp_path / "runs", dry_run=True, **length)
     cost = rehearse(made_learner(config), MadeClips(config, steps_per_epoch=1000), config, Run(tmp_path / "rehearsal"))

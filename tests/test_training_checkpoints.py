@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 
 from commands.files import owner
-from streams.resume import Checkpoints, Progress
-from streams.runs import Run, is_finished
+from streams.runs.run_folder import Run, is_finished
+from streams.training.checkpoints import Checkpoints, Progress
 from tests.made_training import (
     STEPS_PER_EPOCH,
     MadeClips,

@@ -9,8 +9,8 @@ import keras
 import pytest
 
 from spatial.train import main as train_spatial
-from streams.interruption import StoppedError
-from streams.modelfile import read_card
+from streams.runs.model_file import read_card
+from streams.training.stopping import StoppedError
 from temporal.train import main as train_temporal
 from tests.made_commands import run_of, started, ucf101, words_for
 from tests.made_training import CtrlC, free_ports
@@ -63,7 +63,7 @@ def test_a_rehearsal_takes_every_stage_and_keeps_nothing_not_even_features(roots
 
 
 def test_a_rehearsal_that_is_stopped_does_not_say_that_it_was_saved(roots, tmp_path, monkeypatch):
-    monkeypatch.setattr("streams.rehearsal.Stopwatch", lambda: CtrlC(step=2))
+    monkeypatch.setattr("streams.training.rehearsal.Stopwatch", lambda: CtrlC(step=2))
 
     with pytest.raises(StoppedError, match=r"^The rehearsal was stopped\. Nothing was kept\.$"):
         train_spatial(ucf101(roots, tmp_path, "--dry-run"))

@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from data.index import index_path, write_index
-from fusion.joint_config import JointConfig
+from data.store.index import index_path, write_index
+from fusion.joint.config import JointConfig
 from pipelines.inputs import Input
 from spatial import train as spatial
-from streams.clips import clips_of
-from streams.modelfile import card_of
-from streams.runs import Run
+from streams.runs.model_file import card_of
+from streams.runs.run_folder import Run
+from streams.training.clips import clips_of
 from temporal import train as temporal
 from tests.made_frames import HEIGHT, WIDTH, made_dataset
 
@@ -53,7 +53,7 @@ def test_clips_cut_on_the_device_are_those_cut_on_the_host(dataset, stream, augm
 
 
 def test_a_network_is_trained_on_clips_that_are_cut_on_the_device(dataset, tmp_path):
-    from streams.stage import Learner, building, strategy_for, train_stage
+    from streams.training.stage import Learner, building, strategy_for, train_stage
     from temporal.model import temporal_network
 
     config = config_of(temporal, crop_on="device", accumulate=2)

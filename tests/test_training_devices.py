@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from streams.runs import Run
+from streams.runs.run_folder import Run
 from tests.made_training import losses, start_apart
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.flow_levels import quantise
-from streams.inspection import caveats, check_inputs, check_memory, estimate_memory, out_of_memory, what_fits
-from streams.memory import free_memory, of_groups
+from data.optical_flow.levels import quantise
+from streams.training.first_batch import caveats, check_inputs, check_memory, estimate_memory, out_of_memory, what_fits
+from streams.training.memory import free_memory, of_groups
 from tests.made_training import made_config, made_network
 
 PROJECT = Path(__file__).resolve().parents[1]

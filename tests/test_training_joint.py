@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from fusion.evaluate import main as evaluate
-from fusion.joint_config import JointConfig
-from fusion.pairs import PairStream
+from fusion.joint.config import JointConfig
+from fusion.joint.pairs import PairStream
 from fusion.train import main as train_both
 from pipelines.inputs import Input
 from spatial.train import main as train_spatial
-from streams.clips import clips_of
-from streams.modelfile import read_card
+from streams.runs.model_file import read_card
+from streams.training.clips import clips_of
 from temporal.train import main as train_temporal
 from tests.made_commands import make_data, words_for
 from tests.made_frames import frame_level, made_dataset, x_level

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from streams.machines import this_part
-from streams.runs import Run
+from streams.runs.run_folder import Run
+from streams.training.machines import this_part
 from tests.made_training import (
     STEPS_PER_EPOCH,
     CtrlC,

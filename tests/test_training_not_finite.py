@@ -6,7 +6,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from streams.runs import Run
+from streams.runs.run_folder import Run
 from tests.made_training import MadeClips, made_config, start_apart, train_made
 
 

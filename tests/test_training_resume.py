@@ -9,8 +9,8 @@ import keras
 import pytest
 
 from spatial.train import main as train_spatial
-from streams.interruption import StoppedError
-from streams.runs import Run, is_finished, stages_of
+from streams.runs.run_folder import Run, is_finished, stages_of
+from streams.training.stopping import StoppedError
 from tests.made_data import sound_data
 from tests.made_training import (
     STEPS_PER_EPOCH,

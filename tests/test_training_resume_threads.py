@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from commands.running import usable_processors
-from streams.distribution import num_threads
-from streams.runs import Run, stages_of, threads_before
+from streams.runs.run_folder import Run, stages_of, threads_before
+from streams.training.devices import num_threads
 from tests.made_commands import make_data, words_for
 from tests.made_training import STEPS_PER_EPOCH, made_config, stop_in_step, train_made
 

@@ -7,7 +7,7 @@ import pytest
 
 from fusion.evaluate import main as evaluate
 from spatial.train import main as train_spatial
-from streams.modelfile import read_card
+from streams.runs.model_file import read_card
 from temporal.train import main as train_temporal
 from tests.made_commands import make_data, run_of, ucf101, words_for
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from benchmarks.flow_pairs import end_point_error, made_up_pair
-from data.flow_frames import grey
-from data.tvl1 import TVL1
-from data.tvl1_parameters import PRESETS, TVL1Parameters
-from data.tvl1_sampling import image_pitch
+from data.optical_flow.frames import grey
+from data.optical_flow.tvl1.parameters import PRESETS, TVL1Parameters
+from data.optical_flow.tvl1.sampling import image_pitch
+from data.optical_flow.tvl1.solver import TVL1
 from tests.moving_pictures import shifted_pair, texture
 from tests.tvl1_reference import tvl1_reference
 

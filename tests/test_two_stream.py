@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from streams.networks import build_network
-from streams.preprocessing import Pixels
-from streams.two_stream import FUSIONS, two_stream_network
+from streams.networks.both_streams import FUSIONS, two_stream_network
+from streams.networks.build import build_network
+from streams.networks.preprocessing import Pixels
 
 RGB, FLOW = Pixels("rgb", 3, 32), Pixels("flow", 4, 32)
 Clips = dict[str, np.ndarray]

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from pipelines import augment, decode
-from streams.backbones.table import BACKBONES
-from streams.networks import build_network
-from streams.preprocessing import Pixels
-from streams.weights import inflated, pretrain, weighted_layers
+from streams.networks.backbones.table import BACKBONES
+from streams.networks.build import build_network
+from streams.networks.preprocessing import Pixels
+from streams.networks.weights import inflated, pretrain, weighted_layers
 
 
 @pytest.fixture(scope="module")

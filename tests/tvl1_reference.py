@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.tvl1_parameters import TVL1Parameters
+from data.optical_flow.tvl1.parameters import TVL1Parameters
 
 
 def tvl1_reference(first: np.ndarray, second: np.ndarray, parameters: TVL1Parameters) -> np.ndarray:

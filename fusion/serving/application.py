@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.datastructures import UploadFile
 from starlette.types import Message
 
-from fusion.markup import render
-from fusion.prediction import Json
+from fusion.prediction.prediction import Json
+from fusion.report.markup import render
 from fusion.serving.jobs import FullError, Job, Jobs
 from fusion.serving.limits import Limits
 from fusion.serving.worker import Worker

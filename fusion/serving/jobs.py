@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fusion.prediction import Json
+from fusion.prediction.prediction import Json
 from fusion.serving.limits import Limits
 from fusion.serving.worker import JobError, Worker
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from fusion.explain import Moment, explain, looker_of
-from fusion.gradcam import Looker
-from fusion.making import Bounds
-from fusion.pictures import data_uri
-from fusion.prediction import Json
+from fusion.prediction.as_prepared import Bounds
+from fusion.prediction.explain import Moment, explain, looker_of
+from fusion.prediction.gradcam import Looker
+from fusion.prediction.prediction import Json
+from fusion.prediction.timeline import Timeline, timeline
+from fusion.report.pictures import data_uri
 from fusion.serving.limits import Limits
-from fusion.timeline import Timeline, timeline
 from fusion.two_stream import TwoStream
 
 # The longest side of a picture, in pixels.

@@ -9,7 +9,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from commands.quiet import quiet_tensorflow
-from fusion.prediction import Json
+from fusion.prediction.prediction import Json
 from fusion.serving.limits import Limits
 
 # How long models may take to load before the worker counts as broken.

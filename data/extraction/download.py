@@ -1,0 +1,130 @@
+"""Fetches the archives of a data set from where its authors publish them, and unpacks them."""
+
+import hashlib
+import re
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from data.catalog import Archive
+from data.extraction.unpack import require_tool, unpack
+
+BLOCK = 1 << 20
+Progressed = Callable[[int, int], None]  # Is told how many bytes there are, and how many there will be.
+TRIES = 5  # A connection that breaks so often without bringing anything is given up.
+
+
+def download(archives: Sequence[Archive], root: Path) -> None:
+    """Fetches and unpacks the archives of a data set; what is there already stays."""
+    missing = [archive for archive in archives if not (root / archive.place).exists()]
+    # Said before gigabytes are fetched, not after.
+    for archive in missing:
+        require_tool(archive.file)
+    for archive in missing:
+        install(archive, root)
+
+
+def install(archive: Archive, root: Path) -> None:
+    """Fetches one archive and unpacks it into its place, whole or not at all."""
+    path = fetch(archive, root / "downloads")
+    unfinished = root / f".incomplete.{archive.place}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        unpack(path, unfinished)
+        unfinished.rename(root / archive.place)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)  # On a full disk it would stand in the way of the next attempt.
+    path.unlink()
+
+
+def fetch(archive: Archive, folder: Path) -> Path:
+    """Returns the file, fetched from where an earlier attempt stopped, and checked."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, part = folder / archive.file, folder / f"{archive.file}.part"
+    if path.exists():
+        return path
+    with _progress(archive.file) as progress:
+        expected, tries = archive.size, TRIES
+        while tries:
+            before = _size(part)
+            try:
+                expected = _receive(archive, part, progress) or expected
+                if not expected or _size(part) >= expected:
+                    break
+            except urllib.error.HTTPError as error:
+                raise OSError(
+                    f"{archive.address} answers {error.code} {error.reason}. {_by_hand(archive, path)}"
+                ) from error
+            except OSError as error:
+                last = str(error)
+            else:
+                last = "the connection ended early"
+            tries = TRIES if _size(part) > before else tries - 1
+        else:
+            raise OSError(
+                f"{archive.address} could not be fetched ({last}). The same command goes on from "
+                f"{_size(part):,} bytes. {_by_hand(archive, path)}"
+            )
+    _check(archive, part, expected)
+    part.rename(path)
+    return path
+
+
+def _receive(archive: Archive, part: Path, progress: Progressed) -> int:
+    """Appends what is missing to the part, and returns the size of the whole where the server says it."""
+    start = _size(part)
+    request = urllib.request.Request(archive.address, headers={"Range": f"bytes={start}-"} if start else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        whole = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
+        if error.code == 416 and whole and int(whole[1]) == start:
+            return start  # All of it is there.
+        raise
+    with answer:
+        continued = answer.status == 206
+        total = int(answer.headers.get("Content-Length") or 0) + (start if continued else 0)
+        with part.open("ab" if continued else "wb") as file:
+            progress(file.tell(), total)
+            while block := answer.read(BLOCK):
+                file.write(block)
+                progress(file.tell(), total)
+    return total if answer.headers.get("Content-Length") else 0
+
+
+def _check(archive: Archive, part: Path, expected: int) -> None:
+    size = archive.size or expected
+    if size and _size(part) != size:
+        found = _size(part)
+        part.unlink()
+        raise ValueError(f"{archive.address} has {found:,} bytes; expected {size:,}. It was deleted: try again.")
+    if archive.sha256:
+        with part.open("rb") as file:
+            found_hash = hashlib.file_digest(file, "sha256").hexdigest()
+        if found_hash != archive.sha256:
+            part.unlink()
+            raise ValueError(
+                f"{archive.address} has the SHA-256 {found_hash}; expected {archive.sha256}. It was deleted: it is "
+                "damaged, or not what was published. Try again, or fetch it by hand and compare."
+            )
+
+
+def _by_hand(archive: Archive, path: Path) -> str:
+    return f"Or fetch it by hand from its authors' page, put it at {path}, and run the same command."
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Progressed]:
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task(name)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)

@@ -1,0 +1,199 @@
+"""Frames and flow that other tools extracted, recognised by their names and used where they lie."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from commands.files import write_json
+from data.catalog import DataSet, Video
+from data.layouts import FLOATS, OURS, Layout, layout_path
+from data.store.description import description_path, read_description
+from data.store.index import BROKEN, MISSING, Row, index_path, write_index
+
+AUTO = "auto"
+# What other tools wrote, by the names that --layout knows. Numbers of digits and the first number are looked up.
+LAYOUTS = {
+    # mmaction2, denseflow and TSN agree with each other, and we with them, but for the level of stillness.
+    "mmaction": dataclasses.replace(OURS, name="mmaction", rule="classic"),
+    "mmaction-short": Layout(
+        "mmaction-short",
+        flow_x="rawframes/{folder}/{video}/x_{number}.jpg",
+        flow_y="rawframes/{folder}/{video}/y_{number}.jpg",
+        rule="classic",
+    ),
+    "graz": Layout(
+        "graz",
+        frame="jpegs_256/{video}/frame{number}.jpg",
+        flow_x="tvl1_flow/u/{video}/frame{number}.jpg",
+        flow_y="tvl1_flow/v/{video}/frame{number}.jpg",
+        rule="classic",
+    ),
+    "floats": Layout(
+        "floats",
+        frame="rgb/{folder}/{video}/frame{number}.jpg",
+        flow_x="flows/{folder}/{video}/flow_{number}_{next}.npy",
+        flow_y="flows/{folder}/{video}/flow_{number}_{next}.npy",
+        rule=FLOATS,
+    ),
+}
+BOUND = 20.0
+FOLDERS_TO_LOOK_INTO = 300
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A folder of somebody's frames and flow, and its layout."""
+
+    folder: Path
+    layout: Layout
+
+    def placed(self, root: Path) -> Layout:
+        """Returns the layout as seen from `root`: with whole paths where the files lie elsewhere."""
+        if self.folder.resolve() == root.resolve():
+            return self.layout
+        # Braces of a folder's own name are no places to fill in.
+        above = str(self.folder.resolve()).replace("{", "{{").replace("}", "}}")
+        return self.layout.with_patterns(lambda pattern: f"{above}/{pattern}")
+
+
+def recognise(folder: Path, name: str = AUTO) -> Extraction:
+    """Returns what lies in a folder; `name` says which of the layouts it must be, or `auto`."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder; expected one with frames that another tool extracted.")
+    if name != AUTO and name not in LAYOUTS:
+        raise ValueError(f"The layout must be auto or one of {', '.join(LAYOUTS)}. Received {name!r}.")
+    wanted = LAYOUTS.values() if name == AUTO else [LAYOUTS[name]]
+    # Whoever names the folder of the rawframes itself sees them without it.
+    variants = [
+        variant
+        for layout in wanted
+        for variant in (layout, layout.with_patterns(lambda pattern: pattern.removeprefix("rawframes/")))
+    ]
+    # Two of the layouts differ in the names of the flow alone, so flow decides where there is any.
+    for pattern in ("flow_x", "frame"):
+        for layout in variants:
+            if _sample_numbers(folder, getattr(layout, pattern)):
+                return Extraction(folder, _numbered(folder, layout))
+    looked_for = "; ".join(f"{layout.name}: {layout.frame}" for layout in wanted)
+    raise ValueError(f"{folder} holds no frames in a layout that is known. Looked for {looked_for}.")
+
+
+def use_in_place(dataset: DataSet, extraction: Extraction) -> list[Row]:
+    """Counts the files of every video and writes index, layout and the meaning of flow into the data set's root."""
+    layout, root = extraction.placed(dataset.root), dataset.root
+    folders = _video_folders(extraction)
+    rows = [_row(video, folders.get(video.name.casefold(), []), extraction) for video in dataset.videos.values()]
+    if all(row.state == MISSING for row in rows):
+        example = layout.frame_path(root, next(iter(dataset.videos.values())), 0)
+        raise ValueError(
+            f"{extraction.folder} has the layout {layout.name}, but none of the videos of {dataset.name} is in it. "
+            f"Expected, for one, {example}."
+        )
+    # Who made it did not say how; what decides the meaning of the levels is the custom of these tools.
+    description = {"method": "unknown", "layout": layout.name, "bound": BOUND, "rule": layout.rule}
+    if description_path(root).exists() and read_description(root).get("rule") != layout.rule:
+        raise ValueError(f"{description_path(root)} is about other flow. Delete it, or name another --root.")
+    if not description_path(root).exists():
+        write_json(description_path(root), description)
+    write_json(layout_path(root), dataclasses.asdict(layout))
+    write_index(index_path(root), rows)
+    return rows
+
+
+def _numbered(folder: Path, layout: Layout) -> Layout:
+    """Returns the layout with the digits and the first number of the files that lie there."""
+    frame, flow = (_sample_numbers(folder, pattern) for pattern in (layout.frame, layout.flow_x))
+    starts = sorted({min(map(int, numbers)) for numbers in (frame, flow) if numbers})
+    if len(starts) > 1:
+        raise ValueError(
+            f"Frames and flow in {folder} are not counted from the same number (but from {starts}), so it is unknown "
+            "which belong together. Extract one of them again."
+        )
+    return dataclasses.replace(layout, digits=_digits(frame), flow_digits=_digits(flow), first=starts[0])
+
+
+def _sample_numbers(folder: Path, pattern: str) -> list[str]:
+    """Returns the numbers, as written, of the first video folder that has files of a pattern."""
+    above, file = pattern.rsplit("/", 1)
+    for path in islice(_below(folder / above.split("{")[0], depth=3), FOLDERS_TO_LOOK_INTO):
+        numbers = _numbers(path, file)
+        if numbers:
+            return numbers
+    return []
+
+
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    """Yields all folders down to a depth, in the order of their names."""
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    for name in names:
+        yield folder / name
+        if depth > 1:
+            yield from _below(folder / name, depth - 1)
+
+
+def _numbers(folder: Path, file: str) -> list[str]:
+    """Returns the numbers in the names of the files of a pattern, as written."""
+    before, after = file.split("{number}")
+    pattern = re.compile(re.escape(before) + r"(\d+)" + re.escape(after).replace(re.escape("{next}"), r"\d+"))
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return [match[1] for entry in entries if (match := pattern.fullmatch(entry.name))]
+
+
+def _digits(numbers: Sequence[str]) -> int:
+    """Returns to how many digits numbers are padded; 0 where they are as long as they need to be."""
+    return max((len(number) for number in numbers if number.startswith("0")), default=0)
+
+
+def _video_folders(extraction: Extraction) -> dict[str, list[Path]]:
+    """Returns the folders of frames, or of flow, below where the pattern begins, by their names without case."""
+    found: dict[str, list[Path]] = {}
+    for pattern in (extraction.layout.frame, extraction.layout.flow_x):
+        start = extraction.folder / pattern.split("{")[0]
+        for path in _below(start, depth=3):
+            places = found.setdefault(path.name.casefold(), [])
+            if path.relative_to(start) not in places:
+                places.append(path.relative_to(start))
+    return found
+
+
+def _row(video: Video, places: Sequence[Path], extraction: Extraction) -> Row:
+    """Counts what lies of one video, whose folder may be spelt in another case, or lie flat or deeper."""
+    fitting = [path for path in places if path.parent.as_posix().casefold() == (video.folder or ".").casefold()]
+    place = next(iter(fitting or places), None)
+    if place is None or (not fitting and len(places) > 1):
+        reason = "Its folder is not there." if not places else "Several folders have its name."
+        return Row(video.name, video.folder, state=MISSING, reason=reason)
+    folder = "" if place.parent == Path() else place.parent.as_posix()
+    stored = place.name if place.name != video.name else ""
+    found = dataclasses.replace(video, folder=folder, stored=stored)
+    layout, counts = extraction.layout, {}
+    for name in ("frame", "flow_x", "flow_y"):
+        path = Path(layout.prefix(getattr(layout, name), extraction.folder, found)).parent
+        numbers = sorted(map(int, _numbers(path, getattr(layout, name).rsplit("/", 1)[1])))
+        counts[name] = len(numbers)
+        if numbers and numbers != list(range(layout.first, layout.first + len(numbers))):
+            missing = next(n for n in range(layout.first, numbers[-1]) if n not in set(numbers))
+            return Row(video.name, folder, state=BROKEN, reason=f"Number {missing} of its {name} files is missing.")
+    if counts["flow_x"] != counts["flow_y"]:
+        reason = f"It has {counts['flow_x']} fields of flow in x and {counts['flow_y']} in y."
+        return Row(video.name, folder, state=BROKEN, reason=reason)
+    size = _frame_size(layout.frame_path(extraction.folder, found, 0)) if counts["frame"] else (0, 0)
+    return Row(video.name, folder, counts["frame"], counts["flow_x"], *size, stored=stored)
+
+
+def _frame_size(path: Path) -> tuple[int, int]:
+    """Returns width and height from a file, whose first frame stands for all."""
+    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    return (0, 0) if image is None else (image.shape[1], image.shape[0])

@@ -1,0 +1,61 @@
+"""Flow between frames by any method, in pixels, +x right and +y down; and what is recorded of how it was computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import TypedDict
+
+import numpy as np
+
+from data.optical_flow.frames import levels_of_pair, levels_of_video
+from data.optical_flow.methods import KINDS, find_kind
+
+METHODS: tuple[str, ...] = tuple(KINDS)
+
+
+class FlowDescription(TypedDict, total=False):
+    """What `flow.json` says of flow: all that decides what the stored levels mean and how they were made."""
+
+    method: str  # "unknown" where another tool made the flow; nothing where there is no flow.
+    preset: str
+    parameters: dict[str, float]
+    bound: float
+    rule: str
+    made_by: dict[str, int | str]
+
+
+def flow_between(
+    first: np.ndarray, second: np.ndarray, method: str = "tvl1", preset: str = "balanced", **parameters: float
+) -> np.ndarray:
+    """Returns how far each pixel of `first` moves until `second`: float32[H, W, 2] in pixels.
+
+    Frames are grey or RGB, at least 16×16, uint8 or float: floats hold 0..255, or 0..1 where none of both exceeds 1.
+    """
+    kind = find_kind(method, preset, parameters)
+    first, second = levels_of_pair(first, second)
+    return kind.solve(kind.prepare(first), kind.prepare(second))
+
+
+def flow_of_video(
+    frames: Iterable[np.ndarray], method: str = "tvl1", preset: str = "balanced", **parameters: float
+) -> Iterator[np.ndarray]:
+    """Yields the flow of each frame to its next one; each frame is prepared once and let go soon after."""
+    kind = find_kind(method, preset, parameters)
+    for first, second in pairwise(map(kind.prepare, levels_of_video(frames))):
+        yield kind.solve(first, second)
+
+
+def flow_description(
+    method: str = "tvl1", preset: str = "balanced", bound: float = 20.0, rule: str = "centred", **parameters: float
+) -> FlowDescription:
+    """Returns what `flow.json` says of flow that is computed and stored so."""
+    kind = find_kind(method, preset, parameters)
+    return {
+        "method": method,
+        "preset": preset,
+        "parameters": dict(sorted(kind.values.items())),
+        "bound": float(bound),
+        "rule": rule,
+        "made_by": dict(kind.made_by),
+    }

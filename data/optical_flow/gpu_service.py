@@ -1,0 +1,212 @@
+"""Flow for many videos at once on one accelerator: workers ask, and one process answers in full batches.
+
+Workers decode, resize and write; what they ask waits here until a batch is full, whichever videos its pairs are from,
+or until nobody asks any more. So decoding, flow and writing overlap, short videos fill batches too, and a decoder that
+crashes still takes only its own video with it. A request is a tuple, then the frames' bytes; an answer is None or an
+error, then the bytes of each flow: pickling whole arrays would copy them several times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+
+from commands.files import project_on_path
+from data.optical_flow.engine import GPU_BATCH, FlowEngine
+from data.optical_flow.frames import check_same_size, grey
+
+PATIENCE = 0.02  # Seconds without a question after which batches that aren't full are computed.
+LONGEST = 0.5  # Seconds that a pair of a rare size waits at most while others keep asking.
+COMPILING = 600.0  # Seconds that the first batch of a size may take; a worker that waits longer shows no more life.
+CHUNK_BYTES = 1 << 27  # Frames and flow that a worker holds for one request; less at 4K, a whole batch at 340×256.
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def ask_flow(address: str, pairs: Iterable[Pair], show_life: Callable[[], None] = lambda: None) -> Iterator[np.ndarray]:
+    """Yields the flow of each pair, in order: while some are computed, the next are decoded and the last written."""
+    try:
+        with Client(address) as connection:
+            under_way: list[Pair] = []
+            for chunk in _chunks(pairs):
+                flows = _receive(connection, under_way, show_life)
+                _send(connection, chunk)
+                yield from flows
+                under_way = chunk
+            yield from _receive(connection, under_way, show_life)
+    except (EOFError, ConnectionError, FileNotFoundError) as error:
+        raise OSError(errno.EPIPE, "The process that computes flow for all workers has ended", address) from error
+
+
+@contextlib.contextmanager
+def flow_process(make_engine: Callable[[], FlowEngine]) -> Iterator[str]:
+    """Runs a service in a process of its own and gives its address; `make_engine` must be importable there."""
+    command = [sys.executable, "-c", "from data.optical_flow.gpu_service import main; main()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=project_on_path()) as process:
+        stdin, stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+        try:
+            pickle.dump(make_engine, stdin)
+            stdin.flush()
+            answer = json.loads(stdout.readline() or '{"error": "The process that computes flow did not start."}')
+            if "error" in answer:
+                raise ValueError(answer["error"])
+            yield answer["address"]
+        finally:
+            stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)  # For it to tidy up; it holds nothing that would have to be kept.
+            process.kill()
+
+
+def main() -> None:
+    """Serves in a process of its own until the one that started it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process.
+    make_engine = pickle.load(sys.stdin.buffer)
+    try:
+        engine = make_engine()
+    except (ValueError, ImportError, OSError) as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        return
+    with FlowService(engine) as service:
+        print(json.dumps({"address": service.address}), flush=True)
+        sys.stdin.buffer.read()
+
+
+class FlowService:
+    """Answers any number of connections, in batches over all of them; use it in a `with` block."""
+
+    def __init__(self, engine: FlowEngine) -> None:
+        self._engine = engine
+        # A folder that only this user may enter, so that nobody else can send anything.
+        self._folder = tempfile.TemporaryDirectory(prefix="two-stream-flow-")
+        self.address = str(Path(self._folder.name) / "socket")
+        self._listener = Listener(self.address, "AF_UNIX", backlog=128)
+        self._asked: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._accept, self._compute)]
+
+    def __enter__(self) -> FlowService:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._asked.put(None)
+        with contextlib.suppress(OSError):
+            Client(self.address).close()  # Wakes the thread that waits for connections.
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+        self._folder.cleanup()
+
+    def _accept(self) -> None:
+        while not self._ended.is_set():
+            threading.Thread(target=self._answer, args=(self._listener.accept(),), daemon=True).start()
+
+    def _answer(self, connection: Connection) -> None:
+        """Answers the questions of one video."""
+        with connection, contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                shape, places = connection.recv()
+                frames = np.empty(shape, np.float32)
+                connection.recv_bytes_into(frames.reshape(-1))
+                questions = [_Question(frames[first], frames[second]) for first, second in places]
+                for question in questions:
+                    self._asked.put(question)
+                errors = [error for question in questions if (error := question.answer.exception())]
+                connection.send(errors[0] if errors else None)
+                for question in questions if not errors else ():
+                    connection.send_bytes(question.answer.result().data)
+
+    def _compute(self) -> None:
+        waiting: dict[tuple[int, ...], list[_Question]] = {}  # By size; those that have waited longest come first.
+        while True:
+            try:
+                question = self._asked.get(timeout=PATIENCE if waiting else None)
+                if question is None:
+                    return
+                alike = waiting.setdefault(question.first.shape, [])
+                alike.append(question)
+                due = [question.first.shape] if len(alike) == self._engine.batch else []
+                oldest = next(iter(waiting))
+                if time.monotonic() - waiting[oldest][0].asked > LONGEST and oldest not in due:
+                    due.append(oldest)
+            except queue.Empty:
+                due = list(waiting)[:1]
+            for shape in due:
+                self._solve(waiting.pop(shape))
+
+    def _solve(self, batch: Sequence[_Question]) -> None:
+        try:
+            # The engine fills a batch up to its size, so that nothing is compiled anew.
+            flows = self._engine.flow_of_prepared([each.first for each in batch], [each.second for each in batch])
+        except Exception as error:
+            # A tensor library's errors can't always be pickled.
+            for each in batch:
+                each.answer.set_exception(OSError(errno.EIO, f"Flow could not be computed: {error}"))
+            return
+        for each, flow in zip(batch, flows, strict=True):
+            each.answer.set_result(np.ascontiguousarray(flow, np.float32))
+
+
+class _Question:
+    """A pair of prepared frames, and where its flow will be."""
+
+    def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
+        self.first, self.second, self.asked = first, second, time.monotonic()
+        self.answer: Future[np.ndarray] = Future()
+
+
+def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
+    """Yields as many pairs at a time as fill a batch, fewer where frames are large."""
+    chunk: list[Pair] = []
+    for first, second in pairs:
+        check_same_size(first, second)
+        chunk.append((first, second))
+        if len(chunk) >= min(GPU_BATCH, max(1, CHUNK_BYTES // (12 * first.shape[0] * first.shape[1]))):
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _send(connection: Connection, chunk: Sequence[Pair]) -> None:
+    # Most frames are in two pairs and travel once.
+    frames = {id(frame): frame for pair in chunk for frame in pair}
+    place_of = {identity: place for place, identity in enumerate(frames)}
+    prepared = np.stack([grey(frame) for frame in frames.values()])
+    connection.send((prepared.shape, [(place_of[id(first)], place_of[id(second)]) for first, second in chunk]))
+    connection.send_bytes(prepared.data)
+
+
+def _receive(connection: Connection, chunk: Sequence[Pair], show_life: Callable[[], None]) -> list[np.ndarray]:
+    if not chunk:
+        return []
+    asked = time.monotonic()
+    while not connection.poll(1.0):
+        if time.monotonic() - asked < COMPILING:  # After that, what computes hangs, and --time-limit may act.
+            show_life()
+    error = connection.recv()
+    if error:
+        raise error
+    flows = [np.empty((*first.shape[:2], 2), np.float32) for first, _ in chunk]
+    for flow in flows:
+        connection.recv_bytes_into(flow.reshape(-1))
+    return flows

@@ -1,0 +1,167 @@
+"""Compiling numba kernels, and keeping what was compiled in a folder of its own for every version of the sources.
+
+numba's own cache knows only the file of the kernel, so a constant changed in another file could be served
+from stale machine code. Here the folder's name holds a hash of all that decides the machine code:
+every source of the kernels, the versions, the processor. Old folders are simply never read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import pickle
+import platform
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import llvmlite.binding
+import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
+from numba.core.codegen import get_host_cpu_features
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+# error_model: a division by zero gives infinity, as in NumPy, without a branch. nogil: threads run side by side.
+# No fastmath: it let LLVM reorder sums differently in the process that compiled and in those that loaded.
+OPTIONS: dict[str, bool | str] = {"nogil": True, "error_model": "numpy"}
+
+SEAL_BYTES = hashlib.sha256().digest_size
+_PROJECT = Path(__file__).resolve().parents[3]
+# What is compiled: a change in any of these starts a new folder.
+SOURCES = ("data/optical_flow/tvl1/*.py", "pipelines/cutting.py")
+
+
+def inner(function: Function) -> Function:
+    """Compiles a function that only kernels call."""
+    compiled: Function = numba.njit(**OPTIONS)(function)
+    return compiled
+
+
+def kernel(function: Function) -> Function:
+    """Compiles a function that Python calls: on its first call, or from the cache folder."""
+    dispatcher = numba.njit(**OPTIONS)(function)
+    if _FOLDER is not None:
+        dispatcher._cache = _Cache(function)
+    compiled: Function = dispatcher
+    return compiled
+
+
+class _Locator(UserProvidedCacheLocator):
+    """Where numba looks for a kernel: in our folder, also where that can only be read."""
+
+    def __init__(self, function: Callable[..., object], file: str) -> None:
+        super().__init__(function, file)
+        self._cache_path = str(_FOLDER / self.get_suitable_cache_subpath(file)) if _FOLDER else ""
+
+    @classmethod
+    def from_function(cls, function: Callable[..., object], file: str) -> _Locator:
+        """Returns the locator of a kernel."""
+        return cls(function, file)
+
+
+class _Implementation(CompileResultCacheImpl):
+    _locator_classes = (_Locator,)
+
+
+class _SealedFile(IndexDataCacheFile):
+    """A file for each signature of a kernel, named by it, which begins with the hash of what follows.
+
+    LLVM ends the process on machine code that is damaged, so nothing else may reach it. And numba's index, shared by
+    all signatures, lets two processes that compile at once give the same name to two of them.
+    """
+
+    def load(self, key: object) -> object:
+        """Returns what was kept under a key, or None."""
+        try:
+            content = self._path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+        seal, kept = content[:SEAL_BYTES], content[SEAL_BYTES:]
+        if hashlib.sha256(kept).digest() != seal:
+            return None
+        found, data = pickle.loads(kept)
+        return data if found == key else None
+
+    def save(self, key: object, data: object) -> None:
+        """Keeps something under a key."""
+        kept = self._dump((key, data))
+        with self._open_for_write(str(self._path(key))) as file:
+            file.write(hashlib.sha256(kept).digest() + kept)
+
+    def _path(self, key: object) -> Path:
+        return Path(self._data_path(self._data_name(int(hashlib.sha256(repr(key).encode()).hexdigest()[:12], 16))))
+
+
+class _Cache(FunctionCache):
+    """numba's cache, but a damaged file counts as a missing one, and a full disk only costs the next process time."""
+
+    _impl_class = _Implementation
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        super().__init__(function)
+        locator = self._impl.locator
+        self._cache_file = _SealedFile(self._cache_path, self._impl.filename_base, locator.get_source_stamp())
+
+    def load_overload(self, signature: object, target: object) -> object:
+        """Returns what was compiled before, or None."""
+        try:
+            return super().load_overload(signature, target)
+        except Exception:  # Not to be read, or of an unknown form: what is compiled now takes its place.
+            return None
+
+    def save_overload(self, signature: object, compiled: object) -> None:
+        """Keeps what was compiled, if that can be."""
+        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+            super().save_overload(signature, compiled)
+
+
+def target_features() -> str:
+    """Returns the processor features that numba compiles for, as it decides itself: none is a setting, too."""
+    return get_host_cpu_features() if numba.config.CPU_FEATURES is None else numba.config.CPU_FEATURES
+
+
+def cache_key(sources: Path) -> str:
+    """Returns a hash of all that decides the machine code of the kernels below a folder of sources."""
+    key = hashlib.sha256()
+    for source in sorted(path for pattern in SOURCES for path in sources.glob(pattern)):
+        key.update(source.name.encode() + source.read_bytes())
+    target = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    versions = (numba.__version__, llvmlite.__version__, platform.python_version(), platform.machine())
+    key.update(repr((*versions, target, target_features())).encode())
+    return key.hexdigest()[:16]
+
+
+def cache_folder(roots: Iterable[Path]) -> Path | None:
+    """Returns the folder of the present kernels below the first root that can be written or holds them, or None."""
+    for root in roots:
+        folder = root / f"kernels-{cache_key(_PROJECT)}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            if not _holds_kernels(folder):
+                continue
+        return folder
+    return None
+
+
+def _holds_kernels(folder: Path) -> bool:
+    try:
+        return any(folder.glob("*/*.nbc"))
+    except OSError:
+        return False
+
+
+def _roots() -> Iterator[Path]:
+    """Yields numba's own setting first, then the project's folder, then the user's."""
+    if numba.config.CACHE_DIR:
+        yield Path(numba.config.CACHE_DIR)
+    yield _PROJECT / ".numba_cache"
+    with contextlib.suppress(RuntimeError):  # A user of a container may have no home.
+        yield Path.home() / ".cache" / "two-stream"
+
+
+# Without any folder, each process compiles for itself.
+_FOLDER = cache_folder(_roots())

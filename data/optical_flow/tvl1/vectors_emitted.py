@@ -1,0 +1,47 @@
+"""Building blocks for functions that emit LLVM's instructions: the widths and types of vectors, and what all need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from data.optical_flow.tvl1.kernel_cache import target_features
+
+
+def _lanes_of(features: str) -> int:
+    if "+avx512f" in features:
+        return 16
+    return 8 if "+avx2" in features else 4
+
+
+LANES = _lanes_of(target_features())
+
+FLOAT = ir.FloatType()
+INT = ir.IntType(32)
+VECTOR = ir.VectorType(FLOAT, LANES)
+INTS = ir.VectorType(INT, LANES)
+# Allows a fused multiply-add where the source has a product in a sum, and nothing else.
+CONTRACT = ("contract",)
+
+
+def lanes(numbers: list[int]) -> ir.Constant:
+    """Returns which lanes a shuffle picks: those of its second vector follow those of its first."""
+    return ir.Constant(ir.VectorType(INT, len(numbers)), numbers)
+
+
+def constant(values: list[float]) -> ir.Constant:
+    """Returns a vector of known floats."""
+    return ir.Constant(ir.VectorType(FLOAT, len(values)), [ir.Constant(FLOAT, value) for value in values])
+
+
+def broadcast(builder: Any, scalar: Any, kind: ir.VectorType = VECTOR) -> Any:
+    """Returns a vector of a kind with `scalar` in every lane."""
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(INT, 0))
+    return builder.shuffle_vector(first, first, lanes([0] * kind.count))
+
+
+def pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, kind: ir.Type = VECTOR) -> Any:
+    """Returns the address of array[index], to be read or written as `kind`."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())

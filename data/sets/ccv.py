@@ -1,0 +1,65 @@
+"""Columbia Consumer Video (Jiang et al., 2011): YouTube ids with a matrix of labels, several a video or none."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.catalog import DataSet, Split, Video
+from data.sets.official_lists import bad_line, find_lists, lines_of
+
+SOURCE = "the lists of CCV (trainVidID.txt, trainLabel.txt, testVidID.txt, testLabel.txt, categoryName.txt)"
+# 4659 and 4658 videos are listed; 1009 and 987 of them show none of the classes.
+OFFICIAL = {1: (3650, 3671)}
+WATCH = "https://www.youtube.com/watch?v="
+
+
+def open_dataset(root: Path) -> DataSet:
+    """Returns the multi-label data set; rows without any positive label are left out, and listed as such."""
+    return _open(root, single=False)
+
+
+def open_single(root: Path) -> DataSet:
+    """Returns the single-label reading: rows without exactly one positive label are left out, and listed as such."""
+    return _open(root, single=True)
+
+
+def _open(root: Path, single: bool) -> DataSet:
+    lists = find_lists(root, "trainVidID.txt", ["CCV"], SOURCE)
+    classes = tuple(line for _, line in lines_of(lists / "categoryName.txt"))
+    videos: dict[str, Video] = {}
+    left_out: dict[str, str] = {}
+    parts = []
+    for part in ("train", "test"):
+        names = []
+        for name, labels in _read_rows(lists, part, len(classes)):
+            if not labels or (single and len(labels) > 1):
+                left_out[name] = f"{len(labels) or 'no'} positive labels in {part}Label.txt"
+                continue
+            # Who filmed what is not published, so every video is its own group.
+            videos[name] = Video(name, "", "", labels, group=name)
+            names.append(name)
+        parts.append(tuple(names))
+    return DataSet(
+        "ccv",
+        root,
+        classes,
+        videos,
+        {1: Split(*parts)},
+        multi_label=not single,
+        official={} if single else OFFICIAL,
+        address=WATCH,
+        left_out=left_out,
+    )
+
+
+def _read_rows(lists: Path, part: str, num_classes: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    ids, labels = list(lines_of(lists / f"{part}VidID.txt")), list(lines_of(lists / f"{part}Label.txt"))
+    if len(ids) != len(labels):
+        raise ValueError(
+            f"{lists} names {len(ids)} videos in {part}VidID.txt but has {len(labels)} rows in {part}Label.txt. "
+            "They belong together row by row: get both again."
+        )
+    for (_, name), (number, row) in zip(ids, labels, strict=True):
+        values = row.split()
+        if len(values) != num_classes or not set(values) <= {"0", "1"}:
+            raise bad_line(lists / f"{part}Label.txt", number, row, f"{num_classes} times 0 or 1")
+        yield name, tuple(label for label, value in enumerate(values) if value == "1")

@@ -1,0 +1,58 @@
+"""HMDB-51 (Kuehne et al., 2011): a list a class and split, whose tags say what each video is for."""
+
+import re
+from pathlib import Path
+
+from data.catalog import Archive, DataSet, Split, Video
+from data.sets.official_lists import bad_line, find_lists, lines_of
+
+SOURCE = "test_train_splits.rar"
+OFFICIAL = {1: (3570, 1530), 2: (3570, 1530), 3: (3570, 1530)}
+ADDRESS = "http://serre-lab.clps.brown.edu/wp-content/uploads/2013/10"
+ARCHIVES = (
+    Archive(f"{ADDRESS}/test_train_splits.rar", "annotations"),
+    Archive(f"{ADDRESS}/hmdb51_org.rar", "videos"),
+)
+UNUSED, TRAIN, TEST = "0", "1", "2"
+IF_TOO_MANY = "Videos of tag 0 may have been taken for training."
+
+# source_class_visible_camera_people_viewpoint_quality_number, as in Some_film_brush_hair_u_nm_np1_ba_goo_0.
+_ATTRIBUTES = re.compile(r"_[a-z]_[a-z]{2}_np\d+_[a-z]{2}_[a-z]{3}_\d+$")
+
+
+def open_dataset(root: Path) -> DataSet:
+    """Returns the data set from its lists, which lie in `root`/annotations as published."""
+    lists = find_lists(root, "*_test_split1.txt", ["testTrainMulti_7030_splits"], SOURCE)
+    classes = tuple(sorted(path.name.removesuffix("_test_split1.txt") for path in lists.glob("*_test_split1.txt")))
+    videos: dict[str, Video] = {}
+    splits = {}
+    for number in OFFICIAL:
+        tags: dict[str, str] = {}
+        for label, name in enumerate(classes):
+            tags |= _read_class(lists / f"{name}_test_split{number}.txt", name, label, videos)
+        # Tag 0 is for neither: a third of the videos of each split must not be trained on.
+        splits[number] = Split(
+            *(tuple(name for name, tag in tags.items() if tag == wanted) for wanted in (TRAIN, TEST))
+        )
+    return DataSet("hmdb51", root, classes, videos, splits, official=OFFICIAL, if_too_many=IF_TOO_MANY)
+
+
+def group_of(name: str, class_name: str) -> str:
+    """Returns the film that a video was cut from, within its class: the official splits part no film of one class."""
+    return f"{class_name}/{_ATTRIBUTES.sub('', name).removesuffix(f'_{class_name}')}"
+
+
+def _read_class(path: Path, class_name: str, label: int, videos: dict[str, Video]) -> dict[str, str]:
+    """Adds the videos of one class to `videos` and returns their tags by name."""
+    tags = {}
+    for number, line in lines_of(path):
+        # Names hold nearly any character, so only the last word is the tag.
+        file, _, tag = line.rpartition(" ")
+        if not file or tag not in (UNUSED, TRAIN, TEST):
+            raise bad_line(path, number, line, "the name of a video and its tag: 1 trains, 2 tests, 0 is unused")
+        name, dot, ending = file.strip().rpartition(".")
+        known = videos.setdefault(name, Video(name, class_name, dot + ending, (label,), group_of(name, class_name)))
+        if known.label != label:
+            raise bad_line(path, number, line, f"a video of one class; it is also listed as {known.folder}")
+        tags[name] = tag
+    return tags

@@ -1,0 +1,115 @@
+"""Flow in the files of other tools: .flo, .npy, and a folder each for u and v."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from data.optical_flow.levels import dequantise
+from data.store.pictures import read_grey
+
+# The first four bytes of a .flo file spell PIEH as they lie there, and this number when read as float32.
+FLO_MARK = np.float32(202021.25)
+FLO_HEADER = 12
+# Middlebury's files say "unknown" by numbers beyond this.
+FLO_UNKNOWN = 1e9
+
+
+def read_flow(path: str | Path) -> np.ndarray:
+    """Reads a `.flo` or `.npy` file as float32[H, W, 2] in pixels; what a .flo file doesn't know is NaN."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no flow file {path}.")
+    if path.suffix.lower() == ".flo":
+        return _read_flo(path)
+    if path.suffix.lower() == ".npy":
+        return _read_npy(path)
+    raise ValueError(f"Flow files end in .flo or .npy. Received {path.name}; a pair of images: read_flow_images.")
+
+
+def read_flow_images(x_path: str | Path, y_path: str | Path, bound: float = 20.0, rule: str = "centred") -> np.ndarray:
+    """Reads a pair of 8-bit images as float32[H, W, 2] in pixels; other tools' images need `rule="classic"`."""
+    planes = []
+    for path in (x_path, y_path):
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"There is no image of flow {path}.")
+        plane = read_grey(Path(path))
+        if plane is None:
+            raise ValueError(f"{path} is no image, damaged or cut off. Make or copy it again.")
+        planes.append(plane)
+    if planes[0].shape != planes[1].shape:
+        raise ValueError(
+            f"{x_path} and {y_path} must have the same size. Received {planes[0].shape}, {planes[1].shape}."
+        )
+    return dequantise(np.stack(planes, axis=-1), bound, rule)
+
+
+def flow_image_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
+    """Returns the images of x and y flow of a video in order, from any layout that is known.
+
+    That is: `u` and `v` (or `x` and `y`, `flow_x` and `flow_y`) as two folders of frames, or
+    as the beginnings of names in one folder.
+    """
+    folder = Path(folder)
+    for x, y in (("u", "v"), ("x", "y"), ("flow_x", "flow_y")):
+        pairs = _pairs(_images(folder / x, ""), _images(folder / y, "")) or _pairs(
+            _images(folder, f"{x}_"), _images(folder, f"{y}_")
+        )
+        if pairs:
+            return pairs
+    raise FileNotFoundError(
+        f"{folder} holds no pairs of flow images: neither folders u and v nor names like flow_x_1.jpg."
+    )
+
+
+def write_flo(path: str | Path, flow: np.ndarray) -> None:
+    """Writes flow as a .flo file."""
+    height, width = flow.shape[:2]
+    header = FLO_MARK.tobytes() + np.array([width, height], "<i4").tobytes()
+    Path(path).write_bytes(header + np.ascontiguousarray(flow, "<f4").tobytes())
+
+
+def _read_flo(path: Path) -> np.ndarray:
+    content = path.read_bytes()
+    if len(content) < FLO_HEADER or np.frombuffer(content[:4], "<f4")[0] != FLO_MARK:
+        raise ValueError(f"{path} is no .flo file: it doesn't begin with PIEH.")
+    width, height = (int(side) for side in np.frombuffer(content[4:FLO_HEADER], "<i4"))
+    if width < 1 or height < 1 or len(content) != FLO_HEADER + width * height * 8:
+        raise ValueError(f"{path} says {width}×{height}, which doesn't fit its {len(content)} bytes: it is damaged.")
+    flow = np.frombuffer(content[FLO_HEADER:], "<f4").reshape(height, width, 2).astype(np.float32)
+    return np.where(np.abs(flow).max(axis=-1, keepdims=True) > FLO_UNKNOWN, np.float32(np.nan), flow)
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        with path.open("rb") as file:
+            # Not np.load, which takes an archive of arrays for one as well.
+            flow: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{path} can't be read as an array: {error}") from error
+    if flow.ndim == 3 and flow.shape[0] == 2 and flow.shape[2] != 2:
+        flow = np.moveaxis(flow, 0, -1)
+    if flow.ndim != 3 or flow.shape[2] != 2 or flow.dtype.kind != "f":
+        raise ValueError(f"{path} must hold floats [H, W, 2] or [2, H, W]. Received {flow.dtype} {flow.shape}.")
+    return np.ascontiguousarray(flow, np.float32)
+
+
+def _images(folder: Path, beginning: str) -> dict[int, Path]:
+    """Returns the images of a folder whose names are `beginning` and a number (or anything that ends in one)."""
+    found = {}
+    pattern = re.compile(rf"{re.escape(beginning)}(?:[A-Za-z_]*?)(\d+)\.(?:jpe?g|png)$", re.IGNORECASE)
+    for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+        match = pattern.match(path.name)
+        if match:
+            found[int(match.group(1))] = path
+    return found
+
+
+def _pairs(x_images: dict[int, Path], y_images: dict[int, Path]) -> list[tuple[Path, Path]]:
+    if x_images.keys() != y_images.keys():
+        missing = min(x_images.keys() ^ y_images.keys())
+        found = x_images.get(missing) or y_images[missing]
+        raise ValueError(f"Flow images come in pairs; number {missing} has only one of x and y: {found}.")
+    return [(x_images[number], y_images[number]) for number in sorted(x_images)]

@@ -1,0 +1,115 @@
+"""Models are exported and checked: each format must give the answers of the Keras model before its file is there."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple, TypedDict
+
+import keras
+import numpy as np
+
+from commands.files import DATASETS
+from fusion.exporting.one_model import FORMATS, Answer, Arrays, joined, labels_in, opened, write
+from fusion.prediction.views import Spread, Stopwatch, video_views
+from fusion.two_stream import TwoStream
+
+TOLERANCE = 1e-4
+TIMED_RUNS = 20
+
+
+class Found(TypedDict):
+    """What was found out of one format."""
+
+    format: str
+    file: str
+    megabytes: float
+    milliseconds: float
+    difference: float
+    clips: int
+
+
+class _Check(NamedTuple):
+    """Clips, and what the Keras model makes of them."""
+
+    clips: Arrays
+    expected: Arrays
+
+
+def export(models: Mapping[str, Path], formats: Sequence[str], folder: Path, videos: Sequence[Path]) -> list[Found]:
+    """Writes the models as one of each format, compares answers on clips of the videos, and returns what it found."""
+    two_stream = TwoStream(models)
+    model = joined(two_stream.scorers)
+    source, clips = _clips(two_stream, videos)
+    print(f"Checked on {source}.")
+    check = _Check(clips, {name: np.asarray(value) for name, value in model(clips, training=False).items()})
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_export(model, two_stream, kind, folder / FORMATS[kind], check) for kind in formats]
+
+
+def squares(two_stream: TwoStream, video: Path, views: int = 4) -> Arrays:
+    """Returns what the networks themselves are given, by the name of their input: the centres of a few views."""
+    prepared, _ = two_stream.prepare(video, partial=True)
+    wanted = two_stream.wanted(prepared.num_frames, prepared.frame_rate, Spread(views))
+    inputs = two_stream.inputs
+    clips: dict[str, list[np.ndarray]] = {name: [] for name in two_stream.cards}
+    for view in video_views(prepared.frames(), prepared.num_frames, wanted, two_stream.making, Stopwatch()):
+        side = inputs[view.stream].shape[1]
+        top, left = ((length - side) // 2 for length in view.pixels.shape[:2])
+        clips[view.stream].append(view.pixels[top : top + side, left : left + side])
+    return {inputs[name].name: np.stack(parts)[wanted[name].of_view] for name, parts in clips.items()}
+
+
+def _export(model: keras.Model, two_stream: TwoStream, kind: str, path: Path, check: _Check) -> Found:
+    """Writes one format, whole or not at all, once it has given the answers of the Keras model."""
+    with tempfile.TemporaryDirectory(prefix=".incomplete.", dir=path.parent) as folder:
+        written = Path(folder) / path.name
+        write(model, {name: scorer.card for name, scorer in two_stream.scorers.items()}, kind, written)
+        answer = opened(kind, written)
+        answers = answer(check.clips)
+        difference = max(float(np.abs(answers[name] - check.expected[name]).max()) for name in check.expected)
+        if not difference <= TOLERANCE or labels_in(kind, written) != two_stream.classes:
+            raise ValueError(f"The {kind} model differs by {difference:.2g} from the Keras model: nothing is written.")
+        found: Found = {
+            "format": kind,
+            "file": str(path),
+            "megabytes": _size(written) / 1e6,
+            "milliseconds": _milliseconds(answer, {name: clip[:1] for name, clip in check.clips.items()}),
+            "difference": difference,
+            "clips": len(next(iter(check.clips.values()))),
+        }
+        if path.is_dir():
+            shutil.rmtree(path)
+        written.replace(path)
+    return found
+
+
+def _clips(two_stream: TwoStream, videos: Sequence[Path]) -> tuple[str, Arrays]:
+    """Returns squares of real clips to compare answers on: those named, or of the data set, or else noise."""
+    if not videos:
+        folder = DATASETS / next(iter(two_stream.cards.values())).data_set / "videos"
+        videos = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".txt")[:3]
+    if videos:
+        of_videos = [squares(two_stream, video) for video in videos]
+        clips = {name: np.concatenate([each[name] for each in of_videos]) for name in of_videos[0]}
+        return f"{len(videos)} videos, {videos[0]} first", clips
+    random = np.random.default_rng(0)
+    inputs = (each for scorer in two_stream.scorers.values() for each in scorer.network.inputs)
+    shapes = {each.name: each.shape[1:] for each in inputs}
+    noise = {name: random.integers(0, 256, (8, *shape), dtype=np.uint8) for name, shape in shapes.items()}
+    return "noise, as no video is named (--check VIDEO)", noise
+
+
+def _milliseconds(answer: Answer, clip: Arrays) -> float:
+    times = []
+    for _ in range(TIMED_RUNS):
+        start = time.perf_counter()
+        answer(clip)
+        times.append(time.perf_counter() - start)
+    return 1000 * median(times)
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())

@@ -1,0 +1,151 @@
+"""Both streams as one model of a common format: from squares of pixels to probabilities, with the labels inside."""
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from commands.quiet import swallowed_stderr
+from fusion.prediction.prediction import FUSED
+from fusion.prediction.scorer import Scorer
+from streams.runs.model_file import BOTH, ModelCard, read_card
+
+# The name of the file, or folder, of each format; and what pip installs where it can't be written or checked.
+FORMATS = {
+    "keras": "two_stream.keras",
+    "savedmodel": "two_stream_savedmodel",
+    "onnx": "two_stream.onnx",
+    "litert": "two_stream.tflite",
+}
+LABELS, CARDS = "labels.txt", "streams.json"
+Arrays: TypeAlias = dict[str, np.ndarray]
+Answer: TypeAlias = Callable[[Arrays], Arrays]
+
+
+def joined(scorers: Mapping[str, Scorer]) -> keras.Model:
+    """Returns one network with the inputs of all streams and the probabilities of each and of their average."""
+    inputs, outputs = {}, {}
+    for name, scorer in scorers.items():
+        own = {each.name: keras.Input(each.shape[1:], dtype="uint8", name=each.name) for each in scorer.network.inputs}
+        part = keras.Model(scorer.network.input, scorer.network.outputs[0], name=name)
+        logits = ops.cast(part(own if len(own) > 1 else next(iter(own.values()))), "float32")
+        outputs[name] = ops.sigmoid(logits) if scorer.card.multi_label else ops.softmax(logits)
+        inputs.update(own)
+    if len(outputs) > 1:
+        outputs[FUSED] = sum(outputs.values()) / len(outputs)
+    return keras.Model(inputs, outputs, name="two_stream")
+
+
+def write(model: keras.Model, cards: Mapping[str, ModelCard], kind: str, path: Path) -> None:
+    """Writes a joined model in one of the formats, with its labels."""
+    writers = {"keras": _write_keras, "savedmodel": _write_savedmodel, "onnx": _write_onnx, "litert": _write_litert}
+    writers[kind](model, cards, path)
+
+
+def opened(kind: str, path: Path) -> Answer:
+    """Returns a function from the inputs of a written model to its outputs, run by the format's own runtime."""
+    openers = {"keras": _open_keras, "savedmodel": _open_savedmodel, "onnx": _open_onnx, "litert": _open_litert}
+    return openers[kind](path)
+
+
+def scorers_in(path: Path) -> dict[str, Scorer]:
+    """Returns what a written Keras file joins; of a network that was trained as one, the network itself."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            described = json.loads(archive.read(CARDS)) if CARDS in archive.namelist() else None
+        if described is None and read_card(path).stream == BOTH:
+            return {FUSED: Scorer.load(path)}
+    except (ValueError, zipfile.BadZipFile):
+        described = None
+    if described is None:
+        raise ValueError(
+            f"{path} holds no two streams that fusion/export.py joined, and no network of both with its description. "
+            "Pass the model of one stream as --spatial or --temporal."
+        )
+    cards = {name: ModelCard.of_json(card) for name, card in described.items()}
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    return {name: Scorer(model.get_layer(name), card) for name, card in cards.items()}
+
+
+def labels_in(kind: str, path: Path) -> tuple[str, ...]:
+    """Returns the labels that a written model carries."""
+    if kind == "savedmodel":
+        text = (path / "assets.extra" / LABELS).read_text(encoding="utf-8")
+    elif kind == "onnx":
+        import onnx
+
+        text = next(entry.value for entry in onnx.load(path).metadata_props if entry.key == LABELS)
+    else:
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(LABELS).decode()
+    return tuple(text.splitlines())
+
+
+def _write_keras(model: keras.Model, cards: Mapping[str, ModelCard], path: Path) -> None:
+    model.save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(CARDS, json.dumps({name: asdict(card) for name, card in cards.items()}, indent=2))
+        archive.writestr(LABELS, _labels(cards))
+
+
+def _write_savedmodel(model: keras.Model, cards: Mapping[str, ModelCard], path: Path) -> None:
+    with swallowed_stderr():
+        model.export(path, format="tf_saved_model", verbose=False)
+    (path / "assets.extra").mkdir(exist_ok=True)
+    (path / "assets.extra" / LABELS).write_text(_labels(cards), encoding="utf-8")
+
+
+def _write_onnx(model: keras.Model, cards: Mapping[str, ModelCard], path: Path) -> None:
+    import onnx
+
+    with swallowed_stderr():
+        model.export(path, format="onnx", verbose=False)
+    written = onnx.load(path)
+    onnx.helper.set_model_props(written, {LABELS: _labels(cards)})
+    onnx.save(written, path)
+
+
+def _write_litert(model: keras.Model, cards: Mapping[str, ModelCard], path: Path) -> None:
+    with swallowed_stderr():
+        model.export(path, format="litert", verbose=False)
+    # A zip archive behind the model, as LiteRT's own metadata carry label files: runtimes read over it.
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(LABELS, _labels(cards))
+
+
+def _open_keras(path: Path) -> Answer:
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    return lambda inputs: {name: np.asarray(value) for name, value in model(inputs, training=False).items()}
+
+
+def _open_savedmodel(path: Path) -> Answer:
+    model = tf.saved_model.load(str(path))  # Kept alive by the function below.
+    return lambda inputs: {name: value.numpy() for name, value in model.serve(inputs).items()}
+
+
+def _open_onnx(path: Path) -> Answer:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def _open_litert(path: Path) -> Answer:
+    from ai_edge_litert.interpreter import Interpreter
+
+    with swallowed_stderr():
+        interpreter = Interpreter(str(path))
+        runner = interpreter.get_signature_runner()
+    return lambda inputs: {name: np.array(value) for name, value in runner(**inputs).items()}
+
+
+def _labels(cards: Mapping[str, ModelCard]) -> str:
+    return "\n".join(next(iter(cards.values())).classes) + "\n"

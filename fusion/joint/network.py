@@ -1,0 +1,76 @@
+"""The network of both streams before its training: of saved streams, of fresh ones, or an earlier one of both."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+from data.catalog import DataSet
+from fusion.joint.config import FRESH, JointConfig, source_of
+from pipelines.inputs import Input
+from streams.networks.both_streams import two_stream_network
+from streams.networks.build import build_network
+from streams.networks.preprocessing import pixels_of
+from streams.networks.start import set_trainable, started
+from streams.runs.model_file import ModelCard, check_unseen, load_model
+
+
+def joint_network(config: JointConfig, dataset: DataSet, cards: Sequence[ModelCard]) -> keras.Model:
+    """Returns the network: of saved streams, of fresh ones, or an earlier one of both."""
+    if config.weights.endswith(".keras"):
+        found, card = load_model(Path(config.weights))
+        check_card(card, ModelCard.joint(*cards), config.weights)
+        print(f"All weights are of {config.weights}.")
+    else:
+        found = two_stream_network(
+            len(dataset.classes),
+            spatial=_stream(config, cards[0]),
+            temporal=_stream(config, cards[1]),
+            fusion=config.fusion,
+            spatial_weight=config.spatial_weight,
+            dropout=config.dropout,
+            multi_label=dataset.multi_label,
+        )
+    print(set_trainable(found, config.train, config.freeze_bn), flush=True)
+    return found
+
+
+def check_card(found: ModelCard, wanted: ModelCard, path: str | Path) -> None:
+    """Refuses a model of other classes or another kind of input, and one that has seen this split's test videos."""
+    for name in ("stream", "input_kind", "length", "classes", "data_set"):
+        ours, theirs = getattr(wanted, name), getattr(found, name)
+        if ours != theirs:
+            raise ValueError(
+                f"{path} has {name} {theirs!r}, and this training {ours!r}. Name another model or change it."
+            )
+    check_unseen(found, path, data_set=wanted.data_set, split=wanted.split, selection=wanted.selection)
+
+
+def _stream(config: JointConfig, card: ModelCard) -> keras.Model:
+    """Returns one stream: saved, or fresh with the weights that its kind starts from."""
+    source = source_of(config, card.stream)
+    if source == FRESH:
+        return _fresh_stream(config, card)
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no {card.stream} model {path} to start from. Train it first with {card.stream}/train.py, name "
+            f"one with --{card.stream} FILE, or start anew with --{card.stream} fresh."
+        )
+    model, found = load_model(path)
+    check_card(found, card, path)
+    if model.input_shape[1] != config.crop_size:
+        raise ValueError(f"{path} looks at {model.input_shape[1]} pixels. Pass --crop-size {model.input_shape[1]}.")
+    print(f"The {card.stream} stream starts from {path}.")
+    return model
+
+
+def _fresh_stream(config: JointConfig, card: ModelCard) -> keras.Model:
+    clip = Input(card.input_kind, card.length)
+    pixels = pixels_of(clip, config.crop_size, card.flow)
+    fresh = build_network(
+        config.backbone, pixels, len(card.classes), dropout=config.dropout, dense_dropout=config.dense_dropout
+    )
+    whole = dataclasses.replace(config, train="all", stage=())
+    return started(fresh, whole, clip, card.classes)

@@ -1,0 +1,76 @@
+"""A camera, a stream, a pipe or a file as a live source: its frames, read by a thread of their own."""
+
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data.extraction.decoder import resized, sample_frames
+from fusion.prediction.as_prepared import Making
+
+# Frames that may wait: more would only be looked at later, and it is now that matters.
+WAITING = 4
+
+
+class LiveSource:
+    """Reads frames in a thread of its own and keeps the newest few; older ones that nobody took are dropped."""
+
+    def __init__(self, name: str, making: Making) -> None:
+        self._capture = cv2.VideoCapture(int(name)) if name.isdigit() else cv2.VideoCapture(name)
+        if not self._capture.isOpened():
+            raise ValueError(f"The source {name} can't be opened. Name a camera's number, a URL, a pipe or a file.")
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.frame_rate = rate if 0 < rate < 1000 else 25.0
+        self.frames = self.dropped = 0
+        self._making = making
+        # A file is played at its own frame rate; a camera has one anyway.
+        self._is_file = not name.isdigit() and Path(name).exists() and stat.S_ISREG(Path(name).stat().st_mode)
+        self._waiting: deque[tuple[float, np.ndarray]] = deque()
+        self._arrived = threading.Condition()
+        self._is_over = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def take(self) -> tuple[float, np.ndarray] | None:
+        """Returns when the oldest frame that waits arrived, and the frame; None once the source is over."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._waiting or self._is_over)
+            return self._waiting.popleft() if self._waiting else None
+
+    def close(self) -> None:
+        """Stops reading."""
+        self._is_over = True
+        self._thread.join(timeout=5)
+        self._capture.release()
+
+    def _read(self) -> None:
+        making = self._making
+        kept = sample_frames(self._timed(), every=making.every, fps=making.fps, frame_rate=self.frame_rate)
+        for frame in kept:
+            sized = resized(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), making.short_side, making.size)
+            with self._arrived:
+                self.frames += 1
+                self._waiting.append((time.monotonic(), sized))
+                if len(self._waiting) > WAITING:
+                    self._waiting.popleft()
+                    self.dropped += 1
+                self._arrived.notify()
+        with self._arrived:
+            self._is_over = True
+            self._arrived.notify()
+
+    def _timed(self) -> Iterator[tuple[float, np.ndarray]]:
+        start, count = time.monotonic(), 0
+        while not self._is_over:
+            decoded, frame = self._capture.read()
+            if not decoded:
+                return
+            if self._is_file:
+                time.sleep(max(0.0, start + count / self.frame_rate - time.monotonic()))
+            count += 1
+            yield time.monotonic() - start, frame

@@ -1,0 +1,55 @@
+"""Temperatures: how much surer a stream is than it has reason to be (Guo et al., 2017)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fusion.methods.evidence import Evidence
+from fusion.methods.fitted import Rule, named
+from fusion.methods.fixed import sigmoid, softmax
+
+
+def calibrated(evidence: Evidence) -> Rule:
+    """Divides each stream's logits by the temperature that makes its probabilities true, then averages."""
+    found = temperatures(evidence)
+
+    def combine(unseen: Evidence) -> np.ndarray:
+        share = sigmoid if unseen.is_multi_label else softmax
+        shares = [share(logits / each) for logits, each in zip(unseen.logits, found, strict=True)]
+        mean: np.ndarray = np.mean(shares, axis=0)
+        return mean
+
+    return Rule(combine, f"temperatures {named(evidence, found)}")
+
+
+def temperatures(evidence: Evidence) -> list[float]:
+    """Returns the temperature of each stream under which the labels are likeliest."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float, logits: np.ndarray) -> float:
+        return negative_log_likelihood(logits / np.exp(log_temperature), evidence.labels)
+
+    return [
+        float(np.exp(minimize_scalar(loss, bounds=(-4, 8), args=(logits,), method="bounded").x))
+        for logits in evidence.logits
+    ]
+
+
+def log_shares(evidence: Evidence, at: Sequence[float]) -> np.ndarray:
+    """Returns each stream's log-probabilities at its temperature, [S, V, C]; logits where labels are several."""
+    scaled = np.stack([logits / each for logits, each in zip(evidence.logits, at, strict=True)])
+    return scaled if evidence.is_multi_label else log_softmax(scaled)
+
+
+def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Returns how unlikely the labels are, the mean over videos (and over classes, where labels are several)."""
+    if labels.ndim == 2:
+        return float(np.mean(np.logaddexp(0, logits) - labels * logits))
+    return float(-np.mean(log_softmax(logits)[np.arange(len(labels)), labels]))
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Returns log-probabilities over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result

@@ -1,0 +1,64 @@
+"""Ways to combine streams that learn nothing: from each stream's logits to one score per video and class."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fusion.methods.evidence import Evidence
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Returns probabilities over the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Returns a probability for each class by itself."""
+    shares: np.ndarray = np.exp(-np.logaddexp(0.0, -logits))
+    return shares
+
+
+def probabilities(evidence: Evidence) -> list[np.ndarray]:
+    """Returns each stream's probabilities: softmax, or sigmoid where a video may have several labels."""
+    return [(sigmoid if evidence.is_multi_label else softmax)(logits) for logits in evidence.logits]
+
+
+def average(evidence: Evidence) -> np.ndarray:
+    """Returns the mean of the streams' probabilities, as the paper does (Sec. 4)."""
+    return weighted(evidence, [1.0] * len(evidence.streams))
+
+
+def weighted(evidence: Evidence, weights: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Returns the weighted mean of the streams' probabilities; the weights may add up to anything."""
+    mean: np.ndarray = np.tensordot(np.asarray(weights) / np.sum(weights), np.stack(probabilities(evidence)), axes=1)
+    return mean
+
+
+def mean_logits(evidence: Evidence) -> np.ndarray:
+    """Returns the mean of the streams' logits: a stream that is sure outweighs one that is not."""
+    mean: np.ndarray = np.mean(evidence.logits, axis=0)
+    return mean
+
+
+def conv(evidence: Evidence) -> np.ndarray:
+    """Returns the logits of a network that joins the streams by a convolution and was trained end to end."""
+    if evidence.joint is None:
+        raise LookupError(
+            "there is no network of both streams for this data set and split. Train one with fusion/train.py, or name "
+            "one with --two-stream FILE."
+        )
+    mean: np.ndarray = evidence.joint.mean(axis=1)
+    return mean
+
+
+def vote(evidence: Evidence) -> np.ndarray:
+    """Returns the share of views that name each class; every stream has as many votes, whatever its views."""
+    shares = []
+    for views in evidence.view_logits:
+        named = views > 0 if evidence.is_multi_label else views == views.max(axis=2, keepdims=True)
+        shares.append((named / np.maximum(named.sum(axis=2, keepdims=True), 1)).mean(axis=1))
+    # Votes tie often: the mean probability decides then, too small to overrule any vote.
+    result: np.ndarray = np.mean(shares, axis=0) + 1e-6 * average(evidence)
+    return result

@@ -1,0 +1,75 @@
+"""A small network on the scores of all streams, trained on scores that the streams did not learn from."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from commands.quiet import quiet_tensorflow
+from fusion.methods.calibration import log_shares, temperatures
+from fusion.methods.evidence import Evidence
+from fusion.methods.fitted import Rule
+
+if TYPE_CHECKING:
+    import keras
+
+_UNITS, _DROPOUT, _EPOCHS, _BATCH = 128, 0.5, 200, 64
+
+
+def fusenet(evidence: Evidence) -> Rule:
+    """Trains a network with one hidden layer on the streams' log-probabilities.
+
+    It begins as their sum: the hidden layer only learns what has to be added.
+    """
+    at = temperatures(evidence)
+
+    def rows(each: Evidence) -> np.ndarray:
+        return log_shares(each, at).transpose(1, 0, 2).astype(np.float32)
+
+    fit = {"epochs": _EPOCHS, "batch_size": _BATCH, "patience": 20}
+    network, epochs = trained(_network, rows(evidence), evidence, weight_decay=1e-2, **fit)
+    return Rule(lambda unseen: np.asarray(network(rows(unseen), training=False)), f"{epochs} epochs")
+
+
+def trained(
+    build: Callable[[np.ndarray], "keras.Model"],
+    inputs: np.ndarray,
+    evidence: Evidence,
+    *,
+    epochs: int,
+    batch_size: int,
+    patience: int,
+    weight_decay: float | None = None,
+) -> tuple["keras.Model", int]:
+    """Trains a network that is built for these inputs; how many epochs is chosen on groups that are kept apart."""
+    quiet_tensorflow()
+    import keras
+
+    seen, unseen = next(evidence.folds())
+    keras.utils.set_random_seed(0)
+    network, losses = build(inputs[seen]), keras.losses
+    loss = losses.BinaryCrossentropy if evidence.is_multi_label else losses.SparseCategoricalCrossentropy
+    network.compile(keras.optimizers.Adam(1e-3, weight_decay=weight_decay), loss(from_logits=True))
+    history = network.fit(
+        inputs[seen],
+        evidence.labels[seen],
+        validation_data=(inputs[unseen], evidence.labels[unseen]),
+        epochs=epochs,
+        batch_size=batch_size,
+        callbacks=[keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)],
+        verbose=0,
+    )
+    return network, int(np.argmin(history.history["val_loss"])) + 1
+
+
+def _network(rows: np.ndarray) -> "keras.Model":
+    import keras
+    from keras import layers, ops
+
+    inputs = keras.Input(rows.shape[1:])
+    x = layers.Flatten()(inputs)
+    x = layers.BatchNormalization()(x)
+    x = layers.Dense(_UNITS, activation="relu")(x)
+    x = layers.Dropout(_DROPOUT)(x)
+    added = layers.Dense(rows.shape[2], kernel_initializer="zeros")(x)
+    return keras.Model(inputs, ops.sum(inputs, axis=1) + added)

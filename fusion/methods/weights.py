@@ -1,0 +1,72 @@
+"""Weights of the streams that are learned from videos with known labels: one each, or one each for every class."""
+
+import itertools
+
+import numpy as np
+
+from fusion.methods.calibration import log_shares, negative_log_likelihood, temperatures
+from fusion.methods.evidence import Evidence
+from fusion.methods.fitted import Rule, best_by_folds, named, quality
+from fusion.methods.fixed import probabilities, sigmoid, softmax, weighted
+
+
+def searched_weights(evidence: Evidence) -> Rule:
+    """Searches the weight of each stream; of equally good ones it takes the most even."""
+    steps, count = (20 if len(evidence.streams) == 2 else 10), len(evidence.streams)
+    places = [
+        np.array(parts) / steps for parts in itertools.product(range(steps + 1), repeat=count) if sum(parts) == steps
+    ]
+
+    shares = np.stack(probabilities(evidence))
+
+    def merit(weights: np.ndarray) -> tuple[float, float]:
+        return quality(np.tensordot(weights, shares, axes=1), evidence), -float(np.abs(weights - 1 / count).sum())
+
+    best = max(places, key=merit)
+    return Rule(lambda unseen: weighted(unseen, best), f"weights {named(evidence, best)}")
+
+
+def class_weighted(evidence: Evidence) -> Rule:
+    """Weighs each stream by itself for each class, drawn towards one weight a stream.
+
+    After the adaptive fusion of multi-stream networks (Wu et al., 2015). How strongly classes are drawn together is
+    chosen by folds over groups.
+    """
+    return _class_weighted(evidence, best_by_folds(evidence, (1.0, 0.1, 0.01), _class_weighted))
+
+
+def _class_weighted(evidence: Evidence, pull: float) -> Rule:
+    at = temperatures(evidence)
+    weights = _fit(log_shares(evidence, at), evidence.labels, pull)
+    return Rule(
+        lambda unseen: _sum(log_shares(unseen, at), weights),
+        f"mean weights {named(evidence, weights.mean(axis=1))}; drawn together by {pull:g}",
+    )
+
+
+def _sum(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sums scores [S, V, C] over the streams, with weights [S, C]."""
+    total: np.ndarray = (inputs * weights[:, None]).sum(axis=0)
+    return total
+
+
+def _fit(inputs: np.ndarray, labels: np.ndarray, pull: float) -> np.ndarray:
+    """Returns weights [S, C]: a free one for each stream, and one for each of its classes that is drawn to zero."""
+    from scipy.optimize import minimize
+
+    num_streams, num_videos, num_classes = inputs.shape
+    truth = labels if labels.ndim == 2 else np.eye(num_classes)[labels]
+    share = sigmoid if labels.ndim == 2 else softmax
+    num_terms = truth.size if labels.ndim == 2 else num_videos
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        of_stream, of_class = flat[:num_streams], flat[num_streams:].reshape(num_streams, num_classes)
+        sums = _sum(inputs, of_stream[:, None] + of_class)
+        slope = (inputs * (share(sums) - truth)).sum(axis=1) / num_terms
+        gradient = np.concatenate([slope.sum(axis=1), (slope + pull * of_class).ravel()])
+        return negative_log_likelihood(sums, labels) + pull / 2 * float((of_class**2).sum()), gradient
+
+    start = np.concatenate([np.full(num_streams, 1 / num_streams), np.zeros(num_streams * num_classes)])
+    flat = minimize(loss, start, jac=True, method="L-BFGS-B").x
+    weights: np.ndarray = flat[:num_streams, None] + flat[num_streams:].reshape(num_streams, num_classes)
+    return weights

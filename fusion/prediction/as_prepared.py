@@ -1,0 +1,114 @@
+"""A user's video, prepared as the videos were on which a model was trained."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data.extraction.decoder import Decoder, resized, sample_frames
+from data.store.description import Recipe
+from pipelines.inputs import Input
+from streams.runs.model_file import ModelCard
+
+# Sides that differ by more than this factor show things in another size than the network knows.
+FAR = 1.25
+
+# The same for a video of a user as for those of a data set.
+Making = Recipe
+
+
+def making_of(cards: Iterable[ModelCard]) -> Making:
+    """Returns how frames and flow are to be made for all of these models at once."""
+    described = [description for card in cards if (description := {**card.frames, **card.flow})]
+    makings = [Making.of(description) for description in described]
+    for other in makings[1:]:
+        for name in ("short_side", "size", "fps", "every"):
+            if getattr(other, name) != getattr(makings[0], name):
+                raise ValueError(
+                    f"The streams were trained on frames made differently: {name} is {getattr(makings[0], name)} for "
+                    f"one and {getattr(other, name)} for the other. Name two models of one prepared data set."
+                )
+    # Flow is described by those that were trained on it.
+    with_flow = (making for making, said in zip(makings, described, strict=True) if "method" in said)
+    return next(with_flow, makings[0] if makings else Making())
+
+
+def clip_of(card: ModelCard) -> Input:
+    """Returns what one clip of a stream is made of."""
+    return Input(card.input_kind, card.length)
+
+
+class Bounds(NamedTuple):
+    """How much of a video is admitted: None for any."""
+
+    duration: float | None = None  # Seconds that it plays.
+    pixels: int | None = None  # Of one frame.
+
+
+UNBOUNDED = Bounds()
+
+
+class PreparedVideo:
+    """The frames of a video file as preparing them would keep them."""
+
+    def __init__(self, path: Path, making: Making, bounds: Bounds = UNBOUNDED) -> None:
+        """Counts the frames; refuses a video that plays longer, or has larger frames, than the bounds admit."""
+        self.path, self.making, self._bounds = path, making, bounds
+        self._short_side, self.resized = making.short_side, ""
+        self.num_frames, self.frame_rate, self.shortfall = self._count()
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yields the kept frames, resized."""
+        decoder = self._decoder()
+        for frame in self._kept(decoder):
+            yield resized(frame, self._short_side, self.making.size)
+
+    def spread(self, count: int) -> Iterator[np.ndarray]:
+        """Yields a few frames that are spread evenly over the video."""
+        wanted = set(np.linspace(0, self.num_frames - 1, count).round().astype(int).tolist())
+        return (frame for index, frame in enumerate(self.frames()) if index in wanted)
+
+    def _count(self) -> tuple[int, float, str]:
+        # Containers are known to lie about the number of frames, and the views are spread over it.
+        decoder = self._decoder()
+        rate = decoder.frame_rate if 0 < decoder.frame_rate < 1000 else 25.0
+        kept_rate = min(rate, self.making.fps) if self.making.fps else rate / self.making.every
+        longest, most_pixels = self._bounds
+        most_frames = longest * kept_rate if longest else np.inf
+        num_frames = 0
+        for frame in self._kept(decoder):
+            if num_frames == 0:
+                self._choose_size(frame)
+            num_frames += 1
+            height, width = frame.shape[:2]
+            if most_pixels and height * width > most_pixels:
+                raise ValueError(f"{self.path}: its frames are {width}x{height}, more than {most_pixels} pixels.")
+            if num_frames > most_frames:
+                raise ValueError(f"{self.path}: it plays for more than {longest:g} seconds. Send a shorter one.")
+        if num_frames == 0:
+            raise ValueError(f"{self.path}: no frame can be decoded: it is cut off, damaged, or has no video in it.")
+        return num_frames, kept_rate, decoder.shortfall()
+
+    def _choose_size(self, frame: np.ndarray) -> None:
+        """Shrinks or enlarges frames whose size is far from what the network was trained on."""
+        usual, height, width = self.making.usual_size, *frame.shape[:2]
+        if not usual or self.making.short_side or self.making.size:
+            return
+        # Training videos are of different sizes, too: within this they are taken as they are, as in evaluation.
+        if not 1 / FAR <= min(height, width) / min(usual) <= FAR:
+            self._short_side = min(usual)
+            new = resized(frame, self._short_side).shape
+            self.resized = (
+                f"resized from {width}x{height} to {new[1]}x{new[0]}, near the {usual[0]}x{usual[1]} of training"
+            )
+
+    def _decoder(self) -> Decoder:
+        try:
+            return Decoder(self.path)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error
+
+    def _kept(self, decoder: Decoder) -> Iterable[np.ndarray]:
+        making = self.making
+        return sample_frames(decoder.frames(), every=making.every, fps=making.fps, frame_rate=decoder.frame_rate)

@@ -1,0 +1,80 @@
+"""Which models are used, those that are named or those trained on a data set, and what they must have in common."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from commands.files import RUNS
+from data.flow import METHODS
+from fusion.methods.evidence import first_difference
+from streams.runs.model_file import BOTH, read_card
+from streams.runs.run_folder import Run
+
+SLOTS = ("spatial", "temporal")
+
+
+def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = True) -> None:
+    """Adds the options that say which models are used, for every command that uses both streams."""
+    parser.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
+    parser.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="both in one file: exported, or trained as one")
+    parser.add_argument("--dataset", default="shapes", metavar="NAME", help="without models: those trained on it")
+    parser.add_argument("--split", type=int, default=1, metavar="N", help="without models: those of this split")
+    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are kept")
+    if with_method:
+        parser.add_argument("--method", choices=METHODS, help="compute flow by this method, not by the training's")
+
+
+def model_files(options: argparse.Namespace, say: Callable[[str], None] = print) -> dict[str, Path]:
+    """Returns the model files that the options name, by stream; says so where they name none."""
+    named = {"spatial": options.spatial, "temporal": options.temporal}
+    if options.model and any(named.values()):
+        raise ValueError("--model holds both streams: pass it alone, or --spatial and --temporal without it.")
+    if options.model:
+        models = {BOTH: options.model}
+    elif any(named.values()):
+        models = {name: path for name, path in named.items() if path}
+    else:
+        folder = options.runs / options.dataset
+        models = trained_models(folder, options.split)
+        say(f"Using the models of {options.dataset} in {folder} (--spatial and --temporal name others).")
+    check_models(models)
+    return models
+
+
+def trained_models(folder: Path, split: int) -> dict[str, Path]:
+    """Returns the models trained on one data set, as in `runs/ucf101`, of one split."""
+    found = {name: Run.of(folder.parent, folder.name, name, split).model for name in SLOTS}
+    models = {name: path for name, path in found.items() if path.exists()}
+    if not models:
+        raise FileNotFoundError(
+            f"There are no trained models of split {split} in {folder}. Train them: python spatial/train.py --dataset "
+            f"{folder.name} --split {split}, and temporal/train.py likewise; or name some: --spatial FILE "
+            "--temporal FILE."
+        )
+    return models
+
+
+def check_models(models: Mapping[str, Path]) -> None:
+    """Refuses models that are missing, that lie in each other's place or that don't know the same classes."""
+    if BOTH in models:
+        if not models[BOTH].is_file():
+            raise FileNotFoundError(f"There is no model {models[BOTH]}. Name a file that fusion/export.py wrote.")
+        return
+    cards = {name: read_card(path) for name, path in models.items()}
+    for slot, card in cards.items():
+        if card.stream == BOTH:
+            raise ValueError(f"{models[slot]} is a network of both streams, but was given as --{slot}: pass --model.")
+        if slot in SLOTS and card.stream in SLOTS and card.stream != slot:
+            raise ValueError(
+                f"{models[slot]} is a {card.stream} model (input {card.input_kind}), but was given as --{slot}. "
+                f"Pass it as --{card.stream}."
+            )
+    (first, ours), *others = cards.items()
+    for name, card in others:
+        if card.classes != ours.classes:
+            raise ValueError(
+                f"The streams must know the same classes in the same order. {models[first]} and {models[name]} "
+                f"differ: {first_difference(ours.classes, card.classes, 'class')}. "
+                "Name two models that were trained on one data set."
+            )

@@ -1,0 +1,47 @@
+"""What a user names becomes video files: a file, a folder, a pattern, or standard input."""
+
+import glob
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from data.extraction.video_files import VIDEO_EXTENSIONS, is_video
+
+
+@contextmanager
+def named_videos(names: Sequence[str]) -> Iterator[list[Path]]:
+    """Gives the files that are meant; what came through standard input is deleted afterwards."""
+    with tempfile.TemporaryDirectory(prefix="two-stream-") as folder:
+        videos: list[Path] = []
+        for name in names:
+            videos.extend([_from_standard_input(Path(folder))] if name == "-" else _files(name))
+        yield list(dict.fromkeys(videos))
+
+
+def _files(name: str) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if is_video(file) and file.is_file())
+        if not found:
+            raise ValueError(f"The folder {path} has no video in it: looked for {', '.join(VIDEO_EXTENSIONS)}.")
+        return found
+    if not path.exists() and glob.has_magic(name):
+        # Path.glob takes no absolute patterns.
+        found = sorted(path for path in map(Path, glob.iglob(name, recursive=True)) if path.is_file())  # noqa: PTH207
+        if not found:
+            raise ValueError(f"No file matches {name}. Quote the pattern, and name a folder that exists.")
+        return found
+    return [path]
+
+
+def _from_standard_input(folder: Path) -> Path:
+    # Containers are read back and forth, which a pipe does not allow.
+    path = folder / "standard-input"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    if path.stat().st_size == 0:
+        raise ValueError("Standard input is empty. Pipe a video into it: cat clip.mp4 | python fusion/predict.py -")
+    return path

@@ -1,0 +1,75 @@
+"""What the streams say of one video, as numbers: no networks here, no pixels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fusion.methods.fixed import sigmoid, softmax
+
+FUSED = "fused"
+# What JSON holds of results: their keys are for those who read them.
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The logits of each stream for each view of one video, and what became of them."""
+
+    video: str
+    classes: tuple[str, ...]
+    view_logits: Mapping[str, np.ndarray]  # Of each stream: float32[views, C].
+    view_seconds: Mapping[str, np.ndarray]  # Of each stream: where in the video the middle of a view lies.
+    num_frames: int
+    frame_rate: float
+    multi_label: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict)  # How long each stage took.
+    notes: tuple[str, ...] = ()  # What is to be known of this result: another flow than in training, for instance.
+
+    @property
+    def duration(self) -> float:
+        """How long the video plays, in seconds."""
+        return self.num_frames / self.frame_rate
+
+    @property
+    def probabilities(self) -> dict[str, np.ndarray]:
+        """The probabilities of each stream, and of both fused by their average where there are both."""
+        return fused({name: logits.mean(axis=0) for name, logits in self.view_logits.items()}, self.multi_label)
+
+    @property
+    def verdict(self) -> np.ndarray:
+        """The probabilities to decide by: the fused ones, or those of the only stream."""
+        return list(self.probabilities.values())[-1]
+
+    def top(self, count: int = 5, stream: str = "") -> list[tuple[str, float]]:
+        """Returns the most probable classes with their probabilities, the first first; of all streams unless named."""
+        return best(self.probabilities[stream] if stream else self.verdict, self.classes, count)
+
+    def as_dictionary(self, count: int = 5) -> Json:
+        """Returns what JSON can hold of it."""
+        return {
+            "video": self.video,
+            "frames": self.num_frames,
+            "frame_rate": round(self.frame_rate, 3),
+            "top": {
+                name: [{"class": label, "probability": round(score, 6)} for label, score in self.top(count, name)]
+                for name in self.probabilities
+            },
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+            "notes": list(self.notes),
+        }
+
+
+def best(shares: np.ndarray, classes: Sequence[str], count: int) -> list[tuple[str, float]]:
+    """Returns the most probable classes with their probabilities, the first first."""
+    order = np.argsort(-shares, kind="stable")[:count]
+    return [(classes[index], float(shares[index])) for index in order]
+
+
+def fused(logits: Mapping[str, np.ndarray], multi_label: bool = False) -> dict[str, np.ndarray]:
+    """Returns each stream's probabilities over the last axis, and the average of all, as the paper fuses (Sec. 4)."""
+    shares = {name: (sigmoid if multi_label else softmax)(values) for name, values in logits.items()}
+    if len(shares) > 1:
+        shares[FUSED] = np.mean(list(shares.values()), axis=0)
+    return shares

@@ -1,0 +1,39 @@
+"""Networks with what their files say of them: the models of the streams, or one that looks at both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from fusion.prediction.as_prepared import Making
+from streams.networks.scoring import Crops, view_scorer
+from streams.runs.model_file import ModelCard, load_model
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A saved network and what its file says of it."""
+
+    network: keras.Model
+    card: ModelCard
+
+    @classmethod
+    def load(cls, path: Path) -> "Scorer":
+        """Opens a model file."""
+        return cls(*load_model(path))
+
+    @property
+    def parts(self) -> dict[str, ModelCard]:
+        """The cards of the streams that the network looks at, in the order of its inputs."""
+        return self.card.parts
+
+    @property
+    def flow_rule(self) -> str:
+        """The rule of the levels that the network was trained on, by which its flow is mirrored and shown."""
+        return Making.of(self.card.flow).rule
+
+    def of_views(self, num_crops: Crops, precision: str = "float32") -> Callable[..., tf.Tensor]:
+        """Returns a function from the views of each part to their logits."""
+        return view_scorer(self.network, num_crops=num_crops, precision=precision, flow_rule=self.flow_rule)

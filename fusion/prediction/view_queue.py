@@ -1,0 +1,53 @@
+"""Views wait until a network can take them: a few at a time, and those of two streams side by side."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fusion.prediction.views import View, Wanted
+
+
+class ViewQueue:
+    """The views that one network looks at, of one stream or of several, each combination once."""
+
+    def __init__(self, wanted: Mapping[str, Wanted]) -> None:
+        self._place_of = {stream: place for place, stream in enumerate(wanted)}
+        requests = list(wanted.values())
+        # With a view every so often, frames may have one more than flow.
+        starts = [np.asarray(request.starts) for request in requests]
+        of_view = [np.arange(len(each))[request.of_view] for each, request in zip(starts, requests, strict=True)]
+        shortest = min(map(len, of_view))
+        together = np.stack([each[:shortest] for each in of_view])
+        self._views, inverse = np.unique(together, axis=1, return_inverse=True)
+        self.of_view = inverse.reshape(-1)
+        # The views of the last stream, flow where both are looked at, say when: frames lie within its stacks.
+        middles = starts[-1] + requests[-1].clip.span / 2
+        self.middles: np.ndarray = middles[together[-1]]
+        self._held: list[dict[int, np.ndarray]] = [{} for _ in requests]
+        self._next = 0
+
+    def add(self, view: View) -> None:
+        """Takes in a view, where it is of a stream that the network looks at."""
+        if view.stream in self._place_of:
+            self._held[self._place_of[view.stream]][view.number] = view.pixels
+
+    def batch(self, least: int, most: int) -> list[np.ndarray]:
+        """Returns the next views of each stream, [views, H, W, channels] each; nothing where fewer are whole."""
+        numbers = self._views[:, self._next : self._next + most]
+        whole = 0
+        while whole < numbers.shape[1] and all(
+            number in held for number, held in zip(numbers[:, whole], self._held, strict=True)
+        ):
+            whole += 1
+        if whole < least:
+            return []
+        stacks = [
+            np.stack([held[number] for number in row[:whole]]) for row, held in zip(numbers, self._held, strict=True)
+        ]
+        self._next += whole
+        for place, held in enumerate(self._held):
+            # What is not needed again goes: a network has few views at a time, however long the video.
+            still = self._views[place, self._next :]
+            for number in [number for number in held if not len(still) or number < still[0]]:
+                del held[number]
+        return stacks

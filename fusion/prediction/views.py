@@ -1,0 +1,140 @@
+"""A video becomes the views of its streams in one pass, with the very pixels that prepared data would hold.
+
+Frames are resized, flow is computed and quantised, and both go through JPEG as they do on disk, so that a network sees
+in use what it saw in training. Only what some view needs is computed, and only a few frames are held at any time.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from commands.running import usable_processors
+from fusion.prediction.as_prepared import Making
+from fusion.prediction.as_stored import FLOW, READING, joined, kinds_of_items, stored_fields, stored_pictures
+from pipelines.inputs import Input
+from pipelines.sampling import clip_offsets, view_starts
+
+# Frames that are decoded at a time: enough for every core to have a stretch of flow of its own.
+CHUNK = 16
+
+
+class View(NamedTuple):
+    """One clip of a stream: whole frames, as the network's pipeline would give them."""
+
+    stream: str
+    number: int
+    pixels: np.ndarray  # uint8[H, W, channels]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a stream wants to see of a video: clips of one kind, by the item that each starts with."""
+
+    clip: Input
+    starts: np.ndarray  # Each once; a short video has fewer of them than views.
+    of_view: np.ndarray | slice = field(default_factory=lambda: slice(None))  # Which of them each view is.
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where a video is looked at: evenly spaced views as in evaluation, or a view every so many seconds."""
+
+    views: int = 25
+    hop: float | None = None  # Seconds from view to view; None for `views` views however long the video.
+
+    def __post_init__(self) -> None:
+        """Refuses to look nowhere."""
+        if self.views < 1:
+            raise ValueError(f"A video is looked at in at least 1 view. Received views={self.views}.")
+        if self.hop is not None and not self.hop > 0:
+            raise ValueError(f"There must be time from view to view. Received hop={self.hop:g} seconds.")
+
+    def starts(self, num_items: int, span: int, frame_rate: float) -> np.ndarray:
+        """Returns the items that views start with."""
+        if self.hop is None:
+            return view_starts(num_items, span, self.views)
+        latest = max(num_items - span, 0)
+        return np.round(np.arange(0, latest + 1, max(self.hop * frame_rate, 1))).astype(np.int64)
+
+
+@dataclass
+class Stopwatch:
+    """Adds up how long the stages of a prediction take."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Counts the time that the block takes for a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def video_views(
+    frames: Iterable[np.ndarray], num_frames: int, wanted: Mapping[str, Wanted], making: Making, watch: Stopwatch
+) -> Iterator[View]:
+    """Yields the views of all streams as soon as their last frame has come."""
+    collectors = [_Collector(name, request, num_frames, making) for name, request in wanted.items()]
+    needed = {kind: set().union(*(each.needed(kind) for each in collectors)) for kind in (*READING, *FLOW)}
+    cv2.setNumThreads(1)  # DIS gives other flow on other numbers of threads; the cores work side by side below.
+    source, before, first = iter(frames), list[np.ndarray](), 0
+    with ThreadPoolExecutor(usable_processors()) as pool:
+        while True:
+            with watch.stage("decode"):
+                chunk = list(islice(source, CHUNK))
+            if not chunk:
+                return
+            known, offset = [*before, *chunk], first - len(before)
+            items: dict[str, dict[int, np.ndarray]] = {}
+            with watch.stage("flow"):
+                for kind in FLOW:
+                    items[kind] = stored_fields(known, offset, needed[kind], kind, making, pool)
+            with watch.stage("frames"):
+                for kind in READING:
+                    items[kind] = stored_pictures(chunk, first, needed[kind], kind, pool)
+            for collector in collectors:
+                yield from collector.complete(items)
+            before, first = known[-making.step :], first + len(chunk)
+
+
+class _Collector:
+    """Gathers the items of one stream's views and gives each view out when it is whole."""
+
+    def __init__(self, stream: str, wanted: Wanted, num_frames: int, making: Making) -> None:
+        self.stream, self.clip, self.making = stream, wanted.clip, making
+        offsets = clip_offsets(wanted.clip)
+        num_items = num_frames - making.step if wanted.clip.is_flow else num_frames
+        # A video that is too short starts again from its beginning, as in training.
+        self._of_view = (np.asarray(wanted.starts)[:, None] + offsets) % max(num_items, 1)
+        self._kinds = kinds_of_items(wanted.clip, making)
+        self._items: dict[tuple[str, int], np.ndarray] = {}
+        self._next = 0
+
+    def needed(self, kind: str) -> set[int]:
+        """Returns the items of a kind that some view has."""
+        places = [place for place, this in enumerate(self._kinds) if this == kind]
+        return set(self._of_view[:, places].ravel().tolist())
+
+    def complete(self, items: Mapping[str, Mapping[int, np.ndarray]]) -> Iterator[View]:
+        """Takes in the items that have come and yields the views that are whole now, in order."""
+        for kind in set(self._kinds):
+            self._items.update(((kind, index), item) for index, item in items[kind].items())
+        while self._next < len(self._of_view):
+            keys = list(zip(self._kinds, self._of_view[self._next].tolist(), strict=True))
+            if any(key not in self._items for key in keys):
+                break
+            yield View(self.stream, self._next, joined([self._items[key] for key in keys], self.clip, self.making))
+            self._next += 1
+        still_needed = self._of_view[self._next :]
+        earliest = still_needed.min() if still_needed.size else np.inf
+        self._items = {key: item for key, item in self._items.items() if key[1] >= earliest}

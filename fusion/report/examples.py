@@ -1,0 +1,76 @@
+"""Videos worth looking at, with their frames and their flow as small pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from data.catalog import DataSet, Video
+from data.flow import colour_wheel, dequantise
+from data.store.description import find_description
+from fusion.methods.measures import is_right
+from fusion.report.pictures import data_uri
+
+_PICTURES = 6
+
+
+@dataclass(frozen=True)
+class Example:
+    """A video of the test list: why it is shown, and pictures of it as data URIs, where it lies on disk."""
+
+    place: int  # Among the videos that were scored.
+    reason: str
+    frames: tuple[str, ...]
+    flow: tuple[str, ...]
+    looks: Mapping[str, str] = field(default_factory=dict)  # What speaks for the true class, by stream.
+
+
+def choose_examples(streams: Sequence[np.ndarray], fused: np.ndarray, labels: np.ndarray) -> list[tuple[int, str]]:
+    """Returns `(place, reason)` of one video of each way in which streams and fusion can be right and wrong.
+
+    Of several, the one of which fusion is surest is taken.
+    """
+    right = np.stack([is_right(scores, labels) for scores in streams])
+    fusion = is_right(fused, labels)
+    first, last = right[0], right[-1]
+    cases = {
+        "Fusion is right where no stream is": fusion & ~right.any(axis=0),
+        "Only the first stream is right, and fusion follows it": fusion & first & ~right[1:].any(axis=0),
+        "Only the last stream is right, and fusion follows it": fusion & last & ~right[:-1].any(axis=0),
+        "All are right": fusion & right.all(axis=0),
+        "A stream is right, yet fusion is wrong": ~fusion & right.any(axis=0),
+        "None is right": ~fusion & ~right.any(axis=0),
+    }
+    surest = fused.max(axis=1)
+    return [(int(np.where(case, surest, -np.inf).argmax()), reason) for reason, case in cases.items() if case.any()]
+
+
+def picture(dataset: DataSet, video: Video, place: int, reason: str) -> Example:
+    """Returns an example with its pictures; without them where its frames or its flow are not on disk."""
+    shown = np.linspace(0, max(min(video.num_frames, video.num_flows or video.num_frames) - 1, 0), _PICTURES)
+    indices = sorted({int(index) for index in shown.round()})
+    frames = [cv2.imread(str(dataset.layout.frame_path(dataset.root, video, index))) for index in indices]
+    known_frames = [cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) for frame in frames if frame is not None]
+    flows = [_read_flow(dataset, video, index) for index in indices]
+    known = [flow for flow in flows if flow is not None]
+    longest = float(np.quantile(np.hypot(*np.moveaxis(np.stack(known), -1, 0)), 0.995)) if known else 1.0
+    return Example(
+        place,
+        reason,
+        tuple(data_uri(frame) for frame in known_frames),
+        tuple(data_uri(colour_wheel(flow, longest)) for flow in known),
+    )
+
+
+def _read_flow(dataset: DataSet, video: Video, index: int) -> np.ndarray | None:
+    path_x, path_y = dataset.layout.flow_paths(dataset.root, video, index)
+    if not path_x.is_file():
+        return None
+    if dataset.layout.is_float:
+        flow: np.ndarray = np.load(path_x)
+        return flow
+    levels = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (path_x, path_y)]
+    # Without a description the bound does not matter here: each strip is drawn relative to its own longest motion.
+    bound = find_description(dataset.root).get("bound", 20.0)
+    return dequantise(np.stack([np.asarray(plane) for plane in levels], axis=-1), bound, dataset.layout.rule)

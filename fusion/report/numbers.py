@@ -1,0 +1,186 @@
+"""What came out of an evaluation, as numbers and names that JSON can hold; fusion/report/page.py shows them."""
+
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict
+
+import numpy as np
+
+from fusion.methods import measures
+from fusion.methods.evidence import Evidence
+from fusion.methods.fixed import probabilities
+from fusion.methods.measures import Interval
+from streams.runs.score_file import Scores
+
+# Methods whose scores are probabilities, so that their calibration can be measured.
+_PROBABILITIES = ("average", "weighted", "calibrated")
+
+
+class Network(TypedDict):
+    """Where the scores of one network come from."""
+
+    protocol: str
+    selection: str
+    model_hash: str
+
+
+class Baselines(TypedDict):
+    """Video accuracies that need no network: a random guess, and the commonest class for every video."""
+
+    chance: float
+    commonest_class: str
+    commonest_share: float
+
+
+class Gain(TypedDict):
+    """What the first method of fusing adds to the best stream, as a difference of shares."""
+
+    stream: str
+    method: str
+    difference: float
+    interval: Interval
+
+
+class Calibration(TypedDict):
+    """Reliability bins, and the expected calibration error."""
+
+    bins: list[dict[str, float]]
+    error: float
+
+
+class ComparedRow(TypedDict):
+    """One stream or method in two evaluations: accuracies, videos that only one has right, McNemar's p-value."""
+
+    ours: float
+    theirs: float
+    only_ours: int
+    only_theirs: int
+    p_value: float
+
+
+Comparison = TypedDict("Comparison", {"with": str, "rows": dict[str, ComparedRow]})
+
+
+class Report(TypedDict):
+    """The report of one split, as `report.json` holds it. Dictionaries are by the name of a stream or a method."""
+
+    data_set: str
+    split: int
+    num_videos: int
+    num_groups: int
+    classes: list[str]
+    streams: dict[str, Network]
+    joint: dict[str, Network]
+    methods: list[str]
+    video_accuracy: dict[str, float]
+    interval: dict[str, Interval]
+    frame_accuracy: dict[str, float]
+    top5: dict[str, float]
+    baselines: Baselines
+    gain: Gain | None
+    agreement: dict[str, int]
+    reliability: dict[str, Calibration]
+    videos: list[str]
+    labels: list[int] | list[list[int]]
+    decisions: dict[str, list[int]]
+    # Where each video shows one class.
+    mean_class_accuracy: NotRequired[dict[str, float]]
+    class_accuracy: NotRequired[dict[str, list[float | None]]]
+    confusion: NotRequired[dict[str, list[list[int]]]]
+    # Where a video shows several classes, or none.
+    mean_average_precision: NotRequired[dict[str, float]]
+    precision_interval: NotRequired[dict[str, Interval]]
+    class_precision: NotRequired[dict[str, list[float | None]]]
+    # What fusion/evaluate.py adds.
+    learned: NotRequired[dict[str, str]]
+    learned_from: NotRequired[str]
+    missing: NotRequired[dict[str, str]]
+    options: NotRequired[dict[str, object]]
+    comparison: NotRequired[Comparison | None]
+
+
+def build_report(
+    streams: Sequence[Scores], fused: Mapping[str, np.ndarray], evidence: Evidence, joint: Scores | None = None
+) -> Report:
+    """Returns all that is known of the streams and of every way in which they were fused, [V, C] by method."""
+    first, labels, groups = streams[0], evidence.labels, evidence.groups
+    results = dict(zip(evidence.streams, evidence.logits, strict=True)) | dict(fused)
+    report: Report = {
+        "data_set": first.data_set,
+        "split": first.split,
+        "num_videos": len(first.videos),
+        "num_groups": len(set(groups)),
+        "classes": list(first.classes),
+        "streams": {scores.stream: _origin(scores) for scores in streams},
+        "joint": {joint.stream: _origin(joint)} if joint else {},
+        "methods": list(fused),
+        "video_accuracy": {name: measures.video_accuracy(scores, labels) for name, scores in results.items()},
+        "interval": {name: measures.accuracy_interval(scores, labels, groups) for name, scores in results.items()},
+        "frame_accuracy": {scores.stream: measures.frame_accuracy(scores.view_logits, labels) for scores in streams},
+        "top5": {name: measures.top_accuracy(scores, labels, 5) for name, scores in results.items()},
+        "baselines": _baselines(labels, first.classes),
+        "gain": _gain(results, evidence, next(iter(fused), "")),
+        "agreement": measures.agreement(evidence.logits, labels),
+        "reliability": _reliability(evidence, fused),
+        "videos": list(first.videos),
+        "labels": labels.tolist(),
+        "decisions": {name: scores.argmax(axis=1).tolist() for name, scores in results.items()},
+    }
+    (_add_several_labels if evidence.is_multi_label else _add_one_label)(report, results, evidence)
+    return report
+
+
+def _add_one_label(report: Report, results: Mapping[str, np.ndarray], evidence: Evidence) -> None:
+    """Adds what can be said where each video shows one class; classes without videos are left out of means."""
+    of_class = {name: measures.class_accuracy(scores, evidence.labels) for name, scores in results.items()}
+    report["mean_class_accuracy"] = {name: float(np.nanmean(shares)) for name, shares in of_class.items()}
+    report["class_accuracy"] = {name: _with_gaps(shares) for name, shares in of_class.items()}
+    report["confusion"] = {
+        name: measures.confusion(scores, evidence.labels).tolist() for name, scores in results.items()
+    }
+
+
+def _add_several_labels(report: Report, results: Mapping[str, np.ndarray], evidence: Evidence) -> None:
+    """Adds what can be said where a video shows several classes, or none."""
+    labels, groups = evidence.labels, evidence.groups
+    of_class = {name: measures.class_precision(scores, labels) for name, scores in results.items()}
+    report["mean_average_precision"] = {name: float(np.nanmean(shares)) for name, shares in of_class.items()}
+    report["precision_interval"] = {
+        name: measures.precision_interval(scores, labels, groups) for name, scores in results.items()
+    }
+    report["class_precision"] = {name: _with_gaps(shares) for name, shares in of_class.items()}
+
+
+def _baselines(labels: np.ndarray, classes: Sequence[str]) -> Baselines:
+    shares = measures.label_shares(labels, len(classes))
+    commonest = classes[int(shares.argmax())]
+    return {"chance": float(shares.mean()), "commonest_class": commonest, "commonest_share": float(shares.max())}
+
+
+def _gain(results: Mapping[str, np.ndarray], evidence: Evidence, method: str) -> Gain | None:
+    """Returns what `method` adds to the best stream; None where there is nothing to fuse."""
+    if len(evidence.streams) < 2 or not method:
+        return None
+    several = evidence.is_multi_label
+    measure = measures.mean_average_precision if several else measures.video_accuracy
+    draw = measures.drawn_precisions if several else measures.drawn_accuracies
+    values = {name: measure(results[name], evidence.labels) for name in (*evidence.streams, method)}
+    best = max(evidence.streams, key=values.__getitem__)
+    fused, alone = (draw(results[name], evidence.labels, evidence.groups) for name in (method, best))
+    interval = measures.interval(fused - alone)
+    return {"stream": best, "method": method, "difference": values[method] - values[best], "interval": interval}
+
+
+def _reliability(evidence: Evidence, fused: Mapping[str, np.ndarray]) -> dict[str, Calibration]:
+    shares = dict(zip(evidence.streams, probabilities(evidence), strict=True))
+    shares |= {name: scores for name, scores in fused.items() if name.partition(":")[0] in _PROBABILITIES}
+    bins = {name: measures.reliability(of_method, evidence.labels) for name, of_method in shares.items()}
+    return {name: {"bins": each, "error": measures.calibration_error(each)} for name, each in bins.items()}
+
+
+def _with_gaps(values: np.ndarray) -> list[float | None]:
+    """Returns numbers as JSON knows them: what is not a number becomes null."""
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+def _origin(scores: Scores) -> Network:
+    return {"protocol": scores.protocol, "selection": scores.selection, "model_hash": scores.model_hash}

@@ -1,0 +1,67 @@
+"""One split, evaluated: scores, every way of fusing them, and the report in its folder."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from commands.files import write_json, write_text
+from commands.quiet import quiet_tensorflow
+from data.catalog import DataSet
+from fusion.methods.table import fuse
+from fusion.report.examples import Example, choose_examples, picture
+from fusion.report.numbers import Report, build_report
+from fusion.report.page import page
+from fusion.scores.gather import Gathered
+from fusion.scores.protocol import Scoring
+from streams.runs.run_folder import Run
+
+
+def evaluate(gathered: Gathered, methods: Sequence[str]) -> tuple[Report, np.ndarray]:
+    """Returns the report of one split, and the scores of the method that its page shows in detail."""
+    from_itself = gathered.known is None and bool(gathered.learns_from)
+    fused = fuse(methods, gathered.unseen, gathered.known, folds=from_itself, why_not=gathered.why_not)
+    if not fused.scores:
+        raise ValueError(
+            "Nothing could be fused. " + " ".join(f"{name}: {reason}" for name, reason in fused.missing.items())
+        )
+    report = build_report(gathered.streams, fused.scores, gathered.unseen, gathered.joint)
+    report["learned"] = {name: learned for name, learned in fused.learned.items() if learned}
+    report["learned_from"] = gathered.learns_from
+    report["missing"] = fused.missing
+    return report, next(iter(fused.scores.values()))
+
+
+def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, scoring: Scoring) -> list[Example]:
+    """Returns videos worth looking at, with pictures of what they show and of where each stream looks."""
+    quiet_tensorflow()
+    from fusion.prediction.explain import heat_pictures  # Brings TensorFlow, which reports of score files do without.
+
+    streams, split = gathered.streams, gathered.streams[0].split
+    chosen = choose_examples(gathered.unseen.logits, fused, gathered.unseen.labels)
+    videos = [dataset.videos[streams[0].videos[place]] for place, _ in chosen]
+    examples = [picture(dataset, video, *why) for video, why in zip(videos, chosen, strict=True)]
+    shown = [place for place, video in enumerate(videos) if video.labels]
+    labelled = [(videos[place], videos[place].labels[0]) for place in shown]
+    models = {each.stream: scoring.model(dataset, split, each.stream) for each in streams}
+    heat = {stream: heat_pictures(dataset, model, labelled) for stream, model in models.items()}
+    for number, place in enumerate(shown):
+        seen = {stream: drawn[number] for stream, drawn in heat.items() if drawn}
+        examples[place] = dataclasses.replace(examples[place], looks=seen)
+    return examples
+
+
+def write_report(
+    folder: Path,
+    report: Report,
+    gathered: Gathered,
+    fused: np.ndarray,
+    examples: Sequence[Example],
+    runs: Path,
+) -> Path:
+    """Writes `report.json` and `report.html`, and returns where the page lies."""
+    histories = {each.stream: Run.of(runs, each.data_set, each.stream, each.split).history for each in gathered.streams}
+    write_json(folder / "report.json", report)
+    write_text(folder / "report.html", page(report, gathered.unseen, fused, examples, histories))
+    return folder / "report.html"

@@ -1,0 +1,160 @@
+"""Which scores are fused, and from which the methods that learn may do so: of saved models, or of score files."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data.catalog import DataSet, Video
+from data.sets.validation import training_lists
+from fusion.methods.evidence import Evidence
+from fusion.scores.of_files import NamedScores, in_order, read_score_file
+from fusion.scores.of_models import labels_of, stream_scores
+from fusion.scores.protocol import Scoring
+from streams.runs.model_file import BOTH
+from streams.runs.score_file import Scores
+
+# From which videos methods learn: groups that were kept from the training of the streams; the streams' own training
+# list, as the paper's SVM did; or the other folds of the videos that are judged.
+FITS = ("validation", "train", "folds")
+
+
+class Gathered(NamedTuple):
+    """The scores of every stream for the videos to judge by, and for those to learn from where there are such."""
+
+    streams: list[Scores]
+    unseen: Evidence
+    known: Evidence | None
+    why_not: str  # Why there are none to learn from.
+    learns_from: str
+    joint: Scores | None = None  # Of a network of all streams, for the videos to judge by.
+
+
+def from_models(
+    dataset: DataSet,
+    split: int,
+    streams: Sequence[str],
+    scoring: Scoring,
+    fit: str,
+    *,
+    with_features: bool = False,
+    with_joint: bool = False,
+) -> Gathered:
+    """Returns the scores of saved models; `fit` is empty where no method learns."""
+
+    def scores_of(part: str, videos: Sequence[Video], how: Scoring) -> list[Scores]:
+        return [stream_scores(dataset, split, part, videos, stream, how) for stream in streams]
+
+    def evidence_of(part: str, videos: Sequence[Video], scores: list[Scores], joint: Scores | None = None) -> Evidence:
+        kept = dataclasses.replace(scoring, layer="features", crops="1")
+        features = scores_of(part, videos, kept) if with_features else []
+        return Evidence.of(scores, [video.group for video in videos], features, joint)
+
+    test = dataset.part(split, "test")
+    scores = scores_of("test", test, scoring)
+    with_joint = with_joint and (BOTH in scoring.models or scoring.model(dataset, split, BOTH).is_file())
+    joint = stream_scores(dataset, split, "test", test, BOTH, scoring) if with_joint else None
+    unseen = evidence_of("test", test, scores, joint)
+    videos, why_not = _to_learn_from(dataset, split, streams, scoring, fit)
+    if not videos:
+        itself = f"the other folds, by group, of these {len(test)} videos" if fit == "folds" else ""
+        return Gathered(scores, unseen, None, why_not, itself, joint)
+    known = evidence_of(fit, videos, scores_of(fit, videos, scoring))
+    return Gathered(scores, unseen, known, "", f"the {fit} list, {len(videos)} videos", joint)
+
+
+def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, names: Path | None) -> Gathered:
+    """Returns what score files hold; labels are those of the data set, or in UCF-101's names of clips."""
+    files = [read_score_file(source, names) for source in sources]
+    videos = files[0].videos
+    classes, labels, groups = _from_lists(dataset, files[0]) if dataset else _from_names(files[0])
+    repeated = len({each.stream for each in files}) < len(files)
+    scores = []
+    for place, (file, source) in enumerate(zip(files, sources, strict=True), 1):
+        if file.view_logits.shape[2] != len(classes):
+            raise ValueError(
+                f"{source} has scores for {file.view_logits.shape[2]} classes, and there are {len(classes)} in "
+                f"{dataset.name if dataset else 'its names'}."
+            )
+        scores.append(
+            Scores(
+                stream=f"{file.stream}_{place}" if repeated else file.stream,
+                data_set=dataset.name if dataset else "clips",
+                split=split,
+                part="test",
+                protocol=f"{file.view_logits.shape[1]}, from a file",
+                model_hash="",
+                data_hash="",
+                selection="unknown: scores from a file",
+                classes=classes,
+                videos=videos,
+                labels=labels,
+                view_logits=in_order(file, videos),
+            )
+        )
+    return Gathered(
+        scores, Evidence.of(scores, groups), None, "", f"the other folds, by group, of these {len(videos)} videos"
+    )
+
+
+def _to_learn_from(
+    dataset: DataSet, split: int, streams: Sequence[str], scoring: Scoring, fit: str
+) -> tuple[tuple[Video, ...], str]:
+    if fit == "train":
+        return dataset.part(split, "train"), ""
+    if fit != "validation":
+        return (), ""
+    lists = []
+    for stream in streams:
+        config = scoring.model(dataset, split, stream).parent / "config.json"
+        if not config.is_file():
+            return (), f"{config} is missing, which says what {stream} was validated on. Pass --fit train or folds."
+        try:
+            options = json.loads(config.read_text(encoding="utf-8"))["options"]
+            chosen_by, share, seed = options.get("protocol", "validation"), options["validation"], options["seed"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return (), f"{config} does not say what {stream} was validated on. Pass --fit train or folds."
+        if chosen_by != "validation":
+            return (), f"{stream} was trained by the protocol {chosen_by}, with none kept apart. Pass --fit train."
+        lists.append(training_lists(dataset, split, chosen_by, share, seed)[1])
+    shared = set(lists[0]).intersection(*lists[1:])
+    if not shared:
+        return (), "the streams were validated on different videos. Train them with one --seed, or pass --fit folds."
+    return tuple(video for video in lists[0] if video in shared), ""
+
+
+def _from_lists(dataset: DataSet, scores: NamedScores) -> tuple[tuple[str, ...], np.ndarray, list[str]]:
+    """Returns classes, labels and groups of the videos from the lists of a data set."""
+    known = {_key(name): video for name, video in dataset.videos.items()}
+    unknown = [name for name in scores.videos if _key(name) not in known]
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} of {len(scores.videos)} videos of {scores.stream} are not in {dataset.name}, {unknown[0]} "
+            "among them. Name the data set that was scored with --dataset."
+        )
+    if scores.classes and scores.classes != dataset.classes:
+        raise ValueError(f"The classes of {scores.stream} are not those of {dataset.name}, or in another order.")
+    videos = [known[_key(name)] for name in scores.videos]
+    return dataset.classes, labels_of(dataset, videos), [video.group for video in videos]
+
+
+def _from_names(scores: NamedScores) -> tuple[tuple[str, ...], np.ndarray, list[str]]:
+    """Returns what UCF-101's names say: v_<Class>_g<group>_c<clip>, classes in the order of the alphabet."""
+    parts = [name.removeprefix("v_").rsplit("_", 2) for name in scores.videos]
+    strange = [name for name, part in zip(scores.videos, parts, strict=True) if len(part) != 3 or part[1][:1] != "g"]
+    if strange:
+        raise ValueError(
+            f"{strange[0]} is not a name as v_Archery_g01_c01, from which its class could be known. "
+            "Name the data set with --dataset, whose lists say it."
+        )
+    classes = scores.classes or tuple(sorted({part[0] for part in parts}, key=str.casefold))
+    place = {name: number for number, name in enumerate(classes)}
+    return classes, np.array([place[part[0]] for part in parts]), [f"{part[0]}_{part[1]}" for part in parts]
+
+
+def _key(name: str) -> str:
+    """Returns a name as it is compared: UCF-101's own lists spell some classes in two ways."""
+    return name.removeprefix("v_").casefold()

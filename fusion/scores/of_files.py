@@ -1,0 +1,151 @@
+"""Score files of others: NumPy arrays, TSN's, pickled dictionaries, CSV; and ours."""
+
+import csv
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.extraction.video_files import is_video
+from fusion.scores.unpickling import read_object_array, read_pickle
+from streams.runs.score_file import read_scores
+
+# What others call the array of names in a `.npz` file.
+_NAMES = ("clips", "videos", "names")
+
+
+@dataclass(frozen=True)
+class NamedScores:
+    """Scores of videos by name, [V, views, C], as a file gives them."""
+
+    stream: str
+    videos: tuple[str, ...]
+    view_logits: np.ndarray
+    classes: tuple[str, ...] = ()  # Empty where the file does not name them.
+
+
+def read_score_file(source: str, names: Path | None = None) -> NamedScores:
+    """Reads `FILE` or `FILE:ARRAY`; `names` lists the videos of files that have arrays only."""
+    path, array = _parted(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no score file {path}.")
+    readers = {".h5": _hdf5, ".npz": _npz, ".npy": _npy, ".pickle": _pickled, ".pkl": _pickled, ".csv": _csv}
+    if path.suffix not in readers:
+        raise ValueError(f"{path} has none of the known endings of score files: {', '.join(readers)}.")
+    scores: NamedScores = readers[path.suffix](path, array, names)
+    if not len(scores.videos) == len(scores.view_logits) == len(set(scores.videos)):
+        raise ValueError(
+            f"{path} must have one row of scores for each name. It has {len(scores.view_logits)} rows for "
+            f"{len(scores.videos)} names, {len(set(scores.videos))} of them different."
+        )
+    return scores
+
+
+def _parted(source: str) -> tuple[Path, str]:
+    """Parts `FILE:ARRAY`; a colon that belongs to a Windows drive parts nothing."""
+    file, colon, array = source.rpartition(":")
+    return (Path(file), array) if colon and len(file) > 1 and not Path(source).is_file() else (Path(source), "")
+
+
+def _hdf5(path: Path, array: str, names: Path | None) -> NamedScores:
+    scores = read_scores(path)
+    return NamedScores(scores.stream, scores.videos, scores.view_logits, scores.classes)
+
+
+def _npz(path: Path, array: str, names: Path | None) -> NamedScores:
+    with np.load(path, allow_pickle=False) as stored:
+        own_names = next((name for name in _NAMES if name in stored.files), "")
+        candidates = [name for name in stored.files if name not in (own_names, "labels")]
+        if not array and len(candidates) == 1:
+            array = candidates[0]
+        if array not in stored.files:
+            raise ValueError(
+                f"{path} has the arrays {', '.join(candidates)}. Received {array or 'none'}: "
+                f"pass --scores {path}:{candidates[0] if candidates else 'ARRAY'}"
+            )
+        try:
+            rows: object = stored[array]
+        except ValueError:  # An array of objects, as TSN writes.
+            rows = read_object_array(path, array)
+        videos = [str(name) for name in stored[own_names]] if own_names else _listed(path, names)
+    return NamedScores(array if own_names else path.stem, tuple(videos), _stacked(path, rows))
+
+
+def _npy(path: Path, array: str, names: Path | None) -> NamedScores:
+    return NamedScores(path.stem, _listed(path, names), _stacked(path, np.load(path, allow_pickle=False)))
+
+
+def _pickled(path: Path, array: str, names: Path | None) -> NamedScores:
+    stored = read_pickle(path)
+    if isinstance(stored, Mapping) and array:
+        stored = stored.get(array)
+    if not isinstance(stored, Mapping):
+        return NamedScores(path.stem, _listed(path, names), _stacked(path, stored))
+    return NamedScores(path.stem, tuple(map(str, stored)), _stacked(path, list(stored.values())))
+
+
+def _csv(path: Path, array: str, names: Path | None) -> NamedScores:
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    if not rows or len(header) < 3:
+        raise ValueError(f"{path} must have a first line `video,<class>,<class>,...` and a line for each video.")
+    try:
+        scores = np.array([[float(cell) for cell in row[1:]] for row in rows])
+    except ValueError as error:
+        raise ValueError(f"{path} must hold a number for each video and class: {error}.") from None
+    return NamedScores(path.stem, tuple(row[0] for row in rows), _stacked(path, scores), tuple(header[1:]))
+
+
+def _stacked(path: Path, rows: object) -> np.ndarray:
+    """Returns scores as [V, views, C]: rows may be [C], [views, C], [views, crops, C], or such with a label beside."""
+    if isinstance(rows, np.ndarray) and rows.dtype != object and rows.ndim in (2, 3):
+        return rows[:, None].astype(np.float64) if rows.ndim == 2 else rows.astype(np.float64)
+    if not isinstance(rows, Collection) or not len(rows):
+        raise ValueError(f"{path} must hold the scores of videos. Received {type(rows).__name__}.")
+    views = [_views(row) for row in rows]
+    shapes = {view.shape for view in views}
+    if len({shape[1] for shape in shapes}) != 1:
+        raise ValueError(f"{path} must have as many scores for each video. Received {sorted(shapes)[:3]}.")
+    # Videos may have as many views as they have frames: their mean is what can be stacked.
+    return np.stack(views) if len(shapes) == 1 else np.stack([view.mean(axis=0, keepdims=True) for view in views])
+
+
+def _views(row: object) -> np.ndarray:
+    if isinstance(row, Sequence | np.ndarray) and len(row) == 2 and np.ndim(row[0]) > 0 and np.ndim(row[1]) == 0:
+        row = row[0]  # TSN puts the label beside the scores.
+    scores = np.asarray(row, np.float64)
+    if scores.ndim > 2:  # Views, then crops or a dimension of one.
+        scores = scores.reshape(len(scores), -1, scores.shape[-1]).mean(axis=1)
+    return np.atleast_2d(scores)
+
+
+def _listed(path: Path, names: Path | None) -> tuple[str, ...]:
+    beside = names or path.with_suffix(".txt")
+    if not beside.is_file():
+        raise FileNotFoundError(
+            f"{path} does not name its videos, and there is no list {beside}. Pass --names LIST, one video a line."
+        )
+    return tuple(
+        plain_name(line.split()[0]) for line in beside.read_text(encoding="utf-8").splitlines() if line.strip()
+    )
+
+
+def plain_name(entry: str) -> str:
+    """Returns a video's name from a line of a list: without its folder and the ending of a video file."""
+    name = Path(entry).name
+    return name.removesuffix(Path(name).suffix) if is_video(Path(name)) else name
+
+
+def in_order(scores: NamedScores, videos: Sequence[str]) -> np.ndarray:
+    """Returns the view logits of the videos in this order; refuses names that only one side has."""
+    place = {name: row for row, name in enumerate(scores.videos)}
+    missing = [name for name in videos if name not in place]
+    if missing or len(videos) != len(scores.videos):
+        wanted = set(videos)
+        other = next(iter(missing or [name for name in scores.videos if name not in wanted]))
+        raise ValueError(
+            f"All streams must have scored the same videos. {scores.stream} has {len(scores.videos)}, the first stream "
+            f"{len(videos)}; the first that differs is {other}."
+        )
+    return scores.view_logits[[place[name] for name in videos]]

@@ -1,0 +1,50 @@
+"""The logits that a saved network gives to the videos of a data set, in one pass over its files."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data.catalog import DataSet, Video
+from fusion.prediction.as_prepared import clip_of
+from fusion.prediction.scorer import Scorer
+from fusion.scores.protocol import Scoring
+from pipelines.clips import DistinctViews
+from pipelines.unreadable import readable_views
+from streams.networks.scoring import score_videos
+
+PairedViews: TypeAlias = tuple[tuple[np.ndarray, ...], np.ndarray, tf.Tensor]
+
+
+def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring) -> Iterator[np.ndarray]:
+    """Yields what the model says of each video in turn, float32[views, C]: its logits, or the layer that is named."""
+    scorer = Scorer.load(model)
+    streams = [
+        readable_views(dataset, videos, clip_of(part), num_views=scoring.views) for part in scorer.parts.values()
+    ]
+    scored = score_videos(
+        _until(scorer.network, scoring.layer) if scoring.layer else scorer.network,
+        streams[0] if len(streams) == 1 else _side_by_side(*streams),
+        num_crops="full" if scoring.crops == "full" else int(scoring.crops),
+        precision=scoring.precision,
+        flow_rule=scorer.flow_rule,
+    )
+    return (logits for logits, _ in scored)
+
+
+def _side_by_side(*streams: Iterable[DistinctViews]) -> Iterator[PairedViews]:
+    """Yields the views of several streams together: the first of each, the second of each, and so on."""
+    for videos in zip(*streams, strict=True):
+        of_view = np.stack([places.numpy() for _, places, _ in videos])
+        distinct, of_pair = np.unique(of_view, axis=1, return_inverse=True)
+        pixels = tuple(views.numpy()[row] for (views, _, _), row in zip(videos, distinct, strict=True))
+        yield pixels, of_pair.reshape(-1), videos[0][2]
+
+
+def _until(network: keras.Model, layer: str) -> keras.Model:
+    if layer not in {each.name for each in network.layers}:
+        raise ValueError(f"{network.name} has no layer named {layer}. Networks that this project trained have one.")
+    return keras.Model(network.inputs[0], network.get_layer(layer).output)

@@ -1,0 +1,42 @@
+"""Every backbone by name: how it is made, what it expects of its pixels, and what was published of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+
+from streams.config import check_backbone
+from streams.networks.backbones import applications, cnn_m, inception, residual, small
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What is particular to one network."""
+
+    build: Callable[[keras.KerasTensor], keras.KerasTensor]  # From scaled pixels to the last convolutional map.
+    scaling: str  # One of streams.networks.preprocessing.SCALINGS: the range of pixels that its weights are used to.
+    smallest: int  # The least side of an image that leaves something of the last map.
+    dense: tuple[int, ...] = ()  # Fully connected layers after the map; global average pooling where there are none.
+    build_for_flow: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None  # Where the temporal one differs.
+    application: str = ""  # Its name in keras.applications, which has ImageNet weights for it.
+
+
+BACKBONES = {
+    "small": Backbone(small.small, "motion", smallest=16),
+    "cnn_m_2048": Backbone(cnn_m.spatial, "caffe", 52, (4096, 2048), build_for_flow=cnn_m.temporal),
+    "cnn_m_2048_bn": Backbone(cnn_m.batch_normalised, "caffe", 52, (4096, 2048)),
+    "vgg16": Backbone(applications.vgg16, "caffe", 32, (4096, 4096), application="VGG16"),
+    "resnet18": Backbone(residual.resnet18, "torch", 32),
+    "resnet50": Backbone(applications.resnet50, "caffe", 32, application="ResNet50"),
+    "inception_v3": Backbone(applications.inception_v3, "signed", 75, application="InceptionV3"),
+    "xception": Backbone(applications.xception, "signed", 71, application="Xception"),
+    "mobilenet_v2": Backbone(applications.mobilenet_v2, "signed", 32, application="MobileNetV2"),
+    "efficientnet_v2_b0": Backbone(applications.efficientnet_v2_b0, "torch", 32, application="EfficientNetV2B0"),
+    "bn_inception": Backbone(inception.bn_inception, "caffe", 32),
+}
+
+
+def backbone_named(name: str) -> Backbone:
+    """Returns a backbone, or says which there are."""
+    check_backbone(name)
+    return BACKBONES[name]

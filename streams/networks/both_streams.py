@@ -1,0 +1,94 @@
+"""Both streams as one network, from `rgb` and `flow` to logits, as one file that plain Keras opens."""
+
+from pathlib import Path
+from typing import TypeAlias
+
+import keras
+from keras import layers, ops
+
+from streams.config import FUSIONS
+from streams.networks.build import build_network
+from streams.networks.preprocessing import Pixels
+
+# Probabilities below are as good as none, and have a logarithm.
+_LEAST = 1e-12
+
+Stream: TypeAlias = keras.Model | Path
+
+
+def two_stream_network(
+    num_classes: int,
+    *,
+    spatial: Stream | None = None,
+    temporal: Stream | None = None,
+    fusion: str = "average",
+    spatial_weight: float = 0.5,
+    dropout: float = 0.5,
+    multi_label: bool = False,
+) -> keras.Model:
+    """Returns a network of two streams: networks of ours, files of them, or fresh small ones where none is given.
+
+    `average`, `weighted` (of probabilities) and `logits` (their mean) need no training beyond the streams'; what they
+    return are logits again, of which softmax, or the sigmoid for several labels, gives the fused probabilities.
+    `concat` joins the features and `conv` the last maps, by a 1x1 convolution (Feichtenhofer et al. 2016); both have
+    layers of their own, which are trained, end to end unless the streams are frozen.
+    """
+    if fusion not in FUSIONS:
+        raise ValueError(f"There is no fusion {fusion!r}. Choose one of {', '.join(FUSIONS)}.")
+    streams = [
+        _opened(spatial, Pixels("rgb", 3, 64), num_classes, name="spatial"),
+        _opened(temporal, Pixels("flow", 20, 64), num_classes, name="temporal"),
+    ]
+    inputs = [keras.Input(each.input_shape[1:], dtype="uint8", name=each.inputs[0].name) for each in streams]
+    if fusion in ("concat", "conv"):
+        part = "features" if fusion == "concat" else "map"
+        parts = [_until(stream, part)(tensor) for stream, tensor in zip(streams, inputs, strict=True)]
+        features = layers.Concatenate(name="joined")(parts) if fusion == "concat" else _joined_maps(parts)
+        logits = layers.Dense(num_classes, name="logits", dtype="float32")(layers.Dropout(dropout)(features))
+    else:
+        scores = [stream(tensor) for stream, tensor in zip(streams, inputs, strict=True)]
+        weight = spatial_weight if fusion == "weighted" else 0.5
+        logits = _mean(scores, weight) if fusion == "logits" else _fused(scores, weight, multi_label)
+    return keras.Model(dict(zip(("rgb", "flow"), inputs, strict=True)), logits, name=f"two_stream_{fusion}")
+
+
+def _opened(stream: Stream | None, fresh: Pixels, num_classes: int, *, name: str) -> keras.Model:
+    if stream is None:
+        network = build_network("small", fresh, num_classes)
+    elif isinstance(stream, Path):
+        network = keras.saving.load_model(stream, compile=False, safe_mode=True)
+    else:
+        network = stream
+    found = network.inputs[0].name, network.output_shape[-1]
+    if found != (fresh.family, num_classes):
+        raise ValueError(
+            f"The {name} stream must take {fresh.family} and score {num_classes} classes. Received a network "
+            f"that takes {found[0]} and scores {found[1]}."
+        )
+    # Under its stream's name, as two networks of one kind would share theirs.
+    return keras.Model(network.input, network.outputs[0], name=name)
+
+
+def _until(stream: keras.Model, layer: str) -> keras.Model:
+    return keras.Model(stream.input, stream.get_layer(layer).output, name=stream.name)
+
+
+def _joined_maps(maps: list[keras.KerasTensor]) -> keras.KerasTensor:
+    sides = [tuple(each.shape[1:3]) for each in maps]
+    if sides[0] != sides[1]:
+        raise ValueError(f"Maps are joined where they lie on each other. Received {sides[0]} and {sides[1]}.")
+    joined = layers.Concatenate(name="joined")(maps)
+    x = layers.Conv2D(maps[0].shape[-1], 1, activation="relu", kernel_initializer="he_normal", name="fusion")(joined)
+    return layers.GlobalAveragePooling2D(name="features")(layers.Identity(name="map")(x))
+
+
+def _mean(scores: list[keras.KerasTensor], weight: float) -> keras.KerasTensor:
+    return weight * scores[0] + (1 - weight) * scores[1]
+
+
+def _fused(scores: list[keras.KerasTensor], weight: float, multi_label: bool) -> keras.KerasTensor:
+    if not multi_label:
+        return ops.log(ops.maximum(_mean([ops.softmax(each) for each in scores], weight), _LEAST))
+    chances = _mean([ops.sigmoid(each) for each in scores], weight)
+    against = _mean([ops.sigmoid(-each) for each in scores], weight)  # Not 1 - chances, which rounds to none.
+    return ops.log(ops.maximum(chances, _LEAST)) - ops.log(ops.maximum(against, _LEAST))

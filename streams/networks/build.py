@@ -1,0 +1,53 @@
+"""Networks: pixels go in, logits come out; what an input needs is inside, so that no file can be fed wrongly.
+
+Every network has layers of these names: `map`, its last convolutional map; `features`, the vector from which class
+scores are computed; `logits`, the scores.
+"""
+
+import keras
+from keras import layers
+
+from streams.networks.backbones.table import Backbone, backbone_named
+from streams.networks.preprocessing import Pixels, scaled
+
+
+def build_network(
+    backbone: str,
+    pixels: Pixels,
+    num_classes: int,
+    *,
+    dropout: float = 0.5,
+    dense_dropout: float | None = None,
+    head: str = "logits",
+) -> keras.Model:
+    """Returns a network from uint8 pixels to logits.
+
+    `dropout` is for the features before the scores, `dense_dropout` for what comes before the last of several dense
+    layers, the same unless said.
+    """
+    parts = backbone_named(backbone)
+    if pixels.size < parts.smallest:
+        raise ValueError(
+            f"{backbone} needs images of {parts.smallest} pixels or more. Received {pixels.size}. "
+            f"Pass --crop-size {parts.smallest} or more, or another --backbone."
+        )
+    inputs = keras.Input((pixels.size, pixels.size, pixels.channels), dtype="uint8", name=pixels.family)
+    features = _features(inputs, pixels, parts, dropout if dense_dropout is None else dense_dropout)
+    # In float32 also where the rest is computed in less: sums of exponentials need it.
+    logits = layers.Dense(num_classes, name=head, dtype="float32")(layers.Dropout(dropout, name="dropout")(features))
+    return keras.Model(inputs, logits, name=f"{backbone}_{pixels.family}")
+
+
+def _features(inputs: keras.KerasTensor, pixels: Pixels, parts: Backbone, dense_dropout: float) -> keras.KerasTensor:
+    build = parts.build_for_flow if parts.build_for_flow and pixels.family == "flow" else parts.build
+    last_map = layers.Identity(name="map")(build(scaled(inputs, pixels, parts.scaling)))
+    if not parts.dense:
+        return layers.GlobalAveragePooling2D(name="features")(last_map)
+    x = layers.Flatten(name="flatten")(last_map)
+    for number, units in enumerate(parts.dense, 1):
+        if number > 1:
+            x = layers.Dropout(dense_dropout, name=f"dense{number - 1}_dropout")(x)
+        name = "features" if number == len(parts.dense) else f"dense{number}_relu"
+        x = layers.Dense(units, name=f"dense{number}", kernel_initializer="he_normal")(x)
+        x = layers.Activation("relu", name=name)(x)
+    return x

@@ -1,0 +1,94 @@
+"""From uint8 pixels to what a network's weights are used to, as part of the network's graph."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from data.optical_flow.levels import RULES
+from pipelines.inputs import Input
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What a network is given: uint8 images of one family, and for flow what their levels mean."""
+
+    family: str  # "rgb" or "flow": the name of the network's input, too.
+    channels: int
+    size: int
+    bound: float = 20.0  # Pixels of motion that the highest level stands for.
+    still: float = 128.0  # The level of no motion.
+    reach: float = 127.0  # Levels from there to the bound.
+    subtract_mean: bool = True  # Each field's mean vector, which is the camera's part (Sec. 3.1 of the paper).
+    differences: bool = False  # The channels are frames of three, of which the network sees the differences.
+
+
+def pixels_of(clip: Input, size: int, flow: Mapping[str, Any], *, subtract_mean: bool = True) -> Pixels:
+    """Returns what a network of such clips is given; their flow is as `flow.json` describes it.
+
+    Motion can also be seen in frames that follow each other, as `sg3i` and `rgb_difference` show them.
+    """
+    if clip.is_flow:
+        levels = RULES[flow["rule"]]
+        return Pixels("flow", clip.channels, size, flow["bound"], levels.still, levels.reach, subtract_mean)
+    return Pixels("rgb", clip.channels, size, differences=clip.kind == "rgb_difference")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The range of RGB pixels that a network was trained on: `(pixel - mean) / deviation`."""
+
+    mean: tuple[float, float, float]  # Red, green, blue.
+    deviation: tuple[float, float, float]
+    blue_first: bool = False
+    motion_in_pixels: bool = False  # Rather than with the bound where the weights are used to find white.
+
+
+SCALINGS = {
+    "signed": Scaling((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+    "motion": Scaling((127.5, 127.5, 127.5), (127.5, 127.5, 127.5), motion_in_pixels=True),
+    "torch": Scaling((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "caffe": Scaling((123.68, 116.779, 103.939), (1.0, 1.0, 1.0), blue_first=True),
+}
+
+
+def scaled(inputs: keras.KerasTensor, pixels: Pixels, scaling: str) -> keras.KerasTensor:
+    """Returns the input in the range of a scaling, in float32 whatever the precision of the rest."""
+    if pixels.family == "flow":
+        return _motion(inputs, pixels, SCALINGS[scaling])
+    if pixels.differences:
+        return _differences(inputs, SCALINGS[scaling])
+    return _colours(inputs, SCALINGS[scaling])
+
+
+def _colours(inputs: keras.KerasTensor, scaling: Scaling) -> keras.KerasTensor:
+    mean, deviation = list(scaling.mean), list(scaling.deviation)
+    if inputs.shape[-1] != 3:  # Grey frames in a stack: colour has no say.
+        mean, deviation = [_middle(mean)], [_middle(deviation)]
+    scale = [1 / value for value in deviation]
+    offset = [-middle / value for middle, value in zip(mean, deviation, strict=True)]
+    x = layers.Rescaling(_plainest(scale), _plainest(offset), dtype="float32", name="scaling")(inputs)
+    return ops.flip(x, axis=-1) if scaling.blue_first and inputs.shape[-1] == 3 else x
+
+
+def _differences(inputs: keras.KerasTensor, scaling: Scaling) -> keras.KerasTensor:
+    frames = layers.Rescaling(1 / _middle(scaling.deviation), dtype="float32", name="scaling")(inputs)
+    return frames[..., 3:] - frames[..., :-3]
+
+
+def _motion(inputs: keras.KerasTensor, pixels: Pixels, scaling: Scaling) -> keras.KerasTensor:
+    # Where the weights saw photographs, the bound lies where they are used to find white, and no motion at zero.
+    bound = pixels.bound if scaling.motion_in_pixels else 127.5 / _middle(scaling.deviation)
+    step = bound / pixels.reach
+    flow = layers.Rescaling(step, -pixels.still * step, dtype="float32", name="motion")(inputs)
+    return flow - ops.mean(flow, axis=(1, 2), keepdims=True) if pixels.subtract_mean else flow
+
+
+def _middle(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _plainest(values: list[float]) -> float | list[float]:
+    return values[0] if len(set(values)) == 1 else values

@@ -1,0 +1,167 @@
+"""The `.keras` file as the contract between a stream and its use: plain Keras opens it, and it says what it is."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from commands.files import replacing
+from data.catalog import DataSet
+from data.ready import flow_description, frame_description
+from data.sets.known import home_of
+from pipelines.inputs import Input
+from streams.config import TrainConfig
+
+if TYPE_CHECKING:
+    import keras
+
+# A member of the archive that Keras does not look at.
+_CARD = "two_stream.json"
+# The stream of a network that looks at frames and flow at once, with inputs `rgb` and `flow`.
+BOTH = "two_stream"
+# A data set, the split that was trained on, zero for all its videos, and how weights were chosen.
+Lesson: TypeAlias = tuple[str, int, str]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a saved model is, besides its network."""
+
+    stream: str  # "spatial", "temporal", "two_stream" for a network of both, or a name of the user's.
+    input_kind: str  # One of pipelines.inputs.KINDS; "rgb+flow", for instance, for a network of both.
+    length: int  # Frames or fields in a clip; fields, for a network of both.
+    classes: tuple[str, ...]
+    data_set: str
+    split: int
+    selection: str  # How the weights were chosen: "validation", "paper" or "test-selected".
+    flow: Mapping[str, object] = field(default_factory=dict)  # flow.json of its training data; empty for RGB.
+    multi_label: bool = False
+    frames: Mapping[str, object] = field(
+        default_factory=dict
+    )  # How its training frames were made, and their usual size.
+    learnt: tuple[Lesson, ...] = ()  # What else its weights have learnt from: beside this data set, or before it.
+
+    @classmethod
+    def of_json(cls, card: dict[str, Any]) -> "ModelCard":
+        """Returns the card that a file holds."""
+        learnt = ((name, split, selection) for name, split, selection in card.get("learnt", ()))
+        return cls(**{**card, "classes": tuple(card["classes"]), "learnt": tuple(learnt)})
+
+    @classmethod
+    def joint(cls, spatial: "ModelCard", temporal: "ModelCard") -> "ModelCard":
+        """Returns the card of a network of both streams, `two_stream_network` for instance."""
+        return replace(
+            temporal,
+            stream=BOTH,
+            input_kind=f"{spatial.input_kind}+{temporal.input_kind}",
+            frames=spatial.frames or temporal.frames,
+        ).having_learnt(spatial.learnt)
+
+    @property
+    def lessons(self) -> tuple[Lesson, ...]:
+        """All that its weights have learnt from."""
+        return (self.data_set, self.split, self.selection), *self.learnt
+
+    def having_learnt(self, lessons: Iterable[Lesson]) -> "ModelCard":
+        """Returns the card of a model that has also learnt from others."""
+        own, *learnt = self.lessons
+        return replace(self, learnt=tuple(each for each in dict.fromkeys((*learnt, *lessons)) if each != own))
+
+    @property
+    def parts(self) -> dict[str, "ModelCard"]:
+        """The cards of the streams that a network looks at: both, or only its own."""
+        if self.stream != BOTH:
+            return {self.stream: self}
+        spatial, _, temporal = self.input_kind.partition("+")
+        return {
+            "spatial": replace(self, stream="spatial", input_kind=spatial, length=1, flow={}),
+            "temporal": replace(self, stream="temporal", input_kind=temporal or "flow"),
+        }
+
+
+def card_of(stream: str, config: TrainConfig, dataset: DataSet, clip: Input) -> ModelCard:
+    """Returns what the model of a stream will say of itself."""
+    card = ModelCard(
+        stream,
+        clip.kind,
+        clip.length,
+        dataset.classes,
+        dataset.name,
+        config.split,
+        config.protocol,
+        flow_description(dataset.root) if clip.is_flow else {},
+        dataset.multi_label,
+        frame_description(dataset.root),
+    )
+    return card.having_learnt(lessons_in(config.weights))
+
+
+def save_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
+    """Writes a model and its card as one file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(_CARD, json.dumps(asdict(card), indent=2))
+
+
+def load_model(path: Path) -> tuple["keras.Model", ModelCard]:
+    """Opens a model that `save_model` wrote, in Keras' safe mode."""
+    import keras  # Only here: what a file says of itself is read without TensorFlow.
+
+    card = read_card(path)
+    return keras.saving.load_model(path, compile=False, safe_mode=True), card
+
+
+def read_card(path: Path) -> ModelCard:
+    """Returns what a model file says of itself, without building the network."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no model {path}. Train it first, or name another file.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            card = json.loads(archive.read(_CARD))
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{path} is not a model that this project saved: it has no {_CARD} inside.") from error
+    return ModelCard.of_json(card)
+
+
+def lessons_in(weights: str) -> tuple[Lesson, ...]:
+    """Returns what a training that starts from these weights has learnt from before; only our own models say it."""
+    card = card_of_weights(weights)
+    return card.lessons if card else ()
+
+
+def card_of_weights(weights: str) -> ModelCard | None:
+    """Returns what weights say of themselves, where they are of a model of ours."""
+    if Path(weights).suffix != ".keras":
+        return None
+    try:
+        return read_card(Path(weights))
+    except (ValueError, FileNotFoundError):
+        return None
+
+
+def check_unseen(found: ModelCard, path: str | Path, *, data_set: str, split: int, selection: str) -> None:
+    """Refuses to start a training from a model that has seen the split's test videos, or was selected by them."""
+    for name, learnt_split, chosen in found.lessons:
+        if home_of(name) != home_of(data_set):
+            continue
+        if learnt_split != split:
+            videos = f"split {learnt_split}" if learnt_split else "all videos"
+            raise ValueError(
+                f"{path} was trained on {videos} of {data_set}, among them test videos of split {split}, whose "
+                "results would be too good. Name a model of the same split, or of another data set."
+            )
+        if chosen == "test-selected" != selection:
+            raise ValueError(
+                f"{path} was selected on the test list. Pass --protocol test-selected, or name another model."
+            )
+
+
+def file_hash(path: Path) -> str:
+    """Returns the SHA-256 of a file, by which scores know the model that made them."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
