@@ -18,8 +18,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 import numpy as np
 
 from benchmarks.flow_pairs import made_up_pair
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from data.flow import flow_between
 from data.optical_flow.engine import xla_engine
 from data.optical_flow.methods import PRESET_NAMES

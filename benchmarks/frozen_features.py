@@ -20,8 +20,7 @@ import cv2
 import numpy as np
 
 from commands.files import write_json
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from data.catalog import Video
 from data.extraction.decoder import read_frames
 from pipelines.sampling import view_starts

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 from benchmarks.house import PROJECT, ROOMS, Entered, Trace
-from commands.quiet import quiet_tensorflow
+from commands.running import quiet_tensorflow
 from temporal.train import main
 
 # Six videos of 48 x 36 pixels, prepared.

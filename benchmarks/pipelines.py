@@ -26,11 +26,9 @@ from benchmarks import pipelines_classic
 from benchmarks.pipelines_data import make_dataset
 from benchmarks.pipelines_worker import Worker
 from commands.files import write_json
-from commands.quiet import quiet_tensorflow
-from commands.running import run
-from data.catalog import DataSet
-from data.layouts import Layout
-from data.store.whole_folder import PACKED, pack_video
+from commands.running import quiet_tensorflow, run
+from data.catalog import PACKED, DataSet, Layout
+from data.store.whole_folder import pack_video
 
 CROP = 224
 BATCH = 16

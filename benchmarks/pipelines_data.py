@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from commands.files import write_json
-from data.catalog import DataSet, Split, Video
-from data.layouts import OURS
+from data.catalog import OURS, DataSet, Split, Video
 from data.optical_flow.levels import quantise
 from data.store.description import description_path
 from data.store.index import Row, index_path, write_index

@@ -23,8 +23,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.pipelines_data import FRAMES, make_dataset
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from data.catalog import DataSet, Video
 
 EXPECTED_GAIN = 1.85

@@ -21,9 +21,8 @@ import cv2
 import numpy as np
 
 from commands.files import write_json
-from commands.quiet import quiet_tensorflow
-from commands.running import run
-from data.layouts import OURS
+from commands.running import quiet_tensorflow, run
+from data.catalog import OURS
 from data.ready import ready_dataset
 from data.sets.folders import kept_list
 from data.store.description import Recipe

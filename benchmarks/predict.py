@@ -26,8 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from commands.files import PROJECT, write_json
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from data.extraction.decoder import read_frames, write_video
 from data.flow import quantise
 

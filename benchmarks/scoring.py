@@ -28,10 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 from commands.files import write_json
-from commands.quiet import quiet_tensorflow
-from commands.running import run
-from data.catalog import DataSet, Split, Video
-from data.layouts import OURS
+from commands.running import quiet_tensorflow, run
+from data.catalog import OURS, DataSet, Split, Video
 from data.optical_flow.levels import mirror_levels
 
 EXPECTED, TOLERANCE, VIEWS = 0.2, 1e-4, 25

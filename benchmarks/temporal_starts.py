@@ -22,12 +22,11 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 import numpy as np
 
 from commands.files import write_json
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from data.catalog import DataSet
 from data.ready import ready_dataset
+from data.sets.lists import training_lists
 from data.sets.shapes import MOTIONS
-from data.sets.validation import training_lists
 from spatial.train import SpatialConfig
 from temporal.train import TemporalConfig
 

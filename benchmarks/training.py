@@ -28,8 +28,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from commands.files import write_json
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from data.catalog import DataSet
 from data.ready import ready_dataset
 from pipelines.inputs import Input

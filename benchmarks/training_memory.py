@@ -26,8 +26,7 @@ import cv2
 import numpy as np
 
 from commands.files import write_json
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from data.catalog import DataSet, Video
 from pipelines.inputs import Input
 
@@ -71,10 +70,10 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
     from streams.networks.preprocessing import Pixels
     from streams.runs.model_file import ModelCard
     from streams.runs.run_folder import Run
-    from streams.training.clips import clips_of
     from streams.training.devices import strategy_for
-    from streams.training.first_batch import estimate_memory
     from streams.training.fit import Learner, building, train
+    from streams.training.memory import estimate_memory
+    from streams.training.stage import clips_of
 
     config = SpatialConfig(batch_size=batch, crop_size=side, epochs=2, deterministic=False)
     strategy, clip = strategy_for(config), Input("rgb")

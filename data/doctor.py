@@ -20,14 +20,12 @@ from data.audit.files import audit_files
 from data.audit.findings import ERROR, Finding
 from data.audit.flow import audit_flow, audit_pictures
 from data.audit.splits import audit_counts, audit_duplicates, audit_groups
-from data.catalog import DataSet, in_words
+from data.catalog import HALF_PACKED, PACKED, DataSet, in_words, read_layout
 from data.extraction.all_videos import Work, prepare
-from data.layouts import read_layout
-from data.ready import ready_dataset
-from data.sets.known import BUILT_IN, KNOWN, home_of, open_dataset
+from data.ready import BUILT_IN, KNOWN, home_of, open_dataset, ready_dataset
 from data.store.description import read_description, recipe_of
 from data.store.index import index_path, read_index, write_index
-from data.store.whole_folder import HALF_PACKED, PACKED, archive_path
+from data.store.whole_folder import archive_path
 
 
 def main(argv: Sequence[str] | None = None) -> None:

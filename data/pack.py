@@ -18,11 +18,10 @@ from rich.progress import track
 
 from commands.files import write_json
 from commands.running import run
-from data.catalog import DataSet
-from data.layouts import OURS, layout_path
-from data.sets.known import BUILT_IN, KNOWN, home_of, open_dataset
+from data.catalog import HALF_PACKED, OURS, PACKED, DataSet, layout_path
+from data.ready import BUILT_IN, KNOWN, home_of, open_dataset
 from data.store.index import with_counts
-from data.store.whole_folder import HALF_PACKED, PACKED, check_stored, pack_video, unpack_video
+from data.store.whole_folder import check_stored, pack_video, unpack_video
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -21,8 +21,7 @@ from data.extraction.download import download
 from data.extraction.other_tools import recognise, use_in_place
 from data.optical_flow.engine import flow_engine
 from data.prepare_options import preparing_parser
-from data.ready import ready_dataset
-from data.sets.known import KNOWN, home_of, is_own, open_dataset
+from data.ready import KNOWN, home_of, is_own, open_dataset, ready_dataset
 from data.sets.mmaction_lists import write_lists
 from data.store.description import FRAMES, Recipe
 from data.store.index import BROKEN, MISSING, READY, Row, index_path

@@ -11,7 +11,7 @@ from data.extraction.other_tools import AUTO, LAYOUTS
 from data.optical_flow.compute import METHODS
 from data.optical_flow.engine import ENGINES
 from data.optical_flow.parameters import bound_in_pixels, named_value
-from data.sets.known import BUILT_IN, KNOWN
+from data.ready import BUILT_IN, KNOWN
 from data.store.description import FLOW, FRAMES, Recipe
 
 

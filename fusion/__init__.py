@@ -1,8 +1,9 @@
 """What uses both streams. `from fusion import TwoStream` loads what it needs only then."""
 
+import importlib
 from typing import TYPE_CHECKING
 
-from commands.quiet import quiet_tensorflow
+from commands.running import quiet_tensorflow
 
 if TYPE_CHECKING:
     from fusion.two_stream import TwoStream
@@ -10,10 +11,8 @@ if TYPE_CHECKING:
 __all__ = ["TwoStream"]
 
 
-def __getattr__(name: str) -> type["TwoStream"]:
-    if name == "TwoStream":
-        quiet_tensorflow()
-        from fusion.two_stream import TwoStream
-
-        return TwoStream
-    raise AttributeError(f"fusion has no {name}.")
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"fusion has no {name}.")
+    quiet_tensorflow()
+    return getattr(importlib.import_module("fusion.two_stream"), name)

@@ -20,8 +20,7 @@ from commands.files import RUNS, write_json
 from commands.options import as_dictionary, option, parse
 from commands.running import run
 from data.catalog import DataSet
-from data.ready import ready_dataset
-from data.sets.known import home_of, open_dataset
+from data.ready import home_of, open_dataset, ready_dataset
 from fusion.methods.sequences import SEQUENCES
 from fusion.methods.table import LEARNED, METHODS, check_method
 from fusion.report.all_splits import MeanReport, mean_report, write_mean

@@ -18,8 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from commands.files import write_json
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from fusion.prediction.chosen_models import add_model_options, model_files
 
 # What each format needs besides TensorFlow, to be written and to be checked.

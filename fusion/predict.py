@@ -14,8 +14,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from rich.console import Console
 
 from commands.options import positive
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from fusion.prediction.chosen_models import add_model_options, model_files
 from fusion.prediction.named_videos import named_videos
 from fusion.prediction.prediction import Prediction
@@ -30,12 +29,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     with named_videos(options.videos) as videos:
         models = model_files(options, out.print)
         quiet_tensorflow()
-        from fusion.live import watching
         from fusion.prediction import each_video
 
         two_stream = each_video.load_streams(models, options.method, out.print)
         if options.camera:
-            watching.watch_live(two_stream, options, out)
+            each_video.watch_live(two_stream, options, out)
             return
         results = list(each_video.predict_all(two_stream, videos, options, out))
     predictions = [result for result in results if isinstance(result, Prediction)]

@@ -12,7 +12,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from commands.running import run
 from data.ready import ready_dataset
-from data.sets.validation import training_lists
+from data.sets.lists import training_lists
 from fusion.joint.config import JointConfig, cards_of
 from pipelines.inputs import Input
 from streams.command import import_tensorflow, report, run_folder, training_options
@@ -31,17 +31,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         stages = stages_left(config, folder)
         if stages:
             import_tensorflow(config, dataset, training)
-            from fusion.joint.network import joint_network  # These take seconds to import.
-            from fusion.joint.pairs import PairStream
+            from fusion.joint import network, pairs  # These take seconds to import.
             from streams.training.stage import Learner, building, clips_of, strategy_for, train_stage
 
             strategy = strategy_for(config, threads_before(config, folder))
         for stage, place in stages:
-            clips = PairStream(*(clips_of(stage, dataset, clip, training, validation) for clip in (frame, stack)))
+            clips = pairs.PairStream(*(clips_of(stage, dataset, clip, training, validation) for clip in (frame, stack)))
             cards = cards_of(stage, dataset, (frame, stack))
             with building(stage, strategy):
-                network = joint_network(stage, dataset, cards)
-            costs.append(train_stage(Learner(network, ModelCard.joint(*cards)), clips, stage, place))
+                model = network.joint_network(stage, dataset, cards)
+            costs.append(train_stage(Learner(model, ModelCard.joint(*cards)), clips, stage, place))
         report(config, folder, costs)
 
 

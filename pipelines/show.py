@@ -14,8 +14,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from commands.files import write_json
 from commands.options import positive
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from data.ready import ready_dataset
 from data.store.description import read_description
 from pipelines.inputs import AUGMENTATIONS, KINDS, Input

@@ -9,10 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from commands.running import usable_processors
-from data.catalog import DataSet, Video
-from data.layouts import FLOATS
+from data.catalog import FLOATS, PACKED, DataSet, Video, check_whole
 from data.store.description import Description, find_description
-from data.store.whole_folder import PACKED, check_whole
 from pipelines import assemble, augment, decode
 from pipelines.archives import Archives, read_files
 from pipelines.inputs import Input

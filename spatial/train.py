@@ -14,7 +14,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from commands.options import option
 from commands.running import run
 from data.ready import ready_dataset
-from data.sets.validation import training_lists
+from data.sets.lists import training_lists
 from pipelines.inputs import FRAME_KINDS, Input
 from streams.command import import_tensorflow, report, run_folder, training_options
 from streams.config import TrainConfig

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TypeAlias, TypeVar
 
 from commands.files import write_json
 from commands.options import parse
-from commands.quiet import quiet_tensorflow
+from commands.running import quiet_tensorflow
 from data.catalog import DataSet, Video
 from data.ready import flow_description, frame_description
 from data.store.index import index_path, read_index
@@ -27,7 +28,8 @@ Data: TypeAlias = tuple[DataSet, Sequence[Sequence[Video]]]
 
 def training_options(kind: type[Options], argv: Sequence[str] | None, description: str, stream: str) -> Options:
     """Returns the options of a training; those of a recipe are the defaults. `--recipe list` ends the command."""
-    return parse(kind, argv, description, **recipe_presets(argv, stream))
+    names_recipe = any(word.startswith("--recipe") for word in (sys.argv if argv is None else argv))
+    return parse(kind, argv, description, **(recipe_presets(argv, stream) if names_recipe else {}))
 
 
 @contextlib.contextmanager

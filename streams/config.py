@@ -8,7 +8,7 @@ from typing import Any
 
 from commands.files import RUNS
 from commands.options import as_dictionary, option
-from data.sets.validation import PROTOCOLS
+from data.sets.lists import PROTOCOLS
 from pipelines.inputs import AUGMENTATIONS
 from streams.stages import FREEZE_BN, OPTIMIZERS, Stage, check_place, parse_stage
 

@@ -55,15 +55,13 @@ class TwoDataSets(Clips):
 
 
 def with_second(
-    learner: Learner, clips: ClipStream, others: Sequence[Data], *, joined: bool = False
-) -> tuple[Learner, Clips]:
-    """Returns what learns a second data set too, if there is one: all of it, as in the paper (Sec. 6).
+    learner: Learner, clips: ClipStream, other: Data, *, joined: bool = False
+) -> tuple[Learner, TwoDataSets]:
+    """Returns what learns a second data set too: all of it, as in the paper (Sec. 6).
 
     What is saved never scores the second data set, so that none of its videos is a test video here.
     """
-    if not others:
-        return learner, clips
-    ((second, (videos,)),) = others
+    second, (videos,) = other
     _check_alike(clips.dataset, second, is_flow=clips.clip.is_flow)
     counts = len(clips.dataset.classes), len(second.classes)
     # Both count the clips that they leave out together.

@@ -1,7 +1,6 @@
 """The options that name a second data set to learn at once with the first, and the videos of it that are learnt."""
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +27,12 @@ class SecondDataSet:
     )
 
 
-def second_lists(config: SecondDataSet, first: str) -> Iterator[Data]:
-    """Yields the second data set, if there is one, without the classes that it is to lack, and all of its videos."""
-    if not config.and_dataset:
-        return
+def second_lists(config: SecondDataSet, first: str) -> Data:
+    """Returns the second data set without the classes that it is to lack, and all of its videos."""
     if config.and_dataset == first:
         raise ValueError(f"{first} cannot be its own second data set. Name another one with --and-dataset.")
     dataset = without_classes(ready_dataset(config.and_dataset, config.and_root), config.and_without)
-    yield dataset, (tuple(dataset.videos.values()),)
+    return dataset, (tuple(dataset.videos.values()),)
 
 
 def without_classes(dataset: DataSet, names: tuple[str, ...]) -> DataSet:

@@ -14,7 +14,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from commands.options import option
 from commands.running import run
 from data.ready import ready_dataset
-from data.sets.validation import training_lists
+from data.sets.lists import training_lists
 from pipelines.inputs import KINDS, Input
 from streams.command import import_tensorflow, report, run_folder, training_options
 from streams.config import TrainConfig
@@ -53,22 +53,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = ready_dataset(config.dataset, config.root)
     training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
     clip, costs = Input(config.input, config.length, config.segments), []
-    data = [(dataset, (training, validation)), *second_lists(config, dataset.name)]
-    with run_folder(config, "temporal", clip, *data) as folder:
+    second = [second_lists(config, dataset.name)] if config.and_dataset else []
+    with run_folder(config, "temporal", clip, (dataset, (training, validation)), *second) as folder:
         stages = stages_left(config, folder)
         if stages:
             import_tensorflow(config, dataset, training)
             from streams.training.stage import Learner, building, clips_of, strategy_for, train_stage
-            from temporal.model import temporal_network  # These take seconds to import.
-            from temporal.multitask import with_second
+            from temporal import model, multitask  # These take seconds to import.
 
             strategy = strategy_for(config, threads_before(config, folder))
         for stage, place in stages:
             alone = clips_of(stage, dataset, clip, training, validation)
             with building(stage, strategy):
-                network = temporal_network(stage, clip, dataset, subtract_mean=config.subtract_mean)
+                network = model.temporal_network(stage, clip, dataset, subtract_mean=config.subtract_mean)
             learner = Learner(network, card_of("temporal", stage, dataset, clip))
-            learner, clips = with_second(learner, alone, data[1:], joined=config.and_joined)
+            both = multitask.with_second(learner, alone, *second, joined=config.and_joined) if second else None
+            learner, clips = both or (learner, alone)
             costs.append(train_stage(learner, clips, stage, place))
         report(config, folder, costs)
 

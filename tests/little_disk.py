@@ -5,8 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 
 
 def main(folder: Path, when: str) -> None:

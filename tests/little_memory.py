@@ -4,8 +4,7 @@ import resource
 import sys
 from pathlib import Path
 
-from commands.quiet import quiet_tensorflow
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 
 ROOM = 2 * 2**30
 

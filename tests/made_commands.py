@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from data.sets.known import open_dataset
+from data.ready import open_dataset
 from data.store.description import Recipe
 from tests.made_data import extract_all, hmdb51_lists, ucf101_lists, write_clip
 

@@ -7,7 +7,7 @@ import numpy as np
 from data.extraction.decoder import write_video
 from data.extraction.one_video import Job, extract_video
 from data.extraction.video_files import find_sources
-from data.sets.known import open_dataset
+from data.ready import open_dataset
 from data.store.description import Recipe
 from data.store.index import index_path, write_index
 

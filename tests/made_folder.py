@@ -1,6 +1,6 @@
 """A folder of own videos, and what prepare leaves of it."""
 
-from data.sets.known import open_dataset
+from data.ready import open_dataset
 from tests.made_data import write_clip
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.catalog import DataSet, Split, Video
-from data.layouts import OURS, Layout
+from data.catalog import OURS, DataSet, Layout, Split, Video
 
 HEIGHT, WIDTH = 40, 48
 # Makes the frame, or the level of the x or y part of the field, of an index counted from 0.

@@ -10,8 +10,7 @@ import pytest
 from data.doctor import examine, main
 from data.extraction.other_tools import recognise, use_in_place
 from data.optical_flow.levels import dequantise, mirror_levels
-from data.ready import ready_dataset
-from data.sets.known import open_dataset
+from data.ready import open_dataset, ready_dataset
 from tests.made_data import hmdb51_lists, sound_data
 
 FOLDER = "rawframes/left"

@@ -15,8 +15,8 @@ import pytest
 from data.catalog import Archive
 from data.extraction.download import download, fetch, install
 from data.extraction.unpack import RAR_TOOLS, require_tool, unpack
+from data.ready import open_dataset
 from data.sets import ucf101
-from data.sets.known import open_dataset
 from tests.made_data import ucf101_lists
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from data.audit.files import read_field
 from data.extraction.other_tools import recognise, use_in_place
-from data.ready import flow_description, ready_dataset
-from data.sets.known import open_dataset
+from data.ready import flow_description, open_dataset, ready_dataset
 from data.sets.mmaction_lists import write_lists
 from data.store.index import index_path, read_index
 from tests.made_data import ucf101_lists

@@ -8,7 +8,7 @@ from data.extraction.all_videos import Work, prepare
 from data.extraction.decoder import Decoder
 from data.extraction.one_video import Job, extract_video
 from data.optical_flow.levels import dequantise
-from data.sets.known import open_dataset
+from data.ready import open_dataset
 from data.store.description import Recipe
 from data.store.index import index_path, read_index
 from tests.made_data import write_clip

@@ -16,7 +16,7 @@ from data.extraction.all_videos import Work, merge_shards, prepare
 from data.extraction.one_video import Job
 from data.extraction.workers import run_jobs
 from data.prepare import main
-from data.sets.known import open_dataset
+from data.ready import open_dataset
 from data.store.description import Recipe
 from tests.bad_decoder import extract_with_bad_decoder
 from tests.made_data import write_clip

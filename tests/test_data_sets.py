@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from data.extraction.video_files import find_sources
+from data.ready import home_of, open_dataset
 from data.sets.folders import keep_list, kept_list
-from data.sets.known import home_of, open_dataset
 from tests.made_data import ccv_lists, hmdb51_lists, ucf101_lists, write_lines
 
 

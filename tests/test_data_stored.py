@@ -6,14 +6,15 @@ import shutil
 
 import pytest
 
+from data.catalog import HALF_PACKED, PACKED
 from data.doctor import main as doctor
 from data.extraction.all_videos import Work, merge_shards, prepare
 from data.extraction.one_video import Job, extract_video
 from data.pack import pack
-from data.sets.known import open_dataset
+from data.ready import open_dataset
 from data.store.description import Recipe
 from data.store.index import index_path, read_index, with_counts
-from data.store.whole_folder import HALF_PACKED, PACKED, archive_path
+from data.store.whole_folder import archive_path
 from tests.full_disk import ROOM, extract_on_full_disk
 from tests.made_data import write_clip
 

@@ -13,7 +13,7 @@ from data.optical_flow import gpu_service as flow_service
 from data.optical_flow.engine import FlowEngine, flow_engine, xla_engine
 from data.optical_flow.frames import grey
 from data.optical_flow.gpu_service import FlowService, ask_flow, flow_process
-from data.sets.known import open_dataset
+from data.ready import open_dataset
 from data.store.description import Recipe
 from tests.made_data import write_clip
 

@@ -46,7 +46,7 @@ def test_what_is_saved_scores_the_first_data_set_alone(tmp_path):
     learner = Learner(alone, ModelCard("temporal", "rgb", 1, ("A", "B"), "first", 1, "validation"))
     second = made_dataset(tmp_path, {"a": 2})
 
-    taught, _ = with_second(learner, stream_of(second, Input("rgb")), [(second, (videos_of(second),))])
+    taught, _ = with_second(learner, stream_of(second, Input("rgb")), (second, (videos_of(second),)))
 
     assert taught.network(clips).shape == (4, 5)
     np.testing.assert_array_equal(taught.saved(clips), taught.network(clips)[:, :2])

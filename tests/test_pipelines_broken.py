@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from data import doctor
-from data.layouts import Layout
+from data.catalog import Layout
 from data.ready import ready_dataset
 from pipelines.drawing import IN_VALIDATION
 from pipelines.inputs import Input

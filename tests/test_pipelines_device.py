@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.layouts import Layout
+from data.catalog import PACKED, Layout
 from data.pack import pack
-from data.store.whole_folder import PACKED
 from pipelines.inputs import KINDS, Input
 from tests.made_batches import stream_of
 from tests.made_frames import HEIGHT, WIDTH, made_dataset, write

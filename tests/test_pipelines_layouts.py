@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.layouts import Layout
+from data.catalog import Layout
 from pipelines.assemble import clip_of_items
 from pipelines.clips import video_views
 from pipelines.inputs import Input

@@ -7,9 +7,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from data.layouts import OURS, Layout
+from data.catalog import OURS, PACKED, Layout
 from data.pack import pack, unpack
-from data.store.whole_folder import PACKED, archive_path
+from data.store.whole_folder import archive_path
 from pipelines.clips import video_views
 from pipelines.inputs import Input
 from pipelines.unreadable import readable_views
@@ -134,7 +134,8 @@ def test_foreign_layouts_stay_as_they_are(loose):
 
 
 def test_what_is_half_packed_is_neither_read_nor_prepared_again(loose):
-    from data.store.whole_folder import HALF_PACKED, begin_storing
+    from data.catalog import HALF_PACKED
+    from data.store.whole_folder import begin_storing
 
     (loose.root / "layout.json").write_text(json.dumps({"name": HALF_PACKED}))
     half = dataclasses.replace(loose, layout=Layout(HALF_PACKED))

@@ -9,8 +9,9 @@ import pytest
 
 from data.extraction.decoder import read_frames
 from data.extraction.video_files import VIDEO_EXTENSIONS
+from data.store.description import Recipe
 from fusion.predict import main
-from fusion.prediction.as_prepared import Bounds, Making, PreparedVideo
+from fusion.prediction.as_prepared import Bounds, PreparedVideo
 from fusion.prediction.named_videos import named_videos
 from fusion.prediction.prediction import fused
 from fusion.prediction.views import Stopwatch, Wanted, video_views
@@ -70,7 +71,6 @@ KINDS = [
     [(23, 1, {}), (23, 2, {"short_side": 40}), (3, 1, {"size": (60, 50)}), (19, 1, {"backward": True, "every": 2})],
 )
 def test_prediction_sees_the_very_pixels_of_prepared_data(tmp_path, kind, length, num_frames, stride, settings):
-    from data.store.description import Recipe
     from pipelines.inputs import Input
     from pipelines.sampling import view_starts
 
@@ -81,7 +81,7 @@ def test_prediction_sees_the_very_pixels_of_prepared_data(tmp_path, kind, length
     )
     expected = prepared_views(video, tmp_path / "made", clip, 7, recipe)
 
-    making = Making.of(recipe.description())
+    making = Recipe.of(recipe.description())
     prepared = PreparedVideo(video, making)
     starts = view_starts(prepared.num_frames - clip.is_flow, clip.span, 7)
     seen = video_views(prepared.frames(), prepared.num_frames, {"a": Wanted(clip, starts)}, making, Stopwatch())

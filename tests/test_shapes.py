@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data.sets import shapes
-from data.sets.validation import cut_validation
+from data.sets.lists import cut_validation
 
 
 @pytest.fixture(scope="module")

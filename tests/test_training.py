@@ -12,7 +12,7 @@ import tensorflow as tf
 from streams.config import TrainConfig
 from streams.runs.model_file import read_card
 from streams.runs.run_folder import Run, is_finished, say_result
-from streams.training.checkpoints import Checkpoints
+from streams.training.progress import Checkpoints
 from streams.training.records import draw_curves
 from tests.made_training import (
     MadeClips,
@@ -217,7 +217,7 @@ def test_every_option_is_saved_or_known_to_decide_nothing():
 def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
     import resource
 
-    from streams.training.checkpoints import Progress
+    from streams.training.progress import Progress
 
     model = made_network()
     model.compile(optimizer="adam")

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from commands.files import owner
 from streams.runs.run_folder import Run, is_finished
-from streams.training.checkpoints import Checkpoints, Progress
+from streams.training.progress import Checkpoints, Progress
 from tests.made_training import (
     STEPS_PER_EPOCH,
     MadeClips,

@@ -10,7 +10,7 @@ from pipelines.inputs import Input
 from spatial import train as spatial
 from streams.runs.model_file import card_of
 from streams.runs.run_folder import Run
-from streams.training.clips import clips_of
+from streams.training.stage import clips_of
 from temporal import train as temporal
 from tests.made_frames import HEIGHT, WIDTH, made_dataset
 

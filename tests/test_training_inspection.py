@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from data.optical_flow.levels import quantise
-from streams.training.first_batch import caveats, check_inputs, check_memory, estimate_memory, out_of_memory, what_fits
-from streams.training.memory import free_memory, of_groups
+from streams.training.memory import check_memory, estimate_memory, free_memory, of_groups, out_of_memory, what_fits
+from streams.training.records import caveats, check_inputs
 from tests.made_training import made_config, made_network
 
 PROJECT = Path(__file__).resolve().parents[1]

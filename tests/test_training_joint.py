@@ -13,7 +13,7 @@ from fusion.train import main as train_both
 from pipelines.inputs import Input
 from spatial.train import main as train_spatial
 from streams.runs.model_file import read_card
-from streams.training.clips import clips_of
+from streams.training.stage import clips_of
 from temporal.train import main as train_temporal
 from tests.made_commands import make_data, words_for
 from tests.made_frames import frame_level, made_dataset, x_level

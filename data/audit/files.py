@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from data.audit.findings import ERROR, WARNING, Finding
-from data.catalog import DataSet, Video, in_words
-from data.layouts import Layout
+from data.catalog import HALF_PACKED, PACKED, DataSet, Layout, Video, in_words
 from data.store.archive import stored_paths
 from data.store.description import read_description
 from data.store.pictures import read_grey
-from data.store.whole_folder import HALF_PACKED, PACKED
 
 PREPARE = "Prepare these again: python data/doctor.py {{name}}{full} --fix"
 OWN = ("rawframes", PACKED, HALF_PACKED)  # What can be prepared again.

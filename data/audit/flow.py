@@ -8,8 +8,7 @@ import numpy as np
 
 from data.audit.files import read_field
 from data.audit.findings import ERROR, WARNING, Finding
-from data.catalog import DataSet, Video
-from data.layouts import Layout
+from data.catalog import DataSet, Layout, Video
 from data.optical_flow.compute import flow_between
 from data.optical_flow.levels import dequantise
 from data.store.pictures import read_grey

@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.catalog import OURS
 from data.extraction.decoder import Decoder, resized, sample_frames
-from data.layouts import OURS
 from data.optical_flow.compute import flow_of_video
 from data.optical_flow.engine import FlowEngine, flow_engine
 from data.optical_flow.gpu_service import ask_flow

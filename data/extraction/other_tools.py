@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 
 from commands.files import write_json
-from data.catalog import DataSet, Video
-from data.layouts import FLOATS, OURS, Layout, layout_path
+from data.catalog import FLOATS, OURS, DataSet, Layout, Video, layout_path
 from data.store.description import description_path, read_description
 from data.store.index import BROKEN, MISSING, Row, index_path, write_index
 

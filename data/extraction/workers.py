@@ -3,6 +3,7 @@
 import logging
 import pickle
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -116,12 +117,18 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 def _let_cluster_import(client: "Client") -> None:
     """Puts this project on the path of the scheduler and of the cluster's workers, those that come later too."""
-    import cloudpickle
+    from distributed import WorkerPlugin
 
-    from data.extraction import worker_imports as engine_workers
-
-    # By value, since before it ran they can't import anything of ours.
-    cloudpickle.register_pickle_by_value(engine_workers)
     folder = str(Path(__file__).resolve().parents[2])
-    client.run_on_scheduler(engine_workers.import_from, folder)
-    client.register_plugin(engine_workers.ImportFrom(folder), name="two-stream-path")
+
+    # What is defined in a function is sent as code: before it ran, the cluster can't import anything of ours.
+    def import_ours() -> None:
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
+    class ImportOurs(WorkerPlugin):
+        def setup(self, worker: object) -> None:
+            import_ours()
+
+    client.run_on_scheduler(import_ours)
+    client.register_plugin(ImportOurs(), name="two-stream-path")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.catalog import DataSet, Split, Video
-from data.sets.official_lists import bad_line, find_lists, lines_of
+from data.sets.lists import bad_line, find_lists, lines_of
 
 SOURCE = "the lists of CCV (trainVidID.txt, trainLabel.txt, testVidID.txt, testLabel.txt, categoryName.txt)"
 # 4659 and 4658 videos are listed; 1009 and 987 of them show none of the classes.

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from commands.files import write_text
 from data.catalog import DataSet, Split, Video, in_words
+from data.sets.lists import cut_validation
 from data.sets.own_lists import PARTS, TEST, TRAIN, read_csv, read_folders, read_frame_folders, read_metadata
-from data.sets.validation import cut_validation
 
 TEST_SHARE = 0.3  # As in HMDB-51.
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from data.catalog import Archive, DataSet, Split, Video
-from data.sets.official_lists import bad_line, find_lists, lines_of
+from data.sets.lists import bad_line, find_lists, lines_of
 
 SOURCE = "test_train_splits.rar"
 OFFICIAL = {1: (3570, 1530), 2: (3570, 1530), 3: (3570, 1530)}

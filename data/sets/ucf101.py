@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from data.catalog import Archive, DataSet, Split, Video
-from data.sets.official_lists import bad_line, find_lists, lines_of
+from data.sets.lists import bad_line, find_lists, lines_of
 
 SOURCE = "UCF101TrainTestSplits-RecognitionTask.zip"
 # Training and test videos of each split; 13,320 videos of 101 classes in 25 groups a class.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.layouts import OURS
+from data.catalog import OURS
 
 TABLE = "offsets"
 # A member's header is 30 bytes and its name. The table is the first member, so that it begins here.

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commands.files import write_text
-from data.catalog import DataSet, Video
-from data.layouts import read_layout
+from data.catalog import DataSet, Video, read_layout
 
 # A missing video has no file; one that was stopped is no fault of the video's, and never comes into the index.
 READY, BROKEN, MISSING, STOPPED = "ready", "broken", "missing", "stopped"

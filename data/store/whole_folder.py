@@ -6,12 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from commands.files import write_json
-from data.catalog import DataSet, Video, in_words
-from data.layouts import OURS, layout_path, read_layout
+from data.catalog import HALF_PACKED, OURS, PACKED, DataSet, Video, in_words, layout_path, read_layout
 from data.store.archive import TABLE, archive_of, member_name, pack_folder
-
-PACKED = "packed"  # The name of the layout of a packed data set; its members are named as ours.
-HALF_PACKED = "half packed"  # The same while only some videos are packed, which nothing can read.
 
 
 def archive_path(dataset: DataSet, video: Video) -> Path:
@@ -63,15 +59,6 @@ def unpack_video(dataset: DataSet, video: Video) -> Path:
     unfinished.rename(folder)
     path.unlink()
     return folder
-
-
-def check_whole(dataset: DataSet) -> None:
-    """Refuses a data set of which only some videos are packed."""
-    if dataset.layout.name == HALF_PACKED:
-        raise ValueError(
-            f"{dataset.root} is half packed. Run python data/pack.py {in_words(dataset.name, dataset.root)} to finish "
-            "packing it (or what prepare.py --pack began), or the same with --unpack to have loose files again."
-        )
 
 
 def begin_storing(root: Path, name: str, *, packed: bool) -> None:

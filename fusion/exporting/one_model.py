@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from commands.quiet import swallowed_stderr
+from commands.running import swallowed_stderr
 from fusion.prediction.prediction import FUSED
 from fusion.prediction.scorer import Scorer
 from streams.runs.model_file import BOTH, ModelCard, read_card

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from data import flow
-from fusion.prediction.as_prepared import Making
+from data.store.description import Recipe
 from fusion.prediction.as_stored import FLOW, READING, joined, kinds_of_items, stored_field, stored_picture
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets
@@ -21,7 +21,7 @@ JUDGED_AFTER = 4
 class LiveMemory:
     """As many of the newest frames and fields as the longest clip needs."""
 
-    def __init__(self, making: Making, clips: Iterable[Input]) -> None:
+    def __init__(self, making: Recipe, clips: Iterable[Input]) -> None:
         self.making = making
         self._spans = {kind: clip.span for clip in clips for kind in kinds_of_items(clip, making)}
         self._items = {kind: deque[np.ndarray](maxlen=max(self._spans.values())) for kind in self._spans}

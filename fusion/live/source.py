@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from data.extraction.decoder import resized, sample_frames
-from fusion.prediction.as_prepared import Making
+from data.store.description import Recipe
 
 # Frames that may wait: more would only be looked at later, and it is now that matters.
 WAITING = 4
@@ -20,7 +20,7 @@ WAITING = 4
 class LiveSource:
     """Reads frames in a thread of its own and keeps the newest few; older ones that nobody took are dropped."""
 
-    def __init__(self, name: str, making: Making) -> None:
+    def __init__(self, name: str, making: Recipe) -> None:
         self._capture = cv2.VideoCapture(int(name)) if name.isdigit() else cv2.VideoCapture(name)
         if not self._capture.isOpened():
             raise ValueError(f"The source {name} can't be opened. Name a camera's number, a URL, a pipe or a file.")

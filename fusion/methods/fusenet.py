@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from commands.quiet import quiet_tensorflow
+from commands.running import quiet_tensorflow
 from fusion.methods.calibration import log_shares, temperatures
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Rule

@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from commands.files import replacing
-from commands.quiet import swallowed_stderr
+from commands.running import swallowed_stderr
 from data import flow
 from data.extraction.decoder import write_video
-from fusion.prediction.as_prepared import Making, PreparedVideo
+from data.store.description import Recipe
+from fusion.prediction.as_prepared import PreparedVideo
 from fusion.prediction.prediction import Prediction
 from fusion.prediction.tables import CODECS
 from fusion.prediction.timeline import Timeline, clock, timeline
@@ -25,7 +26,7 @@ DARK, PANEL, FAINT, WHITE = (17, 20, 26), (36, 41, 51), (139, 148, 163), (240, 2
 ACCENTS = {"spatial": (94, 184, 255), "temporal": (255, 138, 190), "fused": (122, 220, 150)}
 
 
-def write_annotated(path: Path, prediction: Prediction, making: Making, window: float = 2.0) -> None:
+def write_annotated(path: Path, prediction: Prediction, making: Recipe, window: float = 2.0) -> None:
     """Writes the annotated video of a prediction, whole or not at all."""
     source = Path(prediction.video)
     if path.exists() and path.samefile(source):
@@ -39,7 +40,7 @@ def write_annotated(path: Path, prediction: Prediction, making: Making, window: 
 
 
 def annotated_frames(
-    video: PreparedVideo, line: Timeline, prediction: Prediction, making: Making
+    video: PreparedVideo, line: Timeline, prediction: Prediction, making: Recipe
 ) -> Iterator[np.ndarray]:
     """Yields the frames of the annotated video; the last have no flow of their own and keep that before them."""
     labels, title = [label for label, _ in prediction.top(ROWS)], Path(prediction.video).name
@@ -104,7 +105,7 @@ def _draw_bars(
         pen.text((left + width - 8, y + 3), f"{share:.0%}", ink, _font(13), anchor="ra")
 
 
-def _pictures(video: PreparedVideo, making: Making) -> Iterator[View]:
+def _pictures(video: PreparedVideo, making: Recipe) -> Iterator[View]:
     """Yields every frame and every field of a video."""
     wanted = {"frame": Wanted(Input("rgb"), np.arange(video.num_frames))}
     if video.num_frames > making.step:

@@ -15,13 +15,12 @@ from streams.runs.model_file import ModelCard
 FAR = 1.25
 
 # The same for a video of a user as for those of a data set.
-Making = Recipe
 
 
-def making_of(cards: Iterable[ModelCard]) -> Making:
+def making_of(cards: Iterable[ModelCard]) -> Recipe:
     """Returns how frames and flow are to be made for all of these models at once."""
     described = [description for card in cards if (description := {**card.frames, **card.flow})]
-    makings = [Making.of(description) for description in described]
+    makings = [Recipe.of(description) for description in described]
     for other in makings[1:]:
         for name in ("short_side", "size", "fps", "every"):
             if getattr(other, name) != getattr(makings[0], name):
@@ -31,7 +30,7 @@ def making_of(cards: Iterable[ModelCard]) -> Making:
                 )
     # Flow is described by those that were trained on it.
     with_flow = (making for making, said in zip(makings, described, strict=True) if "method" in said)
-    return next(with_flow, makings[0] if makings else Making())
+    return next(with_flow, makings[0] if makings else Recipe())
 
 
 def clip_of(card: ModelCard) -> Input:
@@ -52,7 +51,7 @@ UNBOUNDED = Bounds()
 class PreparedVideo:
     """The frames of a video file as preparing them would keep them."""
 
-    def __init__(self, path: Path, making: Making, bounds: Bounds = UNBOUNDED) -> None:
+    def __init__(self, path: Path, making: Recipe, bounds: Bounds = UNBOUNDED) -> None:
         """Counts the frames; refuses a video that plays longer, or has larger frames, than the bounds admit."""
         self.path, self.making, self._bounds = path, making, bounds
         self._short_side, self.resized = making.short_side, ""

@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from commands.running import usable_processors
 from data import flow
-from data.store.description import JPEG_QUALITY
-from fusion.prediction.as_prepared import Making
+from data.store.description import JPEG_QUALITY, Recipe
 from pipelines.assemble import channel_planes, join
 from pipelines.inputs import Input
 
@@ -20,7 +19,7 @@ READING = {"colour": cv2.IMREAD_COLOR_RGB, "grey": cv2.IMREAD_GRAYSCALE}
 FLOW = ("forward", "backward")
 
 
-def kinds_of_items(clip: Input, making: Making) -> list[str]:
+def kinds_of_items(clip: Input, making: Recipe) -> list[str]:
     """Returns of which kind each item of a clip is, in the order of its channels."""
     if not clip.is_flow:
         return ["colour" if clip.is_colour else "grey"] * clip.num_items
@@ -28,7 +27,7 @@ def kinds_of_items(clip: Input, making: Making) -> list[str]:
     return ["forward"] * forward + ["backward"] * (clip.num_items - forward)
 
 
-def joined(items: Sequence[np.ndarray], clip: Input, making: Making) -> np.ndarray:
+def joined(items: Sequence[np.ndarray], clip: Input, making: Recipe) -> np.ndarray:
     """Returns a clip, uint8[H, W, channels], of its items as they are stored, in the order of its channels."""
     if clip.kind not in ("bidirectional", "trajectory"):  # Channels as they come, without a detour.
         return np.concatenate(items, axis=-1)
@@ -44,7 +43,7 @@ def stored_picture(frame: np.ndarray, kind: str) -> np.ndarray:
     return picture.reshape(*picture.shape[:2], -1)
 
 
-def stored_field(field: np.ndarray, making: Making) -> np.ndarray:
+def stored_field(field: np.ndarray, making: Recipe) -> np.ndarray:
     """Returns the levels of a field in pixels as they come back from their JPEG files, uint8[H, W, 2]."""
     levels = flow.quantise(field, making.bound, making.rule)
     planes = [_through_jpeg(np.ascontiguousarray(levels[..., axis]), cv2.IMREAD_GRAYSCALE) for axis in (0, 1)]
@@ -61,7 +60,7 @@ def stored_pictures(
 
 
 def stored_fields(
-    frames: Sequence[np.ndarray], first: int, needed: set[int], kind: str, making: Making, pool: ThreadPoolExecutor
+    frames: Sequence[np.ndarray], first: int, needed: set[int], kind: str, making: Recipe, pool: ThreadPoolExecutor
 ) -> dict[int, np.ndarray]:
     """Returns the needed fields that start at these frames as they are stored, uint8[H, W, 2]."""
     starts = [place for place in range(len(frames) - making.step) if place + first in needed]
@@ -87,7 +86,7 @@ def _runs(places: Sequence[int]) -> list[np.ndarray]:
     return np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1) if len(numbers) else []
 
 
-def _has_backward(clip: Input, making: Making) -> bool:
+def _has_backward(clip: Input, making: Recipe) -> bool:
     # Where backward flow is not stored, the pipelines take the opposite of the forward flow for it.
     return clip.kind == "bidirectional" and making.backward
 

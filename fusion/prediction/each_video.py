@@ -1,17 +1,21 @@
-"""What fusion/predict.py does with each video: it says what happens in it, and writes what is asked for."""
+"""What fusion/predict.py does with each video, or with a live source: it says what happens, and writes it."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import track
+from rich.text import Text
 
+from fusion.live.decisions import Glance, watch
 from fusion.prediction.annotate import write_annotated
 from fusion.prediction.as_prepared import PreparedVideo
 from fusion.prediction.prediction import Prediction
-from fusion.prediction.tables import STANDARD_OUTPUT, Failure, as_line, as_table, place_of
-from fusion.prediction.timeline import as_text, timeline, write_picture
+from fusion.prediction.tables import STANDARD_OUTPUT, Failure, as_line, as_table, place_of, write_to
+from fusion.prediction.timeline import as_text, clock, timeline, write_picture
 from fusion.two_stream import TwoStream
 
 
@@ -57,3 +61,35 @@ def _show_over_time(
         path = place_of(options.save, prediction.video, ".webm", several=several)
         write_annotated(path, prediction, two_stream.making, options.window)
         out.print(f"The annotated video is in {path}", soft_wrap=True)
+
+
+BAR = 20
+
+
+def watch_live(two_stream: TwoStream, options: argparse.Namespace, out: Console) -> None:
+    """Shows what the streams see in a live source until it ends or is stopped."""
+    glances: list[Glance] = []
+    try:
+        with Live(console=out, refresh_per_second=8) as display:
+            for glance in watch(two_stream, options.camera, window=options.window, top=options.top):
+                if glance.note:
+                    out.print(f"Note: {glance.note}.")
+                display.update(_shown(glance))
+                glances.append(glance)
+    except KeyboardInterrupt:
+        out.print("Stopped.")
+    write_to(options.json, [asdict(glance) for glance in glances])
+    if not glances:
+        raise ValueError(f"The source {options.camera} ended before one clip of it was complete.")
+
+
+def _shown(glance: Glance) -> Text:
+    lines = [
+        Text.assemble(("━" * round(share * BAR)).ljust(BAR), f" {share:6.1%} {label}\n", style="" if place else "bold")
+        for place, (label, share) in enumerate(glance.top)
+    ]
+    state = (
+        f"{clock(glance.seconds)}  latency {1000 * glance.latency:.0f} ms  flow {glance.method}  "
+        f"{glance.dropped} of {glance.frames} frames dropped"
+    )
+    return Text.assemble(*lines, (state, "bright_black"))

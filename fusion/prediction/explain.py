@@ -8,8 +8,9 @@ import numpy as np
 
 from data import flow
 from data.catalog import DataSet, Video
+from data.store.description import Recipe
 from fusion.prediction.annotate import flow_in_colour
-from fusion.prediction.as_prepared import Making, PreparedVideo, clip_of
+from fusion.prediction.as_prepared import PreparedVideo, clip_of
 from fusion.prediction.gradcam import Looker, heat_of_frame, looker, with_heat
 from fusion.prediction.prediction import Prediction
 from fusion.prediction.scorer import Scorer
@@ -82,14 +83,14 @@ def as_picture(pixels: np.ndarray, card: ModelCard) -> np.ndarray:
     """Returns a view as RGB: its middle field in the colours of flow, its middle frame, or its middle channel."""
     channels = pixels.shape[-1]
     if clip_of(card).is_flow:
-        return _flow_picture(pixels, Making.of(card.flow))
+        return _flow_picture(pixels, Recipe.of(card.flow))
     if channels % 3 == 0:
         middle = channels // 6 * 3
         return pixels[..., middle : middle + 3]
     return np.repeat(pixels[..., channels // 2, None], 3, axis=-1)
 
 
-def _views(video: Path, making: Making, requests: Mapping[str, Wanted], count: int) -> dict[str, list[np.ndarray]]:
+def _views(video: Path, making: Recipe, requests: Mapping[str, Wanted], count: int) -> dict[str, list[np.ndarray]]:
     prepared = PreparedVideo(video, making)
     places = np.unique(np.linspace(0, prepared.num_frames - 1, count).round().astype(int))
     wanted = {**requests, "picture": Wanted(Input("rgb"), places)}
@@ -99,7 +100,7 @@ def _views(video: Path, making: Making, requests: Mapping[str, Wanted], count: i
     return views
 
 
-def _flow_picture(stack: np.ndarray, making: Making) -> np.ndarray:
+def _flow_picture(stack: np.ndarray, making: Recipe) -> np.ndarray:
     """Returns the field in the middle of a stack in colour."""
     middle = stack.shape[-1] // 4 * 2
     field = flow.dequantise(stack[..., middle : middle + 2], making.bound, making.rule)

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from fusion.prediction.as_prepared import Making
+from data.store.description import Recipe
 from streams.networks.scoring import Crops, view_scorer
 from streams.runs.model_file import ModelCard, load_model
 
@@ -32,7 +32,7 @@ class Scorer:
     @property
     def flow_rule(self) -> str:
         """The rule of the levels that the network was trained on, by which its flow is mirrored and shown."""
-        return Making.of(self.card.flow).rule
+        return Recipe.of(self.card.flow).rule
 
     def of_views(self, num_crops: Crops, precision: str = "float32") -> Callable[..., tf.Tensor]:
         """Returns a function from the views of each part to their logits."""

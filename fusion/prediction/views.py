@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from commands.running import usable_processors
-from fusion.prediction.as_prepared import Making
+from data.store.description import Recipe
 from fusion.prediction.as_stored import FLOW, READING, joined, kinds_of_items, stored_fields, stored_pictures
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets, view_starts
@@ -81,7 +81,7 @@ class Stopwatch:
 
 
 def video_views(
-    frames: Iterable[np.ndarray], num_frames: int, wanted: Mapping[str, Wanted], making: Making, watch: Stopwatch
+    frames: Iterable[np.ndarray], num_frames: int, wanted: Mapping[str, Wanted], making: Recipe, watch: Stopwatch
 ) -> Iterator[View]:
     """Yields the views of all streams as soon as their last frame has come."""
     collectors = [_Collector(name, request, num_frames, making) for name, request in wanted.items()]
@@ -110,7 +110,7 @@ def video_views(
 class _Collector:
     """Gathers the items of one stream's views and gives each view out when it is whole."""
 
-    def __init__(self, stream: str, wanted: Wanted, num_frames: int, making: Making) -> None:
+    def __init__(self, stream: str, wanted: Wanted, num_frames: int, making: Recipe) -> None:
         self.stream, self.clip, self.making = stream, wanted.clip, making
         offsets = clip_offsets(wanted.clip)
         num_items = num_frames - making.step if wanted.clip.is_flow else num_frames

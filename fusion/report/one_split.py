@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from commands.files import write_json, write_text
-from commands.quiet import quiet_tensorflow
+from commands.running import quiet_tensorflow
 from data.catalog import DataSet
 from fusion.methods.table import fuse
 from fusion.report.examples import Example, choose_examples, picture

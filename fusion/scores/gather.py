@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.catalog import DataSet, Video
-from data.sets.validation import training_lists
+from data.sets.lists import training_lists
 from fusion.methods.evidence import Evidence
 from fusion.scores.of_files import NamedScores, in_order, read_score_file
 from fusion.scores.of_models import labels_of, stream_scores

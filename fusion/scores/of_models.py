@@ -11,7 +11,7 @@ import numpy as np
 from rich.progress import track
 
 from commands.files import RUNS
-from commands.quiet import quiet_tensorflow
+from commands.running import quiet_tensorflow
 from data.catalog import DataSet, Video
 from data.store.description import find_description
 from fusion.scores.protocol import Scoring

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from commands.quiet import quiet_tensorflow
+from commands.running import quiet_tensorflow
 from fusion.prediction.prediction import Json
 from fusion.serving.limits import Limits
 

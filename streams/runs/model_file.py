@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from commands.files import replacing
 from data.catalog import DataSet
-from data.ready import flow_description, frame_description
-from data.sets.known import home_of
+from data.ready import flow_description, frame_description, home_of
 from pipelines.inputs import Input
 from streams.config import TrainConfig
 

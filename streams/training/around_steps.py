@@ -7,10 +7,9 @@ from typing import TypeAlias
 import keras
 import numpy as np
 
-from streams.training.checkpoints import Checkpoints, sums_of
-from streams.training.course import Course
+from streams.training.devices import Together
 from streams.training.display import Display
-from streams.training.machines import Together
+from streams.training.progress import Checkpoints, Course, sums_of
 from streams.training.records import Records
 from streams.training.schedules import best_epoch, plateau_factor, should_stop
 from streams.training.stopping import Stop, StoppedError, same_command

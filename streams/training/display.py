@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from streams.runs.run_folder import CHOSEN_BY
-from streams.training.course import Course
+from streams.training.progress import Course
 
 # Seconds between looks at the numbers of an unfinished epoch: reading them makes a GPU wait.
 _LOOK = 0.5

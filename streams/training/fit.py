@@ -16,17 +16,22 @@ from streams.recipes.by_name import departures
 from streams.runs.model_file import ModelCard, save_model
 from streams.runs.run_folder import Run, first_versions, is_finished, result_of
 from streams.training.around_steps import Keeper, Patience, Plateau
-from streams.training.checkpoints import Checkpoints
-from streams.training.course import Course
-from streams.training.devices import num_threads, synchronise_batch_norm, whole_batches
+from streams.training.devices import (
+    Together,
+    dealt_batches,
+    dealt_parts,
+    is_chief,
+    num_threads,
+    synchronise_batch_norm,
+    this_part,
+    whole_batches,
+)
 from streams.training.display import Display
-from streams.training.explaining import all_answering, explained
-from streams.training.first_batch import look_at_first_batch
-from streams.training.machines import Together, dealt_batches, dealt_parts, is_chief, this_part
-from streams.training.records import Records, draw_curves, write_history
+from streams.training.progress import Checkpoints, Course
+from streams.training.records import Records, draw_curves, look_at_first_batch, write_history
 from streams.training.schedules import best_epoch, make_optimizer
 from streams.training.step import Trainee
-from streams.training.stopping import Stop, StoppedError, listening_for_stop, same_command
+from streams.training.stopping import Stop, StoppedError, all_answering, explained, listening_for_stop, same_command
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,7 @@ def _description(course: Course, learner: Learner) -> dict[str, object]:
         versions = first_versions(course.run, versions)
     return {
         "options": options,
-        "recipe_says": departures(course.config.recipe, learner.card.stream, options),
+        "recipe_says": departures(recipe, learner.card.stream, options) if (recipe := course.config.recipe) else {},
         "data_hash": course.run.data_hash,
         "threads": num_threads(),
         "versions": versions,

@@ -20,8 +20,8 @@ from pipelines.unreadable import readable_views
 from streams.config import TrainConfig
 from streams.networks.scoring import score_videos
 from streams.runs.run_folder import Run
+from streams.training.devices import part_of_batches
 from streams.training.fit import Learner, building
-from streams.training.machines import part_of_batches
 
 # Evenly spaced views of each video, of which a pass over the videos draws one each.
 NUM_VIEWS = 5

@@ -1,4 +1,4 @@
-"""What a training writes down for people to look at: history.csv, TensorBoard logs, curves.png."""
+"""What a training writes down for people to look at, its first batch too: history.csv, TensorBoard, curves.png."""
 
 import csv
 import io
@@ -8,12 +8,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from commands.files import replacing, write_json, write_text
+from pipelines.clip_stream import Clips, Tensors
+from streams.config import TrainConfig
 from streams.runs.run_folder import CHOSEN_BY
-from streams.training.course import Course
+from streams.training.devices import is_chief
 from streams.training.display import Display
+from streams.training.memory import check_memory, clips_at_once, estimate_memory, layers_of, memory_words
+from streams.training.progress import Course
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
@@ -107,3 +112,91 @@ class Records(keras.callbacks.Callback):
             history = self.course.progress.history
             self.board.add_epoch(len(history), {**history[-1], **self.display.numbers()}, self.model)
             write_history(self.course.run.history, history)
+
+
+def look_at_first_batch(
+    model: keras.Model, clips: Clips, validation: tf.data.Dataset | None, course: Course, *, is_flow: bool
+) -> dict[str, tf.Tensor]:
+    """Says what goes in and what memory it needs, and returns a contact sheet of each input, on the first machine."""
+    config, replicas = course.config, tf.distribute.get_strategy().num_replicas_in_sync
+    fixed, per_clip = estimate_memory(model, model.optimizer, config, validation)
+    warnings_of_memory = check_memory(config, fixed, per_clip)
+    if not is_chief():
+        return {}
+    needed = fixed + per_clip * clips_at_once(config)
+    parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
+    print(
+        f"{model.count_params():,} weights, batches of {config.batch_size}{parts} on {replicas} device"
+        f"{'s' if replicas > 1 else ''}, about {memory_words(needed)} of memory on each."
+    )
+    for line in (*warnings_of_memory, *caveats(model, config, replicas)):
+        print(line)
+    batch = clips.cut(next(iter(clips.batches(course.progress.step)))[0])
+    sheets = {}
+    for name, images in by_name(batch, is_flow=is_flow).items():
+        sheets[name] = contact_sheet(images, is_flow=name == "flow")
+        print(*check_inputs(images, is_flow=name == "flow"), sep="\n", flush=True)
+    return sheets
+
+
+def by_name(clips: Tensors, *, is_flow: bool) -> dict[str, np.ndarray]:
+    """Returns the images of a batch by the name of their input, `rgb` or `flow`; features made before are none."""
+    named = clips if isinstance(clips, dict) else {"flow" if is_flow else "rgb": clips}
+    return {name: np.asarray(images) for name, images in named.items() if len(images.shape) > 2}
+
+
+def caveats(network: keras.Model, config: TrainConfig, replicas: int) -> list[str]:
+    """Returns where batch normalisation makes parts of a batch differ from a whole one."""
+    if not any(isinstance(layer, keras.layers.BatchNormalization) and layer.trainable for layer in layers_of(network)):
+        return []
+    lines = []
+    if config.accumulate > 1:
+        lines.append(
+            f"Batch normalisation sees {config.batch_size // config.accumulate} clips at a time, so that "
+            f"{config.accumulate} parts do not give quite what a whole batch would (--freeze-bn all would)."
+        )
+    if replicas > 1 and not config.sync_batch_norm:
+        lines.append("Batch normalisation sees each device's clips apart; --sync-batch-norm lets it see all.")
+    return lines
+
+
+def check_inputs(clips: np.ndarray, *, is_flow: bool) -> list[str]:
+    """Returns a line about the first batch, and warnings where it looks wrong."""
+    low, high, mean = int(clips.min()), int(clips.max()), float(clips.mean())
+    clipped = f", {np.mean((clips <= 1) | (clips >= 255)):.2%} at the bound" if is_flow else ""
+    lines = [f"First batch of {'flow' if is_flow else 'frames'}: levels {low} to {high}, mean {mean:.1f}{clipped}."]
+    planes = clips.reshape(-1, clips.shape[-3] * clips.shape[-2], clips.shape[-1]) if clips.ndim > 3 else clips[None]
+    if is_flow and np.mean((planes.min(1) <= 1) & (planes.max(1) >= 254)) > 0.5:
+        lines.append(
+            "Warning: most flow fields reach both ends of their range, as if each were scaled by its own extremes, "
+            "which loses how fast things move. Prepare the flow with a fixed bound: python data/prepare.py"
+        )
+    # One by one: of a whole batch, NumPy would hold the squares in eight times its memory.
+    if np.mean([_is_dead(plane.mean(0), plane.std(0), is_flow) for plane in planes]) > 0.5:
+        kind = "flow fields show no motion" if is_flow else "images are of one colour"
+        lines.append(f"Warning: most {kind}. Look at the files: python data/doctor.py")
+    return lines
+
+
+def _is_dead(mean: np.ndarray, deviation: np.ndarray, is_flow: bool) -> np.ndarray:
+    """Tells of planes whether they are of one level; of flow, only where it says no motion or the very ends do.
+
+    All pixels of a camera that pans may move alike.
+    """
+    is_even: np.ndarray = deviation < 0.5
+    if not is_flow:
+        return is_even
+    # The levels of no motion are 127, 127.5 and 128, by rule and rounding.
+    is_still = np.hypot(mean - 127.5, deviation) < 0.75
+    dead: np.ndarray = is_still | (is_even & ((mean <= 1) | (mean >= 254)))
+    return dead
+
+
+def contact_sheet(clips: np.ndarray, *, is_flow: bool, most: int = 16) -> np.ndarray:
+    """Returns the first images of a batch in one row of rows: uint8[1, H, W, 3], or the first x field of flow."""
+    clips = clips.reshape(-1, *clips.shape[-3:])[:most]
+    images = clips[..., :1] if is_flow or clips.shape[-1] < 3 else clips[..., :3]
+    across = int(np.ceil(np.sqrt(len(images))))
+    empty = np.zeros((across * across - len(images), *images.shape[1:]), images.dtype)
+    tiles = np.concatenate([images, empty]).reshape(across, across, *images.shape[1:])
+    return np.concatenate(np.concatenate(tiles, axis=1), axis=1)[None]

@@ -1,10 +1,16 @@
 """One stage of a training, from a fresh network to its best weights: what the training commands are made of."""
 
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from data.catalog import DataSet, Video
+from data.ready import frame_description
 from pipelines.clip_stream import Clips, ClipStream
+from pipelines.inputs import Input
 from streams.config import TrainConfig
 from streams.runs.costs import Cost
 from streams.runs.run_folder import Run, say_skipped
-from streams.training.clips import clips_of
 from streams.training.devices import strategy_for
 from streams.training.fit import Learner, building, train
 from streams.training.kept_features import on_features
@@ -22,3 +28,31 @@ def train_stage(learner: Learner, clips: Clips, config: TrainConfig, run: Run) -
     train(learner, clips, config, run)
     say_skipped(run)
     return None
+
+
+def clips_of(
+    config: TrainConfig, dataset: DataSet, clip: Input, training: Sequence[Video], validation: Sequence[Video] = ()
+) -> ClipStream:
+    """Returns the stream of clips that the options describe."""
+    return ClipStream(
+        dataset,
+        training,
+        clip,
+        config.batch_size,
+        config.crop_size,
+        seed=config.seed,
+        augment=config.augment,
+        balance=config.balance,
+        on_device=_cuts_on_device(config, dataset),
+        held_out=validation,
+        skipped=set() if config.skip_broken else None,
+    )
+
+
+def _cuts_on_device(config: TrainConfig, dataset: DataSet) -> bool:
+    """Tells whether whole frames are shipped to be cut where the network runs, which frees the host of the work."""
+    if config.crop_on != "auto":
+        return config.crop_on == "device"
+    if not config.can_cut_on_device or not tf.config.list_physical_devices("GPU"):
+        return False
+    return frame_description(dataset.root).get("short_side") is not None

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from pipelines.clip_stream import Tensors
 from streams.networks.two_tasks import own_task_only
-from streams.training.machines import is_of_several
+from streams.training.devices import is_of_several
 
 
 class Trainee(keras.Model):
