@@ -67,6 +67,7 @@ BESIDE = {
 # a module or a folder; the longest one that fits says where a module belongs.
 ORDER = (
     ("commands",),
+    ("data.catalog",),
     ("data.optical_flow",),
     ("data.store",),
     ("data.extraction",),
