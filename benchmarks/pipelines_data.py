@@ -8,8 +8,7 @@ import numpy as np
 from commands.files import write_json
 from data.catalog import OURS, DataSet, Split, Video
 from data.optical_flow.levels import quantise
-from data.store.description import description_path
-from data.store.index import Row, index_path, write_index
+from data.store.index import Row, description_path, index_path, write_index
 
 WIDTH, HEIGHT, FRAMES = 340, 256, 24
 MARGIN = 96

@@ -23,8 +23,8 @@ from data.audit.splits import audit_counts, audit_duplicates, audit_groups
 from data.catalog import HALF_PACKED, PACKED, DataSet, in_words, read_layout
 from data.extraction.all_videos import Work, prepare
 from data.ready import BUILT_IN, KNOWN, home_of, open_dataset, ready_dataset
-from data.store.description import read_description, recipe_of
-from data.store.index import index_path, read_index, write_index
+from data.store.description import recipe_of
+from data.store.index import index_path, read_description, read_index, write_index
 from data.store.whole_folder import archive_path
 
 

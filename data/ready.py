@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,7 @@ from commands.running import usable_processors
 from data.catalog import Archive, DataSet, Split, in_words
 from data.extraction.all_videos import prepare
 from data.sets import ccv, folders, hmdb51, shapes, ucf101
-from data.store.description import Description, find_description, read_description
-from data.store.index import READY, Row, index_path, read_index, with_counts
+from data.store.index import READY, Description, find_description, index_path, read_description, read_index, with_counts
 
 
 class KnownSet(NamedTuple):
@@ -74,7 +73,9 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
         words = in_words(name, dataset.root)
         raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: python data/prepare.py {words}")
     rows = read_index(index_path(dataset.root))
-    return _without_unusable(with_counts(dataset, rows), rows)
+    states = Counter(rows[name].state if name in rows else "not prepared" for name in dataset.videos)
+    counted = with_counts(dataset, rows)
+    return counted if states.keys() <= {READY} else _without_unusable(counted, states)
 
 
 def flow_description(root: Path) -> Description:
@@ -92,12 +93,9 @@ def _is_indexed(dataset: DataSet) -> bool:
     return path.exists() and read_index(path).keys() >= dataset.videos.keys()
 
 
-def _without_unusable(dataset: DataSet, rows: Mapping[str, Row]) -> DataSet:
+def _without_unusable(dataset: DataSet, states: Counter[str]) -> DataSet:
     """Returns the data set without the videos that are not ready, and says how many these are."""
-    states = Counter(rows[name].state if name in rows else "not prepared" for name in dataset.videos)
     ready = states.pop(READY, 0)
-    if not states:
-        return dataset
     if not ready:
         raise ValueError(
             f"None of the {len(dataset.videos):,} videos of {dataset.name} is ready. "

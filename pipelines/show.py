@@ -16,7 +16,7 @@ from commands.files import write_json
 from commands.options import positive
 from commands.running import quiet_tensorflow, run
 from data.ready import ready_dataset
-from data.store.description import read_description
+from data.store.index import read_description
 from pipelines.inputs import AUGMENTATIONS, KINDS, Input
 
 NO_WARPED = "warped is not shown: it needs flow that is compensated for the camera, of prepare.py --method warped."

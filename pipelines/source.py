@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from commands.running import usable_processors
 from data.catalog import FLOATS, PACKED, DataSet, Video, check_whole
-from data.store.description import Description, find_description
+from data.store.index import Description, find_description
 from pipelines import assemble, augment, decode
 from pipelines.archives import Archives, read_files
 from pipelines.inputs import Input

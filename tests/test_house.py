@@ -33,7 +33,6 @@ BESIDE = {
         "data/ready.py",
         "data/sets/lists.py",
         "data/sets/ucf101.py",
-        "data/store/description.py",
         "data/store/index.py",
     ),
     "details of a clip": (

@@ -9,7 +9,7 @@ import numpy as np
 from data.audit.findings import ERROR, WARNING, Finding
 from data.catalog import HALF_PACKED, PACKED, DataSet, Layout, Video, in_words
 from data.store.archive import stored_paths
-from data.store.description import read_description
+from data.store.index import read_description
 from data.store.pictures import read_grey
 
 PREPARE = "Prepare these again: python data/doctor.py {{name}}{full} --fix"

@@ -13,8 +13,7 @@ import numpy as np
 
 from commands.files import write_json
 from data.catalog import FLOATS, OURS, DataSet, Layout, Video, layout_path
-from data.store.description import description_path, read_description
-from data.store.index import BROKEN, MISSING, Row, index_path, write_index
+from data.store.index import BROKEN, MISSING, Row, description_path, index_path, read_description, write_index
 
 AUTO = "auto"
 # What other tools wrote, by the names that --layout knows. Numbers of digits and the first number are looked up.

@@ -1,34 +1,18 @@
-"""How frames and flow are made of videos: what `flow.json` records, so that different ones never mix in a folder."""
+"""How frames and flow are made of videos, which `flow.json` records, so that different ones never mix in a folder."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from commands.files import write_json
-from data.catalog import in_words
-from data.optical_flow.compute import FlowDescription, flow_description
+from data.optical_flow.compute import flow_description
 from data.optical_flow.levels import RULES, check_bound
 from data.optical_flow.parameters import Values
+from data.store.index import Description, description_path, find_description, read_description
 
 JPEG_QUALITY = 95
 FRAMES, FLOW = "frames", "flow"
-
-
-class Description(FlowDescription, total=False):
-    """What `flow.json` says of all that is stored of a data set; files of earlier versions say less."""
-
-    step: int
-    backward: bool
-    engine: str
-    layout: str  # That of another tool which made the flow.
-    short_side: int | None
-    size: list[int] | None
-    fps: float | None
-    every: int
-    jpeg_quality: int
-    usual_size: list[int]  # Only in the files of models: the width and height of most frames.
 
 
 @dataclass(frozen=True)
@@ -94,30 +78,6 @@ class Recipe:
             )
         if wanted.keys() - found.keys():
             write_json(description_path(root), {**wanted, **found})
-
-
-def description_path(root: Path) -> Path:
-    """Returns where it is written how the frames and the flow of a data set were made."""
-    return root / "flow.json"
-
-
-def find_description(root: Path) -> Description:
-    """Returns what `flow.json` says of the frames and the flow in `root`, or nothing where there is none."""
-    path = description_path(root)
-    try:
-        description: Description = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}). Delete it and prepare again.") from error
-    return description
-
-
-def read_description(root: Path) -> Description:
-    """Returns what `flow.json` says of the frames and the flow in `root`."""
-    if not description_path(root).exists():
-        raise FileNotFoundError(
-            f"{root} has no flow.json: it is not prepared. Run: python data/prepare.py {in_words(root.name, root)}"
-        )
-    return find_description(root)
 
 
 def recipe_of(root: Path) -> Recipe:

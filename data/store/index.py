@@ -1,15 +1,17 @@
-"""What is on disk: `index.csv` has one row a video with its counts and its state."""
+"""What is on disk: a row a video in `index.csv`, with its counts and its state, and in `flow.json` how it was made."""
 
 import csv
 import dataclasses
 import io
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from commands.files import write_text
-from data.catalog import DataSet, Video, read_layout
+from data.catalog import DataSet, Video, in_words, read_layout
+from data.optical_flow.compute import FlowDescription
 
 # A missing video has no file; one that was stopped is no fault of the video's, and never comes into the index.
 READY, BROKEN, MISSING, STOPPED = "ready", "broken", "missing", "stopped"
@@ -33,6 +35,21 @@ class Row:
 
 # A file without the others is none of ours; the name that other tools gave a folder came later.
 NEEDED = tuple(field.name for field in dataclasses.fields(Row) if field.name != "stored")
+
+
+class Description(FlowDescription, total=False):
+    """What `flow.json` says of all that is stored of a data set; files of earlier versions say less."""
+
+    step: int
+    backward: bool
+    engine: str
+    layout: str  # That of another tool which made the flow.
+    short_side: int | None
+    size: list[int] | None
+    fps: float | None
+    every: int
+    jpeg_quality: int
+    usual_size: list[int]  # Only in the files of models: the width and height of most frames.
 
 
 def index_path(root: Path) -> Path:
@@ -82,17 +99,8 @@ def with_counts(dataset: DataSet, rows: Mapping[str, Row] | None = None) -> Data
 
 def _with_counts(video: Video, row: Row) -> Video:
     # Spelt out: dataclasses.replace takes four times as long, and there may be hundreds of thousands.
-    return Video(
-        video.name,
-        row.folder,
-        video.extension,
-        video.labels,
-        video.group,
-        row.frames,
-        row.flows,
-        video.file,
-        row.stored,
-    )
+    known = video.name, row.folder, video.extension, video.labels, video.group
+    return Video(*known, row.frames, row.flows, video.file, row.stored)
 
 
 _MISSING = Row("", "", state=MISSING)
@@ -106,3 +114,27 @@ def _row(fields: Mapping[str, str]) -> Row:
         raise ValueError(f"the state of {fields['video']} is {state!r}")
     folder = sys.intern(fields["folder"])  # One text for all videos of a class.
     return Row(fields["video"], folder, frames, flows, width, height, size, state, reason, stored)
+
+
+def description_path(root: Path) -> Path:
+    """Returns where it is written how the frames and the flow of a data set were made."""
+    return root / "flow.json"
+
+
+def find_description(root: Path) -> Description:
+    """Returns what `flow.json` says of the frames and the flow in `root`, or nothing where there is none."""
+    path = description_path(root)
+    try:
+        description: Description = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}). Delete it and prepare again.") from error
+    return description
+
+
+def read_description(root: Path) -> Description:
+    """Returns what `flow.json` says of the frames and the flow in `root`."""
+    if not description_path(root).exists():
+        raise FileNotFoundError(
+            f"{root} has no flow.json: it is not prepared. Run: python data/prepare.py {in_words(root.name, root)}"
+        )
+    return find_description(root)

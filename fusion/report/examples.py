@@ -8,7 +8,7 @@ import numpy as np
 
 from data.catalog import DataSet, Video
 from data.flow import colour_wheel, dequantise
-from data.store.description import find_description
+from data.store.index import find_description
 from fusion.methods.measures import is_right
 from fusion.report.pictures import data_uri
 

@@ -13,7 +13,7 @@ from rich.progress import track
 from commands.files import RUNS
 from commands.running import quiet_tensorflow
 from data.catalog import DataSet, Video
-from data.store.description import find_description
+from data.store.index import find_description
 from fusion.scores.protocol import Scoring
 from streams.runs.model_file import ModelCard, file_hash, read_card
 from streams.runs.run_folder import Run

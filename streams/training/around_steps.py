@@ -133,8 +133,8 @@ class Keeper(keras.callbacks.Callback):
         self.sums = []
 
 
-class Plateau(keras.callbacks.Callback):
-    """Lowers the rate at each plateau of the validation loss, where the schedule asks for it."""
+class Steering(keras.callbacks.Callback):
+    """Lowers the rate at plateaus, where the schedule asks for it, and ends a training that gets no better."""
 
     def __init__(self, course: Course):
         super().__init__()
@@ -146,19 +146,8 @@ class Plateau(keras.callbacks.Callback):
             self.course.rate.factor.assign(plateau_factor(self.course.progress.history, self.course.config.plateau))
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Sets the rate to what the longer history asks for."""
+        """Looks at the longer history."""
         self.on_train_begin()
-
-
-class Patience(keras.callbacks.Callback):
-    """Ends a training whose last epochs brought nothing better."""
-
-    def __init__(self, course: Course):
-        super().__init__()
-        self.course = course
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Looks at the history."""
         if should_stop(self.course.progress.history, self.course.config.patience):
             self.model.stop_training = True
 

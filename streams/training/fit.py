@@ -15,7 +15,7 @@ from streams.config import TrainConfig
 from streams.recipes.by_name import departures
 from streams.runs.model_file import ModelCard, save_model
 from streams.runs.run_folder import Run, first_versions, is_finished, result_of
-from streams.training.around_steps import Keeper, Patience, Plateau
+from streams.training.around_steps import Keeper, Steering
 from streams.training.devices import (
     Together,
     dealt_batches,
@@ -71,7 +71,7 @@ def train(
             validation = clips.validation()
             keeper = _keeper(learner, model, clips, validation, course, stop)
             shown = [keeper.display, keeper.records] if is_chief() else []
-            callbacks = [keeper, Plateau(course), Patience(course), *shown, *([watch] if watch else [])]
+            callbacks = [keeper, Steering(course), *shown, *([watch] if watch else [])]
             whole = None if validation is None else dealt_batches(whole_batches(validation, config.batch_size))
             with keeper.display.shown():
                 while not course.is_done:

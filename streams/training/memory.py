@@ -1,13 +1,13 @@
 """How much memory a training needs, and how much this process had at most and can still have."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
+import psutil
 import tensorflow as tf
 
 from pipelines.clip_stream import CACHE_BYTES
@@ -49,7 +49,7 @@ def free_memory() -> float | None:
     """Returns the bytes that this process can still have; None on GPUs, which do not tell."""
     if tf.config.list_physical_devices("GPU"):
         return None
-    return min([*_of_machine(), *of_groups(), *_of_process()], default=None)
+    return min([float(psutil.virtual_memory().available), *of_groups(), *_of_process()])
 
 
 def peak_memory() -> dict[str, float]:
@@ -87,24 +87,10 @@ def _files_in_memory(group: Path) -> int:
     return sum(int(counts.get(name, 0)) for name in ("active_file", "inactive_file"))
 
 
-def _of_machine() -> Iterator[float]:
-    path = Path("/proc/meminfo")
-    if path.exists():
-        sizes = dict(line.split(":", 1) for line in path.read_text().splitlines())
-        if "MemAvailable" in sizes:
-            yield 1024.0 * int(sizes["MemAvailable"].split()[0])
-    else:
-        with contextlib.suppress(ValueError, OSError, AttributeError):  # macOS and Windows do not tell.
-            yield float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-
-
 def _of_process() -> Iterator[float]:
-    path = Path("/proc/self/statm")
-    if resource is None or not path.exists():
-        return
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY:
-        yield float(max(0, limit - int(path.read_text().split()[0]) * resource.getpagesize()))
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0] if resource else -1
+    if resource and limit != resource.RLIM_INFINITY:
+        yield float(max(0, limit - psutil.Process().memory_info().vms))
 
 
 def estimate_memory(

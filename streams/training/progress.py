@@ -173,7 +173,7 @@ class Course:
 
     def start(self, checkpoints: Checkpoints, together: Together, model: keras.Model, skipped: Skipped | None) -> None:
         """Sets the model to where an earlier training left off, and what was skipped to what it had skipped."""
-        if self.config.resume and not self.config.again:
+        if self.config.resume and not self.config.again and checkpoints.folder.exists():
             self.progress = checkpoints.restore(model, together.check_step)
         else:
             together.check_step(0)
