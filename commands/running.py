@@ -11,6 +11,9 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 
+# Of malloc.h: from what size on a block is mapped apart, and how much free memory is kept or asked for in advance.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+
 
 def run(main: Callable[[], None]) -> None:
     """Runs a command and exits: 0 when it did its work, 1 with one message when it could not, 130 on Ctrl-C."""
@@ -83,10 +86,6 @@ def _first_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and error.strerror:
         return f"{error.strerror.rstrip('.')}. Make room, then run the same command again."
     return str(error) or type(error).__name__
-
-
-# Of malloc.h: from what size on a block is mapped apart, and how much free memory is kept or asked for in advance.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 
 
 def quiet_tensorflow() -> None:

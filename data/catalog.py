@@ -8,28 +8,11 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from commands.files import DATASETS
 
 # How the pixels of a flow file become displacements: the rules of data/optical_flow/levels.py, and files of floats.
 FLOATS = "floats"
-
-
-class Filed(Protocol):
-    """What a layout needs to know of a video; `Video` of data/catalog.py knows it."""
-
-    @property
-    def name(self) -> str:
-        """Names the folder of its files,"""
-
-    @property
-    def stored(self) -> str:
-        """unless another tool spelt that differently;"""
-
-    @property
-    def folder(self) -> str:
-        """and the folder above it, empty for none."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +40,16 @@ class Layout:
         """Tells whether flow lies in `.npy` files of `float[H, W, 2]` pixels, x and y together."""
         return self.rule == FLOATS
 
-    def frame_path(self, root: Path, video: Filed, index: int) -> Path:
+    def frame_path(self, root: Path, video: Video, index: int) -> Path:
         """Returns where frame `index`, counted from 0, lies."""
         return self._path(self.frame, self.digits, root, video, index)
 
-    def flow_paths(self, root: Path, video: Filed, index: int) -> tuple[Path, Path]:
+    def flow_paths(self, root: Path, video: Video, index: int) -> tuple[Path, Path]:
         """Returns where the x and y parts of the flow from frame `index` to the next one lie."""
         x, y = (self._path(pattern, self.flow_digits, root, video, index) for pattern in (self.flow_x, self.flow_y))
         return x, y
 
-    def prefix(self, pattern: str, root: Path, video: Filed) -> str:
+    def prefix(self, pattern: str, root: Path, video: Video) -> str:
         """Returns a pattern's path up to the number, which is all that a pipeline stores of a video."""
         below = pattern.split("{number}")[0].format(folder=video.folder or ".", video=video.stored or video.name)
         # A pattern may be absolute: frames that another tool extracted stay where they are. The name's stump after the
@@ -79,7 +62,7 @@ class Layout:
         frame, x, y = map(changed, (self.frame, self.flow_x, self.flow_y))
         return dataclasses.replace(self, frame=frame, flow_x=x, flow_y=y)
 
-    def _path(self, pattern: str, digits: int, root: Path, video: Filed, index: int) -> Path:
+    def _path(self, pattern: str, digits: int, root: Path, video: Video, index: int) -> Path:
         number, following = (f"{self.first + index + after:0{max(digits, 1)}d}" for after in (0, 1))
         return root / pattern.format(
             folder=video.folder or ".", video=video.stored or video.name, number=number, next=following

@@ -6,6 +6,10 @@ from pathlib import Path
 
 from data.catalog import DataSet, Video
 
+# How weights are chosen: on groups cut from the training list; not at all, after a fixed schedule on the whole list;
+# or on the test list, as much published code does, which flatters the result.
+PROTOCOLS = ("validation", "paper", "test-selected")
+
 
 def find_lists(root: Path, landmark: str, folders: Sequence[str], source: str) -> Path:
     """Returns the folder below `root` that holds the published lists, known by the file or pattern `landmark`."""
@@ -31,11 +35,6 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 def bad_line(path: Path, number: int, line: str, expected: str) -> ValueError:
     """Returns the error for a line that is not of the form that the data set's authors publish."""
     return ValueError(f"Line {number} of {path} is {line!r}. Expected {expected}. Get the published list again.")
-
-
-# How weights are chosen: on groups cut from the training list; not at all, after a fixed schedule on the whole list;
-# or on the test list, as much published code does, which flatters the result.
-PROTOCOLS = ("validation", "paper", "test-selected")
 
 
 def training_lists(

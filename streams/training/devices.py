@@ -14,6 +14,8 @@ import tensorflow as tf
 from commands.running import usable_processors
 from streams.config import TrainConfig
 
+_STEPS_BETWEEN_QUESTIONS = 5
+
 
 def num_threads() -> int:
     """Returns how many threads compute."""
@@ -104,9 +106,6 @@ def _refuse_impossible(config: TrainConfig, replicas: int) -> None:
         raise ValueError("--jit fails on several devices (XLA cannot reach the others' variables). Drop one of them.")
     if config.jit and config.deterministic:
         raise ValueError("--jit has no deterministic mode. Pass --no-deterministic with it.")
-
-
-_STEPS_BETWEEN_QUESTIONS = 5
 
 
 def multi_worker_strategy(hosts: str, index: int) -> tf.distribute.Strategy:

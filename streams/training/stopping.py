@@ -16,6 +16,10 @@ from streams.training.memory import out_of_memory
 from streams.training.progress import Course
 from streams.training.step import NON_FINITE, Trainee
 
+NO_ROOM = "No space left"
+_ALONE = tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError
+_ALL_AGAIN = "Start the same command again on all of them."
+
 
 class Stop:
     """Whether somebody asked the training to stop."""
@@ -53,11 +57,6 @@ def listening_for_stop() -> Iterator[Stop]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-NO_ROOM = "No space left"
-_ALONE = tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError
-_ALL_AGAIN = "Start the same command again on all of them."
 
 
 @contextlib.contextmanager
