@@ -6,23 +6,11 @@ for flow, x and y in turn.
 
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from data.optical_flow.levels import RULES
 from pipelines.augment import opposite
 from pipelines.inputs import Input
-from pipelines.sampling import clip_offsets
-
-
-def clip_of_items(items: np.ndarray | tf.Tensor, clip: Input, rule: str = "centred", bound: float = 20.0) -> tf.Tensor:
-    """Returns the clip, uint8[H, W, channels], of consecutive frames [n, H, W, 3 or 1] or fields [n, H, W, 2].
-
-    Kinds of grey frames want grey items: the luma that a JPEG holds, not a mixture of its decoded colours.
-    """
-    ordered = [tf.convert_to_tensor(items[offset]) for offset in clip_offsets(clip)]
-    planes = [plane for item in ordered for plane in tf.split(item, 2, axis=-1)] if clip.is_flow else ordered
-    return join(channel_planes(planes, clip, rule, bound))
 
 
 def is_changed(clip: Input, is_backward_stored: bool = False) -> bool:

@@ -53,13 +53,6 @@ def crop(images: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     return images[..., box[0] : box[0] + box[2], box[1] : box[1] + box[3], :]
 
 
-def centre_crop(images: tf.Tensor, size: int) -> tf.Tensor:
-    """Cuts the square of `size` in the middle of [..., H, W, C]."""
-    shape = tf.shape(images)
-    cut = crop(images, place_box(shape[-3], shape[-2], size, size, 0.5, 0.5))
-    return tf.ensure_shape(cut, (*images.shape[:-3], size, size, images.shape[-1]))
-
-
 def opposite(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
     """Returns the levels of the opposite motion; see data/optical_flow/levels.py.
 

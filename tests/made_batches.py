@@ -2,7 +2,11 @@
 
 from itertools import islice
 
+import tensorflow as tf
+
+from pipelines.assemble import channel_planes, join
 from pipelines.clip_stream import ClipStream
+from pipelines.sampling import clip_offsets
 
 
 def videos_of(dataset):
@@ -29,3 +33,13 @@ def levels_of(clip):
 def is_run(levels, level_of, length):
     """Whether the levels are those of consecutive indexes."""
     return any([level_of(start + i) for i in range(length)] == list(levels) for start in range(12))
+
+
+def clip_of_items(items, clip, rule="centred", bound=20.0):
+    """The clip, uint8[H, W, channels], of consecutive frames [n, H, W, 3 or 1] or fields [n, H, W, 2].
+
+    Kinds of grey frames want grey items: the luma that a JPEG holds, not a mixture of its decoded colours.
+    """
+    ordered = [tf.convert_to_tensor(items[offset]) for offset in clip_offsets(clip)]
+    planes = [plane for item in ordered for plane in tf.split(item, 2, axis=-1)] if clip.is_flow else ordered
+    return join(channel_planes(planes, clip, rule, bound))

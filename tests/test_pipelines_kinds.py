@@ -5,10 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipelines.assemble import clip_of_items
 from pipelines.clips import video_views
 from pipelines.inputs import Input
-from tests.made_batches import is_run, levels_of, take, videos_of
+from tests.made_batches import clip_of_items, is_run, levels_of, take, videos_of
 from tests.made_frames import HEIGHT, WIDTH, flat, frame_level, made_dataset, write, x_level, y_level
 
 

@@ -5,11 +5,10 @@ import pytest
 import tensorflow as tf
 
 from data.catalog import Layout
-from pipelines.assemble import clip_of_items
 from pipelines.clips import video_views
 from pipelines.inputs import Input
 from pipelines.source import Source
-from tests.made_batches import stream_of
+from tests.made_batches import clip_of_items, stream_of
 from tests.made_frames import flat, made_dataset, x_level, y_level
 
 GRAZ = Layout(

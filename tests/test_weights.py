@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import augment, decode
+from pipelines import decode
 from streams.networks.backbones.table import BACKBONES
 from streams.networks.build import build_network
 from streams.networks.preprocessing import Pixels
@@ -156,7 +156,8 @@ def test_real_weights_know_a_hot_dog_through_our_decode_and_scaling(shared_data:
 
     photo = decode.decode_image((folder / "hot_dog.jpg").read_bytes(), channels=3).numpy()
     photo = cv2.resize(photo, (341, 256), interpolation=cv2.INTER_AREA)  # As frames are prepared.
-    clip = augment.centre_crop(tf.constant(photo), 224)[None]
+    top, left = ((side - 224) // 2 for side in photo.shape[:2])
+    clip = photo[None, top : top + 224, left : left + 224]
     scores = tf.nn.softmax(network(clip, training=False))[0].numpy()
     labels = (folder / "imagenet_labels.txt").read_text().splitlines()
     assert "hotdog" in labels[scores.argmax() + len(labels) - 1000]
