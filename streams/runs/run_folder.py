@@ -96,7 +96,7 @@ class Run:
             if self.checkpoints.exists():
                 with self.locked():
                     if "result" in self.described():  # Else another process has begun anew meanwhile.
-                        self._clear_checkpoints()
+                        self.clear_checkpoints()
 
     def clear(self, *, with_later: bool = False) -> None:
         """Deletes what an earlier training left, so that nothing of it is taken for this one's.
@@ -108,14 +108,15 @@ class Run:
             if run.folder.is_dir():
                 with run.locked():
                     run.clear()
-        self._clear_checkpoints()
+        self.clear_checkpoints()
         self.config.unlink(missing_ok=True)
         for path in (self.model, self.history, self.curves):
             path.unlink(missing_ok=True)
         for folder in (self.tensorboard, self.folder / "scores"):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _clear_checkpoints(self) -> None:
+    def clear_checkpoints(self) -> None:
+        """Deletes the checkpoints and what a kill left half written; first what a training would go on from."""
         for checkpoint in self.checkpoints.glob("step*"):
             checkpoint.unlink()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -229,12 +230,6 @@ def first_versions(run: Run, now: dict[str, str]) -> dict[str, str]:
     return before
 
 
-def result_of(run: Run) -> dict[str, Any]:
-    """Returns the numbers of the epoch that a finished run kept."""
-    result: dict[str, Any] = run.entry("result")
-    return result
-
-
 def skipped_in(run: Run) -> dict[str, int]:
     """Returns how many clips of each video a finished run left out, the most first."""
     skipped: dict[str, int] = run.described().get("skipped", {})
@@ -251,7 +246,7 @@ def say_skipped(run: Run) -> None:
 
 def say_result(run: Run) -> dict[str, Any]:
     """Prints what a finished run reached, and returns it."""
-    result, selection = result_of(run), run.entry("options")["protocol"]
+    result, selection = run.entry("result"), run.entry("options")["protocol"]
     if "val_loss" in result:
         part = CHOSEN_BY[selection]
         words = f"{part} loss {result['val_loss']:.3f}, frame accuracy {result['val_accuracy']:.1%}"

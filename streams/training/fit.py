@@ -14,7 +14,7 @@ from pipelines.clip_stream import Clips
 from streams.config import TrainConfig
 from streams.recipes.by_name import departures
 from streams.runs.model_file import ModelCard, save_model
-from streams.runs.run_folder import Run, first_versions, is_finished, result_of
+from streams.runs.run_folder import Run, first_versions, is_finished
 from streams.training.around_steps import Keeper, Steering
 from streams.training.devices import (
     Together,
@@ -63,7 +63,7 @@ def train(
     """
     with run.locked(writes=is_chief()), listening_for_stop() as stop:
         if is_chief() and is_finished(config, run):  # By a process that held the lock until now.
-            return result_of(run)
+            return run.entry("result")
         course = Course.of(config, run, clips.steps_per_epoch)
         with all_answering():
             model = _compiled(learner, clips, course)
@@ -163,7 +163,7 @@ def _finish(learner: Learner, model: Trainee, clips: Clips, keeper: Keeper) -> d
         draw_curves(run.curves, history, best)
         skipped = clips.num_skipped(course.progress.step)
         write_json(run.config, {**keeper.records.description, "result": result, "skipped": skipped})
-        keeper.checkpoints.clear()
+        run.clear_checkpoints()
     # The other machines wait here until the model is there: it may be what they go on with.
     (stopped,) = keeper.together.any(keeper.stop.requested)
     keeper.together.take_leave()

@@ -1,7 +1,6 @@
 """Where a training stands, and checkpoints of it, written so that a kill at any moment loses nothing."""
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,13 +99,6 @@ class Checkpoints:
         except DamagedError as error:
             raise ValueError(f"The best weights are lost: {error}. Pass --again to train anew.") from error
         _assign(model.variables, arrays, self._best(progress))
-
-    def clear(self) -> None:
-        """Deletes all of them, and what a kill left half written; first what a training would go on from."""
-        for path in self._steps():
-            path.unlink()
-        if self.folder.is_dir():
-            shutil.rmtree(self.folder)
 
     def _best(self, progress: Progress) -> Path:
         return self.folder / f"best{best_epoch(progress.history):05d}.npz"
