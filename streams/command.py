@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,8 +27,7 @@ Data: TypeAlias = tuple[DataSet, Sequence[Sequence[Video]]]
 
 def training_options(kind: type[Options], argv: Sequence[str] | None, description: str, stream: str) -> Options:
     """Returns the options of a training; those of a recipe are the defaults. `--recipe list` ends the command."""
-    names_recipe = any(word.startswith("--recipe") for word in (sys.argv if argv is None else argv))
-    return parse(kind, argv, description, **(recipe_presets(argv, stream) if names_recipe else {}))
+    return parse(kind, argv, description, **recipe_presets(argv, stream))
 
 
 @contextlib.contextmanager

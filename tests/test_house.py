@@ -45,6 +45,7 @@ BESIDE = {
     "options of some trainings": (
         "streams/networks/start.py",
         "streams/networks/weights.py",
+        "streams/recipes/by_name.py",
         "streams/stages.py",
     ),
     "around the steps": (
