@@ -34,6 +34,8 @@ def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
 
 def departures(name: str, stream: str, options: Options) -> dict[str, Any]:
     """Returns the options that differ from their recipe's, with the recipe's values."""
+    if not name:
+        return {}
     wanted = recipe_named(name).options(stream)
     return {key: value for key, value in wanted.items() if options[key] != (list(value) if _is_list(value) else value)}
 

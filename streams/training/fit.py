@@ -182,7 +182,7 @@ def _description(course: Course, learner: Learner) -> dict[str, object]:
         versions = first_versions(course.run, versions)
     return {
         "options": options,
-        "recipe_says": departures(recipe, learner.card.stream, options) if (recipe := course.config.recipe) else {},
+        "recipe_says": departures(course.config.recipe, learner.card.stream, options),
         "data_hash": course.run.data_hash,
         "threads": num_threads(),
         "versions": versions,
