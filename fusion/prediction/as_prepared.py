@@ -14,8 +14,6 @@ from streams.runs.model_file import ModelCard
 # Sides that differ by more than this factor show things in another size than the network knows.
 FAR = 1.25
 
-# The same for a video of a user as for those of a data set.
-
 
 def making_of(cards: Iterable[ModelCard]) -> Recipe:
     """Returns how frames and flow are to be made for all of these models at once."""
