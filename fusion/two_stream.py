@@ -24,6 +24,8 @@ from pipelines.inputs import Input
 from streams.networks.scoring import ordered_inputs
 from streams.runs.model_file import BOTH
 
+# Frames that a spread clip lies over, where a model does not say it.
+_USUAL = 50
 # Views that are scored at a time: enough for a convolution to use all cores, little enough to hold in large sizes.
 BATCH = 5
 # A longer video is looked at in equal steps of time instead of in a fixed number of views.
@@ -96,7 +98,12 @@ class TwoStream:
 
     def clip(self, stream: str) -> Input:
         """Returns what one clip of a stream is made of."""
-        return clip_of(self.cards[stream])
+        card = self.cards[stream]
+        clip = clip_of(card)
+        if not clip.is_spread:
+            return clip
+        # In a long or live video, it is spread over as much as the videos of its training usually had.
+        return dataclasses.replace(clip, window=max(1, (card.window or _USUAL) - clip.is_flow))
 
     def looks_at(self, name: str) -> tuple[str, ...]:
         """Returns the streams whose views one of the networks takes."""
@@ -169,6 +176,8 @@ class TwoStream:
         for name in self.cards:
             clip = self.clip(name)
             num_items = num_frames - self.making.step if clip.is_flow else num_frames
+            if clip.is_spread and spread.hop is None:
+                clip = dataclasses.replace(clip, window=max(1, num_items))
             starts, of_view = np.unique(spread.starts(num_items, clip.span, frame_rate), return_inverse=True)
             requests[name] = Wanted(clip, starts, of_view)
         return requests

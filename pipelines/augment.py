@@ -6,6 +6,7 @@ A *box* is int32[4]: top, left, height and width of what is cut from a frame. `r
 import tensorflow as tf
 
 from data.optical_flow.levels import RULES
+from pipelines.inputs import MOST
 
 # Sides of a crop as shares of the frame's short side, drawn apart for height and width: very deep two-stream
 # networks (Wang et al., 2015) and temporal segments (Wang et al., 2016).
@@ -19,8 +20,14 @@ NUM_RANDOMS = 8
 COLOUR_RANGE = 0.3
 
 
-def random_box(augment: str, height: tf.Tensor, width: tf.Tensor, size: int, randoms: tf.Tensor) -> tf.Tensor:
-    """Returns the box that an augmentation cuts from a frame; only `corners` cuts others than squares of `size`."""
+def random_box(
+    augment: str, height: tf.Tensor, width: tf.Tensor, size: int, randoms: tf.Tensor, shown: str = "pixels"
+) -> tf.Tensor:
+    """Returns the box that is cut from a frame: what is `shown` of it, moved and scaled by an augmentation."""
+    if shown == "whole":
+        return tf.stack([0, 0, height, width])
+    if shown == "most":
+        size = most_of(height, width)
     if augment == "none":
         return place_box(height, width, size, size, 0.5, 0.5)
     if augment != "corners":
@@ -32,6 +39,11 @@ def random_box(augment: str, height: tf.Tensor, width: tf.Tensor, size: int, ran
     scales = tf.gather(tf.constant(SCALES), tf.cast(randoms[2:4] * len(SCALES), tf.int32))
     sides = tf.cast(scales * tf.cast(tf.minimum(height, width), tf.float32), tf.int32)
     return place_box(height, width, sides[0], sides[1], place[0], place[1])
+
+
+def most_of(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Returns the side of a square that shows most of a frame."""
+    return tf.cast(tf.round(MOST * tf.cast(tf.minimum(height, width), tf.float32)), tf.int32)
 
 
 def place_box(

@@ -82,6 +82,7 @@ class ClipStream(Clips):
     seed: int = 0
     augment: str = "flip"  # One of AUGMENTATIONS.
     balance: bool = False  # Draw classes alike, however many videos each has.
+    shown: str = "pixels"  # One of SHOWN: what of a frame a clip shows.
     on_device: bool = False  # Batches hold whole frames, and `cut` cuts the clips where the network runs.
     held_out: Sequence[Video] = ()  # The videos that weights are chosen by.
     skipped: Skipped | None = None  # Notes clips that can't be read, instead of stopping at them.
@@ -93,6 +94,8 @@ class ClipStream(Clips):
                 raise ValueError(f"{name} must be at least 1. Received {getattr(self, name)}.")
         if self.on_device and self.skipped is not None:
             raise ValueError("Clips that can't be read can be skipped only if the pipeline cuts, not the device.")
+        if self.on_device and self.shown == "whole":
+            raise ValueError("Whole frames are squeezed where they are read, not on the device. Pass --crop-on host.")
         if self.augment not in AUGMENTATIONS:
             known = ", ".join(AUGMENTATIONS)
             raise ValueError(f"There is no augmentation {self.augment!r}. Those known are: {known}.")
@@ -144,7 +147,9 @@ class ClipStream(Clips):
         @plainly
         def load(example: Example) -> tf.Tensor:
             one = {"row": example["row"][None], "starts": example["starts"][None]}
-            return read_clips(source, one | {"randoms": tf.zeros([1, augment.NUM_RANDOMS])}, self.crop_size, "none")[0]
+            return read_clips(
+                source, one | {"randoms": tf.zeros([1, augment.NUM_RANDOMS])}, self.crop_size, "none", self.shown
+            )[0]
 
         shape = self.clip.shape(self.crop_size)
         examples = tf.data.Dataset.range(len(self.held_out) * num_views, output_type=tf.int32).map(plan)
@@ -170,7 +175,7 @@ class ClipStream(Clips):
         """Returns which file of a step's batch, or of validation, can't be read or cut, and what to do about it."""
         plan = self.plan(step)
         largest = self.source.short_side() if self.on_device else 0
-        cut = Cut(self.crop_size, self.augment, largest)
+        cut = Cut(self.crop_size if self.shown == "pixels" else 1, self.augment, largest)
         advice = SKIP_OR_MEND if self.skipped is None else NO_OTHER
         said = broken_file(self.source, plan["row"], plan["starts"], advice)
         said = said or frame_of_wrong_size(self.source, plan["row"], plan["starts"], cut)
@@ -179,7 +184,9 @@ class ClipStream(Clips):
         source, rows = Source(self.dataset, self.held_out, self.clip), tf.range(len(self.held_out))
         starts = tf.reshape(_validation_starts(source, VALIDATION_VIEWS), [len(self.held_out), -1])
         said = broken_file(source, rows, starts, SKIP_OR_MEND)
-        return said or frame_of_wrong_size(source, rows, starts, Cut(self.crop_size, "none"))
+        return said or frame_of_wrong_size(
+            source, rows, starts, Cut(self.crop_size if self.shown == "pixels" else 1, "none")
+        )
 
     def cut(self, clips: Tensors) -> Tensors:
         """Makes clips of what batches hold, where the network runs."""
@@ -223,8 +230,8 @@ class ClipStream(Clips):
 
     def _load(self, examples: Example, side: int = 0) -> Tensors:
         if side:
-            return read_fields(self.source, examples, self.crop_size, self.augment, side)
-        return read_clips(self.source, examples, self.crop_size, self.augment)
+            return read_fields(self.source, examples, self.crop_size, self.augment, side, self.shown)
+        return read_clips(self.source, examples, self.crop_size, self.augment, self.shown)
 
 
 def _validation_starts(source: Source, num_views: int) -> tf.Tensor:

@@ -33,7 +33,11 @@ def distinct_views(
     """
     source = Source(dataset, videos, clip)
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    depth = 3 if clip.is_colour else 2 if source.is_float else 1
+    signature = tf.TensorSpec([None, None, None, depth], tf.uint8), tf.TensorSpec([None, source.num_files], tf.int32)
+
+    # One trace serves videos of every size and length.
+    @tf.function(input_signature=signature, autograph=False)
     def put_together(images: tf.Tensor, of_file: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(source.clips(images, of_file), (None, None, None, clip.channels))
 
@@ -64,11 +68,13 @@ def all_view_starts(source: Source, num_views: int) -> tf.Tensor:
         return tf.constant(sampling.view_starts(source.num_items.numpy(), source.clip.span, num_views))
 
 
-def read_clips(source: Source, examples: Example, crop_size: int, augmentation: str) -> tf.Tensor:
+def read_clips(
+    source: Source, examples: Example, crop_size: int, augmentation: str, shown: str = "pixels"
+) -> tf.Tensor:
     """Reads the clips of a few examples: uint8[examples, (segments,) H, W, C]; those of one are cut alike."""
     planes = [
         tf.stack(segment)
-        for example in read_planes(source, examples, crop_size, augmentation)
+        for example in read_planes(source, examples, crop_size, augmentation, shown=shown)
         for segment in _in_parts(example, source.clip.segments)
     ]
     clip, randoms = source.clip, tf.repeat(examples["randoms"], source.clip.segments, axis=0)

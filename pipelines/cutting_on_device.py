@@ -11,13 +11,13 @@ from pipelines.source import Source, read_planes
 
 
 def read_fields(
-    source: Source, examples: dict[str, tf.Tensor], crop_size: int, augmentation: str, side: int
+    source: Source, examples: dict[str, tf.Tensor], crop_size: int, augmentation: str, side: int, shown: str = "pixels"
 ) -> dict[str, tf.Tensor]:
     """Reads what will be resized of the planes of one example, in the corner of squares of `side`.
 
     `planes` are those of all segments, uint8[1, planes, side, side, 1 or 3], with zeros below and to the right.
     """
-    (read,), randoms = read_planes(source, examples, crop_size, augmentation, side), examples["randoms"][0]
+    (read,), randoms = read_planes(source, examples, crop_size, augmentation, side, shown), examples["randoms"][0]
     planes = tf.stack(read)
     count, height, width, channels = tf.unstack(tf.shape(planes))
     # Padding is ten times as slow where the last axis is short.

@@ -3,12 +3,21 @@
 from dataclasses import dataclass
 
 # Kinds that are made of frames, and kinds that are made of flow fields.
-FRAME_KINDS = ("rgb", "grey", "sg3i", "rgb_difference")
-FLOW_KINDS = ("flow", "trajectory", "bidirectional", "warped")
+FRAME_KINDS = ("rgb", "grey", "sg3i", "rgb_difference", "rgb_spread")
+FLOW_KINDS = ("flow", "trajectory", "bidirectional", "warped", "flow_spread")
 KINDS = FRAME_KINDS + FLOW_KINDS
 
 # How clips may be cut, mirrored and coloured; see docs/pipelines.md.
 AUGMENTATIONS = ("none", "flip", "paper", "corners")
+
+# What of a frame a clip shows: a square of so many pixels as they are stored; a square of most of the short side,
+# resized; or all of it, squeezed into a square.
+SHOWN = ("pixels", "most", "whole")
+# The side of the square in "most", as a share of the frame's short side: 224 of 256 pixels, as is usual.
+MOST = 0.875
+
+# More frames than any video has.
+WHOLE_VIDEO = 2**30
 
 # Kinds whose clips have one length only, in the frames that they span.
 _FIXED_LENGTH = {"rgb": 1, "sg3i": 3}
@@ -29,16 +38,20 @@ class Input:
     trajectory      L fields, each sampled where its point has moved to (Sec. 3.1)             2 L
     bidirectional   L/2 fields forward from a frame, then L/2 backward from it, nearest first  2 L
     warped          as flow, of flow that has been compensated for the camera                  2 L
+    rgb_spread      L frames spread evenly over the whole video, R G B each                    3 L
+    flow_spread     L fields spread evenly over the whole video, x1 y1 x2 y2 ...               2 L
     ==============  =========================================================================  ========
 
-    A clip takes every `stride`-th frame or field. With `segments` K > 1 an example is one clip from each of K equal
-    parts of its video: [K, H, W, channels].
+    A clip takes every `stride`-th frame or field. One that is spread has no start; with `window` it is spread over so
+    many items from its start on, as a long video is looked at piece by piece. With `segments` K > 1 an example is one
+    clip from each of K equal parts of its video: [K, H, W, channels].
     """
 
     kind: str = "rgb"
     length: int = 1
     segments: int = 1
     stride: int = 1
+    window: int = 0  # Of kinds that are spread: how many items they are spread over; 0 means the whole video.
 
     def __post_init__(self) -> None:
         """Refuses what no clip can be made of."""
@@ -61,7 +74,12 @@ class Input:
     @property
     def is_colour(self) -> bool:
         """Tells whether channels come in threes of red, green and blue."""
-        return self.kind in ("rgb", "rgb_difference")
+        return self.kind in ("rgb", "rgb_difference", "rgb_spread")
+
+    @property
+    def is_spread(self) -> bool:
+        """Tells whether a clip is spread over the whole of a video, rather than cut from it."""
+        return self.kind.endswith("_spread")
 
     @property
     def num_items(self) -> int:
@@ -72,8 +90,8 @@ class Input:
 
     @property
     def span(self) -> int:
-        """How many consecutive frames or fields a clip stretches over."""
-        return (self.num_items - 1) * self.stride + 1
+        """How many consecutive frames or fields a clip stretches over, as far as the video has them."""
+        return (self.window or WHOLE_VIDEO) if self.is_spread else (self.num_items - 1) * self.stride + 1
 
     @property
     def channels(self) -> int:

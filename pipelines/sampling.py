@@ -30,14 +30,22 @@ def clip_offsets(clip: Input) -> np.ndarray:
     A bidirectional clip goes forward from its middle, then backward from there.
     """
     offsets = np.arange(clip.num_items, dtype=np.int32)
+    if clip.is_spread:
+        return (2 * offsets + 1) * clip.window // (2 * clip.num_items)
     if clip.kind == "bidirectional":
         offsets = np.concatenate([offsets[clip.length // 2 :], offsets[: clip.length // 2][::-1]])
     return offsets * np.int32(clip.stride)
 
 
-def clip_indices(start: tf.Tensor, num_items: tf.Tensor, length: int, stride: int = 1) -> tf.Tensor:
-    """Returns the items of a clip; a video that is too short starts again from its beginning."""
-    return (start + stride * tf.range(length)) % tf.maximum(num_items, 1)
+def clip_items(
+    clip: Input, starts: np.ndarray | tf.Tensor, num_items: np.ndarray | tf.Tensor
+) -> np.ndarray | tf.Tensor:
+    """Returns the items of clips that start at `starts` [...] of videos with `num_items` [...], int32[..., items]."""
+    # A video that is too short starts again from its beginning. A spread clip takes the middles of equal parts.
+    num_items = num_items[..., None]
+    if clip.is_spread and not clip.window:
+        return (2 * np.arange(clip.num_items, dtype=np.int32) + 1) * num_items // (2 * clip.num_items)
+    return (starts[..., None] + clip_offsets(clip)) % num_items
 
 
 def view_starts(num_items: int | np.ndarray, length: int, num_views: int) -> np.ndarray:

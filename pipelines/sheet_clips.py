@@ -13,7 +13,7 @@ from pipelines.augment import random_box
 from pipelines.clip_stream import ClipStream
 from pipelines.decode import decode_image
 from pipelines.inputs import Input
-from pipelines.sampling import clip_offsets
+from pipelines.sampling import clip_items
 from pipelines.sheet import Column, Row, draw_sheet
 
 
@@ -66,5 +66,5 @@ class FirstBatch:
             images = dequantise(images, source.bound, source.rule)
         plan = {name: values.numpy() for name, values in stream.plan(0).items()}
         counts = source.num_items.numpy()[plan["row"]]
-        items = (plan["starts"] + clip_offsets(clip)) % counts[:, None] + 1
+        items = clip_items(clip, plan["starts"][:, 0], counts) + 1
         return Row(clip, list(images), items.tolist())

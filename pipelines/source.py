@@ -14,7 +14,7 @@ from data.store.index import Description, find_description
 from pipelines import assemble, augment, decode
 from pipelines.archives import Archives, read_files
 from pipelines.inputs import Input
-from pipelines.sampling import clip_offsets
+from pipelines.sampling import clip_items
 
 # AutoGraph would rewrite every function of a pipeline, which takes two seconds at the start of each command; none of
 # them has an `if` or a loop that depends on a tensor.
@@ -62,8 +62,7 @@ class Source:
 
     def files(self, rows: tf.Tensor, starts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns what `contents` reads, for rows and starts of the same shape [...]: the files of clips."""
-        num_items = tf.maximum(tf.gather(self.num_items, rows), 1)
-        indices = (starts[..., None] + clip_offsets(self.clip)) % num_items[..., None]
+        indices = clip_items(self.clip, starts, tf.maximum(tf.gather(self.num_items, rows), 1))
         if self._archives:
             return self._archives.files(rows, indices, self.clip)
         return {"path": self._paths(rows, indices + self.layout.first)}
@@ -172,7 +171,12 @@ class Source:
 
 
 def read_planes(
-    source: Source, examples: dict[str, tf.Tensor], crop_size: int, augmentation: str, largest: int = 0
+    source: Source,
+    examples: dict[str, tf.Tensor],
+    crop_size: int,
+    augmentation: str,
+    largest: int = 0,
+    shown: str = "pixels",
 ) -> list[list[tf.Tensor]]:
     """Reads what is cut from the files of each example, alike from all: planes of all segments, uint8[H, W, 1 or 3].
 
@@ -185,9 +189,9 @@ def read_planes(
     for number, randoms in enumerate(tf.unstack(examples["randoms"])):
         clips = [list(islice(contents, source.num_files)) for _ in range(segments)]
         height, width = tf.unstack(source.frame_size(clips[0][0]))
-        box = augment.random_box(augmentation, height, width, crop_size, randoms)
+        box = augment.random_box(augmentation, height, width, crop_size, randoms, shown)
         fits = tf.reduce_max(box[2:]) <= largest if largest else tf.constant(True)
-        if augmentation != "corners":
+        if augmentation != "corners" and shown == "pixels":
             fits &= tf.minimum(height, width) >= crop_size
         first = tf.reshape(files["path"][number], [-1])[0]
         # Nothing in a graph of data waits for an assertion of itself: what is made of the box must not come first.

@@ -15,7 +15,7 @@ from data.catalog import DataSet, Video
 from data.ready import flow_description, frame_description
 from data.store.index import index_path, read_index
 from pipelines.inputs import Input
-from streams.config import TrainConfig
+from streams.config import EXACT, TrainConfig
 from streams.recipes.by_name import recipe_presets
 from streams.runs.costs import Cost, say_costs
 from streams.runs.run_folder import Run, say_result
@@ -74,7 +74,7 @@ def _what_is_lost(config: TrainConfig) -> str:
 
 def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video]) -> None:
     """Refuses lists that nothing can be learnt from."""
-    if len(training) < config.batch_size:
+    if len(training) < config.batch_size and config.optimizer != EXACT:  # Which takes all of them at once.
         raise ValueError(
             f"Split {config.split} has {len(training)} videos to train on, fewer than a batch of {config.batch_size}. "
             f"Pass --batch-size {max(1, len(training))} or less."
@@ -82,7 +82,7 @@ def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video
     rows = read_index(index_path(dataset.root))
     sides = [(min(rows[video.name].width, rows[video.name].height), video.name) for video in training]
     smallest, name = min((side for side in sides if side[0]), default=(config.crop_size, ""))
-    if smallest < config.crop_size and config.augment != "corners":
+    if smallest < config.crop_size and config.augment != "corners" and config.shown == "pixels":
         raise ValueError(
             f"--crop-size is {config.crop_size}, and the smaller side of the frames of {name} is {smallest}. "
             f"Pass --crop-size {smallest} or less, or prepare larger frames: data/prepare.py --short-side."

@@ -1,6 +1,5 @@
 """The options of a training, for either stream: every field is on the command line and saved beside the model."""
 
-import difflib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,23 +8,12 @@ from typing import Any
 from commands.files import RUNS
 from commands.options import as_dictionary, option
 from data.sets.lists import PROTOCOLS
-from pipelines.inputs import AUGMENTATIONS
+from pipelines.inputs import AUGMENTATIONS, SHOWN
+from streams.checks import BACKBONE_NAMES, check_backbone, check_numbers
 from streams.stages import FREEZE_BN, OPTIMIZERS, Stage, check_place, parse_stage
 
-# The names of the table of backbones, which imports Keras: a wrong name is told before that takes its seconds.
-BACKBONE_NAMES = (
-    "small",
-    "cnn_m_2048",
-    "cnn_m_2048_bn",
-    "vgg16",
-    "resnet18",
-    "resnet50",
-    "inception_v3",
-    "xception",
-    "mobilenet_v2",
-    "efficientnet_v2_b0",
-    "bn_inception",
-)
+# Solves the last layer instead of training it in epochs.
+EXACT = "exact"
 SCHEDULES = ("cosine", "step", "constant", "plateau")
 # How a network of both streams joins them: see streams/networks/both_streams.py.
 FUSIONS = ("average", "logits", "weighted", "concat", "conv")
@@ -45,7 +33,8 @@ class TrainConfig:
     protocol: str = option(
         "validation",
         "how weights are chosen: by groups cut from the training list; not at all, after a fixed schedule on the whole "
-        "list; or by the test list, which flatters the result and is only for comparing",
+        "list; by the test list, which flatters the result and is only for comparing; or, with --optimizer exact, by "
+        "folds over the groups of the whole list",
         choices=PROTOCOLS,
     )
     validation: float = option(0.1, "share of the training list to choose the best epoch by", metavar="SHARE")
@@ -78,6 +67,12 @@ class TrainConfig:
         "random crops and mirrors; with the paper's colours; at corners and in four sizes; or none",
         choices=AUGMENTATIONS,
     )
+    shown: str = option(
+        "pixels",
+        "what of a frame a clip shows: pixels, a square of --crop-size as stored; most, a square of 7/8 of the "
+        "short side, resized to --crop-size; whole, all of it, squeezed into a square",
+        choices=SHOWN,
+    )
     crop_on: str = option(
         "auto",
         "cut clips where they are read, or ship whole fields and cut where the network runs; auto: there, on a GPU",
@@ -95,7 +90,11 @@ class TrainConfig:
     rate_batch: int | None = option(
         None, "batch that the rate was made for; it is scaled in proportion to --batch-size", metavar="N"
     )
-    optimizer: str = option("adam", "how gradients become changes", choices=OPTIMIZERS)
+    optimizer: str = option(
+        "adam",
+        "how gradients become changes; exact solves the last layer, a convex problem, and takes no epochs",
+        choices=(*OPTIMIZERS, EXACT),
+    )
     momentum: float = option(0.9, "of sgd and rmsprop", metavar="SHARE")
     weight_decay: float = option(0.0, "taken off the weights at each step, times the rate", metavar="RATE")
     clip_norm: float | None = option(None, "longest gradient over all weights; longer ones are shortened", metavar="X")
@@ -134,7 +133,7 @@ class TrainConfig:
         """Refuses values that no training could use."""
         check_backbone(self.backbone)
         check_place("--train", self.train)
-        self._check_numbers()
+        check_numbers(vars(self))
         self._check_together()
 
     @property
@@ -162,26 +161,15 @@ class TrainConfig:
         """Returns the options that decide the result: not where it is written, nor how it is started."""
         return {name: value for name, value in as_dictionary(self).items() if name not in _INCIDENTAL}
 
-    def _check_numbers(self) -> None:
-        for name in ("split", "epochs", "batch_size", "accumulate", "crop_size", "segments"):
-            _check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("steps", "rate_batch", "devices", "threads", "patience", "plateau"):
-            value = getattr(self, name)
-            _check(value is None or value >= 1, name, value, "at least 1")
-        for name in ("validation", "dropout", "dense_dropout", "momentum"):
-            value = getattr(self, name)
-            _check(value is None or 0 <= value < 1, name, value, "at least 0 and below 1")
-        for name in ("warmup", "weight_decay", "checkpoint_minutes", "host_index"):
-            value = getattr(self, name)
-            _check(0 <= value < math.inf, name, value, "at least 0")
-        for name in ("learning_rate", "clip_norm", "first_layer_rate"):
-            value = getattr(self, name)
-            _check(value is None or 0 < value < math.inf, name, value, "a number above 0")
-        _check(all(each >= 1 for each in self.milestones), "milestones", min(self.milestones, default=1), "at least 1")
-        _check(self.batch_size % self.accumulate == 0, "accumulate", self.accumulate, f"a divisor of {self.batch_size}")
-
     def _check_together(self) -> None:
         """Refuses options that exclude each other."""
+        if (self.optimizer == EXACT) != (self.protocol == "folds"):
+            raise ValueError("--optimizer exact and --protocol folds belong together: pass both, or neither.")
+        if self.optimizer == EXACT and not self.keeps_features:
+            raise ValueError(
+                "--optimizer exact solves the last layer on features that never change. Pass --train last-layer and "
+                "--augment none with it, and neither --segments nor --skip-broken."
+            )
         if self.first_layer_rate != 1 and (self.train != "all" or self.stages):
             raise ValueError("--first-layer-rate needs a first layer that learns. Drop it, or --train and --stage.")
         if self.validation == 0 and self.protocol == "validation":
@@ -197,16 +185,3 @@ class TrainConfig:
             raise ValueError(
                 "--protocol paper has no validation videos, which --patience and plateau look at. Drop one."
             )
-
-
-def check_backbone(name: str) -> None:
-    """Refuses a network that does not exist, and suggests the one whose name is nearest."""
-    if name not in BACKBONE_NAMES:
-        guess = difflib.get_close_matches(name, BACKBONE_NAMES, n=1)
-        meant = f"; did you mean {guess[0]}?" if guess else "."
-        raise ValueError(f"There is no backbone {name!r}{meant} Choose one of {', '.join(BACKBONE_NAMES)}.")
-
-
-def _check(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"--{name.replace('_', '-')} is {value}; it must be {expected}.")

@@ -12,7 +12,7 @@ import pytest
 from data.pack import pack
 from data.ready import ready_dataset
 from spatial.train import main as train_spatial
-from streams.config import BACKBONE_NAMES
+from streams.checks import BACKBONE_NAMES
 from streams.networks.backbones.table import BACKBONES
 from temporal.train import main as train_temporal
 from tests.made_commands import PROJECT, make_data, run_of, started, ucf101, words_for

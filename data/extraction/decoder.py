@@ -8,18 +8,27 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.extraction.video_files import pictures_in
+
 # What OpenCV and FFmpeg have to say about a bad file ends in the index, not on the terminal.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
+# Frames a second of a folder of pictures, which says none.
+RATE_OF_PICTURES = 25.0
 # Text files that send a decoder to other files, or to the network.
 PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"v=0")
 
 
 class Decoder:
-    """One pass over the frames of a video file, and what the file says about itself."""
+    """One pass over the frames of a video file, or of a folder of pictures, and what it says about itself."""
 
     def __init__(self, path: Path) -> None:
+        self.decoded_frames, self._pictures = 0, list[Path]()
+        if path.is_dir():
+            self._pictures = pictures_in(path)
+            self.declared_frames, self.frame_rate = len(self._pictures), RATE_OF_PICTURES
+            return
         _check_file(path)
         # One thread: the videos are what is decoded in parallel. FFmpeg alone: OpenCV's other readers would take
         # a name with a % in it for a series of pictures.
@@ -29,10 +38,20 @@ class Decoder:
         # Containers are known to count wrongly, so this number is compared, and never relied on.
         self.declared_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self.frame_rate = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.decoded_frames = 0
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yields the time in seconds and the uint8 RGB pixels of each frame; metadata's rotation is applied."""
+        yield from self._decoded_pictures() if self._pictures else self._decoded_video()
+
+    def _decoded_pictures(self) -> Iterator[tuple[float, np.ndarray]]:
+        for path in self._pictures:
+            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if picture is None:
+                raise ValueError(f"{path.name} can't be decoded: it is damaged, cut off, or no picture.")
+            self.decoded_frames += 1
+            yield (self.decoded_frames - 1) / self.frame_rate, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+    def _decoded_video(self) -> Iterator[tuple[float, np.ndarray]]:
         try:
             while True:
                 decoded, frame = self._capture.read()
@@ -54,7 +73,7 @@ class Decoder:
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:
     """Yields the frames of a video as uint8 RGB, in order."""
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"There is no video file {path}.")
     try:
         for _, frame in Decoder(path).frames():

@@ -1,6 +1,7 @@
 """Where the video files of a data set really lie: archives are unpacked in class folders, flat, or deeper."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,16 @@ VIDEO_EXTENSIONS = (
 )
 
 
+# Numbers and what is between them, in turn.
+_PARTS = re.compile(r"(\d+)")
+PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
 def walk_files(folder: Path) -> Iterator[Path]:
-    """Yields all files below a folder in the order of their names; links are followed, each folder once."""
+    """Yields all files below a folder in the order of their names; links are followed, each folder once.
+
+    A folder of pictures is one video, and yielded itself.
+    """
     seen: set[tuple[int, int]] = set()
 
     def below(place: Path) -> Iterator[Path]:
@@ -22,6 +31,9 @@ def walk_files(folder: Path) -> Iterator[Path]:
         if identity in seen:  # A link that leads back up would be walked for ever.
             return
         seen.add(identity)
+        if place != folder and is_of_pictures(place):
+            yield place
+            return
         for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
             if entry.name.startswith("."):
                 continue
@@ -41,8 +53,28 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """Tells whether a file's extension is that of a video."""
-    return path.suffix.lower() in VIDEO_EXTENSIONS
+    """Tells whether a file's extension is that of a video, or a folder holds the frames of one."""
+    return path.suffix.lower() in VIDEO_EXTENSIONS or is_of_pictures(path)
+
+
+def is_of_pictures(path: Path) -> bool:
+    """Tells whether a folder holds pictures, two at least, and nothing else that counts: the frames of a video."""
+    if not path.is_dir():
+        return False
+    count = 0
+    for entry in os.scandir(path):
+        if entry.name.startswith(".") or entry.name == "Thumbs.db":
+            continue
+        if not entry.name.lower().endswith(PICTURE_EXTENSIONS) or _is_folder(entry):
+            return False
+        count += 1
+    return count > 1
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Returns the pictures of a folder in the order of the numbers in their names: 2 comes before 10."""
+    found = [path for path in folder.iterdir() if path.name.lower().endswith(PICTURE_EXTENSIONS)]
+    return sorted(found, key=lambda path: [int(part) if part.isdecimal() else part for part in _PARTS.split(path.name)])
 
 
 def find_sources(dataset: DataSet, folder: Path) -> dict[str, Path]:

@@ -67,7 +67,10 @@ def _from_rows(root: Path, source: Path, rows: Sequence[dict[str, str]]) -> Data
     classes = tuple(sorted({name for names in labels for name in names}, key=_as_number))
     multi_label = any(len(names) > 1 for names in labels)
     if len(classes) < 2 or (not multi_label and not all(labels)):
-        raise ValueError(f"{source} must give every video a class, of two at least. Found: {', '.join(classes)}.")
+        raise ValueError(
+            f"{source} must give every video a class, of two at least. Found: {', '.join(classes)}. "
+            "Put the videos of each class into a folder of its own, or name their classes in a videos.csv."
+        )
     label_of = {name: label for label, name in enumerate(classes)}
     numbers_of = {names: tuple(label_of[name] for name in names) for names in set(labels)}
     videos = []
@@ -111,7 +114,14 @@ def _given(videos: Sequence[Video], parts: Sequence[str]) -> Split:
 
 def _made(videos: Sequence[Video]) -> Split:
     """Returns a split with some groups of every class in its test part, drawn from the seed 0."""
-    train, test = cut_validation(videos, TEST_SHARE, seed=0)
+    try:
+        train, test = cut_validation(videos, TEST_SHARE, seed=0)
+    except ValueError:
+        raise ValueError(
+            f"No test part can be cut from {len(videos)} videos in {len({video.group for video in videos})} groups: a "
+            "class in one group would be missing from one of the parts. Add groups, or say which videos are train and "
+            "which test in a column split of videos.csv."
+        ) from None
     return Split(tuple(video.name for video in train), tuple(video.name for video in test))
 
 

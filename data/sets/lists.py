@@ -8,7 +8,7 @@ from data.catalog import DataSet, Video
 
 # How weights are chosen: on groups cut from the training list; not at all, after a fixed schedule on the whole list;
 # or on the test list, as much published code does, which flatters the result.
-PROTOCOLS = ("validation", "paper", "test-selected")
+PROTOCOLS = ("validation", "paper", "test-selected", "folds")
 
 
 def find_lists(root: Path, landmark: str, folders: Sequence[str], source: str) -> Path:
@@ -40,7 +40,7 @@ def bad_line(path: Path, number: int, line: str, expected: str) -> ValueError:
 def training_lists(
     dataset: DataSet, split: int, protocol: str, share: float, seed: int
 ) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
-    """Returns `(training, validation)` of a split under a protocol; `paper` has no validation videos."""
+    """Returns `(training, validation)` of a split under a protocol; `paper` and `folds` have no validation videos."""
     listed = dataset.part(split, "train")
     if protocol == "validation":
         return cut_validation(listed, share, seed)

@@ -12,7 +12,7 @@ from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Rule
 from fusion.methods.fusenet import fusenet
 from fusion.methods.sequences import SEQUENCES
-from fusion.methods.weights import class_weighted, searched_weights
+from fusion.methods.weights import class_weighted, searched_weights, sum_of_logits, weighted_logits
 
 # These learn nothing.
 FIXED: Mapping[str, Callable[[Evidence], np.ndarray]] = {
@@ -23,6 +23,7 @@ FIXED: Mapping[str, Callable[[Evidence], np.ndarray]] = {
 # These learn from videos with known labels that are not those they are judged by.
 LEARNED: Mapping[str, Callable[[Evidence], Rule]] = {
     "weighted": searched_weights,
+    "weighted-logits": weighted_logits,
     "class-weighted": class_weighted,
     "calibrated": calibrated,
     "svm": svm,
@@ -33,6 +34,8 @@ LEARNED: Mapping[str, Callable[[Evidence], Rule]] = {
 # These were trained with the streams, end to end.
 TRAINED: Mapping[str, Callable[[Evidence], np.ndarray]] = {"conv": fixed.conv}
 METHODS = (*FIXED, *LEARNED, *TRAINED)
+# These take weights that are given, as weighted:1,1.5.
+WEIGHTED = {"weighted": fixed.weighted, "weighted-logits": sum_of_logits}
 
 
 class Fused(NamedTuple):
@@ -65,9 +68,10 @@ def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, fo
 def check_method(method: str) -> None:
     """Refuses names that no method has."""
     name, _, weights = method.partition(":")
-    if name not in METHODS or (weights and name != "weighted"):
+    if name not in METHODS or (weights and name not in WEIGHTED):
         raise ValueError(
-            f"There is no fusion method {method!r}. Those known are: {', '.join(METHODS)}, weighted:1,1.5."
+            f"There is no fusion method {method!r}. Those known are: {', '.join(METHODS)}, weighted:1,1.5, "
+            "weighted-logits:1,1.5."
         )
     if weights:
         _weights(method)
@@ -78,8 +82,9 @@ def _fuse(
 ) -> tuple[np.ndarray, str]:
     if method in FIXED or method in TRAINED:
         return {**FIXED, **TRAINED}[method](unseen), ""
+    name = method.partition(":")[0]
     if ":" in method:
-        return fixed.weighted(unseen, _weights(method, len(unseen.streams))), ""
+        return WEIGHTED[name](unseen, _weights(method, len(unseen.streams))), ""
     fit = LEARNED[method]
     if folds:
         return _by_folds(fit, unseen)

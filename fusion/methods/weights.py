@@ -1,6 +1,7 @@
 """Weights of the streams that are learned from videos with known labels: one each, or one each for every class."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from fusion.methods.calibration import log_shares, negative_log_likelihood, temp
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Rule, best_by_folds, named, quality
 from fusion.methods.fixed import probabilities, sigmoid, softmax, weighted
+from streams.last_layer.mixing import choose_weights
 
 
 def searched_weights(evidence: Evidence) -> Rule:
@@ -70,3 +72,15 @@ def _fit(inputs: np.ndarray, labels: np.ndarray, pull: float) -> np.ndarray:
     flat = minimize(loss, start, jac=True, method="L-BFGS-B").x
     weights: np.ndarray = flat[:num_streams, None] + flat[num_streams:].reshape(num_streams, num_classes)
     return weights
+
+
+def weighted_logits(evidence: Evidence) -> Rule:
+    """Weighs the logits of each stream so that the labels are likeliest; the best stream alone if that is no worse."""
+    weights = choose_weights(evidence.logits, evidence.labels, evidence.groups.tolist())
+    return Rule(lambda unseen: sum_of_logits(unseen, weights), f"weights of logits {named(evidence, weights)}")
+
+
+def sum_of_logits(evidence: Evidence, weights: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Returns the weighted sum of the streams' logits; the size of the weights says how sure their sum is."""
+    total: np.ndarray = np.tensordot(np.asarray(weights, float), np.stack(evidence.logits), axes=1)
+    return total

@@ -1,5 +1,6 @@
 """What each stream saw and where it looked: at moments of a video, and in the middle of videos of a data set."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +34,13 @@ class Moment:
 
 
 def looker_of(two_stream: TwoStream) -> dict[str, Looker]:
-    """Returns the parted networks of streams that have one of their own; part them once for many videos."""
-    alone = {name: scorer for name, scorer in two_stream.scorers.items() if len(scorer.parts) == 1}
-    return {name: looker(scorer.network) for name, scorer in alone.items()}
+    """Returns the parted networks of streams that have a map of their own; part them once for many videos."""
+    found = {}
+    for name, scorer in two_stream.scorers.items():
+        if len(scorer.parts) == 1:
+            with contextlib.suppress(ValueError):  # A network that looks at several moments at once has no one map.
+                found[name] = looker(scorer.network)
+    return found
 
 
 def explain(

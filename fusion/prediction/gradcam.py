@@ -79,6 +79,8 @@ def _last_map(model: keras.Model) -> keras.layers.Layer:
     layers = {layer.name: layer for layer in model.layers}
     if MAP in layers:
         return layers[MAP]
+    if isinstance(layers.get("features"), keras.layers.Concatenate):
+        raise ValueError(f"{model.name} looks at several moments at once, so that no single map says where.")
     for layer in reversed(model.layers):
         if len(getattr(layer.output, "shape", ())) == 4:
             return layer

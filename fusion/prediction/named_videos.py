@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.extraction.video_files import VIDEO_EXTENSIONS, is_video
+from data.extraction.video_files import VIDEO_EXTENSIONS, is_of_pictures, is_video, walk_files
 
 
 @contextmanager
@@ -23,8 +23,8 @@ def named_videos(names: Sequence[str]) -> Iterator[list[Path]]:
 
 def _files(name: str) -> list[Path]:
     path = Path(name)
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if is_video(file) and file.is_file())
+    if path.is_dir() and not is_of_pictures(path):
+        found = [file for file in walk_files(path) if is_video(file)]
         if not found:
             raise ValueError(f"The folder {path} has no video in it: looked for {', '.join(VIDEO_EXTENSIONS)}.")
         return found

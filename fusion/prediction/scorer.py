@@ -36,4 +36,5 @@ class Scorer:
 
     def of_views(self, num_crops: Crops, precision: str = "float32") -> Callable[..., tf.Tensor]:
         """Returns a function from the views of each part to their logits."""
-        return view_scorer(self.network, num_crops=num_crops, precision=precision, flow_rule=self.flow_rule)
+        how = {"precision": precision, "flow_rule": self.flow_rule, "shown": self.card.shown}
+        return view_scorer(self.network, num_crops=num_crops, **how)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +14,9 @@ from fusion.methods.evidence import Evidence
 from fusion.scores.of_files import NamedScores, in_order, read_score_file
 from fusion.scores.of_models import labels_of, stream_scores
 from fusion.scores.protocol import Scoring
-from streams.runs.model_file import BOTH
-from streams.runs.score_file import Scores
+from streams.runs.model_file import BOTH, file_hash
+from streams.runs.run_folder import Run
+from streams.runs.score_file import Scores, read_scores
 
 # From which videos methods learn: groups that were kept from the training of the streams; the streams' own training
 # list, as the paper's SVM did; or the other folds of the videos that are judged.
@@ -58,6 +59,11 @@ def from_models(
     with_joint = with_joint and (BOTH in scoring.models or scoring.model(dataset, split, BOTH).is_file())
     joint = stream_scores(dataset, split, "test", test, BOTH, scoring) if with_joint else None
     unseen = evidence_of("test", test, scores, joint)
+    held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else []
+    if held_out:
+        groups = [dataset.videos[name].group for name in held_out[0].videos]
+        said = f"{len(groups)} training videos, each scored by folds that had not seen its group"
+        return Gathered(scores, unseen, Evidence.of(held_out, groups), "", said, joint)
     videos, why_not = _to_learn_from(dataset, split, streams, scoring, fit)
     if not videos:
         itself = f"the other folds, by group, of these {len(test)} videos" if fit == "folds" else ""
@@ -98,6 +104,29 @@ def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, name
     return Gathered(
         scores, Evidence.of(scores, groups), None, "", f"the other folds, by group, of these {len(videos)} videos"
     )
+
+
+def _held_out(dataset: DataSet, split: int, streams: Sequence[str], scoring: Scoring) -> list[Scores]:
+    """Returns what folds said of the training videos, where every model was solved by folds; nothing otherwise."""
+    found = []
+    for stream in streams:
+        model = scoring.model(dataset, split, stream)
+        path = Run(model.parent).held_out
+        if not path.is_file():
+            return []
+        scores = read_scores(path)
+        if scores.model_hash != file_hash(model) or scores.classes != dataset.classes:
+            return []
+        found.append(scores)
+    shared = set(found[0].videos).intersection(*(scores.videos for scores in found[1:]))
+    return [_only(scores, shared) for scores in found] if shared <= dataset.videos.keys() else []
+
+
+def _only(scores: Scores, names: Set[str]) -> Scores:
+    """Returns the scores of some of the videos."""
+    rows = [row for row, name in enumerate(scores.videos) if name in names]
+    videos = tuple(scores.videos[row] for row in rows)
+    return dataclasses.replace(scores, videos=videos, labels=scores.labels[rows], view_logits=scores.view_logits[rows])
 
 
 def _to_learn_from(

@@ -31,6 +31,7 @@ def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], sco
         num_crops="full" if scoring.crops == "full" else int(scoring.crops),
         precision=scoring.precision,
         flow_rule=scorer.flow_rule,
+        shown=scorer.card.shown,
     )
     return (logits for logits, _ in scored)
 

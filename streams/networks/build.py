@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from streams.networks.backbones.table import Backbone, backbone_named
+from streams.networks.in_time import network_in_time
 from streams.networks.preprocessing import Pixels, scaled
 
 
@@ -32,6 +33,8 @@ def build_network(
             f"Pass --crop-size {parts.smallest} or more, or another --backbone."
         )
     inputs = keras.Input((pixels.size, pixels.size, pixels.channels), dtype="uint8", name=pixels.family)
+    if pixels.num_frames or parts.in_time == "flow":
+        return network_in_time(inputs, pixels, parts, num_classes, dropout)
     features = _features(inputs, pixels, parts, dropout if dense_dropout is None else dense_dropout)
     # In float32 also where the rest is computed in less: sums of exponentials need it.
     logits = layers.Dense(num_classes, name=head, dtype="float32")(layers.Dropout(dropout, name="dropout")(features))

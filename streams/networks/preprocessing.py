@@ -1,7 +1,7 @@
 """From uint8 pixels to what a network's weights are used to, as part of the network's graph."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -23,6 +23,9 @@ class Pixels:
     reach: float = 127.0  # Levels from there to the bound.
     subtract_mean: bool = True  # Each field's mean vector, which is the camera's part (Sec. 3.1 of the paper).
     differences: bool = False  # The channels are frames of three, of which the network sees the differences.
+    num_frames: int = (
+        0  # How many frames or fields are spread over a video, if they are; the network keeps their order.
+    )
 
 
 def pixels_of(clip: Input, size: int, flow: Mapping[str, Any], *, subtract_mean: bool = True) -> Pixels:
@@ -30,10 +33,12 @@ def pixels_of(clip: Input, size: int, flow: Mapping[str, Any], *, subtract_mean:
 
     Motion can also be seen in frames that follow each other, as `sg3i` and `rgb_difference` show them.
     """
-    if clip.is_flow:
-        levels = RULES[flow["rule"]]
-        return Pixels("flow", clip.channels, size, flow["bound"], levels.still, levels.reach, subtract_mean)
-    return Pixels("rgb", clip.channels, size, differences=clip.kind == "rgb_difference")
+    pixels = Pixels("rgb", clip.channels, size, num_frames=clip.length if clip.is_spread else 0)
+    if not clip.is_flow:
+        return replace(pixels, differences=clip.kind == "rgb_difference")
+    still, reach, _ = RULES[flow["rule"]]
+    levels = replace(pixels, family="flow", bound=flow["bound"], still=still, reach=reach)
+    return replace(levels, subtract_mean=subtract_mean and not clip.is_spread)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipelines.augment import mirror_flow
+from pipelines.augment import crop as crop_box
+from pipelines.augment import mirror_flow, most_of, place_box
 from streams.networks.variants import variant
 
 # Crops that go through the network at once. On a processor a few dozen fill the cores and stay in its caches:
@@ -26,30 +27,34 @@ def score_videos(
     num_crops: Crops,
     precision: str = "float32",
     flow_rule: str = "",
+    shown: str = "pixels",
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields each video's `(logits float32[views, C], label)`, averaged over the crops of a view.
 
     `views` are those of pipelines.clips.distinct_views: what a view shows twice is predicted once. For a network of
     several inputs there is a tuple of tensors instead of one.
     """
-    score = view_scorer(model, num_crops=num_crops, precision=precision, flow_rule=flow_rule)
+    score = view_scorer(model, num_crops=num_crops, precision=precision, flow_rule=flow_rule, shown=shown)
     for distinct, of_view, label in views:
         inputs = distinct if isinstance(distinct, tuple) else (distinct,)
         yield score(*inputs).numpy()[np.asarray(of_view)], np.asarray(label)
 
 
 def view_scorer(
-    model: keras.Model, *, num_crops: Crops, precision: str = "float32", flow_rule: str = ""
+    model: keras.Model, *, num_crops: Crops, precision: str = "float32", flow_rule: str = "", shown: str = "pixels"
 ) -> Callable[..., tf.Tensor]:
     """Returns a compiled function from views uint8[views, H, W, C] to their logits, averaged over crops.
 
     One crop is the centre, five are the corners, too, ten also their mirror images; `full` scores whole frames and
     theirs, fully convolutionally. Flow is mirrored by `flow_rule`, the rule of the levels that the network was trained
-    on: its horizontal part changes its sign. A network of both streams takes views of frames first, then those of flow.
+    on: its horizontal part changes its sign. `shown` says what of a frame the network was trained on: of `whole` frames
+    there is one crop. A network of both streams takes views of frames first, then those of flow.
     """
     inputs = ordered_inputs(model)
     if num_crops not in CROPS:
         raise ValueError(f"A view is scored by {CROPS} crops. Received {num_crops!r}.")
+    if shown == "whole":  # There is nothing beside it, and it was not mirrored in training.
+        num_crops = 1
     if num_crops in (10, "full") and not flow_rule and any(each.name == "flow" for each in inputs):
         raise ValueError("Flow is mirrored by the rule of its levels: pass flow_rule, or num_crops=1.")
     network = variant(model, whole_frames=num_crops == "full", precision=precision)
@@ -63,7 +68,7 @@ def view_scorer(
         logits = tf.TensorArray(tf.float32, size=0, dynamic_size=True, infer_shape=False)
         for start in tf.range(0, tf.shape(views[0])[0], views_at_once):
             crops = [
-                _crops_of(each[start : start + views_at_once], spec, num_crops, flow_rule)
+                _crops_of(each[start : start + views_at_once], spec, num_crops, flow_rule, shown)
                 for each, spec in zip(views, inputs, strict=True)
             ]
             num_views, images = tf.shape(crops[0])[0], [_images(each) for each in crops]
@@ -81,13 +86,33 @@ def view_scorer(
     return score_some
 
 
-def _crops_of(views: tf.Tensor, spec: keras.KerasTensor, num_crops: Crops, flow_rule: str) -> tf.Tensor:
+def _crops_of(views: tf.Tensor, spec: keras.KerasTensor, num_crops: Crops, flow_rule: str, shown: str) -> tf.Tensor:
     """Returns the crops of views that one input is given, uint8[views, crops, H, W, C]."""
-    cut = views[:, None] if num_crops == "full" else _squares(views, spec.shape[1], num_crops)
+    size = spec.shape[1]
+    if num_crops == "full":
+        cut = _whole(views, size, shown)[:, None]
+    elif shown == "whole":
+        cut = _resized(views, tf.constant([size, size]))[:, None]
+    else:
+        cut = _squares(views, size, num_crops, shown)
     if num_crops not in (10, "full"):
         return cut
     mirror = partial(mirror_flow, rule=flow_rule) if spec.name == "flow" else mirrored
     return tf.concat([cut, mirror(cut)], axis=1)
+
+
+def _whole(views: tf.Tensor, size: int, shown: str) -> tf.Tensor:
+    """Returns whole views in the size in which squares of `size` show as much of them as in training."""
+    if shown == "pixels":
+        return views
+    sides = tf.shape(views)[1:3]
+    scale = tf.cast(size, tf.float32) / tf.cast(most_of(sides[0], sides[1]), tf.float32)
+    return _resized(views, tf.maximum(size, tf.cast(tf.round(scale * tf.cast(sides, tf.float32)), tf.int32)))
+
+
+def _resized(views: tf.Tensor, sides: tf.Tensor) -> tf.Tensor:
+    resized = tf.cast(tf.round(tf.image.resize(views, sides)), tf.uint8)
+    return tf.ensure_shape(resized, [None, None, None, views.shape[-1]])
 
 
 def ordered_inputs(model: keras.Model) -> list[keras.KerasTensor]:
@@ -106,14 +131,15 @@ def _images(crops: tf.Tensor) -> tf.Tensor:
     return tf.reshape(crops, [-1, *sides])
 
 
-def _squares(frames: tf.Tensor, size: int, num_crops: int) -> tf.Tensor:
+def _squares(frames: tf.Tensor, size: int, num_crops: int, shown: str) -> tf.Tensor:
     """Returns the centre of each view, for one crop, or corners and centre: uint8[views, 1 or 5, size, size, C]."""
     places = [(0.5, 0.5)] if num_crops == 1 else [(0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)]
     height, width, channels = tf.shape(frames)[1], tf.shape(frames)[2], frames.shape[-1]
+    side = most_of(height, width) if shown == "most" else size
     crops = []
     for down, right in places:
-        top = tf.cast(tf.cast(height - size, tf.float32) * down, tf.int32)
-        left = tf.cast(tf.cast(width - size, tf.float32) * right, tf.int32)
-        crop = frames[:, top : top + size, left : left + size]
+        # Cut as in training, and resized afterwards: the other way round, places would be rounded otherwise.
+        crop = crop_box(frames, place_box(height, width, side, side, down, right))
+        crop = _resized(crop, tf.constant([size, size])) if shown == "most" else crop
         crops.append(tf.ensure_shape(crop, [None, size, size, channels]))
     return tf.stack(crops, axis=1)

@@ -12,6 +12,7 @@ from keras import layers
 
 from commands.running import first_line
 from streams.networks.backbones.table import Backbone, backbone_named
+from streams.recipes.imagenet_files import find_imagenet
 
 # By these names the class scores of our networks and of Keras' are known; they are never taken over.
 _HEADS = ("logits", "predictions")
@@ -102,6 +103,9 @@ def _imagenet(network: keras.Model, backbone: str) -> keras.Model:
     parts = backbone_named(backbone)
     if not parts.application:
         raise ValueError(f"Keras has no ImageNet weights for {backbone}. {_HOW_TO_GO_ON}")
+    file = find_imagenet(backbone)
+    if file:
+        return _read_h5(network, backbone, file.path)
     try:
         return _application(parts, with_top=_can_use_top(network, parts), weights="imagenet")
     except Exception as error:  # Keras raises no narrower one where it cannot download.
@@ -111,8 +115,8 @@ def _imagenet(network: keras.Model, backbone: str) -> keras.Model:
         url, reason = found.groups()
         raise FileNotFoundError(
             f"The ImageNet weights of {backbone} are not on this machine and could not be downloaded ({reason}). "
-            f"Put {url.rsplit('/', 1)[-1]} (from {url}) into the folder models in Keras' home, which is ~/.keras "
-            f"unless KERAS_HOME says otherwise. {_HOW_TO_GO_ON}"
+            f"Put {url.rsplit('/', 1)[-1]} (from {url}) into the folder weights of this project, or name its folder in "
+            f"TWO_STREAM_WEIGHTS. {_HOW_TO_GO_ON}"
         ) from None
 
 

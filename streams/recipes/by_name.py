@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from streams.recipes.automatic import OWN_RECIPES, automatic_options
 from streams.recipes.table import RECIPES, Options, Recipe
 
 
@@ -16,9 +17,9 @@ def recipe_named(name: str) -> Recipe:
 
 
 def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
-    """Returns the options of the recipe that the command line names; `--recipe list` shows all of them and ends.
+    """Returns the options of the recipe that the command line names, or of the one that fits the data set.
 
-    A recipe that is not there or has no such stream ends with exit code 2.
+    `--recipe list` shows all recipes and ends. One that is not there or has no such stream ends with exit code 2.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--recipe", default="")
@@ -26,6 +27,11 @@ def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
     if name == "list":
         print(listing())
         sys.exit(0)
+    words = sys.argv[1:] if argv is None else argv
+    if name in OWN_RECIPES or (not name and not {"-h", "--help"} & set(words)):
+        options, said = automatic_options(argv, stream, words, name)
+        print(said, end="\n" if said else "", flush=True)
+        return options
     try:
         return recipe_named(name).options(stream) if name else {}
     except ValueError as error:
@@ -34,7 +40,7 @@ def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
 
 def departures(name: str, stream: str, options: Options) -> dict[str, Any]:
     """Returns the options that differ from their recipe's, with the recipe's values."""
-    if not name:
+    if not name or name in OWN_RECIPES:
         return {}
     wanted = recipe_named(name).options(stream)
     return {key: value for key, value in wanted.items() if options[key] != (list(value) if _is_list(value) else value)}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import statistics
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -38,9 +39,9 @@ class ModelCard:
     selection: str  # How the weights were chosen: "validation", "paper" or "test-selected".
     flow: Mapping[str, object] = field(default_factory=dict)  # flow.json of its training data; empty for RGB.
     multi_label: bool = False
-    frames: Mapping[str, object] = field(
-        default_factory=dict
-    )  # How its training frames were made, and their usual size.
+    frames: Mapping[str, object] = field(default_factory=dict)  # How its training frames were made, and their size.
+    shown: str = "pixels"  # What of a frame its clips show: one of pipelines.inputs.SHOWN.
+    window: int = 0  # How many frames its training videos usually have, over which a clip that is spread lies.
     learnt: tuple[Lesson, ...] = ()  # What else its weights have learnt from: beside this data set, or before it.
 
     @classmethod
@@ -52,6 +53,11 @@ class ModelCard:
     @classmethod
     def joint(cls, spatial: "ModelCard", temporal: "ModelCard") -> "ModelCard":
         """Returns the card of a network of both streams, `two_stream_network` for instance."""
+        if spatial.shown != temporal.shown:
+            raise ValueError(
+                f"The spatial stream shows {spatial.shown} of a frame and the temporal stream {temporal.shown}: one "
+                "network of both can't. Train both with the same --shown."
+            )
         return replace(
             temporal,
             stream=BOTH,
@@ -94,6 +100,8 @@ def card_of(stream: str, config: TrainConfig, dataset: DataSet, clip: Input) -> 
         flow_description(dataset.root) if clip.is_flow else {},
         dataset.multi_label,
         frame_description(dataset.root),
+        config.shown,
+        statistics.median_low([video.num_frames for video in dataset.videos.values()]) if clip.is_spread else 0,
     )
     return card.having_learnt(lessons_in(config.weights))
 

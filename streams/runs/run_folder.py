@@ -21,7 +21,14 @@ Options = TypeVar("Options", bound=TrainConfig)
 
 _HOW_TO_MEND = "Put a whole one there if you have a copy, pass --again to train anew, or --runs DIR for another place."
 # What the losses are of by which the best epoch is chosen, in words.
-CHOSEN_BY = {"validation": "validation", "paper": "", "test-selected": "test list (which chooses)"}
+CHOSEN_BY = {
+    "validation": "validation",
+    "paper": "",
+    "test-selected": "test list (which chooses)",
+    "folds": "held out by folds",
+}
+# What options were before there were such.
+_BEFORE = {"shown": "pixels"}
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,15 @@ class Run:
                 "for a place that you may write to."
             ) from error
 
+    def features(self, part: str) -> Path:
+        """What the frozen layers of the network made of a part of the training list."""
+        return self.folder / "features" / f"{part}.h5"
+
+    @property
+    def held_out(self) -> Path:
+        """The logits that folds over groups gave to training videos that they had not seen."""
+        return self.scores("held-out", "folds")
+
     def scores(self, part: str, protocol: str) -> Path:
         """The scores of the model on a part of its split."""
         return self.folder / "scores" / f"{part}_{protocol}.h5"
@@ -163,7 +179,7 @@ def is_finished(config: TrainConfig, run: Run) -> bool:
     finished = "result" in found and run.model.exists()
     if not finished and not unfinished:
         return False
-    before = _comparable(run.entry("options"), run.entry("data_hash"))
+    before = _comparable({**_BEFORE, **run.entry("options")}, run.entry("data_hash"))
     for name, value in _comparable(config.identity(), run.data_hash).items():
         if before.get(name) != value:
             raise ValueError(
@@ -247,7 +263,10 @@ def say_skipped(run: Run) -> None:
 def say_result(run: Run) -> dict[str, Any]:
     """Prints what a finished run reached, and returns it."""
     result, selection = run.entry("result"), run.entry("options")["protocol"]
-    if "val_loss" in result:
+    if selection == "folds":
+        words = f"loss {result['val_loss']:.3f}, video accuracy {result['val_accuracy']:.1%}"
+        print(f"On the training videos, each held out with its group: {words}. Saved {run.model}")
+    elif "val_loss" in result:
         part = CHOSEN_BY[selection]
         words = f"{part} loss {result['val_loss']:.3f}, frame accuracy {result['val_accuracy']:.1%}"
         print(f"Best epoch {result['epoch']} of {result['epochs']}: {words}. Saved {run.model}")

@@ -6,29 +6,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from commands.files import write_json
 from pipelines.clip_stream import Clips
 from streams.config import TrainConfig
-from streams.recipes.by_name import departures
 from streams.runs.model_file import ModelCard, save_model
-from streams.runs.run_folder import Run, first_versions, is_finished
+from streams.runs.run_folder import Run, is_finished
 from streams.training.around_steps import Keeper, Steering
 from streams.training.devices import (
     Together,
     dealt_batches,
     dealt_parts,
     is_chief,
-    num_threads,
     synchronise_batch_norm,
     this_part,
     whole_batches,
 )
 from streams.training.display import Display
 from streams.training.progress import Checkpoints, Course
-from streams.training.records import Records, draw_curves, look_at_first_batch, write_history
+from streams.training.records import Records, description, draw_curves, look_at_first_batch, write_history
 from streams.training.schedules import best_epoch, make_optimizer
 from streams.training.step import Trainee
 from streams.training.stopping import Stop, StoppedError, all_answering, explained, listening_for_stop, same_command
@@ -133,9 +130,8 @@ def _keeper(
     display = Display(course)
     # Keras says so once for validation data whose length it has to find out.
     warnings.filterwarnings("ignore", "Your input ran out of data")
-    return Keeper(
-        course, checkpoints, together, stop, display, Records(course, display, _description(course, learner), sheets)
-    )
+    said = description(course.config, course.run, learner.card.stream, begun=course.progress.step > 0)
+    return Keeper(course, checkpoints, together, stop, display, Records(course, display, said, sheets))
 
 
 def _validate(
@@ -171,19 +167,3 @@ def _finish(learner: Learner, model: Trainee, clips: Clips, keeper: Keeper) -> d
         words = "Stopped after the last step; the model is saved."
         raise StoppedError(f"{words} {same_command(course.config)} goes on with what is left, or says what came out.")
     return result
-
-
-def _description(course: Course, learner: Learner) -> dict[str, object]:
-    """Returns all that decides the result, for config.json."""
-    options = course.config.identity()
-    # The modules' own versions: the metadata of a package may bear another name, as that of tensorflow-cpu does.
-    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
-    if course.progress.step > 0:
-        versions = first_versions(course.run, versions)
-    return {
-        "options": options,
-        "recipe_says": departures(course.config.recipe, learner.card.stream, options),
-        "data_hash": course.run.data_hash,
-        "threads": num_threads(),
-        "versions": versions,
-    }

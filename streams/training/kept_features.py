@@ -1,7 +1,8 @@
 """Features of a frozen network, computed once and kept, on which its last layer is trained in seconds."""
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import tensorflow as tf
 from keras import layers
 from rich.progress import track
 
-from commands.files import replacing
 from data.catalog import Video
 from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard
 from pipelines.drawing import Draw
@@ -25,8 +25,8 @@ from streams.training.fit import Learner, building
 
 # Evenly spaced views of each video, of which a pass over the videos draws one each.
 NUM_VIEWS = 5
-
-Views = Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]  # Of each video in turn, as `scoring.score_videos` takes them.
+# Videos after which the file of features is brought to disk.
+_FLUSHED_EVERY = 50
 
 
 @dataclass(frozen=True)
@@ -61,46 +61,63 @@ class FeatureStream(Clips):
         return self.clips.names(step)
 
 
-def on_features(learner: Learner, clips: ClipStream, config: TrainConfig) -> tuple[Learner, FeatureStream]:
-    """Returns the last layer alone and the features that it learns from; the whole network is saved.
-
-    The frozen layers make the features of centred crops, unless a file has them from before.
-    """
-    network, card = learner.network, learner.card
-    folder = Run.of(config.runs, card.data_set, card.stream, card.split).folder / "features"
-
-    def features_of(videos: Sequence[Video], part: str) -> tuple[np.ndarray, np.ndarray]:
-        views = readable_views(clips.dataset, videos, clips.clip, num_views=NUM_VIEWS)
-        named = [video.name for video in videos], views
-        return cached_features(network, named, folder / f"{part}.h5", keep=not config.dry_run)
-
-    features, labels = features_of(clips.videos, "train")
-    held_out = features_of(clips.held_out, "validation") if clips.held_out else None
+def on_features(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> tuple[Learner, FeatureStream]:
+    """Returns the last layer alone and the features that it learns from; the whole network is saved."""
+    network = learner.network
+    features, labels = kept_features(network, clips, clips.videos, run, config)
+    held_out = kept_features(network, clips, clips.held_out, run, config, "validation") if clips.held_out else None
     with building(config, network.distribute_strategy):
         head, whole = with_fresh_head(network)
-    return Learner(head, card, saved=whole), FeatureStream(clips, features, labels, held_out)
+    return Learner(head, learner.card, saved=whole), FeatureStream(clips, features, labels, held_out)
 
 
-def cached_features(
-    network: keras.Model, named_views: tuple[Sequence[str], Views], path: Path, *, keep: bool = True
+def kept_features(
+    network: keras.Model, clips: ClipStream, videos: Sequence[Video], run: Run, config: TrainConfig, part: str = "train"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `(float32[videos, views, D], labels)` from a file, or computes and keeps them where it has others."""
-    names, views = named_views
-    key = _key(network, names)
-    if path.exists():
-        with h5py.File(path) as file:
-            if file.attrs["key"] == key:
-                return file["features"][()], file["labels"][()]
-    backbone = keras.Model(network.input, network.get_layer("features").output)
-    found = score_videos(backbone, track(views, "Features", len(names)), num_crops=1)
-    features, labels = (np.stack(each) for each in zip(*found, strict=True))
-    if not keep:
-        return features, labels
+    """Returns `(float32[videos, views, D], labels)` of centred crops, from a file as far as they were made before."""
+    frozen = keras.Model(network.input, network.get_layer("features").output)
+    key = _key(frozen, [run.data_hash, config.shown, *(video.name for video in videos)])
+    path = run.features(part)
+    before = _read(path, key)
+    rest = videos[len(before[1]) :]
+    views = readable_views(clips.dataset, rest, clips.clip, num_views=1 if clips.clip.is_spread else NUM_VIEWS)
+    found = score_videos(frozen, views, num_crops=1, shown=config.shown)
+    with _growing(path, key) if not config.dry_run else contextlib.nullcontext(None) as file:
+        made = []
+        for row, label in track(found, f"Features of {part}", total=len(rest)) if rest else ():
+            made.append((row, label))
+            if file:
+                _append(file, row, label)
+    rows, labels = [*before[0], *(row for row, _ in made)], [*before[1], *(label for _, label in made)]
+    return np.stack(rows), np.stack(labels)
+
+
+def _read(path: Path, key: str) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray]]:
+    """Returns what a file holds for this key; nothing if it is of something else, or damaged."""
+    with contextlib.suppress(OSError, KeyError, ValueError), h5py.File(path) as file:
+        if file.attrs["key"] == key and len(file["features"]) == len(file["labels"]):
+            return list(file["features"][()]), list(file["labels"][()])
+    path.unlink(missing_ok=True)
+    return [], []
+
+
+@contextlib.contextmanager
+def _growing(path: Path, key: str) -> Iterator[h5py.File]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with h5py.File(path, "a") as file:
         file.attrs["key"] = key
-        file["features"], file["labels"] = features, labels
-    return features, labels
+        yield file
+
+
+def _append(file: h5py.File, row: np.ndarray, label: np.ndarray) -> None:
+    """Adds a video; what a kill leaves is read as far as it is whole."""
+    for name, values in (("features", row), ("labels", np.asarray(label))):
+        if name not in file:
+            file.create_dataset(name, (0, *values.shape), values.dtype, maxshape=(None, *values.shape))
+        file[name].resize(len(file[name]) + 1, axis=0)
+        file[name][-1] = values
+    if len(file["labels"]) % _FLUSHED_EVERY == 0:
+        file.flush()
 
 
 def feature_batches(
@@ -126,11 +143,9 @@ def with_fresh_head(network: keras.Model) -> tuple[keras.Model, keras.Model]:
     return alone, keras.Model(network.input, head(dropout.output), name=network.name)
 
 
-def _key(network: keras.Model, names: Sequence[str]) -> str:
+def _key(frozen: keras.Model, about: Sequence[str]) -> str:
     """Returns what changes whenever the features do, or their order."""
-    digest = hashlib.sha256("\n".join(names).encode())
-    for layer in network.layers:
-        if layer.name != "logits":
-            for weight in layer.get_weights():
-                digest.update(np.ascontiguousarray(weight).tobytes())
+    digest = hashlib.sha256("\n".join([*about, frozen.to_json()]).encode())
+    for weight in frozen.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
     return digest.hexdigest()

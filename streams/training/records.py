@@ -14,8 +14,9 @@ import tensorflow as tf
 from commands.files import replacing, write_json, write_text
 from pipelines.clip_stream import Clips, Tensors
 from streams.config import TrainConfig
-from streams.runs.run_folder import CHOSEN_BY
-from streams.training.devices import is_chief
+from streams.recipes.by_name import departures
+from streams.runs.run_folder import CHOSEN_BY, Run, first_versions
+from streams.training.devices import is_chief, num_threads
 from streams.training.display import Display
 from streams.training.memory import check_memory, clips_at_once, estimate_memory, layers_of, memory_words
 from streams.training.progress import Course
@@ -200,3 +201,19 @@ def contact_sheet(clips: np.ndarray, *, is_flow: bool, most: int = 16) -> np.nda
     empty = np.zeros((across * across - len(images), *images.shape[1:]), images.dtype)
     tiles = np.concatenate([images, empty]).reshape(across, across, *images.shape[1:])
     return np.concatenate(np.concatenate(tiles, axis=1), axis=1)[None]
+
+
+def description(config: TrainConfig, run: Run, stream: str, *, begun: bool = False) -> dict[str, object]:
+    """Returns all that decides the result, for config.json."""
+    options = config.identity()
+    # The modules' own versions: the metadata of a package may bear another name, as that of tensorflow-cpu does.
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+    if begun:
+        versions = first_versions(run, versions)
+    return {
+        "options": options,
+        "recipe_says": departures(config.recipe, stream, options),
+        "data_hash": run.data_hash,
+        "threads": num_threads(),
+        "versions": versions,
+    }

@@ -8,21 +8,27 @@ from data.catalog import DataSet, Video
 from data.ready import frame_description
 from pipelines.clip_stream import Clips, ClipStream
 from pipelines.inputs import Input
-from streams.config import TrainConfig
+from streams.config import EXACT, TrainConfig
 from streams.runs.costs import Cost
 from streams.runs.run_folder import Run, say_skipped
 from streams.training.devices import strategy_for
 from streams.training.fit import Learner, building, train
 from streams.training.kept_features import on_features
 from streams.training.rehearsal import rehearse
+from streams.training.solve_stage import rehearse_solving, solve_stage
 
 __all__ = ["Learner", "building", "clips_of", "strategy_for", "train_stage"]
 
 
 def train_stage(learner: Learner, clips: Clips, config: TrainConfig, run: Run) -> Cost | None:
     """Trains one stage, on kept features if only the last layer learns; with `--dry-run` it is only rehearsed."""
+    if config.optimizer == EXACT and isinstance(clips, ClipStream):
+        if config.dry_run:
+            return rehearse_solving(learner, clips, config, run)
+        solve_stage(learner, clips, config, run)
+        return None
     if config.keeps_features and isinstance(clips, ClipStream):
-        learner, clips = on_features(learner, clips, config)
+        learner, clips = on_features(learner, clips, config, run)
     if config.dry_run:
         return rehearse(learner, clips, config, run)
     train(learner, clips, config, run)
@@ -43,6 +49,7 @@ def clips_of(
         seed=config.seed,
         augment=config.augment,
         balance=config.balance,
+        shown=config.shown,
         on_device=_cuts_on_device(config, dataset),
         held_out=validation,
         skipped=set() if config.skip_broken else None,
@@ -51,6 +58,8 @@ def clips_of(
 
 def _cuts_on_device(config: TrainConfig, dataset: DataSet) -> bool:
     """Tells whether whole frames are shipped to be cut where the network runs, which frees the host of the work."""
+    if config.shown == "whole":
+        return False
     if config.crop_on != "auto":
         return config.crop_on == "device"
     if not config.can_cut_on_device or not tf.config.list_physical_devices("GPU"):

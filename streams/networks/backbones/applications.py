@@ -29,6 +29,23 @@ def mobilenet_v2(pixels: keras.KerasTensor) -> keras.KerasTensor:
     return _last_map(applications.MobileNetV2, pixels)
 
 
+def mobilenet(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of MobileNet."""
+    return _last_map(applications.MobileNet, pixels)
+
+
+def mobilenet_maps(pixels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Returns a middle map of MobileNet, where things still have a place, and its last map."""
+    model = applications.MobileNet(include_top=False, weights=None, input_tensor=pixels)
+    return model.get_layer("conv_pw_11_relu").output, model.output
+
+
+def mobilenet_v2_maps(pixels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Returns a middle map of MobileNetV2, where things still have a place, and its last map."""
+    model = applications.MobileNetV2(include_top=False, weights=None, input_tensor=pixels)
+    return model.get_layer("block_12_add").output, model.output
+
+
 def efficientnet_v2_b0(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Returns the last map of EfficientNetV2-B0."""
     return _last_map(applications.EfficientNetV2B0, pixels, include_preprocessing=False)

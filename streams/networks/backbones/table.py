@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import keras
 
-from streams.config import check_backbone
+from streams.checks import check_backbone
 from streams.networks.backbones import applications, cnn_m, inception, residual, small
 
 
@@ -18,6 +18,9 @@ class Backbone:
     smallest: int  # The least side of an image that leaves something of the last map.
     dense: tuple[int, ...] = ()  # Fully connected layers after the map; global average pooling where there are none.
     build_for_flow: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None  # Where the temporal one differs.
+    # The middle and the last map, of networks that can look at frames spread over a video.
+    build_maps: Callable[[keras.KerasTensor], tuple[keras.KerasTensor, keras.KerasTensor]] | None = None
+    in_time: str = ""  # Of what it can look at many that are spread over a video: "rgb" or "flow".
     application: str = ""  # Its name in keras.applications, which has ImageNet weights for it.
 
 
@@ -30,7 +33,23 @@ BACKBONES = {
     "resnet50": Backbone(applications.resnet50, "caffe", 32, application="ResNet50"),
     "inception_v3": Backbone(applications.inception_v3, "signed", 75, application="InceptionV3"),
     "xception": Backbone(applications.xception, "signed", 71, application="Xception"),
-    "mobilenet_v2": Backbone(applications.mobilenet_v2, "signed", 32, application="MobileNetV2"),
+    "motion": Backbone(small.small, "motion", smallest=24, in_time="flow"),
+    "mobilenet": Backbone(
+        applications.mobilenet,
+        "signed",
+        32,
+        build_maps=applications.mobilenet_maps,
+        in_time="rgb",
+        application="MobileNet",
+    ),
+    "mobilenet_v2": Backbone(
+        applications.mobilenet_v2,
+        "signed",
+        32,
+        build_maps=applications.mobilenet_v2_maps,
+        in_time="rgb",
+        application="MobileNetV2",
+    ),
     "efficientnet_v2_b0": Backbone(applications.efficientnet_v2_b0, "torch", 32, application="EfficientNetV2B0"),
     "bn_inception": Backbone(inception.bn_inception, "caffe", 32),
 }

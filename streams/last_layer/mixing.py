@@ -1,0 +1,48 @@
+"""Weights for the logits of several sources, from what they say of videos that they have not seen."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import minimize
+
+from streams.last_layer.likelihood import log_shares, losses
+
+# How strongly weights are drawn to each other.
+PULL = 0.03
+
+
+def choose_weights(held_out: Sequence[np.ndarray], labels: np.ndarray, groups: Sequence[str]) -> np.ndarray:
+    """Returns a weight for the logits of each source, from what it says of videos that it has not seen.
+
+    They are those under which the labels are likeliest. If that is no better than the best source alone, by one
+    standard error over groups, the best source alone is taken: a mixture must not cost what it does not bring.
+    """
+    heat = np.array([_inverse_temperature(logits, labels) for logits in held_out])
+    calibrated = [scale * logits for scale, logits in zip(heat, held_out, strict=True)]
+    alone = int(np.argmin([losses(logits, labels).mean() for logits in calibrated]))
+    shares = np.stack([log_shares(logits, labels) for logits in calibrated])
+
+    def loss(weights: np.ndarray) -> float:
+        mixed = losses(np.tensordot(weights, shares, 1), labels).mean()
+        return float(mixed + PULL * ((weights - weights.mean()) ** 2).sum())
+
+    weights = minimize(loss, np.full(len(shares), 1 / len(shares)), method="L-BFGS-B", bounds=[(0, 20)] * len(shares)).x
+    gain = losses(calibrated[alone], labels) - losses(np.tensordot(weights, shares, 1), labels)
+    # Of sources that know less than nothing, no weights at all would be likeliest: then every class would be the first.
+    if gain.mean() <= _standard_error(gain, groups) or not weights.any():
+        weights = np.eye(len(shares))[alone]
+    chosen: np.ndarray = np.where(weights < 0.01 * weights.max(), 0.0, weights) * heat
+    return chosen
+
+
+def _inverse_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    scales = np.geomspace(0.05, 20, 61)
+    return float(scales[int(np.argmin([losses(scale * logits, labels).mean() for scale in scales]))])
+
+
+def _standard_error(values: np.ndarray, groups: Sequence[str]) -> float:
+    """Returns the standard error of a mean whose values go together by groups."""
+    names = np.asarray(groups)
+    centred = values - values.mean()
+    sums = np.array([centred[names == name].sum() for name in np.unique(names)])
+    return float(np.sqrt((sums**2).sum() * len(sums) / max(1, len(sums) - 1)) / len(values))

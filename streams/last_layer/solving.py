@@ -1,0 +1,210 @@
+"""The last layer, solved rather than trained: regularised logistic regression on the features of frozen layers.
+
+Features come in parts, such as what is seen and how it changes. Each part has a regression of its own, whose strength
+of regularisation is chosen by folds over groups; the parts are then weighed by their held-out logits. The sum is one
+dense layer again. The problem is convex, so the answer depends on the features alone, and its held-out logits are of
+videos that the weights have not seen: fusion may learn from them.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import keras
+import numpy as np
+from rich.progress import track
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+
+from streams.last_layer.likelihood import losses
+from streams.last_layer.mixing import choose_weights
+from streams.last_layer.moments import predicted, train_moments
+from streams.networks.frames_in_time import parts_of
+
+# Penalties on squared weights that are tried, for features whose mean squared norm is 1; the smallest weights first.
+PENALTIES = tuple(10.0 ** -(power / 2) for power in range(3, 12))
+FOLDS = 5
+# Directions of the features that are kept: all that fewer videos span.
+RANK = 600
+# Passes over the videos, of the convolution over time: in the folds, and at last over all of them.
+EPOCHS_OF_FOLDS, EPOCHS = 16, 24
+# A logit that leaves no doubt.
+_SURE = 10.0
+_MOMENTS, _MOMENTS_NET = "moments", "moments_net"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What folds over groups say of a network whose last layer was solved."""
+
+    held_out: np.ndarray  # float32[V, C]: each video's logits by the folds that have not seen its group.
+    weights: Mapping[str, float]  # Of each part's logits.
+    penalties: Mapping[str, float]  # Of each part that a regression looks at.
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One part's regression."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    held_out: np.ndarray
+    penalty: float
+
+
+def solve_last_layer(
+    network: keras.Model, features: np.ndarray, labels: np.ndarray, groups: Sequence[str], seed: int = 0
+) -> Solution:
+    """Gives a network the last layer that tells classes apart best on unseen groups.
+
+    `features` are those of its layer `features`, [V, D]; `labels` are int[V], or zeros and ones [V, C].
+    """
+    parts, num_classes = parts_of(network), network.output_shape[-1]
+    edges = np.cumsum([0, *parts.values()])
+    columns = {name: slice(*pair) for name, pair in zip(parts, pairwise(edges), strict=True)}
+    folds = list(group_folds(labels, groups))
+    convolved = _MOMENTS if _MOMENTS in parts else ""
+    solved, held_out = {}, {}
+    for name in track(list(parts), "Solving the last layer"):
+        if name == convolved:
+            held_out[name] = _held_out_moments(network, features[:, columns[name]], labels, folds, seed)
+        else:
+            solved[name] = _solve_part(features[:, columns[name]], labels, folds, num_classes)
+            held_out[name] = solved[name].held_out
+    weights = dict(zip(parts, choose_weights(list(held_out.values()), labels, groups).tolist(), strict=True))
+    kernel = np.concatenate([weights[name] * part.kernel for name, part in solved.items()])
+    bias = np.sum([weights[name] * part.bias for name, part in solved.items()], axis=0)
+    network.get_layer("linear_logits" if convolved else "logits").set_weights([kernel, bias])
+    if convolved:
+        _set_moments(network, features[:, columns[convolved]], labels, weights[convolved], seed)
+    mixed = np.sum([weights[name] * logits for name, logits in held_out.items()], axis=0)
+    return Solution(mixed.astype(np.float32), weights, {name: part.penalty for name, part in solved.items()})
+
+
+def group_folds(labels: np.ndarray, groups: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the places to fit on and to judge by, with all classes on both sides as far as that goes; no group is."""
+    first = labels if labels.ndim == 1 else labels.argmax(axis=1)
+    most = int(np.bincount(first).max())  # No more folds can be stratified than the commonest class has videos.
+    if len(set(groups)) < 2:
+        raise ValueError("The last layer is solved by folds over groups, which takes 2 groups at least. There is one.")
+    if most < 2:
+        raise ValueError("The last layer is solved by folds, which takes 2 training videos of a class at least.")
+    count = min(FOLDS, len(set(groups)), most)
+    with warnings.catch_warnings(action="ignore"):  # Of classes that have fewer videos than there are folds.
+        yield from StratifiedGroupKFold(count, shuffle=True, random_state=0).split(first, first, groups)
+
+
+def _solve_part(
+    features: np.ndarray, labels: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: int
+) -> _Part:
+    space = _Space.of(features)
+    rotated = space(features)
+    held_out = np.zeros((len(PENALTIES), len(features), num_classes))
+    for rows, others in folds:
+        for place, (kernel, bias) in enumerate(_path(rotated[rows], labels[rows], num_classes, PENALTIES)):
+            held_out[place, others] = rotated[others] @ kernel + bias
+    best = int(np.argmin([losses(logits, labels).mean() for logits in held_out]))
+    *_, (kernel, bias) = _path(rotated, labels, num_classes, PENALTIES[: best + 1])
+    whole = space.turn @ kernel * space.scale[:, None]
+    return _Part(whole, bias - space.mean @ whole, held_out[best], PENALTIES[best])
+
+
+def _held_out_moments(
+    network: keras.Model,
+    moments: np.ndarray,
+    labels: np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    seed: int,
+) -> np.ndarray:
+    """Returns the logits of the convolution over time for each video, by a fold that has not seen its group."""
+    convolution = network.get_layer(_MOMENTS_NET)
+    found = np.zeros((len(moments), network.output_shape[-1]))
+    for rows, others in folds:
+        fresh = keras.models.clone_model(convolution)
+        train_moments(fresh, moments[rows], _as_rows(labels, found.shape[1])[rows], epochs=EPOCHS_OF_FOLDS, seed=seed)
+        found[others] = predicted(fresh, moments[others])
+    return found
+
+
+def _set_moments(network: keras.Model, moments: np.ndarray, labels: np.ndarray, weight: float, seed: int) -> None:
+    """Trains the convolution over time on all videos and weighs its logits; one of no weight stays untrained."""
+    convolution = network.get_layer(_MOMENTS_NET)
+    if weight:
+        fresh = keras.models.clone_model(convolution)
+        train_moments(fresh, moments, _as_rows(labels, network.output_shape[-1]), epochs=EPOCHS, seed=seed)
+        convolution.set_weights(fresh.get_weights())
+    scores = convolution.get_layer("moments_logits")
+    scores.set_weights([weight * each for each in scores.get_weights()])
+
+
+def _as_rows(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    return (np.eye(num_classes)[labels] if labels.ndim == 1 else labels).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Space:
+    """Standardised features, turned into the directions in which the videos differ; no label is looked at."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    turn: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> "_Space":
+        mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+        # What hardly varies would be blown up to noise.
+        scale = 1.0 / (deviation + 1e-3 * np.sqrt((deviation**2).mean()) + 1e-8)
+        standard = (features - mean) * scale
+        is_wide = standard.shape[0] < standard.shape[1]
+        sizes, axes = np.linalg.eigh(standard @ standard.T if is_wide else standard.T @ standard)
+        kept = [place for place in np.argsort(-sizes)[:RANK] if sizes[place] > 1e-7 * sizes.max()]
+        turn = standard.T @ (axes[:, kept] / np.sqrt(sizes[kept])) if is_wide else axes[:, kept]
+        rotated = standard @ turn
+        return cls(mean, scale, turn / np.sqrt((rotated**2).sum(axis=1).mean()))
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        rotated: np.ndarray = ((features - self.mean) * self.scale) @ self.turn
+        return rotated
+
+
+def _path(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, penalties: Sequence[float]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields kernel and bias for each penalty; each starts from the one before."""
+    # Labels that may be several are told apart one by one.
+    targets = [labels] if labels.ndim == 1 else list(labels.T)
+    models = [LogisticRegression(warm_start=True, max_iter=300) for _ in targets]
+    for penalty in penalties:
+        fits = [_fit(model, target, features, penalty) for model, target in zip(models, targets, strict=True)]
+        if labels.ndim == 1:
+            yield _of_classes(*fits[0], np.unique(labels), num_classes)
+        else:
+            yield np.hstack([weights for weights, _ in fits]), np.concatenate([offset for _, offset in fits])
+
+
+def _fit(
+    model: LogisticRegression, target: np.ndarray, features: np.ndarray, penalty: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns weights [D, n] and offsets [n]: of each class, or of the second against the first if there are two."""
+    if len(np.unique(target)) < 2:  # Nothing to tell apart.
+        return np.zeros((features.shape[1], 1)), np.array([_SURE if target[0] else -_SURE])
+    model.set_params(C=1.0 / (penalty * len(features)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # The next penalty goes on from there.
+        model.fit(features, target)
+    return model.coef_.T, model.intercept_
+
+
+def _of_classes(
+    weights: np.ndarray, offsets: np.ndarray, seen: np.ndarray, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the weights and offsets of all classes; one that was not seen is as good as excluded."""
+    if len(seen) == 1:
+        offsets = np.abs(offsets)  # Whichever it is, there is no doubt.
+    if len(seen) == 2:
+        weights, offsets = np.hstack([-weights, weights]) / 2, np.concatenate([-offsets, offsets]) / 2
+    kernel, bias = np.zeros((len(weights), num_classes)), np.full(num_classes, -_SURE)
+    kernel[:, seen], bias[seen] = weights, offsets
+    return kernel, bias

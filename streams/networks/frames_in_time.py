@@ -1,0 +1,52 @@
+"""What frozen layers say of frames that are spread over a video: what is seen, in which order, and how it changes.
+
+A mean over frames forgets their order, and a single frame shows no change. The five parts below keep both, at the
+price of one pass of an ImageNet network over each frame.
+"""
+
+import keras
+from keras import layers, ops
+
+# With more frames than this, every second one is kept in order: many frames must not make many weights.
+MOST_IN_ORDER = 10
+
+
+def frames_of(images: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns clips [B, H, W, 3 K] as frames [B K, H, W, 3]."""
+    height, width, channels = images.shape[1:]
+    apart = ops.reshape(images, (-1, height, width, channels // 3, 3))
+    return ops.reshape(ops.transpose(apart, (0, 3, 1, 2, 4)), (-1, height, width, 3))
+
+
+def parts_in_time(middle: keras.KerasTensor, last: keras.KerasTensor, num_frames: int) -> keras.KerasTensor:
+    """Returns the features of clips, whose parts are named, from the middle and the last maps of their frames.
+
+    `look` is the mean of the last map over frames; `order` the same frame by frame; `step` the differences between
+    frames of the middle map's means; `change` the largest difference anywhere in the middle map, channel by channel,
+    in the mean over time; `changes` the same in order.
+    """
+    every = 2 if num_frames > MOST_IN_ORDER else 1
+    seen = _by_clip(ops.mean(last, axis=(1, 2)), num_frames)
+    known = _by_clip(ops.mean(middle, axis=(1, 2)), num_frames)[:, ::every]
+    maps = _by_clip(middle, num_frames)
+    changes = ops.max(ops.abs(maps[:, 1:] - maps[:, :-1]), axis=(2, 3))
+    parts = [
+        layers.Identity(name="look")(ops.mean(seen, axis=1)),
+        layers.Flatten(name="order")(seen[:, ::every]),
+        layers.Flatten(name="step")(known[:, 1:] - known[:, :-1]),
+        layers.Identity(name="change")(ops.mean(changes, axis=1)),
+        layers.Flatten(name="changes")(changes[:, ::every]),
+    ]
+    return layers.Concatenate(name="features")(parts)
+
+
+def parts_of(network: keras.Model) -> dict[str, int]:
+    """Returns the parts of a network's features, in order, and how many features are of each."""
+    features = network.get_layer("features")
+    if not isinstance(features, layers.Concatenate):
+        return {"features": features.output.shape[-1]}
+    return {part._keras_history.operation.name: part.shape[-1] for part in features.input}
+
+
+def _by_clip(values: keras.KerasTensor, num_frames: int) -> keras.KerasTensor:
+    return ops.reshape(values, (-1, num_frames, *values.shape[1:]))

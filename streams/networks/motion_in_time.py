@@ -1,0 +1,136 @@
+"""A network for flow that is spread over a video: what moves which way, where and when.
+
+Fixed layers turn each field into maps of eight directions, which a small set of videos need not teach a network. Three
+parts look at them: how strong motion is, whatever its direction and place; directions in a few cells and times; and a
+convolution over time, trained from scratch.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+# Cells that maps have along each side; parts look at coarser ones.
+GRID = 12
+# The exponents of power means: the higher, the more the strongest motion anywhere counts, as that of small things.
+POWERS = (0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
+# Cells along each side and moments, of the directions that a linear layer is given.
+FEW_CELLS, FEW_MOMENTS = 3, 8
+# The same, of those that are convolved over time.
+MANY_CELLS, MANY_MOMENTS = 6, 16
+DIRECTIONS = 8
+# Of the maps that are convolved: flow and its two derivatives.
+CHANNELS = 3 * DIRECTIONS
+
+
+def motion_features(flow: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the features of flow in pixels [B, H, W, 2 L], in the parts `strength`, `directions` and `moments`."""
+    height, width, channels = flow.shape[1:]
+    fields = channels // 2
+    if height % GRID or width % GRID:
+        raise ValueError(
+            f"Flow that is spread over a video is looked at in sizes that {GRID} divides. Received {height}."
+        )
+    apart = ops.transpose(ops.reshape(flow, (-1, height, width, fields, 2)), (0, 3, 1, 2, 4))
+    x, y = apart[..., 0], apart[..., 1]
+    # The camera's part is much alike everywhere: it is gone from what is left of a field's mean, and from derivatives.
+    vectors = [(x, y), (_less_mean(x), _less_mean(y)), _derivatives(x), _derivatives(y)]
+    maps = [_cells(_by_direction(*each)) for each in vectors]
+    moving = ops.concatenate([maps[0], maps[2], maps[3]], axis=-1)
+    few = _pooled(moving, FEW_MOMENTS, FEW_CELLS)
+    many = _pooled(moving, min(fields, MANY_MOMENTS), MANY_CELLS)
+    parts = [
+        layers.Identity(name="strength")(_strength(maps)),
+        layers.Flatten(name="directions")(few),
+        layers.Flatten(name="moments")(many),
+    ]
+    return layers.Concatenate(name="features")(parts)
+
+
+def moments_network(num_features: int, num_fields: int, num_classes: int, dropout: float = 0.4) -> keras.Model:
+    """Returns the network that convolves moments over time, from the part `moments` to logits."""
+    inputs = keras.Input((num_features,), name="moments")
+    moments = min(num_fields, MANY_MOMENTS)
+    x = layers.BatchNormalization(center=False, scale=False, momentum=0.9)(
+        layers.Reshape((moments, MANY_CELLS**2, CHANNELS))(inputs)
+    )
+    x = layers.Dropout(dropout / 4)(layers.Reshape((moments, -1))(x))
+    for number, width in enumerate((96, 96, 144), 1):
+        x = layers.Conv1D(
+            width,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_regularizer=keras.regularizers.L2(1e-3),
+            name=f"conv{number}",
+        )(x)
+        x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+        if number == 2:
+            x = layers.AveragePooling1D(2, padding="same")(x)
+        x = layers.Dropout(dropout / 2)(x) if number < 3 else x
+    x = layers.Dropout(dropout)(layers.Flatten()(x))
+    return keras.Model(inputs, layers.Dense(num_classes, name="moments_logits", dtype="float32")(x), name="moments_net")
+
+
+def motion_logits(features: keras.KerasTensor, num_fields: int, num_classes: int, dropout: float) -> keras.KerasTensor:
+    """Returns the logits of motion features: of a dense layer over the first two parts, and of the convolution."""
+    *linear, moments = (part.shape[-1] for part in features._keras_history.operation.input)
+    # One rate for all: a convolution of few videos needs more of it than the other networks' default.
+    convolved = moments_network(moments, num_fields, num_classes, max(dropout, 0.4))(features[:, sum(linear) :])
+    dense = layers.Dense(num_classes, name="linear_logits", dtype="float32")(features[:, : sum(linear)])
+    return layers.Add(name="logits", dtype="float32")([dense, convolved])
+
+
+def _by_direction(x: keras.KerasTensor, y: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns how far vectors [...] go along each of eight directions, [..., 8]: the two beside a vector share it."""
+    right, left, down, up = (ops.relu(each) for each in (x, -x, y, -y))
+    across, along = right + left, down + up
+    beside = (right, down), (down, left), (left, up), (up, right)
+    diagonals = [2**0.5 * ops.minimum(*pair) for pair in beside]
+    axes = [ops.relu(right - along), ops.relu(down - across), ops.relu(left - along), ops.relu(up - across)]
+    return ops.stack([each for pair in zip(axes, diagonals, strict=True) for each in pair], axis=-1)
+
+
+def _less_mean(values: keras.KerasTensor) -> keras.KerasTensor:
+    return values - ops.mean(values, axis=(2, 3), keepdims=True)
+
+
+def _derivatives(values: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Returns how values [B, L, H, W] change to the right and downwards, 0 at the border."""
+    right = (values[..., 2:] - values[..., :-2]) / 2
+    down = (values[..., 2:, :] - values[..., :-2, :]) / 2
+    return ops.pad(right, [[0, 0], [0, 0], [0, 0], [1, 1]]), ops.pad(down, [[0, 0], [0, 0], [1, 1], [0, 0]])
+
+
+def _cells(maps: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns maps [B, L, H, W, 8] as means over cells, [B, L, GRID, GRID, 8]."""
+    fields, height, width = maps.shape[1:4]
+    apart = ops.reshape(maps, (-1, fields, GRID, height // GRID, GRID, width // GRID, DIRECTIONS))
+    return ops.mean(apart, axis=(3, 5))
+
+
+def _pooled(maps: keras.KerasTensor, moments: int, cells: int) -> keras.KerasTensor:
+    """Returns the roots of maps in fewer moments and cells; roots let faint motion count beside strong one."""
+    fields, channels = maps.shape[1], maps.shape[-1]
+    apart = ops.reshape(maps, (-1, fields, cells, GRID // cells, cells, GRID // cells, channels))
+    pooled = ops.einsum("ml,blijc->bmijc", _shares(fields, moments), ops.mean(apart, axis=(3, 5)))
+    return ops.sqrt(ops.relu(pooled) + 1e-12)
+
+
+def _shares(fields: int, moments: int) -> np.ndarray:
+    """Returns how much of each moment is of each field, [moments, fields]."""
+    edges = np.linspace(0, fields, moments + 1)
+    starts, ends = np.maximum(edges[:-1, None], np.arange(fields)), np.minimum(edges[1:, None], np.arange(fields) + 1)
+    overlap = np.maximum(ends - starts, 0)
+    return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _strength(maps: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+    """Returns the logarithms of power means of how much moves, over all fields and cells, for each kind of vector."""
+    fields = maps[0].shape[1]
+    energy = ops.stack([ops.sqrt(ops.sum(each, axis=-1) + 1e-12) for each in maps], axis=-1)
+    energy = ops.reshape(energy, (-1, fields * GRID * GRID, len(maps)))
+    top = ops.max(energy, axis=1, keepdims=True) + 1e-8
+    means = [ops.power(ops.mean(ops.power(energy / top, power), axis=1), 1 / power) * top[:, 0] for power in POWERS]
+    return ops.concatenate([ops.log(mean + 1e-3) for mean in means], axis=-1)
