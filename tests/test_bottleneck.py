@@ -32,18 +32,18 @@ def test_features_are_computed_once_for_the_same_weights_and_videos(network: ker
             computed.append(view)
             yield view
 
-    first, labels = cached_features(network, (NAMES, watched()), tmp_path / "features.h5")
-    again, _ = cached_features(network, (NAMES, watched()), tmp_path / "features.h5")
+    first, labels = cached_features(network, NAMES, lambda done: watched(), tmp_path / "features.h5")
+    again, _ = cached_features(network, NAMES, lambda done: watched(), tmp_path / "features.h5")
     assert len(computed) == 3
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(labels, [2, 0, 1])
 
-    cached_features(network, (NAMES[::-1], watched()), tmp_path / "features.h5")
+    cached_features(network, NAMES[::-1], lambda done: watched(), tmp_path / "features.h5")
     assert len(computed) == 6
 
 
 def test_a_head_trained_apart_gives_the_whole_networks_logits(network: keras.Model, tmp_path: Path) -> None:
-    features, _ = cached_features(network, (NAMES, _views()), tmp_path / "features.h5")
+    features, _ = cached_features(network, NAMES, lambda done: _views(), tmp_path / "features.h5")
 
     head, whole = with_fresh_head(network)
 

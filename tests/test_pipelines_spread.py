@@ -7,7 +7,7 @@ from data.catalog import DataSet, Split, Video
 from data.extraction.one_video import Job, extract_video
 from data.store.description import Recipe
 from data.store.index import index_path, with_counts, write_index
-from fusion.prediction.as_prepared import Making, PreparedVideo
+from fusion.prediction.as_prepared import PreparedVideo
 from fusion.prediction.views import Stopwatch, Wanted, video_views
 from pipelines.clips import video_views as stored_views
 from pipelines.inputs import Input
@@ -107,7 +107,7 @@ def test_prediction_from_a_file_sees_the_very_pixels_of_prepared_data(tmp_path, 
     video, recipe, clip = make_video(tmp_path / "clip.avi", num_frames), Recipe(), Input(kind, length)
     (expected, _), *_ = stored_views(*prepared(video, tmp_path / "made", recipe), clip, num_views=1)
 
-    making = Making.of(recipe.description())
+    making = Recipe.of(recipe.description())
     opened = PreparedVideo(video, making)
     of_whole = Input(kind, length, window=opened.num_frames - clip.is_flow)
     wanted = {"a": Wanted(of_whole, np.array([0]))}

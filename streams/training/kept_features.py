@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from streams.training.fit import Learner, building
 
 # Evenly spaced views of each video, of which a pass over the videos draws one each.
 NUM_VIEWS = 5
+Views = Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]  # Of each video in turn, as `scoring.score_videos` takes them.
 # Videos after which the file of features is brought to disk.
 _FLUSHED_EVERY = 50
 
@@ -75,24 +76,41 @@ def kept_features(
     network: keras.Model, clips: ClipStream, videos: Sequence[Video], run: Run, config: TrainConfig, part: str = "train"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns `(float32[videos, views, D], labels)` of centred crops, from a file as far as they were made before."""
+    num_views = 1 if clips.clip.is_spread else NUM_VIEWS
+
+    def views_from(done: int) -> Views:
+        return readable_views(clips.dataset, videos[done:], clips.clip, num_views=num_views)
+
+    about, names = (run.data_hash, config.shown), [video.name for video in videos]
+    path = None if config.dry_run else run.features(part)
+    return cached_features(network, names, views_from, path, about=about, shown=config.shown)
+
+
+def cached_features(
+    network: keras.Model,
+    names: Sequence[str],
+    views_from: Callable[[int], Views],
+    path: Path | None,
+    *,
+    about: Sequence[str] = (),
+    shown: str = "pixels",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the features of videos, from a file as far as it has them; `views_from(n)` gives those from n on."""
     frozen = keras.Model(network.input, network.get_layer("features").output)
-    key = _key(frozen, [run.data_hash, config.shown, *(video.name for video in videos)])
-    path = run.features(part)
-    before = _read(path, key)
-    rest = videos[len(before[1]) :]
-    views = readable_views(clips.dataset, rest, clips.clip, num_views=1 if clips.clip.is_spread else NUM_VIEWS)
-    found = score_videos(frozen, views, num_crops=1, shown=config.shown)
-    with _growing(path, key) if not config.dry_run else contextlib.nullcontext(None) as file:
-        made = []
-        for row, label in track(found, f"Features of {part}", total=len(rest)) if rest else ():
-            made.append((row, label))
+    key = _key(frozen, [*about, *names])
+    rows, labels = _read(path, key) if path else ([], [])
+    rest = len(names) - len(labels)
+    found = score_videos(frozen, views_from(len(labels)), num_crops=1, shown=shown) if rest else ()
+    with _growing(path, key) if path and rest else contextlib.nullcontext(None) as file:
+        for row, label in track(found, "Features", total=rest) if rest else ():
+            rows.append(row)
+            labels.append(label)
             if file:
                 _append(file, row, label)
-    rows, labels = [*before[0], *(row for row, _ in made)], [*before[1], *(label for _, label in made)]
     return np.stack(rows), np.stack(labels)
 
 
-def _read(path: Path, key: str) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray]]:
+def _read(path: Path, key: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Returns what a file holds for this key; nothing if it is of something else, or damaged."""
     with contextlib.suppress(OSError, KeyError, ValueError), h5py.File(path) as file:
         if file.attrs["key"] == key and len(file["features"]) == len(file["labels"]):
