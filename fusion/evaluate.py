@@ -157,6 +157,18 @@ def print_report(report: Report) -> None:
         table.add_row(*cells, end_section=name == [*report["streams"]][-1])
     console = Console()
     console.print(table)
+    for warning in report.get("warnings", []):
+        console.print(f"Warning: {warning}", style="bold red", highlight=False)
+    if report.get("warnings"):
+        console.print(
+            "Look at what the networks see (pipelines/show.py), at the data set (data/doctor.py), and at the learning "
+            "curves in the report.",
+            highlight=False,
+        )
+    if report.get("suspects"):
+        first = [f"{each['video']} ({each['label']}, looks like {each['seen']})" for each in report["suspects"][:5]]
+        names_of = ", ".join(first)
+        console.print(f"{len(report['suspects'])} labels may be wrong, the report has all: {names_of}", highlight=False)
     for reason, names in by_reason(report["missing"]).items():
         console.print(f"Not fused by {', '.join(names)}: {reason}", style="dim", highlight=False)
 

@@ -31,6 +31,15 @@ class Baselines(TypedDict):
     commonest_share: float
 
 
+class Suspect(TypedDict):
+    """A training video whose label is likely wrong: both streams, which have not seen it, agree on another class."""
+
+    video: str
+    label: str
+    seen: str
+    probability: float  # Of the class that is seen, the least of the streams'.
+
+
 class Gain(TypedDict):
     """What the first method of fusing adds to the best stream, as a difference of shares."""
 
@@ -94,6 +103,8 @@ class Report(TypedDict):
     learned: NotRequired[dict[str, str]]
     learned_from: NotRequired[str]
     missing: NotRequired[dict[str, str]]
+    warnings: NotRequired[list[str]]
+    suspects: NotRequired[list[Suspect]]
     options: NotRequired[dict[str, object]]
     comparison: NotRequired[Comparison | None]
 
@@ -148,6 +159,38 @@ def _add_several_labels(report: Report, results: Mapping[str, np.ndarray], evide
         name: measures.precision_interval(scores, labels, groups) for name, scores in results.items()
     }
     report["class_precision"] = {name: _with_gaps(shares) for name, shares in of_class.items()}
+
+
+def warnings_of(report: Report) -> list[str]:
+    """Returns what is said loudly: results that are not clearly better than needs no network at all."""
+    baselines, found = report["baselines"], []
+    for name, (low, _) in report["interval"].items():
+        if low <= baselines["commonest_share"]:
+            found.append(
+                f"{name} has {report['video_accuracy'][name]:.1%} (from {low:.1%} on): that is not clearly better than "
+                f"answering {baselines['commonest_class']} for every video, {baselines['commonest_share']:.1%}."
+            )
+    return found
+
+
+# The most labels that are questioned, and how probable another class must be to every stream.
+MOST_SUSPECTS, DOUBT = 20, 0.6
+
+
+def suspects_of(known: Evidence, videos: Sequence[str], classes: Sequence[str]) -> list[Suspect]:
+    """Returns the videos whose label every stream doubts, by folds that have not seen them; the surest first."""
+    if known.is_multi_label:
+        return []
+    shares = np.stack(probabilities(known))
+    seen = shares.argmax(axis=2)
+    found: list[Suspect] = []
+    for place in np.flatnonzero((seen == seen[0]).all(axis=0) & (seen[0] != known.labels)).tolist():
+        other = int(seen[0, place])
+        probability = float(shares[:, place, other].min())
+        if probability >= DOUBT:
+            label = classes[int(known.labels[place])]
+            found.append({"video": videos[place], "label": label, "seen": classes[other], "probability": probability})
+    return sorted(found, key=lambda each: -each["probability"])[:MOST_SUSPECTS]
 
 
 def _baselines(labels: np.ndarray, classes: Sequence[str]) -> Baselines:

@@ -11,7 +11,7 @@ from commands.running import quiet_tensorflow
 from data.catalog import DataSet
 from fusion.methods.table import fuse
 from fusion.report.examples import Example, choose_examples, picture
-from fusion.report.numbers import Report, build_report
+from fusion.report.numbers import Report, build_report, suspects_of, warnings_of
 from fusion.report.page import page
 from fusion.scores.gather import Gathered
 from fusion.scores.protocol import Scoring
@@ -30,6 +30,9 @@ def evaluate(gathered: Gathered, methods: Sequence[str]) -> tuple[Report, np.nda
     report["learned"] = {name: learned for name, learned in fused.learned.items() if learned}
     report["learned_from"] = gathered.learns_from
     report["missing"] = fused.missing
+    report["warnings"] = warnings_of(report)
+    if gathered.known and gathered.held_out:
+        report["suspects"] = suspects_of(gathered.known, gathered.held_out, report["classes"])
     return report, next(iter(fused.scores.values()))
 
 

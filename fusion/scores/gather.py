@@ -32,6 +32,7 @@ class Gathered(NamedTuple):
     why_not: str  # Why there are none to learn from.
     learns_from: str
     joint: Scores | None = None  # Of a network of all streams, for the videos to judge by.
+    held_out: tuple[str, ...] = ()  # The training videos learnt from, if folds scored them that had not seen them.
 
 
 def from_models(
@@ -63,7 +64,7 @@ def from_models(
     if held_out:
         groups = [dataset.videos[name].group for name in held_out[0].videos]
         said = f"{len(groups)} training videos, each scored by folds that had not seen its group"
-        return Gathered(scores, unseen, Evidence.of(held_out, groups), "", said, joint)
+        return Gathered(scores, unseen, Evidence.of(held_out, groups), "", said, joint, held_out[0].videos)
     videos, why_not = _to_learn_from(dataset, split, streams, scoring, fit)
     if not videos:
         itself = f"the other folds, by group, of these {len(test)} videos" if fit == "folds" else ""
