@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data.ready import BUILT_IN, home_of, is_own
 from data.store.index import READY, index_path, read_index
+from pipelines.inputs import MOST
 from streams.recipes.imagenet_files import ImagenetFile, find_imagenet
 from streams.recipes.table import RECIPES, Options
 
@@ -28,6 +29,8 @@ _BESIDE = (
     *("threads", "devices", "hosts", "host-index", "deterministic", "no-deterministic", "help", "recipe"),
 )
 # Networks that own clips are looked at with, best first, by what was measured (docs/results.md).
+# The side of a crop unless --crop-size says else: that of the built-in data set.
+DEFAULT_CROP = 64
 OWN, QUICK = "own", "own-quick"  # The second looks at half as many frames and fields.
 OWN_RECIPES = (OWN, QUICK)
 STREAMS = ("spatial", "temporal")
@@ -46,12 +49,14 @@ def automatic_options(
 ) -> tuple[Options, str]:
     """Returns the options that are taken without being asked for, and a paragraph about them."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("--dataset", "--root", "--weights"):
+    for name in ("--dataset", "--root", "--weights", "--crop-size"):
         parser.add_argument(name)
     given = parser.parse_known_args(argv)[0]
     name = given.dataset or BUILT_IN
     shaping = [word for word in words if word.startswith("--") and word[2:].partition("=")[0] not in _BESIDE]
-    if (not recipe and (name == BUILT_IN or shaping)) or stream not in STREAMS:
+    if not recipe and (shaping or stream not in STREAMS):
+        return _most_of_the_frame(given, name)
+    if not recipe and name == BUILT_IN:
         return {}, ""
     if not recipe and not is_own(name):
         recipe = PUBLISHED[name][stream]
@@ -63,6 +68,21 @@ def automatic_options(
     share = 2 if recipe == QUICK else 1
     options, said = _own_spatial(root, given.weights, share) if stream == "spatial" else _own_temporal(root, share)
     return {**options, "recipe": recipe or OWN}, said
+
+
+def _most_of_the_frame(given: argparse.Namespace, name: str) -> tuple[Options, str]:
+    """Returns the options by which crops show most of real frames, where a crop of pixels would show a hole of them."""
+    root = Path(given.root) if given.root else home_of(name)
+    size = int(given.crop_size) if (given.crop_size or "").isdecimal() else DEFAULT_CROP
+    if name == BUILT_IN or not index_path(root).exists():
+        return {}, ""
+    share = size / _usual(root)[0]
+    if share >= MOST:
+        return {}, ""
+    return {"shown": "most"}, (
+        f"A crop of {size} pixels would show {share:.0%} of the frames' short side. Crops show {MOST:.0%} of it, resized "
+        f"to {size} pixels (--shown pixels for the other)."
+    )
 
 
 def _own_spatial(root: Path, weights: str | None, share: int) -> tuple[Options, str]:
