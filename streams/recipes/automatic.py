@@ -80,8 +80,8 @@ def _most_of_the_frame(given: argparse.Namespace, name: str) -> tuple[Options, s
     if share >= MOST:
         return {}, ""
     return {"shown": "most"}, (
-        f"A crop of {size} pixels would show {share:.0%} of the frames' short side. Crops show {MOST:.0%} of it, resized "
-        f"to {size} pixels (--shown pixels for the other)."
+        f"A crop of {size} pixels would show {share:.0%} of the frames' short side. Crops show {MOST:.0%} of it, "
+        f"resized to {size} pixels (--shown pixels for the other)."
     )
 
 
