@@ -86,10 +86,12 @@ def _most_of_the_frame(given: argparse.Namespace, name: str) -> tuple[Options, s
 
 
 def _own_spatial(root: Path, weights: str | None, share: int) -> tuple[Options, str]:
-    side, frames, _ = _usual(root)
+    side, frames, _, count = _usual(root)
     if weights == "none":
         size = min(112, side)
-        options: Options = {"crop_size": size, "shown": "most", "epochs": 60}
+        # Of few clips, those that are left of the training list must still fill a batch.
+        batch_size = min(32, max(1, count // 2))
+        options: Options = {"crop_size": size, "shown": "most", "epochs": 60, "batch_size": batch_size}
         return options, (
             "Without pretrained weights, a small network learns single frames from scratch, cut to 7/8 of their short "
             f"side and {size} pixels. It needs hundreds of videos to be good; see --weights."
@@ -108,7 +110,7 @@ def _own_spatial(root: Path, weights: str | None, share: int) -> tuple[Options, 
 
 
 def _own_temporal(root: Path, share: int) -> tuple[Options, str]:
-    _, _, fields = _usual(root)
+    _, _, fields, _ = _usual(root)
     length = max(4, min(24, fields) // share)
     options = {**_SOLVED, "input": "flow_spread", "length": length, "backbone": "motion", "crop_size": 144}
     return {**options, "weights": "none"}, (
@@ -118,14 +120,14 @@ def _own_temporal(root: Path, share: int) -> tuple[Options, str]:
     )
 
 
-def _usual(root: Path) -> tuple[int, int, int]:
-    """Returns the usual short side of the frames, and the usual number of frames and of fields of a video."""
+def _usual(root: Path) -> tuple[int, int, int, int]:
+    """Returns the usual short side, number of frames and number of fields of the videos, and how many these are."""
     rows = [row for row in read_index(index_path(root)).values() if row.state == READY]
     sides = [min(row.width, row.height) for row in rows if row.width] or [256]
     middle = (
         statistics.median_low(values or [0]) for values in ([row.frames for row in rows], [row.flows for row in rows])
     )
-    return statistics.median_low(sides), *middle  # type: ignore[return-value]
+    return statistics.median_low(sides), *middle, len(rows)  # type: ignore[return-value]
 
 
 def _best_at_hand() -> tuple[str, ImagenetFile | None]:
