@@ -102,6 +102,7 @@ def own(folder, place, weights, *words):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_clips_become_a_report_and_a_model_and_a_second_time_nothing_anew(tmp_path, weights):
     folder = write_clips(tmp_path / "moving")
 
@@ -121,6 +122,7 @@ def test_clips_become_a_report_and_a_model_and_a_second_time_nothing_anew(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     ("case", "message"),
     [
@@ -156,6 +158,7 @@ def test_clips_that_nothing_can_be_learnt_from_end_with_one_reason_and_a_way_to_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("case", ["three clips a class", "mixed sizes"])
 def test_few_clips_and_clips_of_several_sizes_go_through(tmp_path, weights, case):
     sizes = ((80, 64), (64, 96), (120, 80)) if case == "mixed sizes" else ((80, 64),)
