@@ -9,7 +9,7 @@ import pytest
 from data.extraction.decoder import RATE_OF_PICTURES, Decoder, read_frames
 from data.extraction.video_files import is_of_pictures, is_video, walk_files
 from data.prepare import main as prepare
-from data.sets.known import open_dataset
+from data.ready import open_dataset
 from data.store.index import index_path, read_index
 from fusion.predict import main as predict
 from fusion.prediction.named_videos import named_videos
