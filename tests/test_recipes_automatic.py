@@ -80,7 +80,6 @@ def test_words_that_say_where_and_on_what_leave_the_recipe_on(own, tmp_path):
     [
         ["--epochs", "3"],
         ["--epochs=3"],
-        ["--crop-size", "32"],
         ["--augment", "none"],
         ["--backbone", "small"],
         ["--balance"],
@@ -93,6 +92,15 @@ def test_an_option_that_shapes_the_training_turns_it_off(own, stream, words, cap
 
     assert (config.recipe, config.protocol, config.shown) == ("", "validation", "pixels")
     assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stream", CONFIGS)
+def test_a_crop_that_would_show_a_hole_of_real_frames_shows_most_of_them_and_says_so(own, stream, capsys):
+    config = of_own(stream, own, "--crop-size", "32")
+
+    assert (config.recipe, config.crop_size, config.shown) == ("", 32, "most")
+    assert "would show 50% of the frames' short side" in capsys.readouterr().out
+    assert of_own(stream, own, "--crop-size", "32", "--shown", "pixels").shown == "pixels"
 
 
 def test_a_recipe_that_is_asked_for_may_be_departed_from(own):
