@@ -86,13 +86,20 @@ def view_scorer(
     return score_some
 
 
+def centres(views: tf.Tensor, size: int, shown: str) -> tf.Tensor:
+    """Returns what one crop of each view shows, uint8[views, size, size, C]."""
+    if shown == "whole":
+        return _resized(views, tf.constant([size, size]))
+    return _squares(views, size, 1, shown)[:, 0]
+
+
 def _crops_of(views: tf.Tensor, spec: keras.KerasTensor, num_crops: Crops, flow_rule: str, shown: str) -> tf.Tensor:
     """Returns the crops of views that one input is given, uint8[views, crops, H, W, C]."""
     size = spec.shape[1]
     if num_crops == "full":
         cut = _whole(views, size, shown)[:, None]
     elif shown == "whole":
-        cut = _resized(views, tf.constant([size, size]))[:, None]
+        cut = centres(views, size, shown)[:, None]
     else:
         cut = _squares(views, size, num_crops, shown)
     if num_crops not in (10, "full"):
@@ -111,8 +118,8 @@ def _whole(views: tf.Tensor, size: int, shown: str) -> tf.Tensor:
 
 
 def _resized(views: tf.Tensor, sides: tf.Tensor) -> tf.Tensor:
-    resized = tf.cast(tf.round(tf.image.resize(views, sides)), tf.uint8)
-    return tf.ensure_shape(resized, [None, None, None, views.shape[-1]])
+    smaller = tf.cast(tf.round(tf.image.resize(views, sides)), tf.uint8)
+    return tf.ensure_shape(smaller, [None, None, None, views.shape[-1]])
 
 
 def ordered_inputs(model: keras.Model) -> list[keras.KerasTensor]:
