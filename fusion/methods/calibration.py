@@ -7,6 +7,7 @@ import numpy as np
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Rule, named
 from fusion.methods.fixed import sigmoid, softmax
+from streams.last_layer.likelihood import log_softmax, losses
 
 
 def calibrated(evidence: Evidence) -> Rule:
@@ -43,13 +44,4 @@ def log_shares(evidence: Evidence, at: Sequence[float]) -> np.ndarray:
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
     """Returns how unlikely the labels are, the mean over videos (and over classes, where labels are several)."""
-    if labels.ndim == 2:
-        return float(np.mean(np.logaddexp(0, logits) - labels * logits))
-    return float(-np.mean(log_softmax(logits)[np.arange(len(labels)), labels]))
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Returns log-probabilities over the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return result
+    return float(losses(logits, labels).mean())

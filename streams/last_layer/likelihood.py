@@ -3,13 +3,16 @@
 import numpy as np
 
 
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Returns log-probabilities over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
+
+
 def log_shares(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns logarithms of probabilities [..., C]; logits as they are if labels are zeros and ones [V, C]."""
-    if labels.ndim == 2:
-        return logits
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    shares: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return shares
+    return logits if labels.ndim == 2 else log_softmax(logits)
 
 
 def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -17,5 +20,5 @@ def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if labels.ndim == 2:
         several: np.ndarray = np.mean(np.logaddexp(0, logits) - labels * logits, axis=1)
         return several
-    single: np.ndarray = -log_shares(logits, labels)[np.arange(len(labels)), labels]
+    single: np.ndarray = -log_softmax(logits)[np.arange(len(labels)), labels]
     return single
