@@ -30,6 +30,8 @@ MEANING = {
     "trajectory": "fields sampled where\nthe point has moved to",
     "bidirectional": "half forward,\nhalf backward",
     "warped": "fields less the\ncamera's motion",
+    "rgb_spread": "frames spread over\nthe whole video",
+    "flow_spread": "fields spread over\nthe whole video",
 }
 
 
@@ -114,6 +116,8 @@ def parts_of(row: Row, number: int, scale: dict[str, float]) -> list[np.ndarray]
     if clip.kind == "rgb_difference":
         stretched = np.clip(128 + 127 * _differences(image) / scale["rgb_difference"], 0, 255)
         return np.split(stretched.astype(np.uint8), clip.length, axis=-1)
+    if clip.kind == "rgb_spread":
+        return np.split(image, clip.length, axis=-1)
     if clip.kind == "grey":
         return [np.repeat(image[..., frame : frame + 1], 3, axis=-1) for frame in range(clip.length)]
     return [image]

@@ -124,7 +124,10 @@ def test_without_a_download_one_message_says_which_file_to_put_where(monkeypatch
     monkeypatch.setattr(keras.applications, "MobileNetV2", fail)
     network = build_network("small", Pixels("rgb", 3, 32), 4)
 
-    with pytest.raises(FileNotFoundError, match=r"Put vgg16_notop\.h5 \(from https://host/.*\) into the folder models"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"Put vgg16_notop\.h5 \(from https://host/.*\) into the folder weights of .*TWO_STREAM_WEIGHTS",
+    ):
         pretrain(network, "mobilenet_v2", "imagenet")
 
 

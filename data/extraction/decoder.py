@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data.extraction.video_files import pictures_in
+from data.extraction.video_files import is_of_pictures, pictures_in
 
 # What OpenCV and FFmpeg have to say about a bad file ends in the index, not on the terminal.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -25,7 +25,7 @@ class Decoder:
 
     def __init__(self, path: Path) -> None:
         self.decoded_frames, self._pictures = 0, list[Path]()
-        if path.is_dir():
+        if is_of_pictures(path):
             self._pictures = pictures_in(path)
             self.declared_frames, self.frame_rate = len(self._pictures), RATE_OF_PICTURES
             return
