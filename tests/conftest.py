@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.made_commands import LISTS, make_data
-from tests.made_frames import numbered_dataset, textured_dataset
+from tests.makers.commands import LISTS, make_data
+from tests.makers.frames import numbered_dataset, textured_dataset
 
 PROJECT = Path(__file__).resolve().parents[1]
 

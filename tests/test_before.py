@@ -14,7 +14,7 @@ import temporal.train
 from data.ready import ready_dataset
 from pipelines.clip_stream import ClipStream
 from pipelines.inputs import Input
-from tests.made_training import losses, train_made
+from tests.makers.training import losses, train_made
 
 BEFORE = Path(__file__).resolve().parent / "before"
 CLIPS = {"spatial": Input("rgb", 1), "temporal": Input("flow", 3)}

@@ -1,0 +1,236 @@
+"""The command prepares as a whole: in parts, killed, interrupted, on one process and on many."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data.extraction.all_videos import Work, merge_shards, prepare
+from data.extraction.one_video import Job
+from data.extraction.workers import run_jobs
+from data.prepare import main
+from data.ready import open_dataset
+from data.store.description import Recipe
+from tests.makers.bad_decoder import extract_with_bad_decoder
+from tests.makers.data import write_clip
+from tests.makers.folder import contents, make_videos
+
+PROJECT = Path(__file__).resolve().parents[2]
+RECIPE = Recipe(method="dis")
+
+
+def prepare_command(root, *words):
+    script = PROJECT / "data" / "prepare.py"
+    options = ("--method", "dis", "--short-side", "0")
+    return [str(word) for word in (sys.executable, script, "mine", "--root", root, *options, *words)]
+
+
+def run_prepare(root, *words):
+    return subprocess.run(prepare_command(root, *words), capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_the_command_sums_up_and_strict_fails(tmp_path):
+    make_videos(tmp_path, count=2)
+    write_clip(tmp_path / "videos" / "a b" / "single.avi", frames=1)
+
+    done = run_prepare(tmp_path, "--json", tmp_path / "result.json")
+    strict = run_prepare(tmp_path, "--strict")
+
+    assert done.returncode == 0, done.stderr
+    assert "5 videos: 4 ready, 1 broken (see" in done.stdout
+    assert list(json.loads((tmp_path / "result.json").read_text())["reasons"]) == ["single"]
+    assert strict.returncode == 1
+    assert "Traceback" not in strict.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--bound", "0", "write pixels from 0.01 to 10000, like 20; received 0"),
+        ("--bound", "nan", "write pixels from 0.01 to 10000, like 20; received nan"),
+        ("--shard", "3", "a part is written as I/N, like 1/4 for the first of four; received 3"),
+        ("--shard", "3/2", "3/2: the parts of 2 are 1 to 2"),
+        ("--size", "abc", "a size is written as WIDTHxHEIGHT, like 340x256; received abc"),
+        ("--size", "340x0", "340x256; received 340x0"),
+        ("--step", "one", "one is not a whole number above 0"),
+        ("--fps", "fast", "fast is not a number of frames a second"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_its_form_before_anything_is_written(tmp_path, capsys, option, value, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(["mine", "--root", str(tmp_path / "mine"), option, value])
+
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.slow
+def test_shards_share_a_data_set_and_their_merge_misses_nothing(tmp_path):
+    make_videos(tmp_path / "whole", count=3)
+    make_videos(tmp_path / "parts", count=3)
+    prepare(open_dataset("mine", tmp_path / "whole"), recipe=RECIPE)
+    dataset = open_dataset("mine", tmp_path / "parts")
+
+    prepare(dataset, recipe=RECIPE, work=Work(shard=(1, 2)))
+    with pytest.raises(ValueError, match=r"all shards.*Found: index\.1-of-2\.csv"):
+        merge_shards(dataset)
+    prepare(dataset, recipe=RECIPE, work=Work(shard=(2, 2)))
+    merge_shards(dataset)
+
+    parts = {path: data for path, data in contents(tmp_path / "parts").items() if "-of-" not in path.name}
+    assert parts == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_decoder_that_crashes_or_hangs_takes_only_its_own_video_with_it(tmp_path):
+    names = ["good 1", *(f"crash {number}" for number in range(4)), "good 2", "hang", "good 3", "good 4"]
+    jobs = [Job(write_clip(tmp_path / f"{name}.avi"), tmp_path / "out" / name, name, "", RECIPE) for name in names]
+
+    rows = {job.name: outcome for job, outcome in run_jobs(extract_with_bad_decoder, jobs, workers=2, time_limit=12.0)}
+
+    assert [rows[name].state for name in names if "good" in name] == ["ready"] * 4
+    assert all(str(rows[f"crash {number}"]) == "The decoder crashed 2 times." for number in range(4))
+    assert str(rows["hang"]) == "The decoder hung: no new frame within 12 seconds."
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("words", [(), ("--pack",)])
+def test_after_any_number_of_kills_the_result_is_that_of_an_uninterrupted_run(tmp_path, words):
+    moments = random.Random(len(words))
+    for name in ("whole", "killed"):
+        make_videos(tmp_path / name, count=12, frames=12)
+    assert run_prepare(tmp_path / "whole", *words).returncode == 0
+
+    kills = 0
+    while kills < 20:
+        running = subprocess.Popen(
+            prepare_command(tmp_path / "killed", *words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            # From the start of the program to well after its first videos.
+            running.wait(timeout=moments.uniform(0.3, 3))
+            shutil.rmtree(tmp_path / "killed" / "rawframes")  # It was done before it could be killed.
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGKILL)
+            running.wait()
+            kills += 1
+    finished = run_prepare(tmp_path / "killed", *words)
+
+    assert finished.returncode == 0, finished.stderr
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def said_after_ctrl_c(command, ready):
+    """Sends Ctrl-C once the command is as far as `ready` tells, and returns how it ended."""
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not ready(running):
+        assert running.poll() is None
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGINT)  # As a terminal does: to all processes of the command.
+    _, said = running.communicate(timeout=60)
+    return running.returncode, said.strip()
+
+
+STOPPED = (130, "Stopped. The same command goes on from here.")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("words", [(), ("--pack",)])
+def test_ctrl_c_ends_it_with_one_sentence_and_leaves_nothing_unfinished(tmp_path, words):
+    make_videos(tmp_path, count=60, frames=60)
+
+    ended = said_after_ctrl_c(
+        prepare_command(tmp_path, *words), lambda running: list(tmp_path.glob("rawframes/*/.incomplete*"))
+    )
+
+    assert ended == STOPPED
+    assert not list(tmp_path.rglob(".incomplete*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux, which tells of a process's children")
+@pytest.mark.parametrize("later", [0.0, 0.3, 0.6, 1.0])
+def test_ctrl_c_is_heard_while_the_workers_start(tmp_path, later):
+    make_videos(tmp_path, count=60, frames=60)
+
+    def workers_start(running):
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text()
+        time.sleep(later if children else 0)
+        return children
+
+    assert said_after_ctrl_c(prepare_command(tmp_path), workers_start) == STOPPED
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_cluster_that_loses_a_worker_in_mid_task_loses_nothing(tmp_path):
+    for name in ("alone", "cluster"):
+        make_videos(tmp_path / name, count=10, frames=40)
+    prepare(open_dataset("mine", tmp_path / "alone"), recipe=RECIPE, work=Work(workers=1))
+    dask = [sys.executable, "-m", "dask"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    file = tmp_path / "scheduler.json"
+    scheduler = [
+        *dask,
+        "scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--scheduler-file",
+        str(file),
+    ]
+    worker = [*dask, "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    started = [subprocess.Popen(scheduler, **quiet), *(subprocess.Popen(worker, **quiet) for _ in range(2))]
+
+    try:
+        while not file.exists():
+            assert started[0].poll() is None
+            time.sleep(0.05)
+        address = json.loads(file.read_text())["address"]
+        command = [sys.executable, PROJECT / "data" / "prepare.py", "mine", "--root", tmp_path / "cluster"]
+        running = subprocess.Popen(
+            [*map(str, command), "--method", "dis", "--short-side", "0", "--cluster", address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        while not list(tmp_path.glob("cluster/rawframes/*/.incomplete*")):
+            assert running.poll() is None, running.stdout.read()
+            time.sleep(0.01)
+        started[1].kill()
+        output, _ = running.communicate(timeout=120)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+    assert running.returncode == 0, output
+    assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_parameters_by_name_are_kept_and_a_wrong_one_is_answered(tmp_path):
+    make_videos(tmp_path, count=2)
+
+    wrong = run_prepare(tmp_path, "--set", "patches=8")
+    made = run_prepare(tmp_path, "--set", "PatchSize=6", "--set", "PatchStride=3")
+    other = run_prepare(tmp_path)
+
+    assert wrong.returncode == 1
+    assert "dis has no parameter 'patches'; it has " in wrong.stderr
+    assert made.returncode == 0, made.stderr
+    described = json.loads((tmp_path / "flow.json").read_text())["parameters"]
+    assert (described["PatchSize"], described["PatchStride"]) == (6, 3)
+    assert other.returncode == 1
+    assert "different ones never mix" in other.stderr

@@ -1,0 +1,169 @@
+"""`./run own`: from a folder of clips to a report and a model, and what it says where that can't be."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from fusion.own import _count_clips, _name_of, _parse, plan_for
+from tests.conftest import PROJECT
+from tests.makers.data import write_clip
+from tests.makers.imagenet import write_imagenet
+
+MOTIONS = {"left": (-2, 0), "right": (2, 0)}
+
+
+def write_clips(folder, count=6, *, classes=MOTIONS, frames=8, sizes=((80, 64),)):
+    """Writes clips whose motion is their class, and whose look is that of no other."""
+    place = 0
+    for label, (shift, down) in classes.items():
+        for number in range(count):
+            path, size = folder / label / f"{label}_{number}.avi", sizes[place % len(sizes)]
+            write_clip(path, frames=frames, shift=shift, down=down, size=size, seed=place)
+            place += 1
+    return folder
+
+
+def test_with_all_the_time_there_is_the_best_is_done_with_all_clips():
+    plan = plan_for(200, None, 2)
+
+    assert (plan.recipe, plan.limit) == ("own", 0)
+
+
+def test_less_time_costs_quality_first_and_clips_last():
+    best, quick = plan_for(200, None, 2).minutes, plan_for(200, 4.6, 2).minutes
+
+    plans = [plan_for(200, minutes, 2) for minutes in (best, best - 0.1, quick - 1)]
+
+    assert quick < best
+    assert [plan.recipe for plan in plans] == ["own", "own-quick", "own-quick"]
+    assert [plan.limit for plan in plans[:2]] == [0, 0]
+    assert 20 <= plans[2].limit < 200
+
+
+@pytest.mark.parametrize("minutes", [0.1, 1, 2, 5, 10, 30])
+def test_a_plan_takes_no_more_than_the_time_that_is_given_once_twenty_clips_fit(minutes):
+    plan = plan_for(1000, minutes, 2)
+
+    assert plan.minutes <= max(minutes, plan_for(20, None, 2).minutes)
+
+
+def test_more_processors_take_less_time():
+    assert plan_for(200, None, 8).minutes < plan_for(200, None, 2).minutes
+
+
+def test_a_data_set_is_named_after_its_folder_in_letters_that_a_name_may_have(tmp_path):
+    folder = tmp_path / "my clips (2)"
+    folder.mkdir()
+
+    assert _name_of(folder) == "my_clips__2_"
+
+
+def test_clips_are_counted_wherever_they_lie(tmp_path):
+    for name in ("a/1.avi", "a/b/2.mp4", "c/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert _count_clips(tmp_path) == 2
+
+
+@pytest.mark.parametrize(("words", "said"), [(["nowhere"], "not a folder"), ([".", "--minutes", "0"], "above 0")])
+def test_wrong_words_end_with_2_and_one_sentence(words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        _parse(words)
+
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A folder with a stand-in for the ImageNet file."""
+    return write_imagenet(tmp_path_factory.mktemp("weights")).parent
+
+
+def own(folder, place, weights, *words):
+    """Runs the command, and returns its exit code and what it said."""
+    command = [sys.executable, "fusion/own.py", str(folder), "--datasets", str(place / "datasets")]
+    environment = {**os.environ, "TWO_STREAM_WEIGHTS": str(weights), "KERAS_HOME": str(place / "keras")}
+    done = subprocess.run(
+        [*command, "--runs", str(place / "runs"), *words],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+    return SimpleNamespace(code=done.returncode, said=" ".join((done.stdout + done.stderr).split()), errors=errors)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_clips_become_a_report_and_a_model_and_a_second_time_nothing_anew(tmp_path, weights):
+    folder = write_clips(tmp_path / "moving")
+
+    first = own(folder, tmp_path, weights)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("model.keras")}
+    second = own(folder, tmp_path, weights)
+
+    assert (first.code, second.code) == (0, 0), first.said
+    place = tmp_path / "runs" / "moving"
+    assert (place / "fusion" / "split1" / "report.html").is_file()
+    assert len(kept) == 2
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    for part in ("both streams 100.0% (95 % interval", "temporal 100.0%", "./run predict VIDEO --dataset moving"):
+        assert part in first.said
+    assert "Features ━" in first.said
+    assert "Features ━" not in second.said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("one class", "of two at least. Found: left. Put the videos of each class into a folder of its own"),
+        ("one frame", "No video is ready. The first reason: Only 1 frame can be decoded and kept; flow needs 2."),
+        ("one group", "No test part can be cut from 12 videos in 1 groups"),
+        ("a group a class", "No test part can be cut from 12 videos in 2 groups"),
+        ("no clips", "holds no videos"),
+    ],
+)
+def test_clips_that_nothing_can_be_learnt_from_end_with_one_reason_and_a_way_to_go_on(tmp_path, weights, case, message):
+    folder = write_clips(
+        tmp_path / "clips",
+        classes={"left": (-2, 0)} if case == "one class" else {} if case == "no clips" else MOTIONS,
+        frames=1 if case == "one frame" else 6,
+    )
+    folder.mkdir(exist_ok=True)
+    if "group" in case:
+        rows = [
+            f"{label}/{label}_{number}.avi,{label},{'all' if case == 'one group' else label}"
+            for label in MOTIONS
+            for number in range(6)
+        ]
+        (folder / "videos.csv").write_text("\n".join(["video,label,group", *rows]))
+
+    done = own(folder, tmp_path, weights)
+
+    assert done.code != 0
+    assert message in done.said
+    assert len(done.errors) == 2  # The reason, and that the same command goes on once it is mended.
+    assert "the same command goes on" in done.errors[-1]
+    assert "Traceback" not in done.said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("case", ["three clips a class", "mixed sizes"])
+def test_few_clips_and_clips_of_several_sizes_go_through(tmp_path, weights, case):
+    sizes = ((80, 64), (64, 96), (120, 80)) if case == "mixed sizes" else ((80, 64),)
+    folder = write_clips(tmp_path / "clips", 3, sizes=sizes)
+
+    done = own(folder, tmp_path, weights)
+
+    assert done.code == 0, done.said
+    assert (tmp_path / "runs" / "clips" / "fusion" / "split1" / "report.html").is_file()

@@ -1,0 +1,333 @@
+import io
+import json
+import subprocess
+import sys
+import wave
+
+import numpy as np
+import pytest
+
+from data.extraction.decoder import read_frames
+from data.extraction.video_files import VIDEO_EXTENSIONS
+from data.store.description import Recipe
+from fusion.predict import main
+from fusion.prediction.as_prepared import Bounds, PreparedVideo
+from fusion.prediction.named_videos import named_videos
+from fusion.prediction.prediction import fused
+from fusion.prediction.views import Stopwatch, Wanted, video_views
+from tests.conftest import PROJECT
+from tests.makers.models import CLASSES, make_model, make_video
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {stream: make_model(folder / f"{stream}.keras", stream) for stream in ("spatial", "temporal")}
+
+
+@pytest.fixture(scope="module")
+def two_stream(models):
+    from fusion import TwoStream
+
+    return TwoStream.load(**models)
+
+
+@pytest.fixture
+def video(tmp_path):
+    return make_video(tmp_path / "v_Run_g01_c01.avi")
+
+
+def prepared_views(video, root, clip, num_views, recipe):
+    """The views of a video as evaluation reads them from prepared files."""
+    from data.catalog import DataSet, Split, Video
+    from data.extraction.one_video import Job, extract_video
+    from data.store.index import index_path, with_counts, write_index
+    from pipelines.clips import video_views
+
+    made = Video(video.stem, "", ".avi", (0,), "g01")
+    dataset = DataSet("made", root, CLASSES, {made.name: made}, {1: Split((made.name,), ())})
+    recipe.keep(root)
+    row = extract_video(Job(video, dataset.frame_folder(made), made.name, "", recipe))
+    write_index(index_path(root), [row])
+    dataset = with_counts(dataset)
+    ((views, _),) = video_views(dataset, list(dataset.videos.values()), clip, num_views=num_views)
+    return views.numpy()
+
+
+KINDS = [
+    ("rgb", 1),
+    ("grey", 3),
+    ("sg3i", 1),
+    ("rgb_difference", 2),
+    ("flow", 3),
+    ("trajectory", 3),
+    ("bidirectional", 4),
+]
+
+
+@pytest.mark.parametrize(("kind", "length"), KINDS)
+@pytest.mark.parametrize(
+    ("num_frames", "stride", "settings"),
+    [(23, 1, {}), (23, 2, {"short_side": 40}), (3, 1, {"size": (60, 50)}), (19, 1, {"backward": True, "every": 2})],
+)
+def test_prediction_sees_the_very_pixels_of_prepared_data(tmp_path, kind, length, num_frames, stride, settings):
+    from pipelines.inputs import Input
+    from pipelines.sampling import view_starts
+
+    video, recipe, clip = (
+        make_video(tmp_path / "clip.avi", num_frames),
+        Recipe(**settings),
+        Input(kind, length, 1, stride),
+    )
+    expected = prepared_views(video, tmp_path / "made", clip, 7, recipe)
+
+    making = Recipe.of(recipe.description())
+    prepared = PreparedVideo(video, making)
+    starts = view_starts(prepared.num_frames - clip.is_flow, clip.span, 7)
+    seen = video_views(prepared.frames(), prepared.num_frames, {"a": Wanted(clip, starts)}, making, Stopwatch())
+
+    np.testing.assert_array_equal(np.stack([view.pixels for view in seen]), expected)
+
+
+def test_views_are_the_same_whatever_is_decoded_at_a_time(two_stream, tmp_path, monkeypatch):
+    video = make_video(tmp_path / "clip.avi", 40)
+    once = two_stream.predict(video, views=9)
+
+    monkeypatch.setattr("fusion.prediction.views.CHUNK", 5)
+    again = two_stream.predict(video, views=9)
+
+    for stream, logits in once.view_logits.items():
+        np.testing.assert_allclose(again.view_logits[stream], logits, atol=1e-5)
+
+
+def test_a_video_far_larger_than_the_training_videos_is_shrunk_and_that_is_said(tmp_path):
+    from fusion import TwoStream
+
+    model = make_model(tmp_path / "spatial.keras", "spatial", frames={"usual_size": [64, 48]})
+    video = make_video(tmp_path / "large.avi", 6, width=256, height=192)
+
+    prediction = TwoStream.load(spatial=model).predict(video, views=2)
+
+    assert prediction.notes == ("resized from 256x192 to 64x48, near the 64x48 of training",)
+
+
+def test_fused_probabilities_are_the_average_of_both_streams(two_stream, video):
+    prediction = two_stream.predict(video, views=3, crops=1)
+
+    spatial, temporal, fused = prediction.probabilities.values()
+    np.testing.assert_allclose(fused, (spatial + temporal) / 2)
+    assert fused.sum() == pytest.approx(1)
+    assert prediction.top(1)[0] == (CLASSES[fused.argmax()], pytest.approx(fused.max()))
+
+
+def test_where_a_video_may_show_several_classes_each_has_a_probability_of_its_own(tmp_path, video):
+    from fusion import TwoStream
+
+    paths = {name: make_model(tmp_path / f"{name}.keras", name, multi_label=True) for name in ("spatial", "temporal")}
+
+    prediction = TwoStream.load(**paths).predict(video, views=2)
+
+    logits = [each.mean(axis=0) for each in prediction.view_logits.values()]
+    expected = np.mean([1 / (1 + np.exp(-each)) for each in logits], axis=0)
+    np.testing.assert_allclose(prediction.probabilities["fused"], expected, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length_of_a_video(models, tmp_path):
+    peaks = []
+    for minutes in (2, 20):
+        long = make_video(tmp_path / "long.avi", 60 * 12 * minutes)
+        measured = (
+            "import resource, sys; from fusion.predict import main; main(sys.argv[1:]); "
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        command = [sys.executable, "-c", measured, str(long), *(f"--{name}={path}" for name, path in models.items())]
+        done = subprocess.run([*command, "--crops", "1"], cwd=PROJECT, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout.splitlines()[-1]) / 1024)
+
+    assert peaks[1] < peaks[0] + 50, f"megabytes: {peaks}"
+
+
+def test_one_stream_predicts_alone(models, video, capsys):
+    main([str(video), "--temporal", str(models["temporal"]), "--json", "--views", "3"])
+
+    (prediction,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert list(prediction["top"]) == ["temporal"]
+
+
+def test_one_broken_video_does_not_stop_the_others(models, tmp_path, capsys):
+    for name in ("a", "c"):
+        make_video(tmp_path / "videos" / f"{name}.avi")
+    (tmp_path / "videos" / "b.avi").write_text("no video at all")
+    written = tmp_path / "out.json"
+    arguments = [str(tmp_path / "videos"), *(f"--{name}={path}" for name, path in models.items()), "--views", "2"]
+
+    with pytest.raises(ValueError, match="1 of 3 videos"):
+        main([*arguments, "--json", str(written), "--csv", str(tmp_path / "out.csv")])
+
+    found = json.loads(written.read_text())
+    assert [prediction["video"][-5:] for prediction in found["predictions"]] == ["a.avi", "c.avi"]
+    assert [failure["video"][-5:] for failure in found["failed"]] == ["b.avi"]
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + 2 * 3 * len(CLASSES)
+
+
+def test_a_video_may_come_through_standard_input(models, video, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(video.read_bytes())))
+
+    main(["-", "--spatial", str(models["spatial"]), "--json"])
+
+    assert json.loads(capsys.readouterr().out)["predictions"][0]["frames"] == 12
+
+
+def break_video(kind, video, folder):
+    broken = folder / "broken.avi"
+    if kind == "text":
+        broken.write_text("This is no video. " * 100)
+    elif kind == "cut off":
+        make_video(broken, 40)
+        data = broken.read_bytes()
+        broken.write_bytes(data[: len(data) // 2])
+    elif kind == "one frame":
+        make_video(broken, 1)
+    elif kind == "sound only":
+        with wave.open(str(broken), "wb") as sound:
+            sound.setparams((1, 2, 8000, 0, "NONE", ""))
+            sound.writeframes(bytes(16000))
+    elif kind == "empty":
+        broken.touch()
+    elif kind == "folder":
+        broken.mkdir()
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("text", "can't be opened as a video"),
+        ("cut off", "cut off"),
+        ("sound only", "can't be opened as a video"),
+        ("one frame", "has 1 frame, and flow needs 2"),
+        ("empty", "is empty"),
+        ("missing", "no such file"),
+        ("folder", "has no video in it"),
+    ],
+)
+def test_what_is_no_video_is_refused_by_name(models, video, tmp_path, kind, message):
+    broken = break_video(kind, video, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises((ValueError, OSError), match=message) as caught:
+        main([str(broken), *(f"--{name}={path}" for name, path in models.items()), "--json", str(tmp_path / "x.json")])
+
+    assert "broken.avi" in str(caught.value)
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "x.json"] == before
+
+
+def test_a_cut_off_video_is_predicted_on_request(models, video, tmp_path, capsys):
+    broken = break_video("cut off", video, tmp_path)
+
+    main([str(broken), "--spatial", str(models["spatial"]), "--partial", "--json"])
+
+    (prediction,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert "of 40 frames could be decoded" in prediction["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"views": 0}, "at least 1 view. Received views=0"),
+        ({"hop": 0.0}, "Received hop=0 seconds"),
+        ({"crops": 3}, "3"),
+    ],
+)
+def test_a_video_is_not_looked_at_nowhere(two_stream, video, where, message):
+    with pytest.raises(ValueError, match=message):
+        two_stream.predict(video, **where)
+
+
+def test_a_video_outside_of_the_bounds_is_refused(two_stream, video):
+    with pytest.raises(ValueError, match=r"plays for more than 0\.5 seconds"):
+        two_stream.predict(video, bounds=Bounds(duration=0.5))
+    with pytest.raises(ValueError, match="64x48, more than 1000 pixels"):
+        two_stream.predict(video, bounds=Bounds(pixels=1000))
+
+
+@pytest.mark.filterwarnings("error")
+def test_probabilities_of_very_sure_streams_are_zero_and_one_without_a_warning():
+    shares = fused({"spatial": np.array([-1e4, 0, 1e4], np.float32)}, multi_label=True)
+
+    np.testing.assert_array_equal(shares["spatial"], [0, 0.5, 1])
+
+
+def test_models_in_each_others_place_are_refused(models, video):
+    with pytest.raises(ValueError, match=r"is a temporal model .* Pass it as --temporal"):
+        main([str(video), "--spatial", str(models["temporal"])])
+
+
+@pytest.mark.parametrize("option", ["--spatial", "--model"])
+def test_a_model_that_is_not_there_is_said_before_tensorflow_is_loaded(tmp_path, option):
+    command = ["predict.py", "clip.avi", option, str(tmp_path / "none.keras")]
+    code = "import atexit, runpy, sys; atexit.register(lambda: print('tensorflow' in sys.modules)); sys.argv = "
+
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}{command}; runpy.run_module('fusion.predict', run_name='__main__')"],
+        cwd=PROJECT, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert f"There is no model {tmp_path}" in done.stderr
+    assert done.stdout == "False\n"
+
+
+def test_models_of_other_classes_are_refused_with_the_first_difference(models, video, tmp_path):
+    other = make_model(tmp_path / "other.keras", "temporal", classes=("Jump", "Walk", "Sit"))
+
+    with pytest.raises(ValueError, match="class 1, Run against Walk"):
+        main([str(video), "--spatial", str(models["spatial"]), "--temporal", str(other)])
+
+
+def test_without_models_it_is_said_how_to_get_some(video, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no trained models .* --spatial FILE"):
+        main([str(video), "--runs", str(tmp_path)])
+
+
+def test_the_timeline_says_what_happens_when(two_stream, models, tmp_path, capsys):
+    video = make_video(tmp_path / "clip.avi", 48)
+    named = [f"--{name}={path}" for name, path in models.items()]
+
+    main([str(video), *named, "--timeline", str(tmp_path / "time.png"), "--window", "1", "--json"])
+
+    (prediction,) = json.loads(capsys.readouterr().out)["predictions"]
+    assert list(prediction["timeline"]) == ["spatial", "temporal", "fused"]
+    for stretches in prediction["timeline"].values():
+        borders = [stretch["start"] for stretch in stretches] + [stretches[-1]["end"]]
+        assert borders[0] == 0 and borders[-1] == 4.0 and borders == sorted(borders)
+    assert (tmp_path / "time.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("extension", "num_frames"), [(".avi", 9), (".mp4", 9), (".avi", 1)])
+def test_the_annotated_video_has_every_frame(models, tmp_path, extension, num_frames):
+    video, saved = make_video(tmp_path / "clip.avi", num_frames), tmp_path / f"out{extension}"
+    streams = ["spatial"] if num_frames == 1 else list(models)
+
+    main([str(video), *(f"--{name}={models[name]}" for name in streams), "--save", str(saved), "--views", "2"])
+
+    assert sum(1 for _ in read_frames(saved)) == num_frames
+
+
+def test_another_flow_than_in_training_is_said(models, video, capsys):
+    main([str(video), "--temporal", str(models["temporal"]), "--method", "farneback", "--views", "2"])
+
+    assert "flow by farneback, while the temporal stream was trained on dis" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+@pytest.mark.parametrize("extension", VIDEO_EXTENSIONS)
+def test_a_folder_is_searched_for_all_kinds_of_videos_that_can_be_prepared(tmp_path, extension):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / f"clip{extension.upper()}").touch()
+    (tmp_path / "notes.txt").touch()
+
+    with named_videos([str(tmp_path)]) as found:
+        assert [path.name for path in found] == [f"clip{extension.upper()}"]

@@ -1,0 +1,271 @@
+"""The service as its users meet it: over HTTP, from a process of its own, and in a browser."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from fusion.serving.limits import Limits
+from fusion.serving.worker import JobError, Worker
+from tests.makers.chromium import Browser
+from tests.makers.models import CLASSES, make_model, make_video
+
+pytest.importorskip("fastapi", reason="needs pip install -r requirements-serve.txt")
+pytest.importorskip("uvicorn", reason="needs pip install -r requirements-serve.txt")
+
+PROJECT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def serving(models, temporary, *options):
+    """Runs the service and gives its address."""
+    command = [sys.executable, str(PROJECT / "fusion" / "serve.py"), "--port", "0", *options]
+    command += [f"--{name}={path}" for name, path in models.items()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(temporary)})
+    try:
+        for line in process.stdout:
+            if found := re.search(r"http://\S+", line):
+                yield found[0]
+                return
+        pytest.fail("the service did not start")
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {stream: make_model(folder / f"{stream}.keras", stream) for stream in ("spatial", "temporal")}
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory):
+    """Where the service keeps what it is sent, while it needs it."""
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture(scope="module")
+def service(models, uploads):
+    with serving(models, uploads, "--duration", "20", "--megabytes", "2", "--queue", "8") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    return make_video(tmp_path_factory.mktemp("videos") / "clip.avi", 30)
+
+
+def post(address, contents, *, name="clip.avi", field="video", headers=None):
+    """Uploads a file as a form does; returns the status, the headers and the answer."""
+    border = "----two-streams"
+    head = f'--{border}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
+    body = head.encode() + contents + f"\r\n--{border}--\r\n".encode()
+    kind = {"Content-Type": f"multipart/form-data; boundary={border}"}
+    return ask(urllib.request.Request(address, body, {**kind, **(headers or {})}))
+
+
+def ask(request):
+    if isinstance(request, str):
+        request = urllib.request.Request(request)
+    with closing(http.client.HTTPConnection(request.host, timeout=120)) as connection:
+        # A service that has seen enough answers, and closes, before all is sent; urllib would not read the answer.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(request.get_method(), request.selector, request.data, dict(request.header_items()))
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read().decode()
+
+
+def left_behind(uploads):
+    # TensorFlow keeps code that it has made of ours there, too.
+    return [path for path in uploads.rglob("*") if path.is_file() and "autograph" not in path.name]
+
+
+def test_a_video_is_answered_with_what_each_stream_says(service, video, uploads):
+    status, headers, text = post(f"{service}/predict", video.read_bytes())
+
+    answer = json.loads(text)
+    assert status == 200
+    assert list(answer["top"]) == ["spatial", "temporal", "fused"]
+    assert {entry["class"] for entry in answer["top"]["fused"]} == set(CLASSES)
+    assert answer["timeline"]["stretches"]["fused"][-1]["end"] == pytest.approx(2.5)
+    assert set(answer["moments"][0]["looks"]) == {"spatial", "temporal"}
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert left_behind(uploads) == []
+
+
+@pytest.mark.parametrize(
+    ("contents", "status", "message"),
+    [
+        (b"This is a text. " * 50, 422, "can't be opened as a video"),
+        (b"", 422, "is empty"),
+        (b"#EXTM3U\n/etc/passwd\n", 422, "playlist"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", 422, "playlist"),
+        (b"0" * 3_000_000, 413, "2 MB at most"),
+    ],
+)
+def test_what_is_no_video_is_refused_and_forgotten(service, uploads, contents, status, message):
+    found, _, text = post(f"{service}/predict", contents)
+
+    assert (found, message in json.loads(text)["detail"]) == (status, True), text
+    assert left_behind(uploads) == []
+
+
+def test_a_video_that_plays_too_long_is_refused(service, tmp_path):
+    long = make_video(tmp_path / "long.avi", 50, frame_rate=2, width=32, height=32)
+
+    status, _, text = post(f"{service}/predict", long.read_bytes())
+
+    assert (status, "more than 20 seconds" in text) == (422, True), text
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "a\\\\..\\\\b.avi", "x" * 400])
+def test_no_path_of_a_client_reaches_the_disk(service, video, uploads, name):
+    status, _, text = post(f"{service}/predict", video.read_bytes(), name=name)
+
+    shown = json.loads(text)["video"]
+    assert status == 200
+    assert "/" not in shown and len(shown) <= 120
+    assert left_behind(uploads) == []
+
+
+def test_a_form_without_a_video_is_a_mistake(service):
+    assert post(f"{service}/predict", b"x", field="other")[0] == 400
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "http://elsewhere.example"}, {"Host": "elsewhere.example"}, {"Origin": "null"}]
+)
+def test_pages_from_elsewhere_can_not_use_it(service, video, headers):
+    assert post(f"{service}/predict", video.read_bytes(), headers=headers)[0] == 403
+
+
+def test_it_describes_itself(service):
+    described = json.loads(ask(f"{service}/openapi.json")[2])
+    health = json.loads(ask(f"{service}/health")[2])
+    metrics = ask(f"{service}/metrics")[2]
+
+    assert {"/predict", "/health", "/metrics", "/jobs/{identifier}"} <= set(described["paths"])
+    assert health["status"] == "ok"
+    assert 'two_stream_videos_total{outcome="done"}' in metrics
+
+
+def test_fifty_at_once_are_answered_or_told_to_come_again(service, video, uploads):
+    broken = [b"no video", b"", video.read_bytes()[:2000], b"0" * 3_000_000]
+    sent = [broken[number % 4] if number % 3 == 0 else video.read_bytes() for number in range(50)]
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda contents: post(f"{service}/predict", contents), sent))
+
+    statuses = [status for status, _, _ in answers]
+    assert set(statuses) <= {200, 413, 422, 503}
+    assert statuses.count(200) >= 1
+    assert statuses.count(503) >= 1
+    assert all(int(headers["Retry-After"]) >= 1 for status, headers, _ in answers if status == 503)
+    assert all(json.loads(text)["detail"] for status, _, text in answers if status != 200)
+    assert post(f"{service}/predict", video.read_bytes())[0] == 200
+    assert json.loads(ask(f"{service}/health")[2])["active"] == 0
+    assert left_behind(uploads) == []
+
+
+def test_a_video_that_takes_too_long_costs_only_its_own_request(models, tmp_path):
+    hard = make_video(tmp_path / "hard.avi", 400, width=320, height=240)
+
+    with serving(models, tmp_path, "--seconds", "0.5") as address:
+        status, _, text = post(f"{address}/predict", hard.read_bytes())
+        metrics = ask(f"{address}/metrics")[2]
+        there = list(tmp_path.glob("two-stream-*"))
+
+    assert (status, "longer than 0.5 seconds" in text) == (504, True), text
+    assert 'two_stream_videos_total{outcome="failed"} 1' in metrics
+    assert (len(there), list(tmp_path.glob("two-stream-*"))) == (1, [])
+
+
+def test_an_upload_that_takes_too_long_is_cut_off(models, tmp_path):
+    with serving(models, tmp_path, "--upload-seconds", "0.5") as address:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
+        with closing(connection):
+            connection.putrequest("POST", "/predict")
+            connection.putheader("Content-Type", "multipart/form-data; boundary=b")
+            connection.putheader("Content-Length", "100000")
+            connection.endheaders()
+            connection.send(b'--b\r\nContent-Disposition: form-data; name="video"; filename="slow.avi"\r\n\r\n')
+            answer = connection.getresponse()
+
+            assert answer.status == 408
+            assert "0.5 seconds" in json.loads(answer.read())["detail"]
+
+
+def test_packages_that_are_missing_are_named_with_what_installs_them(monkeypatch):
+    from fusion import serve
+
+    monkeypatch.setattr(serve, "NEEDS", ("surely_not_installed",))
+
+    with pytest.raises(ImportError, match=r"needs surely_not_installed: pip install -r requirements-serve.txt"):
+        serve.main([])
+
+
+def test_a_crash_of_the_decoder_costs_only_its_own_video(models, tmp_path, video):
+    worker = Worker(models, None, Limits(), tmp_path)
+    worker.start()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            under_way = threading.Event()
+            long = make_video(tmp_path / "long.avi", 600, width=320, height=240)
+            crashing = pool.submit(worker.look_at, long, "long.avi", lambda _: under_way.set())
+            under_way.wait(60)
+            os.kill(worker.process_id, signal.SIGSEGV)
+
+            with pytest.raises(JobError, match="crashed the decoder"):
+                crashing.result()
+        after = worker.look_at(video, "clip.avi", lambda _: None)
+    finally:
+        worker.stop()
+
+    assert after["video"] == "clip.avi"
+    assert worker.restarts == 1
+
+
+def test_the_page_shows_what_the_streams_say(service, video, tmp_path):
+    with Browser(tmp_path) as browser:
+        browser.open(service)
+        browser.choose_file("#file", video)
+        browser.wait_for("!document.getElementById('result').hidden")
+
+        best = browser.run("document.getElementById('best').textContent")
+        pictures = browser.run("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+        rows = browser.run("[...document.querySelectorAll('#film .row')].map((row) => row.textContent)")
+        picture = browser.screenshot(tmp_path / "page.png")
+
+    assert best in CLASSES
+    assert pictures
+    assert rows == ["Frames", "Flow", "Spatial looks", "Temporal looks"]
+    assert picture.stat().st_size > 20_000
+    assert browser.errors == []
+    assert all(address.startswith((service, "data:")) for address in browser.requested)
+
+
+def test_the_page_says_what_is_wrong_with_a_file(service, tmp_path):
+    wrong = tmp_path / "<b>wrong<b>.avi"
+    wrong.write_text("no video")
+
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(service)
+        browser.choose_file("#file", wrong)
+        browser.wait_for("!document.getElementById('error').hidden")
+
+        said = browser.run("document.getElementById('error').textContent")
+
+    assert said.startswith("<b>wrong<b>.avi: It can't be opened as a video")

@@ -1,0 +1,42 @@
+"""The share of time that a training is said to wait for its input."""
+
+import re
+import statistics
+import time
+
+import pytest
+import tensorflow as tf
+
+from tests.makers.training import MadeClips, made_config, train_made
+
+
+def late(batches, seconds):
+    """Returns the same numbered batches, each of which takes so long to make."""
+
+    def wait(number):
+        time.sleep(seconds)
+        return number
+
+    def delayed(number, batch):
+        with tf.control_dependencies([tf.numpy_function(wait, [number], tf.int64)]):
+            return tf.nest.map_structure(tf.identity, (number, batch))
+
+    return batches.map(delayed)
+
+
+def shares(folder, printed, seconds, ahead):
+    """Trains on batches that take so long, and returns the share that each epoch's line says."""
+    slow = MadeClips(made_config(), of_batches=lambda batches: late(batches, seconds).prefetch(ahead))
+    train_made(folder, clips=slow, epochs=5)
+    return [int(share) for share in re.findall(r"(\d+)% waiting", printed.readouterr().out)]
+
+
+@pytest.mark.parametrize("ahead", [0, 4], ids=["as-asked", "fetched-ahead"])
+def test_slow_input_is_waited_for_and_fast_input_is_not(tmp_path, capsys, ahead):
+    slow = shares(tmp_path / "slow", capsys, 0.3, ahead)
+    fast = shares(tmp_path / "fast", capsys, 0.0, ahead)
+
+    # The first epochs build graphs, of training and of validation.
+    assert min(slow[2:]) > 60
+    assert max(slow) <= 100
+    assert statistics.median(fast[2:]) < 30  # Of milliseconds, which one of a busy machine's delays may well double.
