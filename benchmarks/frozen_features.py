@@ -81,11 +81,12 @@ def _features(clips: np.ndarray, backbone: str, weights: str, seed: int) -> np.n
 
     from streams.networks.build import build_network
     from streams.networks.preprocessing import Pixels
-    from streams.networks.weights import pretrain
+    from streams.networks.start import pretrain
 
     keras.utils.set_random_seed(seed)
     network = build_network(backbone, Pixels("rgb", 3, SIDE), 2)
-    pretrain(network, backbone, weights)
+    if weights != "none":
+        pretrain(network, backbone, weights)
     features = keras.Model(network.input, network.get_layer("features").output)
     if weights == "none":
         # Statistics of a fresh network are of nothing: a few batches give it those of its own activations.

@@ -27,7 +27,7 @@ from commands.running import run, usable_processors
 from data.extraction.decoder import Decoder
 from data.extraction.video_files import is_video, walk_files
 from data.store.index import find_description
-from streams.recipes.automatic import OWN, PRETRAINED, QUICK
+from streams.recipes.chosen import OWN, PRETRAINED, QUICK
 from streams.recipes.imagenet_files import find_imagenet
 
 # The preset of the flow that the recipe was measured with.

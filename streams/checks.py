@@ -1,8 +1,9 @@
-"""What no training could use: refused as soon as the options are known, before anything heavy is imported."""
+"""The values that options of a training may have; others are refused before anything heavy is imported."""
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 # The names of the table of backbones, which imports Keras: a wrong name is told before that takes its seconds.
@@ -21,6 +22,41 @@ BACKBONE_NAMES = (
     "efficientnet_v2_b0",
     "bn_inception",
 )
+FREEZE_BN = ("none", "all-but-first", "all")
+OPTIMIZERS = ("adam", "sgd", "rmsprop")
+
+# What numbers must be, in words and as a test, and the options that must be so. None means that an option is not used.
+_LIMITS: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
+    (
+        "at least 1",
+        lambda value: value >= 1,
+        (
+            *("split", "epochs", "steps", "batch_size", "rate_batch", "accumulate", "crop_size", "segments"),
+            *("devices", "threads", "patience", "plateau", "milestones"),
+        ),
+    ),
+    (
+        "at least 0 and below 1",
+        lambda value: 0 <= value < 1,
+        ("validation", "dropout", "dense_dropout", "momentum"),
+    ),
+    (
+        "at least 0",
+        lambda value: 0 <= value < math.inf,
+        ("warmup", "weight_decay", "checkpoint_minutes", "host_index"),
+    ),
+    ("a number above 0", lambda value: 0 < value < math.inf, ("learning_rate", "clip_norm", "first_layer_rate")),
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs in which the layers after a place learn, with an optimizer of their own."""
+
+    place: str  # "all", "last-layer", or "after-" and the name of a layer.
+    epochs: int
+    optimizer: str
+    learning_rate: float
 
 
 def check_backbone(name: str) -> None:
@@ -33,34 +69,32 @@ def check_backbone(name: str) -> None:
 
 def check_numbers(options: Mapping[str, Any]) -> None:
     """Refuses numbers that no training could use."""
-    for name in ("split", "epochs", "batch_size", "accumulate", "crop_size", "segments"):
-        _check(options[name] >= 1, name, options[name], "at least 1")
-    for name in ("steps", "rate_batch", "devices", "threads", "patience", "plateau"):
-        value = options[name]
-        _check(value is None or value >= 1, name, value, "at least 1")
-    for name in ("validation", "dropout", "dense_dropout", "momentum"):
-        value = options[name]
-        _check(value is None or 0 <= value < 1, name, value, "at least 0 and below 1")
-    for name in ("warmup", "weight_decay", "checkpoint_minutes", "host_index"):
-        value = options[name]
-        _check(0 <= value < math.inf, name, value, "at least 0")
-    for name in ("learning_rate", "clip_norm", "first_layer_rate"):
-        value = options[name]
-        _check(value is None or 0 < value < math.inf, name, value, "a number above 0")
-    _check(
-        all(each >= 1 for each in options["milestones"]),
-        "milestones",
-        min(options["milestones"], default=1),
-        "at least 1",
-    )
-    _check(
-        options["batch_size"] % options["accumulate"] == 0,
-        "accumulate",
-        options["accumulate"],
-        f"a divisor of {options['batch_size']}",
-    )
+    for expected, is_right, names in _LIMITS:
+        for name in names:
+            values = options[name] if isinstance(options[name], tuple) else (options[name],)
+            for value in values:
+                if value is not None and not is_right(value):
+                    raise ValueError(f"--{name.replace('_', '-')} is {value}; it must be {expected}.")
 
 
-def _check(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"--{name.replace('_', '-')} is {value}; it must be {expected}.")
+def check_place(name: str, place: str) -> None:
+    """Refuses a place from which no layer can learn; whether a network has the layer shows when it is built."""
+    if place not in ("all", "last-layer") and (not place.startswith("after-") or place == "after-"):
+        raise ValueError(f"{name} learns from all, last-layer or after-NAME of a layer. Received {place!r}.")
+
+
+def parse_stage(text: str) -> Stage:
+    """Reads `PLACE:EPOCHS:OPTIMIZER:RATE`."""
+    parts = text.split(":")
+    try:
+        place, epochs, optimizer, rate = parts[0], int(parts[1]), parts[2], float(parts[3])
+        is_right = len(parts) == 4 and epochs > 0 and 0 < rate < math.inf and optimizer in OPTIMIZERS
+    except (ValueError, IndexError):
+        is_right = False
+    if not is_right:
+        raise ValueError(
+            "--stage is PLACE:EPOCHS:OPTIMIZER:RATE, as in last-layer:10:rmsprop:1e-3 or after-mixed8:10:sgd:1e-4, "
+            f"with an optimizer of {', '.join(OPTIMIZERS)}. Received {text!r}."
+        )
+    check_place("--stage", place)
+    return Stage(place, epochs, optimizer, rate)

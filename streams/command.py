@@ -16,7 +16,7 @@ from data.ready import flow_description, frame_description
 from data.store.index import index_path, read_index
 from pipelines.inputs import Input
 from streams.config import EXACT, TrainConfig
-from streams.recipes.by_name import recipe_presets
+from streams.recipes.chosen import recipe_presets
 from streams.runs.costs import Cost, say_costs
 from streams.runs.run_folder import Run, say_result
 

@@ -1,6 +1,7 @@
 """The options of a training, for either stream: every field is on the command line and saved beside the model."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,16 @@ from commands.files import RUNS
 from commands.options import as_dictionary, option
 from data.sets.lists import PROTOCOLS
 from pipelines.inputs import AUGMENTATIONS, SHOWN
-from streams.checks import BACKBONE_NAMES, check_backbone, check_numbers
-from streams.stages import FREEZE_BN, OPTIMIZERS, Stage, check_place, parse_stage
+from streams.checks import (
+    BACKBONE_NAMES,
+    FREEZE_BN,
+    OPTIMIZERS,
+    Stage,
+    check_backbone,
+    check_numbers,
+    check_place,
+    parse_stage,
+)
 
 # Solves the last layer instead of training it in epochs.
 EXACT = "exact"
@@ -130,11 +139,13 @@ class TrainConfig:
     json: Path | None = option(None, "write what came out here too", metavar="FILE")
 
     def __post_init__(self) -> None:
-        """Refuses values that no training could use."""
+        """Refuses values that no training could use, and those that exclude each other."""
         check_backbone(self.backbone)
         check_place("--train", self.train)
         check_numbers(vars(self))
-        self._check_together()
+        for is_wrong, message in _WRONG_TOGETHER:
+            if is_wrong(self):
+                raise ValueError(message.format(**vars(self)))
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -161,27 +172,41 @@ class TrainConfig:
         """Returns the options that decide the result: not where it is written, nor how it is started."""
         return {name: value for name, value in as_dictionary(self).items() if name not in _INCIDENTAL}
 
-    def _check_together(self) -> None:
-        """Refuses options that exclude each other."""
-        if (self.optimizer == EXACT) != (self.protocol == "folds"):
-            raise ValueError("--optimizer exact and --protocol folds belong together: pass both, or neither.")
-        if self.optimizer == EXACT and not self.keeps_features:
-            raise ValueError(
-                "--optimizer exact solves the last layer on features that never change. Pass --train last-layer and "
-                "--augment none with it, and neither --segments nor --skip-broken."
-            )
-        if self.first_layer_rate != 1 and (self.train != "all" or self.stages):
-            raise ValueError("--first-layer-rate needs a first layer that learns. Drop it, or --train and --stage.")
-        if self.validation == 0 and self.protocol == "validation":
-            raise ValueError("--validation 0 leaves no videos to choose by. Pass more, or --protocol paper.")
-        if self.crop_on == "device" and not self.can_cut_on_device:
-            raise ValueError(
-                "--crop-on device cuts the clips of one data set and one stream. It skips no clips and keeps no "
-                "features. Drop it."
-            )
-        if self.schedule == "step" and not self.milestones:
-            raise ValueError("--schedule step needs to know when: pass --milestones N, once for each.")
-        if self.protocol == "paper" and (self.patience or self.schedule == "plateau"):
-            raise ValueError(
-                "--protocol paper has no validation videos, which --patience and plateau look at. Drop one."
-            )
+
+# Options that exclude each other, and what to do about it.
+_WRONG_TOGETHER: tuple[tuple[Callable[[TrainConfig], bool], str], ...] = (
+    (
+        lambda config: config.batch_size % config.accumulate != 0,
+        "--accumulate is {accumulate}; it must be a divisor of {batch_size}.",
+    ),
+    (
+        lambda config: (config.optimizer == EXACT) != (config.protocol == "folds"),
+        "--optimizer exact and --protocol folds belong together: pass both, or neither.",
+    ),
+    (
+        lambda config: config.optimizer == EXACT and not config.keeps_features,
+        "--optimizer exact solves the last layer on features that never change. Pass --train last-layer and "
+        "--augment none with it, and neither --segments nor --skip-broken.",
+    ),
+    (
+        lambda config: config.first_layer_rate != 1 and (config.train != "all" or bool(config.stage)),
+        "--first-layer-rate needs a first layer that learns. Drop it, or --train and --stage.",
+    ),
+    (
+        lambda config: config.validation == 0 and config.protocol == "validation",
+        "--validation 0 leaves no videos to choose by. Pass more, or --protocol paper.",
+    ),
+    (
+        lambda config: config.crop_on == "device" and not config.can_cut_on_device,
+        "--crop-on device cuts the clips of one data set and one stream. It skips no clips and keeps no features. "
+        "Drop it.",
+    ),
+    (
+        lambda config: config.schedule == "step" and not config.milestones,
+        "--schedule step needs to know when: pass --milestones N, once for each.",
+    ),
+    (
+        lambda config: config.protocol == "paper" and bool(config.patience or config.schedule == "plateau"),
+        "--protocol paper has no validation videos, which --patience and plateau look at. Drop one.",
+    ),
+)

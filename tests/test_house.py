@@ -44,11 +44,8 @@ BESIDE = {
     ),
     "options of some trainings": (
         "streams/networks/start.py",
-        "streams/networks/weights.py",
         "streams/checks.py",
-        "streams/recipes/automatic.py",
-        "streams/recipes/by_name.py",
-        "streams/stages.py",
+        "streams/recipes/chosen.py",
     ),
     "around the steps": (
         "streams/runs/model_file.py",
@@ -62,7 +59,6 @@ BESIDE = {
         "streams/training/stage.py",
         "streams/training/stopping.py",
     ),
-    "backbones by name": ("streams/networks/backbones/table.py",),
 }
 
 # A module may import those of its own row's name and of all rows above, never one below or beside it. A name stands for
@@ -76,7 +72,7 @@ ORDER = (
     ("data.sets", "data.audit"),
     ("data",),
     ("pipelines",),
-    ("streams.checks", "streams.stages"),
+    ("streams.checks",),
     ("streams.config",),
     ("streams.recipes", "streams.runs"),
     ("streams.networks",),

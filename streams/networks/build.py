@@ -7,7 +7,8 @@ scores are computed; `logits`, the scores.
 import keras
 from keras import layers
 
-from streams.networks.backbones.table import Backbone, backbone_named
+from streams.checks import check_backbone
+from streams.networks.backbones.table import BACKBONES, Backbone
 from streams.networks.in_time import network_in_time
 from streams.networks.preprocessing import Pixels, scaled
 
@@ -26,7 +27,8 @@ def build_network(
     `dropout` is for the features before the scores, `dense_dropout` for what comes before the last of several dense
     layers, the same unless said.
     """
-    parts = backbone_named(backbone)
+    check_backbone(backbone)
+    parts = BACKBONES[backbone]
     if pixels.size < parts.smallest:
         raise ValueError(
             f"{backbone} needs images of {parts.smallest} pixels or more. Received {pixels.size}. "

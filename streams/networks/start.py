@@ -1,15 +1,32 @@
-"""How a fresh network starts: the weights that it gets, and which of its layers learn, as the options say."""
+"""How a fresh network starts: the weights that it gets, from ImageNet, a file or a run of ours, and which layers learn.
+
+Weights are converted where the input differs.
+"""
 
 import math
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
+import h5py
 import keras
+import numpy as np
+from keras import layers
 
+from commands.running import first_line
 from pipelines.inputs import Input
 from streams.config import TrainConfig
-from streams.networks.backbones.table import backbone_named
-from streams.networks.weights import pretrain
+from streams.networks.backbones.table import BACKBONES, Backbone
+from streams.recipes.imagenet_files import find_imagenet
 from streams.runs.model_file import card_of_weights, check_unseen
+
+# By these names the class scores of our networks and of Keras' are known; they are never taken over.
+_HEADS = ("logits", "predictions")
+# Of a network's batch normalisations, how many of the first go on learning. The first one alone sees another kind of
+# input than the network that its statistics are of (TSN, Sec. 3.3).
+_LEARNING_NORMALISATIONS: dict[str, int | None] = {"none": None, "all-but-first": 1, "all": 0}
+_HOW_TO_GO_ON = "Pass --weights FILE (.keras, .weights.h5 or .h5), or --weights none to start from random weights."
 
 
 def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Sequence[str]) -> keras.Model:
@@ -20,26 +37,22 @@ def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Se
     """
     source = options.weights
     if source == "auto":
-        can_start = backbone_named(options.backbone).application and not clip.is_flow
-        source = "imagenet" if can_start else "none"
+        source = "imagenet" if BACKBONES[options.backbone].application and not clip.is_flow else "none"
         if source == "none" and options.train != "all":
             raise ValueError(
                 f"--train {options.train} builds on weights that are there, and {options.backbone} has none to start "
                 "from. Pass --weights FILE, or --weights none if random ones are meant."
             )
-    card = card_of_weights(source)
-    if card is not None:
-        check_unseen(card, source, data_set=options.dataset, split=options.split, selection=options.protocol)
-    # The class scores of a model of ours for the very same task can stay.
-    keep_head = card is not None and (card.input_kind, card.classes) == (clip.kind, tuple(classes))
-    average_first = clip.kind == "rgb_difference"
-    print(pretrain(network, options.backbone, source, average_first=average_first, keep_head=keep_head))
+    if source == "none":
+        print(f"All weights of {network.name} are random.")
+    else:
+        print(_pretrained(network, source, options, clip, classes))
     print(set_trainable(network, options.train, options.freeze_bn), flush=True)
     return network
 
 
 def set_trainable(network: keras.Model, place: str = "all", freeze_bn: str = "none") -> str:
-    """Lets the layers after a place learn, and says in words how many weights that are.
+    """Lets the layers after a place learn, and returns a sentence about how many weights these have.
 
     A batch normalisation that does not learn uses the statistics that it has, in training as in prediction.
     """
@@ -49,12 +62,40 @@ def set_trainable(network: keras.Model, place: str = "all", freeze_bn: str = "no
     # In a network of both streams, each has its own first one.
     for part in (network, *(layer for layer in network.layers if isinstance(layer, keras.Model))):
         normalisations = [layer for layer in part.layers if isinstance(layer, keras.layers.BatchNormalization)]
-        # The first one alone sees another kind of input than the network that its statistics are of (TSN, Sec. 3.3).
-        kept = {"none": 0, "all-but-first": 1, "all": 0}[freeze_bn]
-        for layer in normalisations[kept:] if freeze_bn != "none" else ():
+        learning = _LEARNING_NORMALISATIONS[freeze_bn]
+        for layer in normalisations[len(normalisations) if learning is None else learning :]:
             layer.trainable = False
-    learning = sum(math.prod(variable.shape) for variable in network.trainable_variables)
-    return f"{learning:,} of {network.count_params():,} weights of {network.name} learn (from {place})."
+    count = sum(math.prod(variable.shape) for variable in network.trainable_variables)
+    return f"{count:,} of {network.count_params():,} weights of {network.name} learn (from {place})."
+
+
+def pretrain(
+    network: keras.Model, backbone: str, source: str, *, average_first: bool = False, keep_head: bool = False
+) -> str:
+    """Gives a network the weights of `source`, imagenet or a file, and returns a sentence about what was done.
+
+    Where the first convolution has another number of channels than the source's, it gets the mean of the source's
+    over its channels (cross-modality initialisation, as temporal segment networks do); `average_first` asks for that
+    also where the numbers agree, as for differences of frames. The layer of class scores starts at random unless
+    `keep_head` says that the source's classes are the network's.
+    """
+    origin = _source_network(network, backbone, source)
+    said = _take_over(network, origin, source, average_first)
+    if not keep_head:
+        return said
+    network.get_layer("logits").set_weights(weighted_layers(origin)[-1].get_weights())
+    return said.replace("; random: logits.", ", the class scores too.")
+
+
+def inflated(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """Returns a first kernel for another number of channels: its mean, so scaled that grey gives the same as before."""
+    mean = kernel.mean(axis=2, keepdims=True) * (kernel.shape[2] / channels)
+    return np.repeat(mean, channels, axis=2)
+
+
+def weighted_layers(network: keras.Model) -> list[keras.Layer]:
+    """Returns the layers that have weights, those of networks within the network included, in order of the graph."""
+    return [layer for layer in _flat(network.layers) if layer.weights]
 
 
 def _first_index(network: keras.Model, place: str) -> int:
@@ -66,3 +107,141 @@ def _first_index(network: keras.Model, place: str) -> int:
         alike = [name for name in names if name[:3] == wanted[:3]] or names[-8:]
         raise ValueError(f"{network.name} has no layer {wanted!r} to learn after. It has {', '.join(alike)}.")
     return names.index(wanted) + 1
+
+
+def _pretrained(network: keras.Model, source: str, options: TrainConfig, clip: Input, classes: Sequence[str]) -> str:
+    card = card_of_weights(source)
+    if card is not None:
+        check_unseen(card, source, data_set=options.dataset, split=options.split, selection=options.protocol)
+    # The class scores of a model of ours for the very same task can stay.
+    keep_head = card is not None and (card.input_kind, card.classes) == (clip.kind, tuple(classes))
+    average_first = clip.kind == "rgb_difference"
+    return pretrain(network, options.backbone, source, average_first=average_first, keep_head=keep_head)
+
+
+def _take_over(network: keras.Model, source: keras.Model, name: str, average_first: bool) -> str:
+    target_layers, source_layers = _without_heads(network), _without_heads(source)
+    if len(source_layers) > len(target_layers):
+        raise ValueError(_wrong_network(name, network, source_layers, target_layers))
+    said = ""
+    for number, (target, origin) in enumerate(zip(target_layers, source_layers, strict=False)):
+        weights, shapes = origin.get_weights(), [tuple(weight.shape) for weight in target.weights]
+        if number == 0 and (average_first or _differs_in_channels_only(weights[0].shape, shapes[0])):
+            said = f"; {target.name} averaged over {weights[0].shape[2]} and repeated over {shapes[0][2]} channels"
+            weights[0] = inflated(weights[0], shapes[0][2])
+        if [weight.shape for weight in weights] != shapes:
+            raise ValueError(_wrong_network(name, network, source_layers, target_layers))
+        target.set_weights(weights)
+    fresh = [layer.name for layer in weighted_layers(network) if layer not in target_layers[: len(source_layers)]]
+    return f"{network.name}: {len(source_layers)} layers have weights of {name}{said}; random: {', '.join(fresh)}."
+
+
+def _differs_in_channels_only(origin: Sequence[int], target: Sequence[int]) -> bool:
+    return len(origin) == len(target) == 4 and origin != target and (*origin[:2], origin[3]) == (*target[:2], target[3])
+
+
+def _without_heads(network: keras.Model) -> list[keras.Layer]:
+    return [layer for layer in weighted_layers(network) if not layer.name.startswith(_HEADS)]
+
+
+def _flat(found: Iterable[keras.Layer]) -> Iterator[keras.Layer]:
+    for layer in found:
+        if isinstance(layer, keras.Model):
+            yield from _flat(layer.layers)
+        else:
+            yield layer.layer if isinstance(layer, layers.TimeDistributed) else layer
+
+
+def _source_network(network: keras.Model, backbone: str, source: str) -> keras.Model:
+    if source == "imagenet":
+        return _imagenet(network, backbone)
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file of weights {path}. {_HOW_TO_GO_ON}")
+    if path.suffix == ".keras":
+        try:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be opened as a Keras model: {first_line(error)}") from error
+    if path.suffix != ".h5":
+        raise ValueError(f"Weights are read from .keras, .weights.h5 or .h5 files. Received {path}.")
+    return _read_h5(network, backbone, path)
+
+
+def _imagenet(network: keras.Model, backbone: str) -> keras.Model:
+    parts = BACKBONES[backbone]
+    if not parts.application:
+        raise ValueError(f"Keras has no ImageNet weights for {backbone}. {_HOW_TO_GO_ON}")
+    file = find_imagenet(backbone)
+    if file:
+        return _read_h5(network, backbone, file.path)
+    try:
+        return _application(parts, with_top=_can_use_top(network, parts), weights="imagenet")
+    except Exception as error:  # Keras raises no narrower one where it cannot download.
+        found = re.match(r"URL fetch failure on (\S+): (.*)", str(error))
+        if not found:
+            raise
+        url, reason = found.groups()
+        raise FileNotFoundError(
+            f"The ImageNet weights of {backbone} are not on this machine and could not be downloaded ({reason}). "
+            f"Put {url.rsplit('/', 1)[-1]} (from {url}) into the folder weights of this project, or name its folder in "
+            f"TWO_STREAM_WEIGHTS. {_HOW_TO_GO_ON}"
+        ) from None
+
+
+def _application(parts: Backbone, *, with_top: bool, weights: str | None = None) -> keras.Model:
+    # With its dense layers it takes 224 x 224 only; without, any size has the same weights.
+    return getattr(keras.applications, parts.application)(include_top=with_top, weights=weights)
+
+
+def _can_use_top(network: keras.Model, parts: Backbone) -> bool:
+    return bool(parts.dense) and network.input_shape[1] == 224
+
+
+def _read_h5(network: keras.Model, backbone: str, path: Path) -> keras.Model:
+    """Returns the network that the file fits: Keras' own, with or without its dense layers, or this very one."""
+    parts, error = BACKBONES[backbone], ""
+    # With them first: a network without takes a file with them, too, and leaves out what it does not know.
+    for with_top in (True, False) if parts.application else ():
+        candidate = _application(parts, with_top=with_top)
+        if not (error := _load_error(candidate, path)):
+            return candidate
+    same = keras.models.clone_model(network)
+    if not (own_error := _load_error(same, path)):
+        return same
+    names = _names_in(path)
+    raise ValueError(
+        f"{path} does not fit {backbone}: {error or own_error} "
+        f"The file holds {len(names)} layers ({', '.join(names[:3])} ...); "
+        f"{backbone} has {', '.join(layer.name for layer in weighted_layers(network)[:3])} ..."
+    )
+
+
+def _load_error(network: keras.Model, path: Path) -> str:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # Keras tells of every layer that a wrong file lacks.
+            network.load_weights(path)
+    except (ValueError, KeyError, OSError, IndexError) as error:
+        return first_line(error)
+    return ""
+
+
+def _names_in(path: Path) -> list[str]:
+    try:
+        with h5py.File(path) as file:
+            return list(file["layers"] if "layers" in file else file.get("model_weights", file))
+    except OSError:
+        return []
+
+
+def _wrong_network(
+    name: str, network: keras.Model, origins: Sequence[keras.Layer], targets: Sequence[keras.Layer]
+) -> str:
+    for target, origin in zip(targets, origins, strict=False):
+        wanted, found = [tuple(weight.shape) for weight in target.weights], [tuple(w.shape) for w in origin.weights]
+        if wanted != found:
+            where = f"{target.name} has shapes {wanted}, and there {origin.name} has {found}"
+            break
+    else:
+        where = f"there are {len(origins)} layers with weights instead of {len(targets)}"
+    return f"{name} does not fit {network.name}: {where}. Pass the --backbone that these weights are of."

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, ClassVar, TextIO, TypeVar
 
 from commands.files import is_abandoned
 from streams.config import TrainConfig
@@ -27,8 +27,27 @@ CHOSEN_BY = {
     "test-selected": "test list (which chooses)",
     "folds": "held out by folds",
 }
+# What a finished run says of its result, by how its weights were chosen.
+_REACHED = {
+    "folds": "On the training videos, each held out with its group: loss {val_loss:.3f}, video accuracy "
+    "{val_accuracy:.1%}.",
+    "paper": "Last epoch {epoch}: training loss {loss:.3f}, nothing chosen.",
+}
+_BEST = "Best epoch {epoch} of {epochs}: {chosen_by} loss {val_loss:.3f}, frame accuracy {val_accuracy:.1%}."
+# The entries of a run's configuration that others read, and of what type each is.
+_ENTRIES = {"options": dict, "data_hash": str, "threads": int, "versions": dict, "result": dict}
 # What options were before there were such.
 _BEFORE = {"shown": "pixels"}
+
+
+class _Inside:
+    """A file or folder inside of a run's."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: "Run", kind: type) -> Path:
+        return run.folder / self._name
 
 
 @dataclass(frozen=True)
@@ -37,42 +56,34 @@ class Run:
 
     folder: Path
     later: tuple["Run", ...] = ()  # Those of the stages that go on from this one's model, in order.
-    data_hash: str = ""  # What changes with the videos that are read and how they were made.
+    data_hash: str = ""  # Changes with the videos that are read and with how they were made.
+
+    model: ClassVar = _Inside("model.keras")  # The selected weights, with all that is needed to use them.
+    config: ClassVar = _Inside("config.json")  # Every option, and what else decided the result.
+    history: ClassVar = _Inside("history.csv")  # One row an epoch.
+    curves: ClassVar = _Inside("curves.png")  # Loss, accuracy and rate over the epochs.
+    checkpoints: ClassVar = _Inside("checkpoints")  # What an unfinished training goes on from.
+    tensorboard: ClassVar = _Inside("tensorboard")  # Event files: tensorboard --logdir runs.
+    # The logits that folds over groups gave to training videos that they had not seen.
+    held_out: ClassVar = _Inside("scores/held-out_folds.h5")
 
     @classmethod
     def of(cls, runs: Path, data_set: str, stream: str, split: int, data_hash: str = "") -> "Run":
         """Returns the run of a stream on a split."""
         return cls(runs / data_set / stream / f"split{split}", data_hash=data_hash)
 
-    @property
-    def model(self) -> Path:
-        """The selected weights, with all that is needed to use them."""
-        return self.folder / "model.keras"
+    def features(self, part: str) -> Path:
+        """Returns the file of what the frozen layers of the network made of a part of the training list."""
+        return self.folder / "features" / f"{part}.h5"
+
+    def scores(self, part: str, protocol: str) -> Path:
+        """Returns the file of the model's scores on a part of its split."""
+        return self.folder / "scores" / f"{part}_{protocol}.h5"
 
     @property
-    def config(self) -> Path:
-        """Every option, and what else decided the result."""
-        return self.folder / "config.json"
-
-    @property
-    def history(self) -> Path:
-        """One row an epoch."""
-        return self.folder / "history.csv"
-
-    @property
-    def checkpoints(self) -> Path:
-        """What an unfinished training goes on from."""
-        return self.folder / "checkpoints"
-
-    @property
-    def tensorboard(self) -> Path:
-        """Event files: tensorboard --logdir runs."""
-        return self.folder / "tensorboard"
-
-    @property
-    def curves(self) -> Path:
-        """Loss, accuracy and rate over the epochs."""
-        return self.folder / "curves.png"
+    def has_checkpoint(self) -> bool:
+        """Tells whether a training can go on here."""
+        return any(self.checkpoints.glob("step*.npz"))
 
     def described(self) -> dict[str, Any]:
         """Returns what `config` says."""
@@ -89,13 +100,13 @@ class Run:
 
     def entry(self, name: str) -> Any:
         """Returns one entry of what `config` says."""
-        described = self.described()
-        if name not in described:
+        found = self.described().get(name)
+        if not isinstance(found, _ENTRIES[name]):
             raise ValueError(
-                f"{self.config} has no entry {name!r}: another version wrote it, or it was changed by hand. "
-                f"{_HOW_TO_MEND}"
+                f"{self.config} has no entry {name!r} that can be used: another version wrote it, or it was changed "
+                f"by hand. {_HOW_TO_MEND}"
             )
-        return described[name]
+        return found
 
     def forget_checkpoints(self) -> None:
         """Deletes those of a finished run that a kill left behind its result, unless it is at work or not ours."""
@@ -156,35 +167,20 @@ class Run:
                 "for a place that you may write to."
             ) from error
 
-    def features(self, part: str) -> Path:
-        """What the frozen layers of the network made of a part of the training list."""
-        return self.folder / "features" / f"{part}.h5"
-
-    @property
-    def held_out(self) -> Path:
-        """The logits that folds over groups gave to training videos that they had not seen."""
-        return self.scores("held-out", "folds")
-
-    def scores(self, part: str, protocol: str) -> Path:
-        """The scores of the model on a part of its split."""
-        return self.folder / "scores" / f"{part}_{protocol}.h5"
-
 
 def is_finished(config: TrainConfig, run: Run) -> bool:
     """Tells whether this very training is done; raises where another one, or a part of this one, would be lost."""
-    unfinished = any(run.checkpoints.glob("step*.npz"))
-    if config.again or config.dry_run or not (unfinished or run.config.exists()):
+    if config.again or config.dry_run or not (run.has_checkpoint or run.config.exists()):
         return False
-    found = run.described()
-    finished = "result" in found and run.model.exists()
-    if not finished and not unfinished:
+    finished = "result" in run.described() and run.model.exists()
+    if not finished and not run.has_checkpoint:
         return False
     before = _comparable({**_BEFORE, **run.entry("options")}, run.entry("data_hash"))
     for name, value in _comparable(config.identity(), run.data_hash).items():
         if before.get(name) != value:
+            state = "finished" if finished else "unfinished"
             raise ValueError(
-                f"{run.folder} holds {'a finished' if finished else 'an unfinished'} training with "
-                f"{name} = {before.get(name)!r}, not {value!r}. "
+                f"The training in {run.folder} ({state}) has {name} = {before.get(name)!r}, not {value!r}. "
                 "Pass --again to replace it, or --runs DIR to keep both."
             )
     if not finished and not config.resume:
@@ -220,7 +216,7 @@ def stages_left(config: Options, run: Run) -> list[tuple[Options, Run]]:
 
 def _comparable(options: dict[str, Any], data_hash: str) -> dict[str, Any]:
     """Returns what two trainings must have alike; of the machines their number, as they may be others each time."""
-    return {**options, "data_hash": data_hash, "hosts": len(options.get("hosts", "").split(","))}
+    return {**options, "data_hash": data_hash, "hosts": len(str(options.get("hosts", "")).split(","))}
 
 
 def threads_before(config: TrainConfig, run: Run) -> int | None:
@@ -229,9 +225,8 @@ def threads_before(config: TrainConfig, run: Run) -> int | None:
     Of its stages, in order, the first one that left something says it.
     """
     for _, place in () if config.again else stages_of(config, run):
-        if place.config.exists() and (place.model.exists() or any(place.checkpoints.glob("step*.npz"))):
-            number: int = place.entry("threads")
-            return number
+        if place.config.exists() and (place.model.exists() or place.has_checkpoint):
+            return int(place.entry("threads"))
     return None
 
 
@@ -248,8 +243,7 @@ def first_versions(run: Run, now: dict[str, str]) -> dict[str, str]:
 
 def skipped_in(run: Run) -> dict[str, int]:
     """Returns how many clips of each video a finished run left out, the most first."""
-    skipped: dict[str, int] = run.described().get("skipped", {})
-    return skipped
+    return dict(run.described().get("skipped", {}))
 
 
 def say_skipped(run: Run) -> None:
@@ -263,14 +257,6 @@ def say_skipped(run: Run) -> None:
 def say_result(run: Run) -> dict[str, Any]:
     """Prints what a finished run reached, and returns it."""
     result, selection = run.entry("result"), run.entry("options")["protocol"]
-    if selection == "folds":
-        words = f"loss {result['val_loss']:.3f}, video accuracy {result['val_accuracy']:.1%}"
-        print(f"On the training videos, each held out with its group: {words}. Saved {run.model}")
-    elif "val_loss" in result:
-        part = CHOSEN_BY[selection]
-        words = f"{part} loss {result['val_loss']:.3f}, frame accuracy {result['val_accuracy']:.1%}"
-        print(f"Best epoch {result['epoch']} of {result['epochs']}: {words}. Saved {run.model}")
-    else:
-        print(f"Last epoch {result['epoch']}: training loss {result['loss']:.3f}, nothing chosen. Saved {run.model}")
-    found = {"model": str(run.model), "selection": selection, **result}
-    return found | {"skipped": skipped_in(run)}
+    sentence = _REACHED.get(selection, _BEST).format(**result, chosen_by=CHOSEN_BY[selection])
+    print(f"{sentence} Saved {run.model}")
+    return {"model": str(run.model), "selection": selection, **result, "skipped": skipped_in(run)}

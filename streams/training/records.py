@@ -14,7 +14,7 @@ import tensorflow as tf
 from commands.files import replacing, write_json, write_text
 from pipelines.clip_stream import Clips, Tensors
 from streams.config import TrainConfig
-from streams.recipes.by_name import departures
+from streams.recipes.chosen import departures
 from streams.runs.run_folder import CHOSEN_BY, Run, first_versions
 from streams.training.devices import is_chief, num_threads
 from streams.training.display import Display

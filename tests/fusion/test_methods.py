@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fusion.methods.evidence import Evidence
+from fusion.methods.fitted import Rule
 from fusion.methods.measures import video_accuracy
 from fusion.methods.sequences import SEQUENCES
 from fusion.methods.table import FIXED, LEARNED, check_method, fuse
@@ -125,13 +126,11 @@ def honest_rest(evidence):
     return evidence.labels, evidence.groups
 
 
-@pytest.mark.parametrize("method", LEARNED)
-def test_folds_never_judge_what_they_learned_from(method, monkeypatch):
+def test_folds_never_judge_what_they_learned_from(monkeypatch):
     seen = []
 
     def remembering(evidence):
         seen.append(set(evidence.groups))
-        from fusion.methods.fitted import Rule
 
         def combine(unseen):
             assert not seen[-1] & set(unseen.groups)
@@ -139,8 +138,8 @@ def test_folds_never_judge_what_they_learned_from(method, monkeypatch):
 
         return Rule(combine)
 
-    monkeypatch.setitem(LEARNED, method, remembering)
-    fuse([method], made(), None, folds=True)
+    monkeypatch.setitem(LEARNED, "remembering", remembering)  # One method more.
+    fuse(["remembering"], made(), None, folds=True)
 
     assert len(seen) == 5
 

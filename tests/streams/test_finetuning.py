@@ -7,12 +7,12 @@ import keras
 import pytest
 
 from pipelines.inputs import Input
+from streams.checks import Stage, parse_stage
 from streams.config import TrainConfig
 from streams.networks.build import build_network
 from streams.networks.preprocessing import Pixels
 from streams.networks.start import set_trainable, started
 from streams.runs.model_file import ModelCard, save_model
-from streams.stages import Stage, parse_stage
 
 
 @pytest.fixture

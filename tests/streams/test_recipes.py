@@ -11,7 +11,7 @@ from pipelines.inputs import FRAME_KINDS, KINDS
 from spatial.train import SpatialConfig
 from spatial.train import main as train_spatial
 from streams.networks.backbones.table import BACKBONES
-from streams.recipes.by_name import departures, listing, recipe_presets
+from streams.recipes.chosen import departures, listing, recipe_presets
 from streams.recipes.table import RECIPES
 from streams.runs.run_folder import Run, stages_of
 from temporal.train import TemporalConfig

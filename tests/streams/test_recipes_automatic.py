@@ -6,7 +6,7 @@ from spatial.train import SpatialConfig
 from spatial.train import main as train_spatial
 from streams.command import training_options
 from streams.recipes import imagenet_files
-from streams.recipes.automatic import PUBLISHED
+from streams.recipes.chosen import PUBLISHED
 from streams.recipes.imagenet_files import NAMES, find_imagenet
 from streams.recipes.table import RECIPES
 from temporal.train import TemporalConfig

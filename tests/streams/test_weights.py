@@ -12,7 +12,7 @@ from pipelines import decode
 from streams.networks.backbones.table import BACKBONES
 from streams.networks.build import build_network
 from streams.networks.preprocessing import Pixels
-from streams.networks.weights import inflated, pretrain, weighted_layers
+from streams.networks.start import inflated, pretrain, weighted_layers
 
 
 @pytest.fixture(scope="module")

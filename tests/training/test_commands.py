@@ -63,7 +63,12 @@ def test_a_rehearsal_takes_every_stage_and_keeps_nothing_not_even_features(roots
 
 
 def test_a_rehearsal_that_is_stopped_does_not_say_that_it_was_saved(roots, tmp_path, monkeypatch):
-    monkeypatch.setattr("streams.training.rehearsal.Stopwatch", lambda: CtrlC(step=2))
+    fit = keras.Model.fit
+
+    def pressing(*model, callbacks, **more):
+        return fit(*model, callbacks=[*callbacks, CtrlC(step=2)], **more)
+
+    monkeypatch.setattr(keras.Model, "fit", pressing)
 
     with pytest.raises(StoppedError, match=r"^The rehearsal was stopped\. Nothing was kept\.$"):
         train_spatial(ucf101(roots, tmp_path, "--dry-run"))

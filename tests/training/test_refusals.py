@@ -172,7 +172,7 @@ def test_flow_that_was_made_anew_and_a_second_data_set_that_changed_are_not_mixe
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
-        with pytest.raises(ValueError, match="finished training with data_hash"):
+        with pytest.raises(ValueError, match=r"\(finished\) has data_hash"):
             train_temporal(words)
         path.write_text(text)
 

@@ -89,14 +89,14 @@ def test_a_second_ctrl_c_stops_now(tmp_path):
     ],
 )
 def test_a_training_that_is_stopped_at_once_says_what_is_lost(tmp_path, monkeypatch, words, said):
-    def pressed(*place):
+    def pressed():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("spatial.train.stages_left", pressed)
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", pressed)  # What is asked while TensorFlow starts.
     place = ["--dataset", "mine", "--root", str(sound_data(tmp_path / "mine")), "--runs", str(tmp_path / "runs")]
 
     with pytest.raises(KeyboardInterrupt, match=f"^Stopped at once.*{said}"):
-        train_spatial([*place, "--protocol", "paper", *words])
+        train_spatial([*place, "--protocol", "paper", "--batch-size", "2", "--crop-size", "16", *words])
 
 
 @pytest.mark.parametrize(

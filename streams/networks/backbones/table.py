@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import keras
 
-from streams.checks import check_backbone
 from streams.networks.backbones import applications, cnn_m, inception, residual, small
 
 
@@ -53,9 +52,3 @@ BACKBONES = {
     "efficientnet_v2_b0": Backbone(applications.efficientnet_v2_b0, "torch", 32, application="EfficientNetV2B0"),
     "bn_inception": Backbone(inception.bn_inception, "caffe", 32),
 }
-
-
-def backbone_named(name: str) -> Backbone:
-    """Returns a backbone, or says which there are."""
-    check_backbone(name)
-    return BACKBONES[name]

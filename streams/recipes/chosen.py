@@ -1,0 +1,208 @@
+"""The recipe of a training: the one that the command line names, or the one that fits the data and the weights at hand.
+
+The recipe that fits is taken only if no option that shapes the network or its training is given by hand: who sets part
+of a recipe means the rest to be as `--help` says.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data.ready import BUILT_IN, home_of, is_own
+from data.store.index import READY, index_path, read_index
+from pipelines.inputs import MOST
+from streams.recipes.imagenet_files import ImagenetFile, find_imagenet
+from streams.recipes.table import RECIPES, Options, Recipe
+
+# Published data sets, and the recipe of either stream that their literature supports: the spatial stream pretrained,
+# the temporal one from scratch.
+PUBLISHED = {
+    "ucf101": {"spatial": "very-deep", "temporal": "paper"},
+    "hmdb51": {"spatial": "very-deep", "temporal": "paper"},
+    "ccv": {"spatial": "ccv", "temporal": "ccv"},
+    "ccv-single": {"spatial": "ccv", "temporal": "ccv"},
+}
+# Options that say on what, where and how long is worked, not what is trained.
+_BESIDE = (
+    *("dataset", "root", "split", "seed", "weights", "runs", "resume", "no-resume", "again", "dry-run", "json"),
+    *("threads", "devices", "hosts", "host-index", "deterministic", "no-deterministic", "help", "recipe"),
+)
+# The side of a crop unless --crop-size says else: that of the built-in data set.
+DEFAULT_CROP = 64
+OWN, QUICK = "own", "own-quick"  # The second looks at half as many frames and fields.
+OWN_RECIPES = (OWN, QUICK)
+STREAMS = ("spatial", "temporal")
+# Networks for the frames of own clips, the best one first, as measured (docs/results.md).
+PRETRAINED = ("mobilenet", "mobilenet_v2")
+_SOLVED: Options = {
+    "protocol": "folds",
+    "train": "last-layer",
+    "optimizer": "exact",
+    "augment": "none",
+    "shown": "whole",
+}
+
+
+class _Usual(NamedTuple):
+    """The videos of a data set as they usually are, and how many there are."""
+
+    side: int  # The shorter one of a frame.
+    frames: int
+    fields: int
+    number: int
+
+
+def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
+    """Returns the options of the recipe that the command line names, or of the one that fits the data set.
+
+    `--recipe list` shows all recipes and ends. One that is not there or has no such stream ends with exit code 2.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("dataset", "root", "weights", "crop-size", "recipe"):
+        parser.add_argument(f"--{name}", default="")
+    words = sys.argv[1:] if argv is None else argv
+    given = parser.parse_known_args(words)[0]
+    try:
+        if given.recipe and given.recipe not in OWN_RECIPES:
+            return _named(given.recipe, stream)
+    except ValueError as error:
+        parser.error(str(error))
+    if {"-h", "--help"} & set(words):
+        return {}
+    options, said = _fitting(given, words, stream)
+    print(said, end="\n" if said else "", flush=True)
+    return options
+
+
+def recipe_named(name: str) -> Recipe:
+    """Returns a recipe, or says which there are."""
+    if name not in RECIPES:
+        raise ValueError(f"There is no recipe {name!r}. Choose one of {', '.join(RECIPES)}; --recipe list says more.")
+    return RECIPES[name]
+
+
+def departures(name: str, stream: str, options: Options) -> dict[str, Any]:
+    """Returns the options that differ from their recipe's, with the recipe's values."""
+    if not name or name in OWN_RECIPES:
+        return {}
+    wanted = recipe_named(name).options(stream)
+    return {key: value for key, value in wanted.items() if options[key] != (list(value) if _is_list(value) else value)}
+
+
+def listing() -> str:
+    """Returns all recipes, each with its source, its commands and what is expected."""
+    return "\n\n".join(_described(name, recipe) for name, recipe in RECIPES.items())
+
+
+def _named(name: str, stream: str) -> Options:
+    if name == "list":
+        print(listing())
+        sys.exit(0)
+    return recipe_named(name).options(stream)
+
+
+def _described(name: str, recipe: Recipe) -> str:
+    results = ", ".join(f"{what} {percent:g} %" for what, percent in recipe.expected.items())
+    chosen = ", selected on the test list" if recipe.is_test_selected else ""
+    expected = (
+        f"expected on split 1: {results} (± {recipe.tolerance:g}{chosen})" if results else "no published figures known"
+    )
+    return "\n".join([f"{name}  ({recipe.source})", *(f"    {line}" for line in [expected, *recipe.commands(name)])])
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _fitting(given: argparse.Namespace, words: Sequence[str], stream: str) -> tuple[Options, str]:
+    """Returns the options that are taken without being asked for, and a paragraph about them."""
+    name = given.dataset or BUILT_IN
+    root = Path(given.root) if given.root else home_of(name)
+    shaping = [word for word in words if word.startswith("--") and word[2:].partition("=")[0] not in _BESIDE]
+    is_chosen = given.recipe in OWN_RECIPES
+    if not is_chosen and (shaping or stream not in STREAMS):
+        return _most_of_the_frame(name, root, given.crop_size)
+    if not is_chosen and not is_own(name):
+        return _published(name, stream)
+    if not index_path(root).exists():
+        return {}, ""  # The command says what to do.
+    share = 2 if given.recipe == QUICK else 1
+    options, said = _own_spatial(root, given.weights, share) if stream == "spatial" else _own_temporal(root, share)
+    return {**options, "recipe": given.recipe or OWN}, said
+
+
+def _published(name: str, stream: str) -> tuple[Options, str]:
+    if name == BUILT_IN:
+        return {}, ""
+    recipe = PUBLISHED[name][stream]
+    options = {**RECIPES[recipe].options(stream), "dataset": name, "recipe": recipe}
+    return options, f"No option of the training is given: the recipe {recipe} is taken (--recipe list says more)."
+
+
+def _most_of_the_frame(name: str, root: Path, crop_size: str) -> tuple[Options, str]:
+    """Returns the options by which crops show most of real frames, where a crop of pixels would show a hole of them."""
+    if name == BUILT_IN or not index_path(root).exists():
+        return {}, ""
+    size = int(crop_size) if crop_size.isdecimal() else DEFAULT_CROP
+    share = size / _usual(root).side
+    if share >= MOST:
+        return {}, ""
+    return {"shown": "most"}, (
+        f"A crop of {size} pixels would show {share:.0%} of the frames' short side. Crops show {MOST:.0%} of it, "
+        f"resized to {size} pixels (--shown pixels for the other)."
+    )
+
+
+def _own_spatial(root: Path, weights: str, share: int) -> tuple[Options, str]:
+    usual = _usual(root)
+    if weights == "none":
+        size = min(112, usual.side)
+        # Of few clips, those that are left of the training list must still fill a batch.
+        batch_size = min(32, max(1, usual.number // 2))
+        options: Options = {"crop_size": size, "shown": "most", "epochs": 60, "batch_size": batch_size}
+        return options, (
+            "Without pretrained weights, a small network learns single frames from scratch, cut to 7/8 of their short "
+            f"side and {size} pixels. It needs hundreds of videos to be good; see --weights."
+        )
+    backbone, found = _best_at_hand()
+    # As large as the frames are, up to what the network was made for: enlarging brings nothing.
+    size = min((128, 160, 192, 224), key=lambda each: (abs(each - usual.side), each))
+    length = (16 if usual.frames >= 24 else 8) // share
+    options = {**_SOLVED, "input": "rgb_spread", "length": length, "backbone": backbone, "crop_size": size}
+    source = weights or (found.path.name if found else "the download of Keras")
+    return options, (
+        f"The recipe for own clips: {backbone} looks at {length} whole frames of each video, {size} pixels wide "
+        f"and high. Its weights are those of {source} (ImageNet) and stay as they are; the last layer is solved on "
+        "what it sees, in which order and how it changes, by folds over groups."
+    )
+
+
+def _own_temporal(root: Path, share: int) -> tuple[Options, str]:
+    length = max(4, min(24, _usual(root).fields) // share)
+    options = {**_SOLVED, "input": "flow_spread", "length": length, "backbone": "motion", "crop_size": 144}
+    return {**options, "weights": "none"}, (
+        f"The recipe for own clips: {length} fields of flow, spread over each video and seen whole, become maps of "
+        "eight directions. How strong motion is, which way it goes where, and a convolution over time, trained from "
+        "scratch, are weighed by folds over groups."
+    )
+
+
+def _usual(root: Path) -> _Usual:
+    rows = [row for row in read_index(index_path(root)).values() if row.state == READY]
+    return _Usual(
+        side=statistics.median_low([min(row.width, row.height) for row in rows if row.width] or [256]),
+        frames=statistics.median_low([row.frames for row in rows] or [0]),
+        fields=statistics.median_low([row.flows for row in rows] or [0]),
+        number=len(rows),
+    )
+
+
+def _best_at_hand() -> tuple[str, ImagenetFile | None]:
+    for backbone in PRETRAINED:
+        found = find_imagenet(backbone)
+        if found:
+            return backbone, found
+    return PRETRAINED[0], None
