@@ -24,14 +24,14 @@ from streams.runs.run_folder import stages_left, threads_before
 
 @dataclass(frozen=True, kw_only=True)
 class SpatialConfig(TrainConfig):
-    """What decides the training of a spatial stream."""
+    """The options of a training of the spatial stream."""
 
     input: str = option("rgb", "what a clip is made of", choices=FRAME_KINDS)
-    length: int = option(1, "frames in a clip of grey, or differences in one of rgb_difference", metavar="L")
+    length: int = option(1, "frames in a clip of kind grey, or differences in one of kind rgb_difference", metavar="L")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Trains on the data set that the command line names and leaves a run."""
+    """Trains the stream as the command line says, and saves the run."""
     config = training_options(SpatialConfig, argv, __doc__, "spatial")
     dataset = ready_dataset(config.dataset, config.root)
     training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)

@@ -1,4 +1,4 @@
-"""What the training commands of all streams have in common before and after TensorFlow is imported."""
+"""The steps that all training commands share: options, the run's folder, checks of the lists, and the result."""
 
 import contextlib
 import hashlib
@@ -26,13 +26,13 @@ Data: TypeAlias = tuple[DataSet, Sequence[Sequence[Video]]]
 
 
 def training_options(kind: type[Options], argv: Sequence[str] | None, description: str, stream: str) -> Options:
-    """Returns the options of a training; those of a recipe are the defaults. `--recipe list` ends the command."""
+    """Parses the options of a training, with those of its recipe as defaults. `--recipe list` ends the command."""
     return parse(kind, argv, description, **recipe_presets(argv, stream))
 
 
 @contextlib.contextmanager
 def run_folder(config: TrainConfig, stream: str, clip: Input, *data: Data) -> Iterator[Run]:
-    """Gives the place of a training of `data`, of which a rehearsal leaves nothing; Ctrl-C says what is lost."""
+    """Provides the folder of a training of `data`, a temporary one for a rehearsal; on Ctrl-C, says what is lost."""
     data_hash = hash_of_data(clip, *data)
     try:
         if config.dry_run:
@@ -41,7 +41,7 @@ def run_folder(config: TrainConfig, stream: str, clip: Input, *data: Data) -> It
         else:
             yield Run.of(config.runs, data[0][0].name, stream, config.split, data_hash)
     except KeyboardInterrupt as interruption:
-        if str(interruption):  # It stopped gently, and has said what is next.
+        if str(interruption):  # The training stopped after a step and has said what to type next.
             raise
         raise KeyboardInterrupt(_what_is_lost(config)) from None
 
@@ -53,7 +53,7 @@ def import_tensorflow(config: TrainConfig, dataset: DataSet, training: Sequence[
 
 
 def report(config: TrainConfig, run: Run, costs: Sequence[Cost | None]) -> None:
-    """Says what a training reached, or would cost, and writes it where `--json` says."""
+    """Prints the result of a training or the costs of a rehearsal, and writes them to the file of `--json`."""
     rehearsed = [cost for cost in costs if cost]
     result = say_costs(rehearsed) if config.dry_run else say_result(run)
     if config.json:
@@ -73,8 +73,8 @@ def _what_is_lost(config: TrainConfig) -> str:
 
 
 def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video]) -> None:
-    """Refuses lists that nothing can be learnt from."""
-    if len(training) < config.batch_size and config.optimizer != EXACT:  # Which takes all of them at once.
+    """Refuses lists from which a network can't learn."""
+    if len(training) < config.batch_size and config.optimizer != EXACT:  # An exact solution takes all videos at once.
         raise ValueError(
             f"Split {config.split} has {len(training)} videos to train on, fewer than a batch of {config.batch_size}. "
             f"Pass --batch-size {max(1, len(training))} or less."
@@ -97,9 +97,9 @@ def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video
 
 
 def hash_of_data(clip: Input, *data: Data) -> str:
-    """Returns what changes with the videos that are read and with how these were made; no pixels are read.
+    """Returns a hash of the lists of videos and of how these were prepared, without reading pixels.
 
-    Flow that nobody reads may be made anew.
+    How flow was made counts only if the clips are of flow.
     """
     described: list[object] = []
     for dataset, lists in data:

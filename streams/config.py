@@ -28,13 +28,13 @@ SCHEDULES = ("cosine", "step", "constant", "plateau")
 FUSIONS = ("average", "logits", "weighted", "concat", "conv")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
-# Where a run lies, how it is started and what is looked at along the way: these decide nothing of the result.
+# Options that don't change the result: where a run lies, how it is started and what is recorded on the way.
 _INCIDENTAL = ("root", "runs", "resume", "again", "dry_run", "histograms", "checkpoint_minutes", "host_index", "json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Everything that decides a training, for either stream."""
+    """The options of a training of either stream."""
 
     dataset: str = option("shapes", "the data set's name", metavar="NAME")
     root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="DIR")
@@ -46,15 +46,19 @@ class TrainConfig:
         "folds over the groups of the whole list",
         choices=PROTOCOLS,
     )
-    validation: float = option(0.1, "share of the training list to choose the best epoch by", metavar="SHARE")
-    recipe: str = option("", "defaults of a published training; list prints them all", metavar="NAME")
+    validation: float = option(0.1, "share of the training list that is kept to choose the best epoch", metavar="SHARE")
+    recipe: str = option(
+        "", "a published training whose options are the defaults; list prints all of them", metavar="NAME"
+    )
     weights: str = option(
         "auto",
         "imagenet; none; a file (.keras, .weights.h5, .h5), a model of ours among them; or auto: imagenet for the "
         "spatial stream where Keras has such weights of the backbone, none otherwise",
         metavar="SOURCE",
     )
-    train: str = option("all", "what learns: all, last-layer, or after-NAME, what follows that layer", metavar="PLACE")
+    train: str = option(
+        "all", "the layers that learn: all, last-layer, or after-NAME for those behind the layer NAME", metavar="PLACE"
+    )
     stage: tuple[str, ...] = option(
         (),
         "a stage of the training, PLACE:EPOCHS:OPTIMIZER:RATE as in last-layer:10:rmsprop:1e-3; repeat it: each goes "
@@ -63,13 +67,19 @@ class TrainConfig:
         metavar="STAGE",
     )
     freeze_bn: str = option("none", "batch normalisations that keep their statistics and weights", choices=FREEZE_BN)
-    first_layer_rate: float = option(1.0, "learning rate of the first convolution, times the others'", metavar="X")
-    dense_dropout: float | None = option(
-        None, "share left out between dense layers, as in vgg16; as --dropout unless given", metavar="SHARE"
+    first_layer_rate: float = option(
+        1.0, "learning rate of the first convolution, as a multiple of the others'", metavar="X"
     )
-    backbone: str = option("small", f"the network before the class scores: {', '.join(BACKBONE_NAMES)}", metavar="NAME")
+    dense_dropout: float | None = option(
+        None, "dropout between dense layers, as in vgg16; the same as --dropout unless given", metavar="SHARE"
+    )
+    backbone: str = option(
+        "small", f"the network in front of the class scores: {', '.join(BACKBONE_NAMES)}", metavar="NAME"
+    )
     segments: int = option(
-        1, "parts of a video that a training example has a clip of; their scores are averaged (TSN)", metavar="K"
+        1,
+        "segments of a video; a training example has a clip of each, and their scores are averaged (TSN)",
+        metavar="K",
     )
     augment: str = option(
         "flip",
@@ -84,29 +94,31 @@ class TrainConfig:
     )
     crop_on: str = option(
         "auto",
-        "cut clips where they are read, or ship whole fields and cut where the network runs; auto: there, on a GPU",
+        "where clips are cut: host, where they are read; device, where the network runs; auto: device on a GPU",
         choices=("auto", "host", "device"),
     )
-    balance: bool = option(False, "draw classes alike, however many videos each has")
-    skip_broken: bool = option(False, "put another clip in place of one that can't be read, and count it")
+    balance: bool = option(False, "draw all classes equally often, however many videos each has")
+    skip_broken: bool = option(False, "replace clips that can't be read by others, and count them")
     crop_size: int = option(64, "side of the square that the network sees", metavar="PIXELS")
-    dropout: float = option(0.2, "share of features left out before the class scores", metavar="SHARE")
-    epochs: int = option(40, "passes over the training list, one random clip a video each", metavar="N")
+    dropout: float = option(0.2, "dropout before the class scores", metavar="SHARE")
+    epochs: int = option(40, "passes over the training list, with one random clip of each video", metavar="N")
     steps: int | None = option(None, "length in steps instead; milestones then count steps", metavar="N")
-    batch_size: int = option(32, "clips in a step, over all devices and parts", metavar="N")
+    batch_size: int = option(32, "clips in a step, on all devices and in all parts together", metavar="N")
     accumulate: int = option(1, "parts that a step is computed in, one after another, to fit memory", metavar="N")
-    learning_rate: float = option(3e-3, "at its highest", metavar="RATE")
+    learning_rate: float = option(3e-3, "the highest learning rate", metavar="RATE")
     rate_batch: int | None = option(
         None, "batch that the rate was made for; it is scaled in proportion to --batch-size", metavar="N"
     )
     optimizer: str = option(
         "adam",
-        "how gradients become changes; exact solves the last layer, a convex problem, and takes no epochs",
+        "the optimizer; exact solves the last layer, a convex problem, without epochs",
         choices=(*OPTIMIZERS, EXACT),
     )
-    momentum: float = option(0.9, "of sgd and rmsprop", metavar="SHARE")
-    weight_decay: float = option(0.0, "taken off the weights at each step, times the rate", metavar="RATE")
-    clip_norm: float | None = option(None, "longest gradient over all weights; longer ones are shortened", metavar="X")
+    momentum: float = option(0.9, "momentum of sgd and rmsprop", metavar="SHARE")
+    weight_decay: float = option(0.0, "decay of the weights at each step, times the rate", metavar="RATE")
+    clip_norm: float | None = option(
+        None, "largest norm of the gradient over all weights; longer ones are shortened", metavar="X"
+    )
     schedule: str = option(
         "cosine",
         "how the rate falls: to zero along a cosine; to a tenth at each milestone; not at all; or to a tenth at each "
@@ -116,27 +128,33 @@ class TrainConfig:
     milestones: tuple[int, ...] = option(
         (), "epoch (with --steps, step) at which step divides by ten; repeat it", repeat=True, metavar="N"
     )
-    plateau: int = option(5, "epochs without a better one that make a plateau", metavar="N")
+    plateau: int = option(5, "epochs without improvement that make a plateau", metavar="N")
     warmup: float = option(0.0, "epochs, or a part of one, in which the rate rises to its highest", metavar="N")
-    patience: int | None = option(None, "epochs without a better one after which to stop early", metavar="N")
+    patience: int | None = option(None, "epochs without improvement after which the training stops early", metavar="N")
     precision: str = option("float32", "of activations; weights stay float32", choices=PRECISIONS)
     jit: bool = option(False, "compile with XLA: may help on one GPU, never on a processor")
-    devices: int | None = option(None, "GPUs to use, instead of all; without any, parts of the processor", metavar="N")
-    sync_batch_norm: bool = option(False, "normalise over all devices' clips, not over each device's own")
+    devices: int | None = option(
+        None, "number of GPUs, instead of all; on a machine without any, parts of the processor", metavar="N"
+    )
+    sync_batch_norm: bool = option(
+        False, "batch statistics over the clips of all devices, instead of each device's own"
+    )
     hosts: str = option("", "addresses of all machines in order, the same on each: a:port,b:port", metavar="LIST")
     host_index: int = option(0, "which of them this one is, from 0", metavar="I")
-    threads: int | None = option(None, "processor threads, instead of all; decides the last bits", metavar="N")
-    deterministic: bool = option(True, "the same bits again from the same seed")
-    seed: int = option(0, "decides all that is random", metavar="N")
+    threads: int | None = option(
+        None, "processor threads, instead of all; changes the last bits of the result", metavar="N"
+    )
+    deterministic: bool = option(True, "get the same bits from the same seed")
+    seed: int = option(0, "seed of all random numbers", metavar="N")
     runs: Path = option(RUNS, "where runs are kept", metavar="DIR")
-    resume: bool = option(True, "go on where a stopped training of the same options left off")
-    again: bool = option(False, "train anew where another run lies")
+    resume: bool = option(True, "continue a stopped training of the same options")
+    again: bool = option(False, "replace an earlier run")
     dry_run: bool = option(False, "build everything, take a few steps, estimate time and memory, leave nothing")
     histograms: bool = option(False, "write histograms of the weights for TensorBoard")
     checkpoint_minutes: float = option(
         10.0, "between checkpoints inside an epoch; each epoch ends with one", metavar="M"
     )
-    json: Path | None = option(None, "write what came out here too", metavar="FILE")
+    json: Path | None = option(None, "also write the result to this file", metavar="FILE")
 
     def __post_init__(self) -> None:
         """Refuses values that no training could use, and those that exclude each other."""
@@ -149,7 +167,7 @@ class TrainConfig:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages that `--stage` describes."""
+        """The stages of `--stage`."""
         return tuple(parse_stage(text) for text in self.stage)
 
     @property
@@ -160,16 +178,16 @@ class TrainConfig:
 
     @property
     def can_cut_on_device(self) -> bool:
-        """Tells whether batches are clips of one pipeline that goes through, which may leave the cut to the device."""
+        """Tells whether clips can be cut on the device."""
         return not (self.skip_broken or self.keeps_features)
 
     def extent(self, steps_per_epoch: int) -> tuple[int, int]:
-        """Returns how many epochs a training has, and how many steps each: fewer where it has fewer in all."""
+        """Returns the number of epochs, and the steps of each."""
         steps = min(steps_per_epoch, self.steps or steps_per_epoch)
         return math.ceil(self.steps / steps) if self.steps else self.epochs, steps
 
     def identity(self) -> dict[str, Any]:
-        """Returns the options that decide the result: not where it is written, nor how it is started."""
+        """Returns the options that change the result."""
         return {name: value for name, value in as_dictionary(self).items() if name not in _INCIDENTAL}
 
 

@@ -1,4 +1,4 @@
-"""Two data sets at once: batches of both, one shared network, and of it what the first data set needs is saved."""
+"""Learns two data sets at once: batches of both, one shared network, of which the part for the first is saved."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class TwoDataSets(Clips):
     tasks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Shares the note of what is skipped."""
+        """Lets both streams of clips count skipped clips together."""
         object.__setattr__(self, "skipped", self.clips.skipped)
 
     @property
@@ -57,9 +57,9 @@ class TwoDataSets(Clips):
 def with_second(
     learner: Learner, clips: ClipStream, other: Data, *, joined: bool = False
 ) -> tuple[Learner, TwoDataSets]:
-    """Returns what learns a second data set too: all of it, as in the paper (Sec. 6).
+    """Returns a learner and clips that include all of a second data set, as in the paper (Sec. 6).
 
-    What is saved never scores the second data set, so that none of its videos is a test video here.
+    The saved network never scores the second data set, so that all of its videos may be used for training.
     """
     second, (videos,) = other
     _check_alike(clips.dataset, second, is_flow=clips.clip.is_flow)

@@ -1,4 +1,4 @@
-"""The options that name a second data set to learn at once with the first, and the videos of it that are learnt."""
+"""The options for a second data set that is learnt together with the first, and its videos."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from streams.command import Data
 
 @dataclass(frozen=True, kw_only=True)
 class SecondDataSet:
-    """The options that name a second data set, and say what becomes of its classes."""
+    """The options that name a second data set and choose among its classes."""
 
     and_dataset: str = option(
         "", "a second data set to learn at once, with scores and a loss of its own (multi-task)", metavar="NAME"
     )
     and_root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="DIR")
-    and_joined: bool = option(False, "one list of classes and one loss over both data sets, not one each")
+    and_joined: bool = option(False, "one list of classes and one loss for both data sets, instead of one each")
     and_without: tuple[str, ...] = option(
         (),
-        "a class of it to leave out, as one that the first data set has too; repeat it",
+        "a class of it to leave out, such as one that the first data set has too; repeat it",
         repeat=True,
         metavar="CLASS",
     )
 
 
 def second_lists(config: SecondDataSet, first: str) -> Data:
-    """Returns the second data set without the classes that it is to lack, and all of its videos."""
+    """Returns the second data set without the classes to leave out, and all of its videos."""
     if config.and_dataset == first:
         raise ValueError(f"{first} cannot be its own second data set. Name another one with --and-dataset.")
     dataset = without_classes(ready_dataset(config.and_dataset, config.and_root), config.and_without)

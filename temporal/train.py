@@ -25,14 +25,14 @@ from temporal.second_dataset import SecondDataSet, second_lists
 
 @dataclass(frozen=True, kw_only=True)
 class TemporalConfig(TrainConfig, SecondDataSet):
-    """What decides the training of a temporal stream."""
+    """The options of a training of the temporal stream."""
 
     input: str = option("flow", "what a clip is made of", choices=KINDS)
     length: int = option(10, "flow fields in a clip, L in the paper", metavar="L")
-    subtract_mean: bool = option(True, "take each field's mean vector off, which is the camera's part")
+    subtract_mean: bool = option(True, "subtract each field's mean vector, which is mostly camera motion")
 
     def __post_init__(self) -> None:
-        """Refuses a batch that two data sets cannot share, and features of one that the other would lack."""
+        """Refuses options that two data sets at once can't have."""
         super().__post_init__()
         if self.and_dataset and self.batch_size % 2:
             raise ValueError(f"Two data sets share a batch, so its size must be even. Received {self.batch_size}.")
@@ -43,12 +43,12 @@ class TemporalConfig(TrainConfig, SecondDataSet):
 
     @property
     def can_cut_on_device(self) -> bool:
-        """Tells whether batches are of one pipeline, which those of two data sets are not."""
+        """Tells whether clips can be cut on the device; those of two data sets can't."""
         return super().can_cut_on_device and not self.and_dataset
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Trains on the data set that the command line names and leaves a run."""
+    """Trains the stream as the command line says, and saves the run."""
     config = training_options(TemporalConfig, argv, __doc__, "temporal")
     dataset = ready_dataset(config.dataset, config.root)
     training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)

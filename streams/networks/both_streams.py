@@ -10,7 +10,7 @@ from streams.config import FUSIONS
 from streams.networks.build import build_network
 from streams.networks.preprocessing import Pixels
 
-# Probabilities below are as good as none, and have a logarithm.
+# The least probability that is counted, so that every one has a logarithm.
 _LEAST = 1e-12
 
 Stream: TypeAlias = keras.Model | Path
@@ -65,7 +65,7 @@ def _opened(stream: Stream | None, fresh: Pixels, num_classes: int, *, name: str
             f"The {name} stream must take {fresh.family} and score {num_classes} classes. Received a network "
             f"that takes {found[0]} and scores {found[1]}."
         )
-    # Under its stream's name, as two networks of one kind would share theirs.
+    # Named after its stream, because two networks of one kind have the same name.
     return keras.Model(network.input, network.outputs[0], name=name)
 
 
@@ -90,5 +90,5 @@ def _fused(scores: list[keras.KerasTensor], weight: float, multi_label: bool) ->
     if not multi_label:
         return ops.log(ops.maximum(_mean([ops.softmax(each) for each in scores], weight), _LEAST))
     chances = _mean([ops.sigmoid(each) for each in scores], weight)
-    against = _mean([ops.sigmoid(-each) for each in scores], weight)  # Not 1 - chances, which rounds to none.
+    against = _mean([ops.sigmoid(-each) for each in scores], weight)  # Not 1 - chances, which rounds to zero.
     return ops.log(ops.maximum(chances, _LEAST)) - ops.log(ops.maximum(against, _LEAST))

@@ -1,4 +1,5 @@
-"""Networks: pixels go in, logits come out; what an input needs is inside, so that no file can be fed wrongly.
+"""Builds networks from pixels to logits. The scaling of the input is part of the network, so that a saved file needs no
+preprocessing.
 
 Every network has layers of these names: `map`, its last convolutional map; `features`, the vector from which class
 scores are computed; `logits`, the scores.
@@ -24,8 +25,8 @@ def build_network(
 ) -> keras.Model:
     """Returns a network from uint8 pixels to logits.
 
-    `dropout` is for the features before the scores, `dense_dropout` for what comes before the last of several dense
-    layers, the same unless said.
+    `dropout` is for the features before the class scores. `dense_dropout` is for the dense layers before those, and
+    equals `dropout` unless it is given.
     """
     check_backbone(backbone)
     parts = BACKBONES[backbone]

@@ -1,4 +1,4 @@
-"""What frozen layers say of frames that are spread over a video: what is seen, in which order, and how it changes.
+"""Features of frames that are spread over a video: what is seen, in which order, and how it changes.
 
 A mean over frames forgets their order, and a single frame shows no change. The five parts below keep both, at the
 price of one pass of an ImageNet network over each frame.

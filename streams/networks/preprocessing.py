@@ -1,4 +1,4 @@
-"""From uint8 pixels to what a network's weights are used to, as part of the network's graph."""
+"""Scales uint8 pixels to the range that a network's weights were trained on, as part of the network's graph."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,25 +13,25 @@ from pipelines.inputs import Input
 
 @dataclass(frozen=True)
 class Pixels:
-    """What a network is given: uint8 images of one family, and for flow what their levels mean."""
+    """The input of a network: uint8 images of one family, and for flow what their levels mean."""
 
-    family: str  # "rgb" or "flow": the name of the network's input, too.
+    family: str  # "rgb" or "flow"; also the name of the network's input.
     channels: int
     size: int
-    bound: float = 20.0  # Pixels of motion that the highest level stands for.
+    bound: float = 20.0  # The motion, in pixels, of the highest level.
     still: float = 128.0  # The level of no motion.
-    reach: float = 127.0  # Levels from there to the bound.
-    subtract_mean: bool = True  # Each field's mean vector, which is the camera's part (Sec. 3.1 of the paper).
-    differences: bool = False  # The channels are frames of three, of which the network sees the differences.
-    num_frames: int = (
-        0  # How many frames or fields are spread over a video, if they are; the network keeps their order.
+    reach: float = 127.0  # Levels between no motion and the bound.
+    subtract_mean: bool = (
+        True  # Subtract each field's mean vector, which is mostly camera motion (Sec. 3.1 of the paper).
     )
+    differences: bool = False  # The channels are frames of three, of which the network sees the differences.
+    num_frames: int = 0  # Frames or fields spread over a video, in order; 0 for other clips.
 
 
 def pixels_of(clip: Input, size: int, flow: Mapping[str, Any], *, subtract_mean: bool = True) -> Pixels:
-    """Returns what a network of such clips is given; their flow is as `flow.json` describes it.
+    """Describes the network input of such clips; `flow` is what `flow.json` says.
 
-    Motion can also be seen in frames that follow each other, as `sg3i` and `rgb_difference` show them.
+    `sg3i` and `rgb_difference` show motion too, but they are made of frames.
     """
     pixels = Pixels("rgb", clip.channels, size, num_frames=clip.length if clip.is_spread else 0)
     if not clip.is_flow:
@@ -48,7 +48,7 @@ class Scaling:
     mean: tuple[float, float, float]  # Red, green, blue.
     deviation: tuple[float, float, float]
     blue_first: bool = False
-    motion_in_pixels: bool = False  # Rather than with the bound where the weights are used to find white.
+    motion_in_pixels: bool = False  # Otherwise the bound is scaled to the value of white.
 
 
 SCALINGS = {
@@ -70,7 +70,7 @@ def scaled(inputs: keras.KerasTensor, pixels: Pixels, scaling: str) -> keras.Ker
 
 def _colours(inputs: keras.KerasTensor, scaling: Scaling) -> keras.KerasTensor:
     mean, deviation = list(scaling.mean), list(scaling.deviation)
-    if inputs.shape[-1] != 3:  # Grey frames in a stack: colour has no say.
+    if inputs.shape[-1] != 3:  # A stack of grey frames has no colour means.
         mean, deviation = [_middle(mean)], [_middle(deviation)]
     scale = [1 / value for value in deviation]
     offset = [-middle / value for middle, value in zip(mean, deviation, strict=True)]
@@ -84,7 +84,7 @@ def _differences(inputs: keras.KerasTensor, scaling: Scaling) -> keras.KerasTens
 
 
 def _motion(inputs: keras.KerasTensor, pixels: Pixels, scaling: Scaling) -> keras.KerasTensor:
-    # Where the weights saw photographs, the bound lies where they are used to find white, and no motion at zero.
+    # Weights that were trained on photographs find the bound at the value of white, and no motion at zero.
     bound = pixels.bound if scaling.motion_in_pixels else 127.5 / _middle(scaling.deviation)
     step = bound / pixels.reach
     flow = layers.Rescaling(step, -pixels.still * step, dtype="float32", name="motion")(inputs)

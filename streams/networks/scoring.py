@@ -31,7 +31,7 @@ def score_videos(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields each video's `(logits float32[views, C], label)`, averaged over the crops of a view.
 
-    `views` are those of pipelines.clips.distinct_views: what a view shows twice is predicted once. For a network of
+    `views` are those of pipelines.clips.distinct_views: views that are alike are predicted once. For a network of
     several inputs there is a tuple of tensors instead of one.
     """
     score = view_scorer(model, num_crops=num_crops, precision=precision, flow_rule=flow_rule, shown=shown)
@@ -53,7 +53,7 @@ def view_scorer(
     inputs = ordered_inputs(model)
     if num_crops not in CROPS:
         raise ValueError(f"A view is scored by {CROPS} crops. Received {num_crops!r}.")
-    if shown == "whole":  # There is nothing beside it, and it was not mirrored in training.
+    if shown == "whole":  # A whole frame has no other crops, and it was not mirrored in training.
         num_crops = 1
     if num_crops in (10, "full") and not flow_rule and any(each.name == "flow" for each in inputs):
         raise ValueError("Flow is mirrored by the rule of its levels: pass flow_rule, or num_crops=1.")

@@ -21,7 +21,7 @@ from streams.networks.backbones.table import BACKBONES, Backbone
 from streams.recipes.imagenet_files import find_imagenet
 from streams.runs.model_file import card_of_weights, check_unseen
 
-# By these names the class scores of our networks and of Keras' are known; they are never taken over.
+# The layers of class scores in our networks and in Keras'. Their weights are not taken over.
 _HEADS = ("logits", "predictions")
 # Of a network's batch normalisations, how many of the first go on learning. The first one alone sees another kind of
 # input than the network that its statistics are of (TSN, Sec. 3.3).
@@ -40,8 +40,8 @@ def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Se
         source = "imagenet" if BACKBONES[options.backbone].application and not clip.is_flow else "none"
         if source == "none" and options.train != "all":
             raise ValueError(
-                f"--train {options.train} builds on weights that are there, and {options.backbone} has none to start "
-                "from. Pass --weights FILE, or --weights none if random ones are meant."
+                f"--train {options.train} needs pretrained weights, and {options.backbone} has none. "
+                "Pass --weights FILE, or --weights none to keep random ones on purpose."
             )
     if source == "none":
         print(f"All weights of {network.name} are random.")
@@ -75,8 +75,8 @@ def pretrain(
     """Gives a network the weights of `source`, imagenet or a file, and returns a sentence about what was done.
 
     Where the first convolution has another number of channels than the source's, it gets the mean of the source's
-    over its channels (cross-modality initialisation, as temporal segment networks do); `average_first` asks for that
-    also where the numbers agree, as for differences of frames. The layer of class scores starts at random unless
+    over its channels (cross-modality initialisation, as in temporal segment networks). `average_first` does that where
+    the numbers agree, too, as for differences of frames. The layer of class scores starts at random unless
     `keep_head` says that the source's classes are the network's.
     """
     origin = _source_network(network, backbone, source)
@@ -88,7 +88,7 @@ def pretrain(
 
 
 def inflated(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """Returns a first kernel for another number of channels: its mean, so scaled that grey gives the same as before."""
+    """Returns a first kernel for another number of channels: its mean, scaled so that grey gives the same result."""
     mean = kernel.mean(axis=2, keepdims=True) * (kernel.shape[2] / channels)
     return np.repeat(mean, channels, axis=2)
 
@@ -113,7 +113,7 @@ def _pretrained(network: keras.Model, source: str, options: TrainConfig, clip: I
     card = card_of_weights(source)
     if card is not None:
         check_unseen(card, source, data_set=options.dataset, split=options.split, selection=options.protocol)
-    # The class scores of a model of ours for the very same task can stay.
+    # A model of ours for the very same task may keep its class scores.
     keep_head = card is not None and (card.input_kind, card.classes) == (clip.kind, tuple(classes))
     average_first = clip.kind == "rgb_difference"
     return pretrain(network, options.backbone, source, average_first=average_first, keep_head=keep_head)
@@ -177,7 +177,7 @@ def _imagenet(network: keras.Model, backbone: str) -> keras.Model:
         return _read_h5(network, backbone, file.path)
     try:
         return _application(parts, with_top=_can_use_top(network, parts), weights="imagenet")
-    except Exception as error:  # Keras raises no narrower one where it cannot download.
+    except Exception as error:  # Keras raises a plain Exception if a download fails.
         found = re.match(r"URL fetch failure on (\S+): (.*)", str(error))
         if not found:
             raise
@@ -190,7 +190,7 @@ def _imagenet(network: keras.Model, backbone: str) -> keras.Model:
 
 
 def _application(parts: Backbone, *, with_top: bool, weights: str | None = None) -> keras.Model:
-    # With its dense layers it takes 224 x 224 only; without, any size has the same weights.
+    # With its dense layers the network takes 224 x 224 pixels only.
     return getattr(keras.applications, parts.application)(include_top=with_top, weights=weights)
 
 
@@ -201,7 +201,7 @@ def _can_use_top(network: keras.Model, parts: Backbone) -> bool:
 def _read_h5(network: keras.Model, backbone: str, path: Path) -> keras.Model:
     """Returns the network that the file fits: Keras' own, with or without its dense layers, or this very one."""
     parts, error = BACKBONES[backbone], ""
-    # With them first: a network without takes a file with them, too, and leaves out what it does not know.
+    # With dense layers first: a network without them would load such a file, too, and drop them.
     for with_top in (True, False) if parts.application else ():
         candidate = _application(parts, with_top=with_top)
         if not (error := _load_error(candidate, path)):
@@ -219,7 +219,7 @@ def _read_h5(network: keras.Model, backbone: str, path: Path) -> keras.Model:
 
 def _load_error(network: keras.Model, path: Path) -> str:
     try:
-        with warnings.catch_warnings(action="ignore"):  # Keras tells of every layer that a wrong file lacks.
+        with warnings.catch_warnings(action="ignore"):  # Keras warns of every layer that a wrong file lacks.
             network.load_weights(path)
     except (ValueError, KeyError, OSError, IndexError) as error:
         return first_line(error)

@@ -14,7 +14,7 @@ def with_second_task(network: keras.Model, num_classes: int) -> keras.Model:
 
 
 def both_batches(first: tf.data.Dataset, second: tf.data.Dataset, num_first: int) -> tf.data.Dataset:
-    """Puts batches of two data sets behind each other; labels of the second go on after the first's classes."""
+    """Joins batches of two data sets; labels of the second are counted on from the first's classes."""
 
     def together(a: tuple[tf.Tensor, tf.Tensor], b: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.concat([a[0], b[0]], axis=0), tf.concat([a[1], b[1] + num_first], axis=0)
@@ -23,7 +23,7 @@ def both_batches(first: tf.data.Dataset, second: tf.data.Dataset, num_first: int
 
 
 def own_task_only(logits: tf.Tensor, labels: tf.Tensor, tasks: tuple[int, ...]) -> tf.Tensor:
-    """Returns logits of which only those of the label's own data set have a chance, so that each has its own loss."""
+    """Masks the logits of the other data set's classes, so that each data set has its own loss."""
     of_class = tf.repeat(tf.range(len(tasks)), tasks)
     of_label = tf.gather(of_class, tf.cast(labels, tf.int32))
     return tf.where(of_class[None] == of_label[:, None], logits, logits.dtype.min / 2)

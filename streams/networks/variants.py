@@ -5,7 +5,7 @@ from keras import layers
 
 from commands.running import first_line
 
-# What passes a map on as it is, between a flattened map and the dense layer that reads it.
+# Layers between a flattened map and its dense layer that do not change it.
 _PASSING = (layers.Dropout, layers.Identity, layers.Activation)
 
 

@@ -1,4 +1,4 @@
-"""Where files of ImageNet weights lie: in the project's folder `weights`, in one that is named, or in Keras' own."""
+"""Finds files of ImageNet weights: in the folder that TWO_STREAM_WEIGHTS names, in `weights`, or in Keras' cache."""
 
 import os
 from pathlib import Path

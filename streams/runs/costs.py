@@ -1,4 +1,4 @@
-"""What a training would take, as a rehearsal found out."""
+"""The costs of a training, estimated by a rehearsal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cost:
-    """What a training, or a stage of one, would take."""
+    """The time and memory of a training, or of one of its stages."""
 
     epochs: int
     steps: int
     step: float  # Seconds.
     validation: float  # Seconds an epoch.
-    memory: Mapping[str, float]  # Gigabytes that were held at most, by who held them.
+    memory: Mapping[str, float]  # The peak memory in gigabytes, by owner.
 
     @property
     def seconds(self) -> float:
@@ -21,7 +21,7 @@ class Cost:
 
 
 def say_costs(costs: Sequence[Cost]) -> dict[str, float]:
-    """Says what all stages of a training would take, and returns it."""
+    """Prints the costs of all stages of a training, and returns them."""
     minutes, steps = sum(cost.seconds for cost in costs) / 60, sum(cost.steps for cost in costs)
     memory = costs[-1].memory
     held = ", ".join(f"{size:.1f} GB by the {name.split('_')[0]}" for name, size in memory.items()) or "not known here"

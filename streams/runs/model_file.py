@@ -1,4 +1,4 @@
-"""The `.keras` file as the contract between a stream and its use: plain Keras opens it, and it says what it is."""
+"""The `.keras` file of a stream: a model for plain Keras, with a card that says what the model is."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from streams.config import TrainConfig
 if TYPE_CHECKING:
     import keras
 
-# A member of the archive that Keras does not look at.
+# A file in the archive, which Keras ignores.
 _CARD = "two_stream.json"
 # The stream of a network that looks at frames and flow at once, with inputs `rgb` and `flow`.
 BOTH = "two_stream"
@@ -28,7 +28,7 @@ Lesson: TypeAlias = tuple[str, int, str]
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a saved model is, besides its network."""
+    """The description of a saved model."""
 
     stream: str  # "spatial", "temporal", "two_stream" for a network of both, or a name of the user's.
     input_kind: str  # One of pipelines.inputs.KINDS; "rgb+flow", for instance, for a network of both.
@@ -40,9 +40,9 @@ class ModelCard:
     flow: Mapping[str, object] = field(default_factory=dict)  # flow.json of its training data; empty for RGB.
     multi_label: bool = False
     frames: Mapping[str, object] = field(default_factory=dict)  # How its training frames were made, and their size.
-    shown: str = "pixels"  # What of a frame its clips show: one of pipelines.inputs.SHOWN.
-    window: int = 0  # How many frames its training videos usually have, over which a clip that is spread lies.
-    learnt: tuple[Lesson, ...] = ()  # What else its weights have learnt from: beside this data set, or before it.
+    shown: str = "pixels"  # How much of a frame its clips show: one of pipelines.inputs.SHOWN.
+    window: int = 0  # The median number of frames of its training videos, for clips that are spread over a video.
+    learnt: tuple[Lesson, ...] = ()  # The other data that its weights were trained on, before or beside this data set.
 
     @classmethod
     def of_json(cls, card: dict[str, Any]) -> "ModelCard":
@@ -67,17 +67,17 @@ class ModelCard:
 
     @property
     def lessons(self) -> tuple[Lesson, ...]:
-        """All that its weights have learnt from."""
+        """All data that its weights were trained on."""
         return (self.data_set, self.split, self.selection), *self.learnt
 
     def having_learnt(self, lessons: Iterable[Lesson]) -> "ModelCard":
-        """Returns the card of a model that has also learnt from others."""
+        """Returns the card of a model that was also trained on other data."""
         own, *learnt = self.lessons
         return replace(self, learnt=tuple(each for each in dict.fromkeys((*learnt, *lessons)) if each != own))
 
     @property
     def parts(self) -> dict[str, "ModelCard"]:
-        """The cards of the streams that a network looks at: both, or only its own."""
+        """The cards of the streams of a network: two for a network of both."""
         if self.stream != BOTH:
             return {self.stream: self}
         spatial, _, temporal = self.input_kind.partition("+")
@@ -88,7 +88,7 @@ class ModelCard:
 
 
 def card_of(stream: str, config: TrainConfig, dataset: DataSet, clip: Input) -> ModelCard:
-    """Returns what the model of a stream will say of itself."""
+    """Returns the card of a stream's model."""
     card = ModelCard(
         stream,
         clip.kind,
@@ -117,14 +117,14 @@ def save_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
 
 def load_model(path: Path) -> tuple["keras.Model", ModelCard]:
     """Opens a model that `save_model` wrote, in Keras' safe mode."""
-    import keras  # Only here: what a file says of itself is read without TensorFlow.
+    import keras  # Imported here, because a card is read without TensorFlow.
 
     card = read_card(path)
     return keras.saving.load_model(path, compile=False, safe_mode=True), card
 
 
 def read_card(path: Path) -> ModelCard:
-    """Returns what a model file says of itself, without building the network."""
+    """Reads the card of a model file without building the network."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no model {path}. Train it first, or name another file.")
     try:
@@ -136,13 +136,13 @@ def read_card(path: Path) -> ModelCard:
 
 
 def lessons_in(weights: str) -> tuple[Lesson, ...]:
-    """Returns what a training that starts from these weights has learnt from before; only our own models say it."""
+    """Returns the data that these weights were trained on; only models of ours say it."""
     card = card_of_weights(weights)
     return card.lessons if card else ()
 
 
 def card_of_weights(weights: str) -> ModelCard | None:
-    """Returns what weights say of themselves, where they are of a model of ours."""
+    """Returns the card of weights, if they are a model of ours."""
     if Path(weights).suffix != ".keras":
         return None
     try:
@@ -152,7 +152,7 @@ def card_of_weights(weights: str) -> ModelCard | None:
 
 
 def check_unseen(found: ModelCard, path: str | Path, *, data_set: str, split: int, selection: str) -> None:
-    """Refuses to start a training from a model that has seen the split's test videos, or was selected by them."""
+    """Refuses to start from a model that was trained on the split's test videos, or selected by them."""
     for name, learnt_split, chosen in found.lessons:
         if home_of(name) != home_of(data_set):
             continue

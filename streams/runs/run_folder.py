@@ -1,4 +1,4 @@
-"""What a run leaves behind, by name."""
+"""The folder of a run: the names of its files, its lock, and whether a training there is finished."""
 
 import contextlib
 import json
@@ -19,8 +19,8 @@ except ImportError:  # Windows has no such locks: two processes on one folder ar
 
 Options = TypeVar("Options", bound=TrainConfig)
 
-_HOW_TO_MEND = "Put a whole one there if you have a copy, pass --again to train anew, or --runs DIR for another place."
-# What the losses are of by which the best epoch is chosen, in words.
+_HOW_TO_MEND = "Restore it from a copy, pass --again to train anew, or --runs DIR for another place."
+# The videos whose loss chooses the best epoch, in words.
 CHOSEN_BY = {
     "validation": "validation",
     "paper": "",
@@ -31,12 +31,12 @@ CHOSEN_BY = {
 _REACHED = {
     "folds": "On the training videos, each held out with its group: loss {val_loss:.3f}, video accuracy "
     "{val_accuracy:.1%}.",
-    "paper": "Last epoch {epoch}: training loss {loss:.3f}, nothing chosen.",
+    "paper": "Last epoch {epoch}: training loss {loss:.3f}; no epoch was chosen.",
 }
 _BEST = "Best epoch {epoch} of {epochs}: {chosen_by} loss {val_loss:.3f}, frame accuracy {val_accuracy:.1%}."
 # The entries of a run's configuration that others read, and of what type each is.
 _ENTRIES = {"options": dict, "data_hash": str, "threads": int, "versions": dict, "result": dict}
-# What options were before there were such.
+# The values of options in runs that are older than these options.
 _BEFORE = {"shown": "pixels"}
 
 
@@ -86,20 +86,18 @@ class Run:
         return any(self.checkpoints.glob("step*.npz"))
 
     def described(self) -> dict[str, Any]:
-        """Returns what `config` says."""
+        """Reads the configuration."""
         try:
             found: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
             if not isinstance(found, dict):
                 raise ValueError("it holds no object")
         except (FileNotFoundError, ValueError) as error:
             what = f"is damaged ({error})" if self.config.exists() else "is missing"
-            raise ValueError(
-                f"{self.config} {what}, which says with what options this run was trained. {_HOW_TO_MEND}"
-            ) from error
+            raise ValueError(f"{self.config} {what}. It holds the options of this run. {_HOW_TO_MEND}") from error
         return found
 
     def entry(self, name: str) -> Any:
-        """Returns one entry of what `config` says."""
+        """Returns one entry of the configuration."""
         found = self.described().get(name)
         if not isinstance(found, _ENTRIES[name]):
             raise ValueError(
@@ -109,7 +107,7 @@ class Run:
         return found
 
     def forget_checkpoints(self) -> None:
-        """Deletes those of a finished run that a kill left behind its result, unless it is at work or not ours."""
+        """Deletes checkpoints that a kill left in a finished run, unless another process works there."""
         with contextlib.suppress(OSError, RuntimeError):
             if self.checkpoints.exists():
                 with self.locked():
@@ -117,10 +115,10 @@ class Run:
                         self.clear_checkpoints()
 
     def clear(self, *, with_later: bool = False) -> None:
-        """Deletes what an earlier training left, so that nothing of it is taken for this one's.
+        """Deletes all files of an earlier training.
 
-        The order makes a kill in between harmless: no checkpoint outlives its options, no result its model, and no
-        later stage the one that it went on from.
+        The order makes a kill harmless: checkpoints go before their options, the result before its model, and later
+        stages before those that they started from.
         """
         for run in reversed(self.later) if with_later else ():
             if run.folder.is_dir():
@@ -134,14 +132,14 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
 
     def clear_checkpoints(self) -> None:
-        """Deletes the checkpoints and what a kill left half written; first what a training would go on from."""
+        """Deletes the checkpoints, whole ones first, and what a kill left half written."""
         for checkpoint in self.checkpoints.glob("step*"):
             checkpoint.unlink()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     @contextlib.contextmanager
     def locked(self, *, writes: bool = True) -> Iterator[None]:
-        """Keeps other processes off this folder; the lock of a process that died is nobody's."""
+        """Keeps other processes out of this folder. The lock ends with its process."""
         if not writes or fcntl is None:
             yield
             return
@@ -153,7 +151,7 @@ class Run:
                     f"Another process is training in {self.folder}. Wait for it, or pass --runs DIR for another place."
                 ) from None
             for half_written in self.folder.rglob(".incomplete.*"):
-                if is_abandoned(half_written):  # Else an evaluation may be writing its scores.
+                if is_abandoned(half_written):  # Others may be an evaluation's, which writes its scores.
                     half_written.unlink(missing_ok=True)
             yield
 
@@ -169,7 +167,7 @@ class Run:
 
 
 def is_finished(config: TrainConfig, run: Run) -> bool:
-    """Tells whether this very training is done; raises where another one, or a part of this one, would be lost."""
+    """Tells whether this very training is finished. Refuses to overwrite another one, or a part of this one."""
     if config.again or config.dry_run or not (run.has_checkpoint or run.config.exists()):
         return False
     finished = "result" in run.described() and run.model.exists()
@@ -192,7 +190,7 @@ def is_finished(config: TrainConfig, run: Run) -> bool:
 
 
 def stages_of(config: Options, run: Run) -> list[tuple[Options, Run]]:
-    """Returns the trainings that one consists of, and their places; each starts from the best weights before it."""
+    """Returns the stages of a training and their folders; each starts from the best weights of the one before."""
     places = [*(replace(run, folder=run.folder / f"stage{number}") for number in range(1, len(config.stage))), run]
     found, weights = [], config.weights
     for number, stage in enumerate(config.stages):
@@ -204,7 +202,7 @@ def stages_of(config: Options, run: Run) -> list[tuple[Options, Run]]:
 
 
 def stages_left(config: Options, run: Run) -> list[tuple[Options, Run]]:
-    """Returns the stages that are not finished, and frees what the finished ones went on from."""
+    """Returns the stages that are not finished, and deletes the checkpoints of those that are."""
     left = []
     for stage, place in stages_of(config, run):
         if is_finished(stage, place):
@@ -215,14 +213,14 @@ def stages_left(config: Options, run: Run) -> list[tuple[Options, Run]]:
 
 
 def _comparable(options: dict[str, Any], data_hash: str) -> dict[str, Any]:
-    """Returns what two trainings must have alike; of the machines their number, as they may be others each time."""
+    """Returns what two trainings must have in common. Of the machines only the number counts."""
     return {**options, "data_hash": data_hash, "hosts": len(str(options.get("hosts", "")).split(","))}
 
 
 def threads_before(config: TrainConfig, run: Run) -> int | None:
-    """Returns how many threads a training began with, as more or fewer would not go on exactly; None if it is new.
+    """Returns how many threads a training began with, or None if it is new.
 
-    Of its stages, in order, the first one that left something says it.
+    Another number of threads would change the last bits. The first stage that left something says it.
     """
     for _, place in () if config.again else stages_of(config, run):
         if place.config.exists() and (place.model.exists() or place.has_checkpoint):
@@ -231,7 +229,7 @@ def threads_before(config: TrainConfig, run: Run) -> int | None:
 
 
 def first_versions(run: Run, now: dict[str, str]) -> dict[str, str]:
-    """Returns the versions that a training began with; warns where those of now differ, which may change bits."""
+    """Returns the versions that a training began with, and warns if those of now differ."""
     before: dict[str, str] = run.entry("versions")
     changed = [
         f"{name} {before.get(name)}, now {version}" for name, version in now.items() if before.get(name) != version
@@ -242,12 +240,12 @@ def first_versions(run: Run, now: dict[str, str]) -> dict[str, str]:
 
 
 def skipped_in(run: Run) -> dict[str, int]:
-    """Returns how many clips of each video a finished run left out, the most first."""
+    """Returns how many clips of each video a finished run skipped, the highest count first."""
     return dict(run.described().get("skipped", {}))
 
 
 def say_skipped(run: Run) -> None:
-    """Says which clips a finished training left out."""
+    """Prints which clips a finished training skipped."""
     skipped = skipped_in(run)
     if skipped:
         count, worst = sum(skipped.values()), ", ".join([*skipped][:5])
@@ -255,7 +253,7 @@ def say_skipped(run: Run) -> None:
 
 
 def say_result(run: Run) -> dict[str, Any]:
-    """Prints what a finished run reached, and returns it."""
+    """Prints the result of a finished run, and returns it."""
     result, selection = run.entry("result"), run.entry("options")["protocol"]
     sentence = _REACHED.get(selection, _BEST).format(**result, chosen_by=CHOSEN_BY[selection])
     print(f"{sentence} Saved {run.model}")

@@ -1,4 +1,4 @@
-"""The score file: what a stream says of each video, and all that must agree before two of them are fused."""
+"""The score file: a stream's logits for each video, and what two files must have in common to be fused."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ class Scores:
     part: str  # "test", "validation" or "train".
     protocol: str  # Views x crops, as "25x10".
     model_hash: str
-    data_hash: str  # Of the videos and of how their flow was made.
+    data_hash: str  # Changes with the videos and with how their flow was made.
     selection: str  # How the model's weights were chosen.
     classes: tuple[str, ...]
     videos: tuple[str, ...]

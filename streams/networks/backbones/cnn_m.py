@@ -24,7 +24,7 @@ def temporal(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def batch_normalised(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns the last map of a variant that normalises every convolution over the batch; not of the paper."""
+    """Returns the last map of a variant with batch normalisation, which the paper does not have."""
     return _convolutions(pixels, batch_normalised=True)
 
 
@@ -36,7 +36,7 @@ def local_response_normalisation(
     The constants are CNN-M's. Caffe writes its alpha as 5e-4, as it takes the mean over the five.
     """
     channels, reach = x.shape[-1], size // 2
-    exact = ops.cast(x, "float32")  # Squares do not fit into half precision.
+    exact = ops.cast(x, "float32")  # Half precision can't hold the squares.
     squares = ops.pad(ops.square(exact), [[0, 0], [0, 0], [0, 0], [reach, reach]])
     total = squares[..., :channels]
     for shift in range(1, size):
@@ -52,7 +52,7 @@ def _convolutions(
         name = f"conv{number}"
         if padding:
             x = layers.ZeroPadding2D(padding)(x)
-        # Pixels reach from -128 to 127: the first layer brings them down to where the second expects them.
+        # Pixels lie between -128 and 127; smaller weights bring the first layer's output to the usual range.
         initializer = "he_normal" if number > 1 else keras.initializers.RandomNormal(stddev=0.01)
         settings = {"use_bias": not batch_normalised, "kernel_initializer": initializer}
         x = layers.Conv2D(filters, kernel_size, strides=strides, name=name, **settings)(x)

@@ -11,7 +11,7 @@ def resnet18(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Returns the last map of ResNet-18."""
     x = _convolution(pixels, 64, 7, 2, name="conv1")
     x = layers.Activation("relu", name="conv1_relu")(x)
-    # Padding after the ReLU with zeros is padding with the least value.
+    # After the ReLU, zero is the least value, so that padding with zeros never wins.
     x = layers.MaxPooling2D(3, strides=2, name="pool1")(layers.ZeroPadding2D(1)(x))
     for stage, (filters, strides) in enumerate(RESNET18, 2):
         x = _block(x, filters, strides, name=f"conv{stage}_block1")

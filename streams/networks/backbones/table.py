@@ -1,4 +1,4 @@
-"""Every backbone by name: how it is made, what it expects of its pixels, and what was published of it."""
+"""The backbones by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from streams.networks.backbones import applications, cnn_m, inception, residual,
 
 @dataclass(frozen=True)
 class Backbone:
-    """What is particular to one network."""
+    """The parts of a network that differ between backbones."""
 
     build: Callable[[keras.KerasTensor], keras.KerasTensor]  # From scaled pixels to the last convolutional map.
     scaling: str  # One of streams.networks.preprocessing.SCALINGS: the range of pixels that its weights are used to.
-    smallest: int  # The least side of an image that leaves something of the last map.
+    smallest: int  # The least side of an image for which the last map isn't empty.
     dense: tuple[int, ...] = ()  # Fully connected layers after the map; global average pooling where there are none.
-    build_for_flow: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None  # Where the temporal one differs.
-    # The middle and the last map, of networks that can look at frames spread over a video.
+    build_for_flow: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None  # If the temporal network differs.
+    # A middle map and the last map, of networks for frames that are spread over a video.
     build_maps: Callable[[keras.KerasTensor], tuple[keras.KerasTensor, keras.KerasTensor]] | None = None
-    in_time: str = ""  # Of what it can look at many that are spread over a video: "rgb" or "flow".
-    application: str = ""  # Its name in keras.applications, which has ImageNet weights for it.
+    in_time: str = ""  # "rgb" or "flow" if it can look at frames or fields spread over a video.
+    application: str = ""  # Its name in keras.applications, if that has ImageNet weights for it.
 
 
 BACKBONES = {
