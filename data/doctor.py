@@ -1,6 +1,6 @@
-"""Audits a prepared data set, or one that other tools extracted: is all there, readable, unleaked and sound?
+"""Checks a data set: are all files there and readable, is the flow right, and are training and test videos separate?
 
-Exits with 1 where something is wrong, and names the remedy of each finding.
+Each finding says how to repair it. The exit code is 1 if any finding is an error.
 """
 
 import argparse
@@ -33,9 +33,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("dataset", nargs="?", default=BUILT_IN, help=f"{', '.join(KNOWN)}, or a name of your own")
     parser.add_argument("--root", type=Path, help="its folder (default: datasets/<data set>)")
-    parser.add_argument("--full", action="store_true", help="decode every file, not the first and last of each video")
-    parser.add_argument("--fix", action="store_true", help="prepare again what is broken, and nothing else")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings here too")
+    parser.add_argument(
+        "--full", action="store_true", help="decode every file, not only the first and last of each video"
+    )
+    parser.add_argument("--fix", action="store_true", help="prepare the broken videos again, and only those")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the findings to this file")
     options = parser.parse_args(argv)
     root = options.root or home_of(options.dataset)
     listed = open_dataset(options.dataset, root)
@@ -51,11 +53,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(options.json, {"findings": found, "classes": class_counts(ready)})
     errors = sum(finding.severity == ERROR for finding in findings)
     if errors:
-        raise ValueError(f"{errors} of the {len(findings)} findings are errors; each says what to do.")
+        raise ValueError(f"{errors} of the {len(findings)} findings are errors. Each one above says how to repair it.")
 
 
 def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Finding]:
-    """Returns all that is found; `listed` has all videos of the lists, `dataset` those that are ready."""
+    """Returns all findings; `listed` has every video of the lists, `dataset` only those that are prepared."""
     print(table(dataset, listed), flush=True)
     findings = [
         *_half_packed(dataset),
@@ -74,14 +76,15 @@ def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Fi
 
 
 def _half_packed(dataset: DataSet) -> list[Finding]:
-    """Finds that only some videos are packed: each can be looked at and mended, but nothing trains on them."""
+    """Reports a data set whose packing was interrupted: training refuses it until packing is finished or undone."""
     if dataset.layout.name != HALF_PACKED:
         return []
-    return [Finding(ERROR, "Only some videos are packed.", "Finish: python data/pack.py {name}, or with --unpack.")]
+    remedy = "Finish with: python data/pack.py {name} (or undo it by adding --unpack)."
+    return [Finding(ERROR, "Only some videos are packed.", remedy)]
 
 
 def table(dataset: DataSet, listed: DataSet) -> str:
-    """Returns how many videos are ready of each class and part, of how many where some are missing, and their sums."""
+    """Returns a table of the prepared videos by class, split and part; "3 of 5" means that 2 are missing."""
     ready, wanted = class_counts(dataset), class_counts(listed)
     parts = [(number, part) for number in dataset.splits for part in ("train", "test")]
     rows = [["", *(f"split {number}" if part == "train" else "" for number, part in parts)]]
@@ -122,7 +125,7 @@ def class_counts(dataset: DataSet) -> dict[int, dict[str, dict[str, int]]]:
 def say(findings: Sequence[Finding]) -> None:
     """Prints each finding with an example and its remedy."""
     if not findings:
-        print("Nothing is wrong.")
+        print("No problems found.")
     for finding in findings:
         about = ""
         if finding.videos:
@@ -132,7 +135,7 @@ def say(findings: Sequence[Finding]) -> None:
 
 
 def _repair(dataset: DataSet, findings: Sequence[Finding]) -> None:
-    """Deletes what is broken of our own making, and prepares it again as the rest was."""
+    """Deletes the broken videos that this project prepared, and prepares them again with the same settings."""
     names = {name for finding in findings if finding.repairable for name in finding.videos}
     print(f"Preparing {len(names):,} videos again.", flush=True)
     for name in names:
@@ -141,7 +144,7 @@ def _repair(dataset: DataSet, findings: Sequence[Finding]) -> None:
     path = index_path(dataset.root)
     indexed = read_index(path)
     write_index(path, [row for name, row in indexed.items() if name not in names])
-    # What the index does not name was not asked for when it was prepared.
+    # Videos that are not in the index were left out on purpose (--limit), so they are not prepared here either.
     wanted = {name: video for name, video in dataset.videos.items() if name in indexed}
     packed = read_layout(dataset.root).name in (PACKED, HALF_PACKED)
     prepare(dataclasses.replace(dataset, videos=wanted), recipe=recipe_of(dataset.root), work=Work(packed=packed))

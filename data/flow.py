@@ -1,6 +1,6 @@
-"""Optical flow between frames: one interface to every method, in pixels, +x right and +y down.
+"""Computes optical flow between two images and shows it as a colour picture and in numbers.
 
-As a command it shows the flow between two images in the colour wheel, and its numbers:
+Flow is in pixels; +x points right, +y points down.
 python data/flow.py A.png B.png --out flow.png
 python data/flow.py A.png B.png --preset accurate --set attachment=0.2 --set warps=8
 """
@@ -62,19 +62,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=named_value,
         default=[],
         metavar="NAME=VALUE",
-        help="a parameter; may be repeated",
+        help="set a parameter of the method; may be repeated",
     )
     parser.add_argument(
-        "--bound", type=bound_in_pixels, default=20.0, help="pixels at which storage would clip (default: 20)"
+        "--bound", type=bound_in_pixels, default=20.0, help="largest motion that storage keeps, in pixels (default: 20)"
     )
     parser.add_argument(
-        "--out", type=_flow_path, help="where the picture goes; .flo or .npy there stores the flow itself"
+        "--out", type=_flow_path, help="write the picture to this file; .flo or .npy stores the flow itself"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
     options = parser.parse_args(argv)
     first, second = _read_image(options.first), _read_image(options.second)
     flow_of_both = partial(flow_between, first, second, options.method, options.preset, **dict(options.set))
-    flow_of_both()  # What is compiled once shall not count.
+    flow_of_both()  # The first call compiles kernels, which must not count as time of the flow.
     start = time.process_time()
     flow = flow_of_both()
     numbers = {**flow_numbers(flow, options.bound), "cpu_milliseconds": 1000 * (time.process_time() - start)}
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def flow_numbers(flow: np.ndarray, bound: float) -> dict[str, float]:
-    """Returns the range of flow in x and y, its mean and longest motion, and the share that storage would clip."""
+    """Returns the range of the flow in x and y, its mean and greatest length, and the share that storage would clip."""
     x, y, length = flow[..., 0], flow[..., 1], np.linalg.norm(flow, axis=-1)
     return {
         "x_from": float(x.min()),
@@ -103,7 +103,7 @@ def _print_numbers(title: str, numbers: dict[str, float], bound: float) -> None:
     print(title)
     print(f"  x from {numbers['x_from']:.2f} to {numbers['x_to']:.2f} px (right is +)")
     print(f"  y from {numbers['y_from']:.2f} to {numbers['y_to']:.2f} px (down is +)")
-    print(f"  length {numbers['mean_length']:.3f} px in the mean, {numbers['greatest_length']:.2f} px at most")
+    print(f"  length {numbers['mean_length']:.3f} px on average, {numbers['greatest_length']:.2f} px at most")
     print(f"  clipped at ±{bound:g} px: {100 * numbers['clipped_share']:.2f} % of pixels")
     print(f"  {numbers['cpu_milliseconds']:.1f} ms of processor time")
 
@@ -132,7 +132,7 @@ def _write(path: Path, flow: np.ndarray) -> None:
         if path.suffix.lower() == ".flo":
             write_flo(temporary, flow)
         elif path.suffix.lower() == ".npy":
-            with temporary.open("wb") as file:  # To a name that doesn't end in .npy, numpy adds it.
+            with temporary.open("wb") as file:  # Given a name, np.save would append ".npy" to it.
                 np.save(file, flow)
         else:
             picture = cv2.cvtColor(colour_wheel(flow), cv2.COLOR_RGB2BGR)

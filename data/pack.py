@@ -1,9 +1,9 @@
-"""Packs the frames and flow of a prepared data set into one file a video, and back.
+"""Packs the frames and flow of each video into one archive, or unpacks them again.
 
 python data/pack.py ucf101            # 13,320 files instead of five million
-python data/pack.py ucf101 --unpack   # loose files again, as other tools want them
+python data/pack.py ucf101 --unpack   # loose files again, for other tools
 
-Training and testing read either at the same speed. Interrupted, the same command goes on where it stopped.
+Training and testing read both forms at the same speed. After an interruption, run the same command to continue.
 """
 
 import argparse
@@ -28,14 +28,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Packs or unpacks the data set that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", nargs="?", default=BUILT_IN, help=f"one of {', '.join(sorted(KNOWN))}")
-    parser.add_argument("--root", type=Path, help="its folder; datasets/<data set> unless given")
-    parser.add_argument("--unpack", action="store_true", help="make loose files of the archives again")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was done here too")
+    parser.add_argument("--root", type=Path, help="its folder (default: datasets/<data set>)")
+    parser.add_argument("--unpack", action="store_true", help="turn the archives back into loose files")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to this file")
     options = parser.parse_args(argv)
     root = options.root or home_of(options.dataset)
     dataset = with_counts(open_dataset(options.dataset, root))
     count = unpack(dataset) if options.unpack else pack(dataset)
-    print(f"{count} videos of {dataset.name} {'lie in loose files' if options.unpack else 'are packed'} in {root}.")
+    form = "loose files" if options.unpack else "archives"
+    print(f"The {count} videos of {dataset.name} are now {form}, in {root}.")
     if options.json:
         write_json(options.json, {"videos": count, "packed": not options.unpack})
 
@@ -43,9 +44,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 def pack(dataset: DataSet) -> int:
     """Packs every prepared video of a data set; returns how many there are."""
     if dataset.layout.name not in (OURS.name, PACKED, HALF_PACKED):
-        raise ValueError(f"Only data prepared by prepare.py can be packed; {dataset.root} is {dataset.layout.name}.")
+        raise ValueError(
+            f"Only data that data/prepare.py made can be packed. {dataset.root} has the layout {dataset.layout.name}."
+        )
     videos = [video for video in dataset.videos.values() if video.num_frames or video.num_flows]
-    check_stored(dataset, videos)  # Before anything is done, so that what stops here is still whole.
+    check_stored(dataset, videos)  # Before anything changes: an error here leaves the data set as it was.
     write_json(layout_path(dataset.root), {"name": HALF_PACKED})
     for video in track(videos, "Packing"):
         pack_video(dataset, video)
@@ -54,7 +57,7 @@ def pack(dataset: DataSet) -> int:
 
 
 def unpack(dataset: DataSet) -> int:
-    """Makes loose files of every archive of a data set; returns how many videos there are."""
+    """Unpacks every archive of a data set into loose files; returns how many videos there are."""
     videos = [video for video in dataset.videos.values() if video.num_frames or video.num_flows]
     if dataset.layout.name in (PACKED, HALF_PACKED):
         check_stored(dataset, videos)

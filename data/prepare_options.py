@@ -16,66 +16,72 @@ from data.store.description import FLOW, FRAMES, Recipe
 
 
 def preparing_parser(description: str) -> argparse.ArgumentParser:
-    """Returns the parser of the options that say what is prepared, how, and with what."""
+    """Returns the parser of the command's options."""
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     add = parser.add_argument
     add(
         "dataset", nargs="?", default=BUILT_IN, help=f"{', '.join(KNOWN)}, or a name of your own (default: %(default)s)"
     )
     add("--root", type=Path, help="its folder (default: datasets/<data set>)")
-    add("--videos", type=Path, metavar="FOLDER", help="where the videos are (default: <root>/videos)")
-    add("--annotations", type=Path, metavar="FOLDER", help="where the lists are (default: <root>/annotations)")
-    add("--download", action="store_true", help="fetch what is missing from where its authors publish it")
-    add("--frames", type=Path, metavar="FOLDER", help="frames and flow that another tool extracted, used in place")
-    add("--layout", choices=(AUTO, *LAYOUTS), default=AUTO, help="of --frames (default: auto, by their names)")
-    add("--write-lists", action="store_true", help="write the lists that mmaction2 reads, too")
-    add("--strict", action="store_true", help="fail when any video is broken, missing or short")
-    add("--json", type=Path, metavar="FILE", help="write what became of the videos here too")
+    add("--videos", type=Path, metavar="FOLDER", help="folder of the videos (default: <root>/videos)")
+    add("--annotations", type=Path, metavar="FOLDER", help="folder of the lists (default: <root>/annotations)")
+    add("--download", action="store_true", help="download missing files from the authors' site")
+    add("--frames", type=Path, metavar="FOLDER", help="use frames and flow that another tool extracted")
+    add("--layout", choices=(AUTO, *LAYOUTS), default=AUTO, help="layout of --frames (default: auto, by file names)")
+    add("--write-lists", action="store_true", help="also write lists for mmaction2")
+    add("--strict", action="store_true", help="fail if any video is broken, missing or short")
+    add("--json", type=Path, metavar="FILE", help="also write the outcome of each video to this file")
     _add_what_is_made(parser.add_argument_group("what is made"))
     _add_how_it_is_done(parser.add_argument_group("how the work is done"))
     return parser
 
 
 def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
-    made.add_argument("--only", choices=(FRAMES, FLOW), default="", help="one of the two (default: both)")
-    made.add_argument("--method", choices=METHODS, default=Recipe.method, help="of flow (default: %(default)s)")
-    made.add_argument("--preset", default=Recipe.preset, help="of the method (default: %(default)s)")
+    made.add_argument("--only", choices=(FRAMES, FLOW), default="", help="make only this one (default: both)")
+    made.add_argument("--method", choices=METHODS, default=Recipe.method, help="flow method (default: %(default)s)")
+    made.add_argument("--preset", default=Recipe.preset, help="preset of the method (default: %(default)s)")
     made.add_argument(
         "--set",
         action="append",
         type=named_value,
         default=[],
         metavar="NAME=VALUE",
-        help="a parameter of it; again for more",
+        help="set a parameter of the method; may be repeated",
     )
     made.add_argument(
-        "--bound", type=bound_in_pixels, default=Recipe.bound, help="pixels of flow kept (default: %(default)s)"
+        "--bound", type=bound_in_pixels, default=Recipe.bound, help="clip flow at so many pixels (default: %(default)s)"
     )
-    made.add_argument("--step", type=positive, default=1, help="flow to the frame so many later (default: 1)")
-    made.add_argument("--backward", action="store_true", help="store flow back to the frame before, too")
+    made.add_argument("--step", type=positive, default=1, help="frames from the first to the second (default: 1)")
+    made.add_argument("--backward", action="store_true", help="also store flow to the previous frame")
     sizes = made.add_mutually_exclusive_group()
-    sizes.add_argument("--short-side", type=_not_negative, metavar="N", help="of frames; 0 keeps it (default: 256)")
-    sizes.add_argument("--size", type=_size, metavar="WxH", help="of frames, whatever the shape of the video")
+    sizes.add_argument(
+        "--short-side", type=_not_negative, metavar="N", help="shorter side of frames; 0 keeps it (default: 256)"
+    )
+    sizes.add_argument("--size", type=_size, metavar="WxH", help="exact size of frames, even if it distorts them")
     some = made.add_mutually_exclusive_group()
-    some.add_argument("--fps", type=_rate, help="frames a second to keep (default: all)")
+    some.add_argument("--fps", type=_rate, help="frames to keep per second (default: all)")
     some.add_argument("--every", type=positive, default=1, metavar="N", help="keep one frame in N (default: 1)")
-    made.add_argument("--limit", type=positive, default=0, metavar="N", help="prepare N videos, spread over the lists")
+    made.add_argument(
+        "--limit", type=positive, default=0, metavar="N", help="prepare only N videos, spread over the lists"
+    )
 
 
 def _add_how_it_is_done(done: argparse._ArgumentGroup) -> None:
-    done.add_argument("--workers", type=positive, default=usable_processors(), help="processes (default: %(default)s)")
-    done.add_argument("--engine", choices=ENGINES, default="auto", help="of tvl1 flow (default: a GPU if there is one)")
-    done.add_argument("--cluster", default="", metavar="ADDRESS", help="of a Dask scheduler, as tcp://host:8786")
-    done.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="part I of N, for machines apart")
-    done.add_argument("--pack", action="store_true", help="store one archive a video instead of loose files")
-    done.add_argument("--merge", action="store_true", help="make one index of those of all shards")
+    done.add_argument(
+        "--workers", type=positive, default=usable_processors(), help="number of processes (default: %(default)s)"
+    )
+    done.add_argument("--engine", choices=ENGINES, default="auto", help="computes tvl1 flow (default: a GPU if any)")
+    done.add_argument("--cluster", default="", metavar="ADDRESS", help="a Dask scheduler, like tcp://host:8786")
+    done.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="prepare part I of N on this machine")
+    done.add_argument("--pack", action="store_true", help="store one archive per video instead of loose files")
+    done.add_argument("--merge", action="store_true", help="merge the indexes of all shards into one")
     done.add_argument(
         "--time-limit",
         type=float,
         default=Work.time_limit,
-        help="seconds a decoder may take for a frame (default: 300)",
+        help="seconds that decoding one frame may take (default: 300)",
     )
-    done.add_argument("--no-space-check", action="store_true", help="go on though the disk seems too small")
+    done.add_argument("--no-space-check", action="store_true", help="continue even if the disk seems too small")
 
 
 def _not_negative(word: str) -> int:
@@ -86,22 +92,22 @@ def _rate(word: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < (rate := float(word)) < 10_000:
             return rate
-    raise argparse.ArgumentTypeError(f"{word} is not a number of frames a second")
+    raise argparse.ArgumentTypeError(f"expected a number of frames per second above 0; received {word}")
 
 
 def _size(word: str) -> tuple[int, int]:
-    return _two(word, "x", "a size is written as WIDTHxHEIGHT, like 340x256")
+    return _two(word, "x", "write a size as WIDTHxHEIGHT, like 340x256")
 
 
 def _shard(word: str) -> tuple[int, int]:
-    number, count = _two(word, "/", "a part is written as I/N, like 1/4 for the first of four")
+    number, count = _two(word, "/", "write a part as I/N, like 1/4 for the first of four")
     if number > count:
-        raise argparse.ArgumentTypeError(f"{word}: the parts of {count} are 1 to {count}")
+        raise argparse.ArgumentTypeError(f"parts of {count} are numbered 1 to {count}; received {word}")
     return number, count
 
 
 def _two(word: str, between: str, form: str) -> tuple[int, int]:
-    """Returns two numbers with a mark between them."""
+    """Returns the two numbers of a word that has this mark between them."""
     first, _, second = word.partition(between)
     try:
         return positive(first), positive(second)

@@ -1,4 +1,4 @@
-"""Are all frames and flow of a data set there, readable, and of the right number and size?"""
+"""Checks that all frames and flow of a data set exist, can be read, and agree in number and size."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,15 @@ from data.store.index import read_description
 from data.store.pictures import read_grey
 
 PREPARE = "Prepare these again: python data/doctor.py {{name}}{full} --fix"
-OWN = ("rawframes", PACKED, HALF_PACKED)  # What can be prepared again.
+OWN = ("rawframes", PACKED, HALF_PACKED)  # Layouts that data/prepare.py makes, and so can make again.
 AGAIN = "Extract these again with the tool that made them."
 
 
 def audit_files(dataset: DataSet, *, full: bool = False) -> Iterator[Finding]:
-    """Yields what is wrong with files; all are looked for, and decoded the first and last, or all if `full`."""
+    """Yields what is wrong with the files.
+
+    Every file must exist. The first and last of each video are decoded, or all of them if `full`.
+    """
     problems: dict[str, list[str]] = {}
     sizes: dict[tuple[int, int], int] = {}
     directions = _directions(dataset)
@@ -32,22 +35,22 @@ def audit_files(dataset: DataSet, *, full: bool = False) -> Iterator[Finding]:
     yield from _number_of_flows(dataset, remedy)
     if len({min(size) for size in sizes}) > 1:
         listed = ", ".join(f"{width}x{height} ({count})" for (width, height), count in sorted(sizes.items())[:6])
-        remedy = "Prepare with one --short-side or --size, so that crops of all videos show as much."
+        remedy = "Prepare all with one --short-side or --size, so that crops show equally much of every video."
         yield Finding(WARNING, f"Frames have different short sides: {listed}.", remedy)
 
 
 def how_to_mend(dataset: DataSet) -> str:
-    """Returns what to do about a file that can't be read: all are looked at, as it may be any."""
+    """Returns what to type when a file can't be read; it checks every file, since others may be broken too."""
     if dataset.layout.name not in OWN:
         return AGAIN
     return f"Run: python data/doctor.py {in_words(dataset.name, dataset.root)} --full --fix"
 
 
 def read_field(path: Path) -> np.ndarray | None:
-    """Returns a field that another tool stored as float[H, W, 2], or None where it isn't one of finite numbers."""
+    """Returns a flow field stored as float[H, W, 2], or None if the file holds anything else or numbers not finite."""
     try:
         with path.open("rb") as file:
-            # Not np.load, which takes an archive of arrays for one as well.
+            # Not np.load, which would also accept an archive of arrays.
             field: np.ndarray = np.lib.format.read_array(file)
     except (OSError, ValueError):
         return None
@@ -56,7 +59,7 @@ def read_field(path: Path) -> np.ndarray | None:
 
 
 def _directions(dataset: DataSet) -> list[Layout]:
-    """Returns the layout, and that of backward flow where it is stored, too."""
+    """Returns the layout of forward flow, and that of backward flow if it is stored too."""
     forward = dataset.layout
     has_flow = any(video.num_flows for video in dataset.videos.values())
     if not (has_flow and read_description(dataset.root).get("backward")):
@@ -70,16 +73,16 @@ def _problems_of(
     layout, root = dataset.layout, dataset.root
     frames = [layout.frame_path(root, video, index) for index in range(video.num_frames)]
     fields = [each.flow_paths(root, video, index) for each in directions for index in range(video.num_flows)]
-    flows = list(dict.fromkeys(path for pair in fields for path in pair))  # Floats have x and y in one file.
+    flows = list(dict.fromkeys(path for pair in fields for path in pair))  # Float files hold x and y: count them once.
     read_flow = read_field if layout.is_float else read_grey
     for kind, paths, read in (("frames", frames, read_grey), ("flow", flows, read_flow)):
         names = _names_in({path.parent for path in paths})
         if any(path not in names for path in paths):
-            yield f"Some {kind} that the index counts are missing."
+            yield f"Some files of the {kind} are missing that index.csv counts."
             continue
         pictures = [read(path) for path in (paths if full else _ends(paths))]
         if any(picture is None for picture in pictures):
-            yield f"Some {kind} can't be decoded or are cut off."
+            yield f"Some files of the {kind} can't be decoded or are cut off."
             continue
         shapes = {picture.shape[:2] for picture in pictures if picture is not None}
         if len(shapes) > 1:
@@ -95,13 +98,15 @@ def _number_of_flows(dataset: DataSet, remedy: str) -> Iterator[Finding]:
             differences.setdefault(video.num_frames - video.num_flows, []).append(video.name)
     usual = max(differences, key=lambda number: len(differences[number]), default=1)
     for number, names in sorted(differences.items()):
-        # Some tools repeat the last field, so that there are as many as frames; flow with a step has fewer.
+        # Not always 1: some tools repeat the last field, so there are as many as frames; with --step there are fewer.
         if number != usual or number < 0:
-            what = f"Frames less flow fields is {number}, for most videos it is {usual}."
+            what = f"Frames minus flow fields is {number}; for most videos it is {usual}."
             yield Finding(ERROR, what, remedy, tuple(names), repairable=dataset.layout.name in OWN)
     if usual not in (0, 1):
         yield Finding(
-            WARNING, f"Frames less flow fields is {usual}; expected 1.", "Right for flow made with --step only."
+            WARNING,
+            f"Frames minus flow fields is {usual}; expected 1.",
+            "This is right only for flow made with --step.",
         )
 
 

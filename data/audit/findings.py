@@ -1,4 +1,4 @@
-"""What the doctor says: a finding has an example and names its remedy."""
+"""The findings that data/doctor.py reports: what is wrong, in which videos, and how to repair it."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ ERROR, WARNING = "error", "warning"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with a data set, or looks as if it were."""
+    """A problem of a data set, certain (error) or likely (warning)."""
 
     severity: str
     what: str
     remedy: str
-    videos: tuple[str, ...] = ()  # All that it is about, the first as an example.
-    repairable: bool = False  # Whether preparing these videos again removes it.
+    videos: tuple[str, ...] = ()  # All affected videos; the first is shown as an example.
+    repairable: bool = False  # Whether preparing these videos again solves it.

@@ -1,4 +1,4 @@
-"""Does stored flow mean what it should, and do the frames of a video move at all? Looked at in some videos."""
+"""Checks a sample of videos: does stored flow agree with flow computed here, and do the pictures show any motion?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from data.optical_flow.levels import dequantise
 from data.store.pictures import read_grey
 
 VIDEOS, FIELDS = 24, 4
-SLOW = 10.0  # Pixels, half of the usual bound.
-LOST = 0.05  # More clipped values than this lose motion.
-BLACK, FROZEN = 4.0, 0.25  # Standard deviation in a frame, mean difference between frames; in levels.
-ANOTHER = "Extract it with another --bound, or another tool, into another --root."
+SLOW = 10.0  # Pixels: half of the usual bound.
+LOST = 0.05  # A larger share of clipped values loses motion.
+BLACK, FROZEN = 4.0, 0.25  # Standard deviation within a frame, mean difference between frames; both in grey levels.
+ANOTHER = "Extract the flow again with another --bound, or with another tool, into another --root."
 
 
 @dataclass(frozen=True)
 class Field:
-    """A stored field and the same motion computed here, in pixels, with the levels as they are stored."""
+    """A stored flow field: its levels, its pixels, and the same motion computed here in pixels."""
 
-    levels: np.ndarray | None  # [H, W, 2]; floats have none.
+    levels: np.ndarray | None  # [H, W, 2]; None for flow that is stored as floats.
     stored: np.ndarray
     computed: np.ndarray
 
 
 def audit_flow(dataset: DataSet, bound: float) -> Iterator[Finding]:
-    """Yields what is wrong with the values of the flow of some videos, spread over the data set."""
+    """Yields what is wrong with the flow of a sample of videos, spread over the data set."""
     fields = [field for video in _some(dataset) for field in _fields(dataset, video, bound)]
     if not fields:
         return
@@ -39,7 +39,7 @@ def audit_flow(dataset: DataSet, bound: float) -> Iterator[Finding]:
 
 
 def audit_pictures(dataset: DataSet) -> Iterator[Finding]:
-    """Yields the videos, among some, that are black or stand still."""
+    """Yields the videos of a sample that show a single colour or never move."""
     black, frozen = [], []
     for video in _some(dataset, VIDEOS * 4):
         if video.num_frames < 2:
@@ -48,16 +48,16 @@ def audit_pictures(dataset: DataSet) -> Iterator[Finding]:
         pictures = [read_grey(dataset.layout.frame_path(dataset.root, video, place)) for place in places]
         known = [picture.astype(np.float32) for picture in pictures if picture is not None]
         if len(known) < 2 or len({picture.shape for picture in known}) > 1:
-            continue  # The audit of files tells of these.
+            continue  # audit_files reports these.
         if max(picture.std() for picture in known) < BLACK:
             black.append(video.name)
         elif max(np.abs(picture - known[0]).mean() for picture in known[1:]) < FROZEN:
             frozen.append(video.name)
-    remedy = "Look at these videos; take them out of the lists where nothing can be seen in them."
+    remedy = "Watch these videos. If they show nothing, remove them from the lists."
     if black:
-        yield Finding(WARNING, "Videos show one colour only.", remedy, tuple(black))
+        yield Finding(WARNING, "Some videos show only one colour.", remedy, tuple(black))
     if frozen:
-        yield Finding(WARNING, "Videos stand still from start to end.", remedy, tuple(frozen))
+        yield Finding(WARNING, "Some videos show no motion from start to end.", remedy, tuple(frozen))
 
 
 def _some(dataset: DataSet, count: int = VIDEOS) -> list[Video]:
@@ -82,7 +82,7 @@ def _fields(dataset: DataSet, video: Video, bound: float) -> Iterator[Field]:
 def _stored_field(
     layout: Layout, paths: tuple[Path, Path], bound: float
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Returns a field's levels, which floats don't have, and its pixels; nothing where it can't be read."""
+    """Returns the levels and the pixels of a field: no levels for floats, neither if it can't be read."""
     if layout.is_float:
         return None, read_field(paths[0])
     x, y = map(read_grey, paths)
@@ -95,34 +95,34 @@ def _stored_field(
 def _ranges(fields: Sequence[Field]) -> Iterator[Finding]:
     levels = [(field.levels, field.computed) for field in fields if field.levels is not None]
     clipped = float(np.mean([np.mean((level <= 1) | (level >= 254)) for level, _ in levels])) if levels else 0.0
-    # Scaled by its own extremes, a field has both ends of the range in it, however little moves.
+    # A field that was scaled by its own minimum and maximum reaches both ends of the range even where little moves.
     slow = [level for level, computed in levels if np.linalg.norm(computed, axis=-1).max() < SLOW]
     stretched = [bool(np.any((level.min((0, 1)) <= 4) & (level.max((0, 1)) >= 251))) for level in slow]
     if len(slow) > 2 and np.mean(stretched) > 0.8:
-        what = "Flow reaches both ends of its range where little moves: scaled frame by frame, it has no speed."
+        what = "Flow reaches both ends of its range where little moves. It was scaled frame by frame, so speed is lost."
         yield Finding(ERROR, what, "Extract it again with a fixed bound.")
     elif clipped > LOST:
-        yield Finding(WARNING, f"{clipped:.1%} of the values of flow are clipped at the bound.", ANOTHER)
+        yield Finding(WARNING, f"{clipped:.1%} of the flow values are clipped at the bound.", ANOTHER)
     means = np.mean([field.stored.mean(axis=(0, 1)) for field in fields], axis=0)
     computed = np.mean([field.computed.mean(axis=(0, 1)) for field in fields], axis=0)
     if max(abs(means - computed)) > 3:
         stored, found = (f"{x:.1f}, {y:.1f}" for x, y in (means, computed))
-        what = f"The mean of the flow is {stored} pixels; computed here it is {found}."
+        what = f"The mean of the stored flow is {stored} pixels; computed here, it is {found}."
         yield Finding(WARNING, what, ANOTHER)
 
 
 def _directions(fields: Sequence[Field]) -> Iterator[Finding]:
-    """Compares stored and computed flow, each axis with each: what is alike says what was stored as what."""
+    """Correlates each stored axis with each computed one, which reveals swapped axes and wrong signs."""
     stored = np.concatenate([field.stored.reshape(-1, 2) for field in fields])
     computed = np.concatenate([field.computed.reshape(-1, 2) for field in fields])
-    # Where nothing moves there is nothing to compare.
+    # Only moving pixels can be compared.
     moving = np.linalg.norm(computed, axis=1) > 0.5
     if moving.sum() < 1000:
         return
     stored, computed = stored[moving], computed[moving]
     scale = np.sqrt(np.outer((stored**2).mean(axis=0), (computed**2).mean(axis=0))) + 1e-6
     alike = (stored.T @ computed / len(stored)) / scale  # [stored axis, computed axis], from -1 to 1.
-    # An axis along which hardly anything moves says nothing.
+    # An axis with hardly any motion can't be judged.
     share = (computed**2).mean(axis=0) / (computed**2).sum(axis=1).mean()
     if min(share) > 0.1 and abs(alike[0, 1]) + abs(alike[1, 0]) > 0.5 + abs(alike[0, 0]) + abs(alike[1, 1]):
         yield Finding(
@@ -131,9 +131,9 @@ def _directions(fields: Sequence[Field]) -> Iterator[Finding]:
         return
     for axis, name in enumerate("xy"):
         if share[axis] > 0.1 and alike[axis, axis] < -0.4:
-            likeness = f"its likeness to flow computed here is {alike[axis, axis]:.2f}"
-            what = f"The {name} part of the flow has the wrong sign: {likeness}."
+            correlation = f"its correlation with flow computed here is {alike[axis, axis]:.2f}"
+            what = f"The {name} part of the flow has the wrong sign: {correlation}."
             yield Finding(ERROR, what, "Extract it again: +x is to the right, +y is down.")
         elif share[axis] > 0.1 and alike[axis, axis] < 0.2:
-            what = f"The {name} part of the flow is unlike flow computed here (likeness {alike[axis, axis]:.2f} of 1)."
-            yield Finding(WARNING, what, "It may belong to other frames. Extract both again in one go.")
+            what = f"The {name} part of the flow differs from flow computed here (correlation {alike[axis, axis]:.2f})."
+            yield Finding(WARNING, what, "It may belong to other frames. Extract frames and flow again together.")

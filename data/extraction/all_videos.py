@@ -1,4 +1,4 @@
-"""From the videos of a data set to frames, flow and an index: what is missing is made, what is there stays."""
+"""Prepares the frames, flow and index of a data set; videos that are finished already are kept as they are."""
 
 import dataclasses
 import os
@@ -30,19 +30,19 @@ from data.store.whole_folder import begin_storing, end_storing
 
 @dataclass(frozen=True)
 class Work:
-    """How much of a data set is prepared, by whom, and how its files are kept; it does not change what is in them."""
+    """How the work is done: workers, share of the videos, form of storage. Nothing here changes pixels or flow."""
 
     workers: int = usable_processors()
-    cluster: str = ""  # The address of a Dask scheduler; workers of this machine without it.
-    shard: tuple[int, int] = (1, 1)  # This machine's number, from 1, of how many.
-    limit: int = 0  # How many videos, spread evenly over the lists; 0 means all.
-    time_limit: float = 300.0  # Seconds without a new frame after which a decoder is taken for hung.
+    cluster: str = ""  # The address of a Dask scheduler; empty means workers on this machine.
+    shard: tuple[int, int] = (1, 1)  # Number of this machine, from 1, and number of machines.
+    limit: int = 0  # Number of videos, spread evenly over the lists; 0 means all.
+    time_limit: float = 300.0  # A decoder that brings no frame for so many seconds counts as hung.
     check_space: bool = True
-    packed: bool = False  # Stores one archive a video instead of loose files.
+    packed: bool = False  # Stores one archive per video instead of loose files.
 
 
 def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, work: Work | None = None) -> list[Row]:
-    """Extracts the videos that are not extracted yet, writes the index and returns its rows for these videos."""
+    """Extracts all videos that are not finished yet, writes the index, and returns the rows of the videos."""
     work = work or Work(workers)
     recipe = recipe or Recipe(short_side=dataset.short_side)
     dataset.root.mkdir(parents=True, exist_ok=True)
@@ -59,8 +59,8 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     able = [job for job in waiting if _is_able(job)]
     if not sources and not able and len(waiting) == len(jobs):
         raise FileNotFoundError(
-            f"None of the {len(jobs):,} videos of {dataset.name} is in {dataset.root / 'videos'}. Put them there in "
-            "class folders or flat, or name their folder with --videos."
+            f"None of the {len(jobs):,} videos of {dataset.name} is in {dataset.root / 'videos'}. Put them there, in "
+            "class folders or in one folder, or name their folder with --videos."
         )
     absent = (job for job in waiting if not _is_able(job))
     rows += [Row(job.name, job.parent, state=MISSING, reason="There is no file.") for job in absent]
@@ -75,7 +75,7 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
 
 
 def merge_shards(dataset: DataSet) -> list[Row]:
-    """Makes one index of those of all shards, and refuses when a video is in none of them or in two."""
+    """Merges the indexes of all shards into one; raises ValueError if a video is in none of them or in two."""
     paths = sorted(dataset.root.glob("index.*-of-*.csv"))
     numbers = [re.fullmatch(r"index\.(\d+)-of-(\d+)\.csv", path.name) for path in paths]
     found = [(int(match[1]), int(match[2])) for match in numbers if match]
@@ -83,27 +83,25 @@ def merge_shards(dataset: DataSet) -> list[Row]:
     if len(counts) != 1 or {number for number, _ in found} != set(range(1, 1 + max(counts))):
         names = ", ".join(path.name for path in paths) or "none"
         raise ValueError(
-            f"{dataset.root} must hold the indexes of all shards of one division to merge them. Found: {names}. "
-            "Run those that are missing with --shard, and delete those of another division."
+            f"Merging needs the indexes of all shards 1/N to N/N, with one N, in {dataset.root}. Found: {names}. "
+            "Run the missing shards with --shard, and delete indexes with another N."
         )
     rows: dict[str, Row] = {}
     for path in paths:
         for row in read_index(path).values():
             if row.video in rows:
-                raise ValueError(
-                    f"{row.video} is in two shards, {path.name} being the second. Prepare that shard again."
-                )
+                raise ValueError(f"{row.video} is in two shards; the second is {path.name}. Prepare that shard again.")
             rows[row.video] = row
     absent = [name for name in dataset.videos if name not in rows]
     if absent:
-        raise ValueError(f"{len(absent):,} videos are in no shard, {absent[0]} among them. Prepare the shards again.")
+        raise ValueError(f"{len(absent):,} videos are in no shard, for example {absent[0]}. Prepare the shards again.")
     write_index(index_path(dataset.root), rows.values())
     end_storing(dataset.root, _folders(dataset))
     return list(rows.values())
 
 
 def _is_able(job: Job) -> bool:
-    # A folder that only has to be packed needs no video.
+    # A finished folder that only has to be packed needs no video file.
     return job.source is not None or (job.packed and job.folder.is_dir())
 
 
@@ -128,7 +126,7 @@ def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work
 
 
 def _chosen(videos: Sequence[Video], work: Work) -> Sequence[Video]:
-    """Returns the videos of this shard, or some spread evenly over the lists, so that all classes have their share."""
+    """Returns the videos of this shard; with a limit, that many spread evenly over the lists, so over all classes."""
     number, count = work.shard
     mine = videos[number - 1 :: count]
     if not work.limit or work.limit >= len(mine):
@@ -137,8 +135,9 @@ def _chosen(videos: Sequence[Video], work: Work) -> Sequence[Video]:
 
 
 def _what_is_there(dataset: DataSet, jobs: Sequence[Job]) -> tuple[list[Row], list[Job]]:
-    """Returns the rows of what is finished and the jobs of what is not."""
-    # The index is written after all files have reached the disk; a folder that it does not name may have lost some.
+    """Returns the rows of the finished videos and the jobs of all others."""
+    # The index is written only after all files are safely on the disk. The files of videos that it does not name are
+    # checked, since a power failure may have emptied some.
     path = index_path(dataset.root)
     vouched = read_index(path) if path.exists() else {}
     rows, waiting = [], []
@@ -170,7 +169,7 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
         ):
             row = broken_row(job, str(outcome)) if isinstance(outcome, LostError) else outcome
             if row.state == STOPPED:
-                raise OSError(f"{row.reason}, then run the same command again: what is finished stays.")
+                raise OSError(f"{row.reason}, then run the same command again; finished videos are kept.")
             if work.check_space and space.counts(job, row):
                 progress.console.print(space.estimate())
             speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
@@ -179,26 +178,26 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
 
 
 def _flow_service(recipe: Recipe, work: Work) -> AbstractContextManager[str]:
-    """Starts the process that computes flow for all workers, where an accelerator does that; its address, or none."""
-    if recipe.engine != "gpu" or recipe.only == FRAMES or work.cluster:  # Machines of a cluster have their own.
+    """Starts the process that computes flow on a GPU for all workers; gives its address, or "" if there is no GPU."""
+    if recipe.engine != "gpu" or recipe.only == FRAMES or work.cluster:  # Machines of a cluster use their own GPUs.
         return nullcontext("")
     return flow_process(partial(flow_engine, recipe.engine, recipe.method, recipe.preset, **recipe.parameters))
 
 
 def _write(dataset: DataSet, rows: Iterable[Row], work: Work) -> None:
-    # Whatever the index vouches for must have left the machine's memory before.
+    # Files that the index names must be on the disk before the index is written.
     os.sync()
     if work.shard != (1, 1):
         write_index(shard_path(dataset.root, *work.shard), rows)
         return
     path = index_path(dataset.root)
     earlier = read_index(path) if path.exists() else {}
-    # Rows of videos that were not asked for stay: of a --limit, or of another reading of the same files.
+    # Earlier rows of videos that this run left out are kept, as after a run with another --limit.
     write_index(path, {**earlier, **{row.video: row for row in rows}}.values())
 
 
 def _sweep(root: Path, jobs: Sequence[Job]) -> None:
-    """Removes what this run and dead runs of this machine left unfinished; others may still be at work."""
+    """Removes unfinished files of this run and of dead runs on this machine, but not of runs that are still going."""
     for folder in {root, root / "annotations", *(job.folder.parent for job in jobs)}:
         for path in folder.glob(".incomplete.*") if folder.is_dir() else ():
             if is_abandoned(path):

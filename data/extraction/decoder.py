@@ -1,4 +1,4 @@
-"""A video file becomes frames, or a clear reason why not."""
+"""Decodes a video file, or a folder of pictures, into frames; raises ValueError with a clear reason if it can't."""
 
 import os
 import stat
@@ -10,18 +10,18 @@ import numpy as np
 
 from data.extraction.video_files import is_of_pictures, pictures_in
 
-# What OpenCV and FFmpeg have to say about a bad file ends in the index, not on the terminal.
+# OpenCV and FFmpeg print warnings about bad files. They are silenced here, since the index records the reason.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-# Frames a second of a folder of pictures, which says none.
+# The frame rate that is assumed for a folder of pictures.
 RATE_OF_PICTURES = 25.0
-# Text files that send a decoder to other files, or to the network.
+# Beginnings of playlists, which would make the decoder open other files or the network.
 PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"v=0")
 
 
 class Decoder:
-    """One pass over the frames of a video file, or of a folder of pictures, and what it says about itself."""
+    """One pass over the frames of a video file or a folder of pictures, with its declared length and frame rate."""
 
     def __init__(self, path: Path) -> None:
         self.decoded_frames, self._pictures = 0, list[Path]()
@@ -30,24 +30,24 @@ class Decoder:
             self.declared_frames, self.frame_rate = len(self._pictures), RATE_OF_PICTURES
             return
         _check_file(path)
-        # One thread: the videos are what is decoded in parallel. FFmpeg alone: OpenCV's other readers would take
-        # a name with a % in it for a series of pictures.
+        # One thread, because several videos are decoded in parallel. FFmpeg only, because OpenCV's other readers
+        # take a name with a % in it for a series of pictures.
         self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not self._capture.isOpened():
-            raise ValueError("It can't be opened as a video: it is damaged, cut off, or no video at all.")
-        # Containers are known to count wrongly, so this number is compared, and never relied on.
+            raise ValueError("It can't be opened as a video: it is damaged, cut off, or not a video.")
+        # Containers often count wrongly, so this number is only compared with the frames that were decoded.
         self.declared_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self.frame_rate = float(self._capture.get(cv2.CAP_PROP_FPS))
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
-        """Yields the time in seconds and the uint8 RGB pixels of each frame; metadata's rotation is applied."""
+        """Yields the time in seconds and the uint8 RGB pixels of each frame, rotated as the metadata say."""
         yield from self._decoded_pictures() if self._pictures else self._decoded_video()
 
     def _decoded_pictures(self) -> Iterator[tuple[float, np.ndarray]]:
         for path in self._pictures:
             picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if picture is None:
-                raise ValueError(f"{path.name} can't be decoded: it is damaged, cut off, or no picture.")
+                raise ValueError(f"{path.name} can't be decoded: it is damaged, cut off, or not a picture.")
             self.decoded_frames += 1
             yield (self.decoded_frames - 1) / self.frame_rate, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
@@ -64,8 +64,8 @@ class Decoder:
             self._capture.release()
 
     def shortfall(self) -> str:
-        """Returns what to record where clearly fewer frames came out than the file says, as of a cut-off file."""
-        # One frame, or one in fifty, is within how containers estimate.
+        """Returns a remark if clearly fewer frames were decoded than the file declares (it may be cut off), else ""."""
+        # Containers may be wrong by one frame, or by one in fifty, without any damage.
         if self.decoded_frames >= self.declared_frames - max(1, self.declared_frames // 50):
             return ""
         return f"short: {self.decoded_frames} of {self.declared_frames} frames could be decoded"
@@ -85,10 +85,10 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
 def sample_frames(
     frames: Iterator[tuple[float, np.ndarray]], *, every: int = 1, fps: float | None = None, frame_rate: float = 0.0
 ) -> Iterator[np.ndarray]:
-    """Yields every so many-th frame, or `fps` a second: at each tick the first frame that is not before it.
+    """Yields one frame in `every`, or `fps` frames per second: for each tick, the first frame at or after it.
 
-    Where the file has no times, its frame rate takes their place. Ticks without a new frame are skipped: no frame
-    comes twice, since flow between copies is no motion.
+    If the file has no times, they follow from its frame rate. A tick without a new frame is skipped, because a
+    repeated frame would show no motion.
     """
     tick, start = 0, 0.0
     for index, (seconds, frame) in enumerate(frames):
@@ -100,14 +100,14 @@ def sample_frames(
         passed = seconds - start
         if passed <= 0 and index and frame_rate > 0:
             passed = index / frame_rate
-        # Containers round times to a millisecond.
+        # The margin of 0.002 s covers containers that round times to a millisecond.
         if (passed + 0.002) * fps >= tick:
             yield frame
             tick = int((passed + 0.002) * fps) + 1
 
 
 def resized(frame: np.ndarray, short_side: int | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Returns a frame of this size (width, height), or with this shorter side; the frame itself where none is given."""
+    """Returns the frame resized to this size (width, height) or this shorter side; unchanged if neither is given."""
     height, width = frame.shape[:2]
     if short_side and not size:
         scale = short_side / min(height, width)
@@ -134,15 +134,15 @@ def write_video(path: Path, frames: Iterator[np.ndarray], frame_rate: float, cod
 
 
 def _check_file(path: Path) -> None:
-    """Tells apart what OpenCV reports as one and the same: not opened."""
+    """Raises ValueError with the exact reason, where OpenCV would only say that a file can't be opened."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
-        raise ValueError("There is no such file (or the link leads nowhere).") from error
+        raise ValueError("There is no such file, or it is a broken link.") from error
     except OSError as error:  # Links in a circle, names that are too long, missing rights.
         raise ValueError(f"It can't be read: {error.strerror}.") from error
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError("It is not a file: expected a video file.")
+        raise ValueError("It is not a regular file; expected a video file.")
     if status.st_size == 0:
         raise ValueError("The file is empty (0 bytes).")
     try:
@@ -151,4 +151,4 @@ def _check_file(path: Path) -> None:
     except PermissionError as error:
         raise ValueError("It can't be read: permission denied.") from error
     if start.startswith(PLAYLISTS):
-        raise ValueError("It is a playlist, which would lead the decoder to other files; expected a video.")
+        raise ValueError("It is a playlist, which would make the decoder open other files; expected a video.")

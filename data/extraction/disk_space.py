@@ -1,4 +1,4 @@
-"""What a data set will take on the disk, foreseen from its first videos."""
+"""Estimates from the first videos how much disk space a data set will need."""
 
 import shutil
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from pathlib import Path
 from data.extraction.one_video import Job
 from data.store.index import Row
 
-# Files are stored in blocks of 4 KiB as a rule, so each takes half of one more than it has bytes.
+# Disks usually store files in blocks of 4 KiB, so each file wastes half a block on average.
 WASTE_A_FILE = 2048
-AT_MOST = 8  # Videos to estimate from; half of all where they are few.
+AT_MOST = 8  # Videos to estimate from, or half of all if that is fewer.
 
 
 class Space:
-    """Foresees from the first videos what all will take on the disk."""
+    """Estimates from the first videos how much disk space all of them will need."""
 
     def __init__(self, jobs: Sequence[Job], root: Path, free: int | None = None) -> None:
         self.free = shutil.disk_usage(root).free if free is None else free
@@ -21,7 +21,7 @@ class Space:
         self.to_read, self.read, self.written, self.videos = sum(self.size_of.values()), 0, 0, 0
 
     def counts(self, job: Job, row: Row) -> bool:
-        """Counts one more video, and tells whether it is now that the estimate is good enough to be said."""
+        """Counts one more video; returns true exactly once, when there are enough for an estimate."""
         enough = min(AT_MOST, len(self.size_of) // 2)
         self.videos += 1
         if self.videos > enough:
@@ -31,11 +31,11 @@ class Space:
         return self.videos == enough
 
     def estimate(self) -> str:
-        """Returns how much will be needed; raises where that is more than there is."""
+        """Returns a sentence with the space needed; raises OSError if that is more than the disk has free."""
         needed = int(self.written / max(1, self.read) * self.to_read)
         text = f"{len(self.size_of):,} videos will take about {_gigabytes(needed)}; {_gigabytes(self.free)} are free."
         if needed > self.free:
-            raise OSError(f"{text} Make room, choose a smaller --short-side, or go on with --no-space-check.")
+            raise OSError(f"{text} Make room, choose a smaller --short-side, or skip this check with --no-space-check.")
         return text
 
 

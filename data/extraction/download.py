@@ -1,4 +1,4 @@
-"""Fetches the archives of a data set from where its authors publish them, and unpacks them."""
+"""Downloads the archives of a data set from its authors' site and unpacks them."""
 
 import hashlib
 import re
@@ -15,14 +15,14 @@ from data.catalog import Archive
 from data.extraction.unpack import require_tool, unpack
 
 BLOCK = 1 << 20
-Progressed = Callable[[int, int], None]  # Is told how many bytes there are, and how many there will be.
-TRIES = 5  # A connection that breaks so often without bringing anything is given up.
+Progressed = Callable[[int, int], None]  # Called with the bytes received so far and the bytes in all.
+TRIES = 5  # Attempts in a row that bring no bytes before a download is given up.
 
 
 def download(archives: Sequence[Archive], root: Path) -> None:
-    """Fetches and unpacks the archives of a data set; what is there already stays."""
+    """Downloads and unpacks the archives of a data set, except those that are there already."""
     missing = [archive for archive in archives if not (root / archive.place).exists()]
-    # Said before gigabytes are fetched, not after.
+    # A missing program is reported before gigabytes are downloaded, not after.
     for archive in missing:
         require_tool(archive.file)
     for archive in missing:
@@ -30,7 +30,7 @@ def download(archives: Sequence[Archive], root: Path) -> None:
 
 
 def install(archive: Archive, root: Path) -> None:
-    """Fetches one archive and unpacks it into its place, whole or not at all."""
+    """Downloads one archive and unpacks it into its place, completely or not at all."""
     path = fetch(archive, root / "downloads")
     unfinished = root / f".incomplete.{archive.place}"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -38,12 +38,12 @@ def install(archive: Archive, root: Path) -> None:
         unpack(path, unfinished)
         unfinished.rename(root / archive.place)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)  # On a full disk it would stand in the way of the next attempt.
+        shutil.rmtree(unfinished, ignore_errors=True)  # Frees the space that the next attempt needs on a full disk.
     path.unlink()
 
 
 def fetch(archive: Archive, folder: Path) -> Path:
-    """Returns the file, fetched from where an earlier attempt stopped, and checked."""
+    """Returns the downloaded and checked file; continues where an earlier attempt stopped."""
     folder.mkdir(parents=True, exist_ok=True)
     path, part = folder / archive.file, folder / f"{archive.file}.part"
     if path.exists():
@@ -58,7 +58,8 @@ def fetch(archive: Archive, folder: Path) -> Path:
                     break
             except urllib.error.HTTPError as error:
                 raise OSError(
-                    f"{archive.address} answers {error.code} {error.reason}. {_by_hand(archive, path)}"
+                    f"{archive.address} can't be downloaded: the server answers {error.code} {error.reason}. "
+                    f"{_by_hand(archive, path)}"
                 ) from error
             except OSError as error:
                 last = str(error)
@@ -67,7 +68,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
             tries = TRIES if _size(part) > before else tries - 1
         else:
             raise OSError(
-                f"{archive.address} could not be fetched ({last}). The same command goes on from "
+                f"{archive.address} could not be downloaded ({last}). Run the same command again to continue from "
                 f"{_size(part):,} bytes. {_by_hand(archive, path)}"
             )
     _check(archive, part, expected)
@@ -76,7 +77,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
 
 
 def _receive(archive: Archive, part: Path, progress: Progressed) -> int:
-    """Appends what is missing to the part, and returns the size of the whole where the server says it."""
+    """Appends the missing bytes to the part; returns the size of the whole file, or 0 if the server doesn't say."""
     start = _size(part)
     request = urllib.request.Request(archive.address, headers={"Range": f"bytes={start}-"} if start else {})
     try:
@@ -84,7 +85,7 @@ def _receive(archive: Archive, part: Path, progress: Progressed) -> int:
     except urllib.error.HTTPError as error:
         whole = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
         if error.code == 416 and whole and int(whole[1]) == start:
-            return start  # All of it is there.
+            return start  # The part is complete already.
         raise
     with answer:
         continued = answer.status == 206
@@ -102,20 +103,20 @@ def _check(archive: Archive, part: Path, expected: int) -> None:
     if size and _size(part) != size:
         found = _size(part)
         part.unlink()
-        raise ValueError(f"{archive.address} has {found:,} bytes; expected {size:,}. It was deleted: try again.")
+        raise ValueError(f"{archive.address} has {found:,} bytes; expected {size:,}. It was deleted. Try again.")
     if archive.sha256:
         with part.open("rb") as file:
             found_hash = hashlib.file_digest(file, "sha256").hexdigest()
         if found_hash != archive.sha256:
             part.unlink()
             raise ValueError(
-                f"{archive.address} has the SHA-256 {found_hash}; expected {archive.sha256}. It was deleted: it is "
-                "damaged, or not what was published. Try again, or fetch it by hand and compare."
+                f"{archive.address} has the SHA-256 {found_hash}; expected {archive.sha256}. It is damaged or not the "
+                "published file, so it was deleted. Try again, or download it by hand and compare."
             )
 
 
 def _by_hand(archive: Archive, path: Path) -> str:
-    return f"Or fetch it by hand from its authors' page, put it at {path}, and run the same command."
+    return f"Or download it by hand from its authors' page, put it at {path}, and run the same command."
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""One video becomes a folder of frames and flow, complete or not at all."""
+"""Extracts the frames and flow of one video, completely or not at all."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ Files = LooseFiles | PackedFiles
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker has to know of one video."""
+    """The work of extracting one video, as it is sent to a worker."""
 
     source: Path | None  # None where the data set has no file for it.
     folder: Path
@@ -40,7 +40,7 @@ class Job:
 
 
 def extract_video(job: Job, show_life: Callable[[], None] = lambda: None) -> Row:
-    """Writes the frames and flow of one video and returns its row; what can't be read becomes a broken row.
+    """Writes the frames and flow of one video and returns its row, which says so if the video can't be read.
 
     `show_life` is called for each frame.
     """
@@ -48,30 +48,30 @@ def extract_video(job: Job, show_life: Callable[[], None] = lambda: None) -> Row
     try:
         row = finished_row(job)
         if not row:
-            files.begin()  # This packs a folder that is complete, and then there may be nothing left to do.
+            files.begin()  # This may pack a complete folder, so the video may be finished afterwards.
             row = finished_row(job)
         if row:
             return row
         counts = _Extraction(job, files, show_life).write()
         _finish(job, files, counts)
         return finished_row(job) or _row(job, counts)
-    except OSError as error:  # A full disk or a missing right is no fault of the video's: all others would fail, too.
-        advice = "Make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Mend this"
+    except OSError as error:  # A full disk or a missing permission would stop every video, so the whole run stops.
+        advice = "Make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Solve this"
         reason = f"{error.strerror or error}: {error.filename or job.folder}. {advice}"
         return Row(job.name, job.parent, state=STOPPED, reason=reason)
     except (ValueError, cv2.error) as error:
         return broken_row(job, str(error))
-    except Exception as error:  # Whatever it is (memory, a damaged archive), the other videos shall not suffer for it.
+    except Exception as error:  # Any other error (memory, a damaged archive) must not stop the other videos.
         return broken_row(job, f"{type(error).__name__}: {error}")
     finally:
         files.discard()
 
 
 def finished_row(job: Job, *, check_files: bool = False) -> Row | None:
-    """Returns the row of a video that was extracted before with all that is asked for, or None.
+    """Returns the row of a video if all the frames and flow asked for were extracted before, else None.
 
-    `check_files` compares the files with what was counted: a folder that outlived a power failure may be complete by
-    name and hold empty files.
+    `check_files` compares the size of the files with the recorded one, because files may be empty after a power
+    failure although all their names are there.
     """
     files = _files(job)
     counts = files.counts()
@@ -89,27 +89,29 @@ def broken_row(job: Job, reason: str) -> Row:
 
 
 def _finish(job: Job, files: Files, counts: Counts) -> None:
-    """Lets what was written take its place; what was made earlier of the other kind stays."""
+    """Moves the new files into place; frames or flow of an earlier run that were not made again are kept."""
     kept = files.counts() if job.recipe.only else None
     if not kept:
         files.finish(counts, keep=False)
         return
     other = "flows" if job.recipe.only == FRAMES else "frames"
     if other == "frames" and kept["frames"] and int(kept["frames"]) <= int(counts["flows"]):
-        raise ValueError(f"{counts['flows']} flow fields were made for {kept['frames']} frames; delete {job.folder}.")
+        raise ValueError(
+            f"{counts['flows']} flow fields don't fit {kept['frames']} frames. Delete {job.folder} and prepare again."
+        )
     counts[other] = kept[other]
     files.finish(counts, keep=True)
 
 
 class _Extraction:
-    """One pass over a video that writes what its recipe asks for."""
+    """One pass over a video that writes its frames and flow."""
 
     def __init__(self, job: Job, files: Files, show_life: Callable[[], None]) -> None:
         self.job, self.recipe, self.files, self.show_life = job, job.recipe, files, show_life
         self.frames = self.flows = self.bytes = self.width = self.height = 0
 
     def write(self) -> Counts:
-        """Writes all files and returns their counts, their size and what is to be said of the video."""
+        """Writes all files and returns their counts, their size, and a remark if the video is too short."""
         cv2.setNumThreads(1)
         self.show_life()
         decoder = Decoder(self.job.source or Path())
@@ -144,7 +146,7 @@ class _Extraction:
     def _write_flow(self, frames: Iterator[np.ndarray]) -> None:
         recipe = self.recipe
         if recipe.engine == "cpu" and recipe.step == 1 and not recipe.backward:
-            # Each frame is prepared once and serves two pairs.
+            # This way each frame is prepared for flow only once, though it belongs to two pairs.
             fields = flow_of_video(frames, recipe.method, recipe.preset, **recipe.parameters)
         elif self.job.flow_service:
             fields = ask_flow(self.job.flow_service, _pairs(frames, recipe), self.show_life)
@@ -175,7 +177,7 @@ def _files(job: Job) -> Files:
 
 
 def _pairs(frames: Iterable[np.ndarray], recipe: Recipe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the frames that flow leads from and to, each pair both ways if flow back is wanted."""
+    """Yields the pairs of frames between which flow is computed; with backward flow, each also in reverse."""
     before: deque[np.ndarray] = deque(maxlen=recipe.step)
     for frame in frames:
         if len(before) == recipe.step:
@@ -187,8 +189,8 @@ def _pairs(frames: Iterable[np.ndarray], recipe: Recipe) -> Iterator[tuple[np.nd
 
 @lru_cache(maxsize=1)
 def _engine(name: str, method: str, preset: str, parameters: tuple[tuple[str, Value], ...]) -> FlowEngine:
-    """Returns the engine, made once a process: an accelerator's is compiled for minutes."""
-    # Several workers share one GPU; each takes the memory that it needs instead of all.
+    """Returns the engine, made once per process because compiling for an accelerator can take minutes."""
+    # Several workers share one GPU, so each takes only the memory that it needs.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     return flow_engine(name, method, preset, **dict(parameters))
 

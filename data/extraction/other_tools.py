@@ -1,4 +1,4 @@
-"""Frames and flow that other tools extracted, recognised by their names and used where they lie."""
+"""Recognises frames and flow that other tools extracted, by their file names, and uses them where they are."""
 
 import dataclasses
 import os
@@ -16,9 +16,9 @@ from data.catalog import FLOATS, OURS, DataSet, Layout, Video, layout_path
 from data.store.index import BROKEN, MISSING, Row, description_path, index_path, read_description, write_index
 
 AUTO = "auto"
-# What other tools wrote, by the names that --layout knows. Numbers of digits and the first number are looked up.
+# Layouts of other tools by their --layout names. The number of digits and the first number are read from the files.
 LAYOUTS = {
-    # mmaction2, denseflow and TSN agree with each other, and we with them, but for the level of stillness.
+    # mmaction2, denseflow and TSN use the same layout as this project; only the level of zero flow differs.
     "mmaction": dataclasses.replace(OURS, name="mmaction", rule="classic"),
     "mmaction-short": Layout(
         "mmaction-short",
@@ -47,57 +47,57 @@ FOLDERS_TO_LOOK_INTO = 300
 
 @dataclass(frozen=True)
 class Extraction:
-    """A folder of somebody's frames and flow, and its layout."""
+    """A folder of frames and flow from another tool, and its layout."""
 
     folder: Path
     layout: Layout
 
     def placed(self, root: Path) -> Layout:
-        """Returns the layout as seen from `root`: with whole paths where the files lie elsewhere."""
+        """Returns the layout as seen from `root`: with absolute paths if the files are elsewhere."""
         if self.folder.resolve() == root.resolve():
             return self.layout
-        # Braces of a folder's own name are no places to fill in.
+        # Braces in the folder's own name must not be taken for fields to fill in.
         above = str(self.folder.resolve()).replace("{", "{{").replace("}", "}}")
         return self.layout.with_patterns(lambda pattern: f"{above}/{pattern}")
 
 
 def recognise(folder: Path, name: str = AUTO) -> Extraction:
-    """Returns what lies in a folder; `name` says which of the layouts it must be, or `auto`."""
+    """Returns the extraction in a folder; `name` is the layout it must have, or `auto`."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder; expected one with frames that another tool extracted.")
+        raise FileNotFoundError(f"{folder} is not a folder. Expected one with frames that another tool extracted.")
     if name != AUTO and name not in LAYOUTS:
         raise ValueError(f"The layout must be auto or one of {', '.join(LAYOUTS)}. Received {name!r}.")
     wanted = LAYOUTS.values() if name == AUTO else [LAYOUTS[name]]
-    # Whoever names the folder of the rawframes itself sees them without it.
+    # The user may name the folder rawframes itself, so each layout is also tried without it.
     variants = [
         variant
         for layout in wanted
         for variant in (layout, layout.with_patterns(lambda pattern: pattern.removeprefix("rawframes/")))
     ]
-    # Two of the layouts differ in the names of the flow alone, so flow decides where there is any.
+    # Two layouts differ only in the names of their flow, so flow is looked at first.
     for pattern in ("flow_x", "frame"):
         for layout in variants:
             if _sample_numbers(folder, getattr(layout, pattern)):
                 return Extraction(folder, _numbered(folder, layout))
     looked_for = "; ".join(f"{layout.name}: {layout.frame}" for layout in wanted)
-    raise ValueError(f"{folder} holds no frames in a layout that is known. Looked for {looked_for}.")
+    raise ValueError(f"{folder} holds no frames in a known layout. Looked for {looked_for}.")
 
 
 def use_in_place(dataset: DataSet, extraction: Extraction) -> list[Row]:
-    """Counts the files of every video and writes index, layout and the meaning of flow into the data set's root."""
+    """Counts the files of every video; writes the index, the layout and flow.json into the data set's root."""
     layout, root = extraction.placed(dataset.root), dataset.root
     folders = _video_folders(extraction)
     rows = [_row(video, folders.get(video.name.casefold(), []), extraction) for video in dataset.videos.values()]
     if all(row.state == MISSING for row in rows):
         example = layout.frame_path(root, next(iter(dataset.videos.values())), 0)
         raise ValueError(
-            f"{extraction.folder} has the layout {layout.name}, but none of the videos of {dataset.name} is in it. "
-            f"Expected, for one, {example}."
+            f"{extraction.folder} has the layout {layout.name} but holds none of the videos of {dataset.name}. "
+            f"Expected, for example, {example}."
         )
-    # Who made it did not say how; what decides the meaning of the levels is the custom of these tools.
+    # The files don't say how the flow was made. Bound and rule are the usual ones of these tools.
     description = {"method": "unknown", "layout": layout.name, "bound": BOUND, "rule": layout.rule}
     if description_path(root).exists() and read_description(root).get("rule") != layout.rule:
-        raise ValueError(f"{description_path(root)} is about other flow. Delete it, or name another --root.")
+        raise ValueError(f"{description_path(root)} describes different flow. Delete it, or name another --root.")
     if not description_path(root).exists():
         write_json(description_path(root), description)
     write_json(layout_path(root), dataclasses.asdict(layout))
@@ -106,19 +106,19 @@ def use_in_place(dataset: DataSet, extraction: Extraction) -> list[Row]:
 
 
 def _numbered(folder: Path, layout: Layout) -> Layout:
-    """Returns the layout with the digits and the first number of the files that lie there."""
+    """Returns the layout with the digits and the first number that the files in the folder have."""
     frame, flow = (_sample_numbers(folder, pattern) for pattern in (layout.frame, layout.flow_x))
     starts = sorted({min(map(int, numbers)) for numbers in (frame, flow) if numbers})
     if len(starts) > 1:
         raise ValueError(
-            f"Frames and flow in {folder} are not counted from the same number (but from {starts}), so it is unknown "
-            "which belong together. Extract one of them again."
+            f"Frames and flow in {folder} start at different numbers ({starts}), so it is unknown which belong "
+            "together. Extract one of them again."
         )
     return dataclasses.replace(layout, digits=_digits(frame), flow_digits=_digits(flow), first=starts[0])
 
 
 def _sample_numbers(folder: Path, pattern: str) -> list[str]:
-    """Returns the numbers, as written, of the first video folder that has files of a pattern."""
+    """Returns the numbers in the file names, as written, of the first video folder that fits the pattern."""
     above, file = pattern.rsplit("/", 1)
     for path in islice(_below(folder / above.split("{")[0], depth=3), FOLDERS_TO_LOOK_INTO):
         numbers = _numbers(path, file)
@@ -128,7 +128,7 @@ def _sample_numbers(folder: Path, pattern: str) -> list[str]:
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    """Yields all folders down to a depth, in the order of their names."""
+    """Yields all folders down to a depth, sorted by name."""
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
@@ -140,7 +140,7 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _numbers(folder: Path, file: str) -> list[str]:
-    """Returns the numbers in the names of the files of a pattern, as written."""
+    """Returns the numbers, as written, in the names of the files that fit the pattern."""
     before, after = file.split("{number}")
     pattern = re.compile(re.escape(before) + r"(\d+)" + re.escape(after).replace(re.escape("{next}"), r"\d+"))
     if not folder.is_dir():
@@ -150,12 +150,12 @@ def _numbers(folder: Path, file: str) -> list[str]:
 
 
 def _digits(numbers: Sequence[str]) -> int:
-    """Returns to how many digits numbers are padded; 0 where they are as long as they need to be."""
+    """Returns the number of digits to which numbers are padded, or 0 if they are not padded."""
     return max((len(number) for number in numbers if number.startswith("0")), default=0)
 
 
 def _video_folders(extraction: Extraction) -> dict[str, list[Path]]:
-    """Returns the folders of frames, or of flow, below where the pattern begins, by their names without case."""
+    """Returns the folders of frames and flow by lower-case name, relative to where their pattern begins."""
     found: dict[str, list[Path]] = {}
     for pattern in (extraction.layout.frame, extraction.layout.flow_x):
         start = extraction.folder / pattern.split("{")[0]
@@ -167,11 +167,11 @@ def _video_folders(extraction: Extraction) -> dict[str, list[Path]]:
 
 
 def _row(video: Video, places: Sequence[Path], extraction: Extraction) -> Row:
-    """Counts what lies of one video, whose folder may be spelt in another case, or lie flat or deeper."""
+    """Counts the files of one video; its folder may differ in case, or be inside or outside a class folder."""
     fitting = [path for path in places if path.parent.as_posix().casefold() == (video.folder or ".").casefold()]
     place = next(iter(fitting or places), None)
     if place is None or (not fitting and len(places) > 1):
-        reason = "Its folder is not there." if not places else "Several folders have its name."
+        reason = "Its folder does not exist." if not places else "Several folders have its name."
         return Row(video.name, video.folder, state=MISSING, reason=reason)
     folder = "" if place.parent == Path() else place.parent.as_posix()
     stored = place.name if place.name != video.name else ""
@@ -185,13 +185,13 @@ def _row(video: Video, places: Sequence[Path], extraction: Extraction) -> Row:
             missing = next(n for n in range(layout.first, numbers[-1]) if n not in set(numbers))
             return Row(video.name, folder, state=BROKEN, reason=f"Number {missing} of its {name} files is missing.")
     if counts["flow_x"] != counts["flow_y"]:
-        reason = f"It has {counts['flow_x']} fields of flow in x and {counts['flow_y']} in y."
+        reason = f"It has {counts['flow_x']} files of flow in x and {counts['flow_y']} in y."
         return Row(video.name, folder, state=BROKEN, reason=reason)
     size = _frame_size(layout.frame_path(extraction.folder, found, 0)) if counts["frame"] else (0, 0)
     return Row(video.name, folder, counts["frame"], counts["flow_x"], *size, stored=stored)
 
 
 def _frame_size(path: Path) -> tuple[int, int]:
-    """Returns width and height from a file, whose first frame stands for all."""
+    """Returns the width and height of a frame; all frames of a video are taken to have the same."""
     image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     return (0, 0) if image is None else (image.shape[1], image.shape[0])

@@ -1,7 +1,7 @@
-"""Runs a function in a process of its own that may crash or hang without anything else being lost.
+"""Runs a function in a separate process, so that a crash or a hang loses only one job.
 
-Dask restarts workers that die, yet not when several die in quick succession, and what a dead worker had finished is
-lost with it. So a worker keeps one such process beside it and replaces that alone.
+Dask restarts a worker that dies, but gives up when several die quickly, and results that the dead worker still held are
+lost. So each worker runs its jobs in a companion process, and replaces only that.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ SECONDS_A_BEAT = 1.0
 
 
 class LostError(RuntimeError):
-    """Says why a job has no result: what ran it crashed again and again, or hung."""
+    """The reason why a job has no result: its process crashed every time, or hung."""
 
 
 def run_apart(work: bytes, time_limit: float = 0.0) -> object:
-    """Returns what the pickled `(function, job)` returns, called as `function(job, show_life)`, or a `LostError`.
+    """Calls the pickled `(function, job)` as `function(job, show_life)`; returns the result, or a `LostError`.
 
-    After a crash it is tried once more; it is taken for hung when `show_life` was not called for `time_limit`
-    seconds (0: wait for ever). An exception of the function's is raised here.
+    A job that crashes is tried once more. A job counts as hung if it does not call `show_life` for `time_limit`
+    seconds (0 waits for ever). Exceptions of the function are raised here.
     """
     for _ in range(ATTEMPTS):
         connection = _companion.connection()
@@ -53,9 +53,9 @@ def run_apart(work: bytes, time_limit: float = 0.0) -> object:
 
 
 def serve(socket_number: int) -> None:
-    """Works off what comes, in the process beside, until the one that sends it is gone."""
+    """Runs the jobs that arrive, in the companion process, until its parent is gone."""
     connection = Connection(socket_number)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the command, which then ends this process.
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
@@ -64,7 +64,7 @@ def serve(socket_number: int) -> None:
 
 
 class _Companion:
-    """The process beside this one; started when it is first needed."""
+    """The companion of this process, started when it is first needed."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,7 +114,7 @@ def _beats(connection: Connection) -> Callable[[], None]:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process, even one that hangs, once its parent was killed."""
+    """Ends this process once its parent is gone, even while a job hangs."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

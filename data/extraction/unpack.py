@@ -1,4 +1,4 @@
-"""Unpacks zip, tar and rar archives, and those within them; nothing is ever written outside of the given folder."""
+"""Unpacks zip, tar and rar archives, also nested ones, and never writes outside the given folder."""
 
 import shutil
 import subprocess
@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-# Programs that unpack rar, with the words that make them list and unpack.
+# Programs that unpack rar, with their arguments for listing and for unpacking.
 RAR_TOOLS = {
     "unrar": (("lb", "--"), ("x", "-o+", "-idq", "--")),
     "bsdtar": (("-tf",), ("-xf",)),
@@ -16,27 +16,27 @@ NESTED = (".rar", ".zip", ".tar")
 
 
 def require_tool(file: str) -> str:
-    """Returns the program that an archive needs, empty for none; says which to install where it is missing."""
+    """Returns the program that an archive needs, or ""; raises RuntimeError with install advice if it is missing."""
     if not file.endswith(".rar"):
         return ""
     found = next((tool for tool in RAR_TOOLS if shutil.which(tool)), None)
     if found is None:
-        raise RuntimeError(f"{file} needs one of {' or '.join(RAR_TOOLS)} to be unpacked. {INSTALL}")
+        raise RuntimeError(f"Unpacking {file} needs {' or '.join(RAR_TOOLS)}. {INSTALL}")
     return found
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks an archive, and those in it beside where they lie, as HMDB-51 nests them."""
+    """Unpacks an archive, and then the archives that it holds, as HMDB-51 needs, each into the folder it is in."""
     folder.mkdir(parents=True, exist_ok=True)
     _unpack_one(archive, folder)
-    # One level: an archive that holds itself would be unpacked for ever.
+    # Only one level deep, since an archive may contain itself.
     for path in sorted(folder.rglob("*")):
         if path.suffix in NESTED and path.is_file() and not path.is_symlink():
             _unpack_one(path, path.parent)
             path.unlink()
     for path in folder.rglob("*"):
         if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{archive} holds a link that leads out of it: {path.name}. It is not used.")
+            raise ValueError(f"{archive} holds a link to a place outside it: {path.name}. The archive is not used.")
 
 
 def _unpack_one(archive: Path, folder: Path) -> None:
@@ -47,12 +47,12 @@ def _unpack_one(archive: Path, folder: Path) -> None:
     elif tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tarred:
             _refuse_escapes(archive, tarred.getnames())
-            # This filter refuses links and devices that would lead out, too.
+            # This filter also refuses devices and links to places outside the folder.
             tarred.extractall(folder, filter="data")
     elif archive.suffix == ".rar":
         _unpack_rar(archive, folder)
     else:
-        raise ValueError(f"{archive} is no zip, tar or rar archive, or a damaged one. Delete it and fetch it again.")
+        raise ValueError(f"{archive} is not a zip, tar or rar archive, or is damaged. Delete it and download it again.")
 
 
 def _unpack_rar(archive: Path, folder: Path) -> None:
@@ -64,7 +64,7 @@ def _unpack_rar(archive: Path, folder: Path) -> None:
 
 
 def _run(command: list[str], archive: Path, folder: Path) -> str:
-    # The programs take an archive's path from where they unpack to.
+    # The programs run inside the target folder, so the archive needs its absolute path.
     command[-1] = str(archive.resolve())
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="surrogateescape")
     if done.returncode:
@@ -76,4 +76,4 @@ def _refuse_escapes(archive: Path, names: list[str]) -> None:
     for name in names:
         place = PurePosixPath(name.replace("\\", "/"))
         if place.is_absolute() or ".." in place.parts:
-            raise ValueError(f"{archive} holds a file that leads out of its folder: {name!r}. It is not unpacked.")
+            raise ValueError(f"{archive} holds a file outside its own folder: {name!r}. The archive is not unpacked.")

@@ -1,4 +1,4 @@
-"""Where the video files of a data set really lie: archives are unpacked in class folders, flat, or deeper."""
+"""Finds the video files of a data set, in class folders, in one folder, or deeper."""
 
 import os
 import re
@@ -7,28 +7,26 @@ from pathlib import Path
 
 from data.catalog import DataSet
 
-# Of a file that may be a video, for all commands.
+# Extensions that all commands take for videos.
 VIDEO_EXTENSIONS = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
     *(".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
-
-
-# Numbers and what is between them, in turn.
+# Splits a name into numbers and the text between them.
 _PARTS = re.compile(r"(\d+)")
 PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
-    """Yields all files below a folder in the order of their names; links are followed, each folder once.
+    """Yields all files below a folder, sorted by name; links are followed, but each folder is visited once.
 
-    A folder of pictures is one video, and yielded itself.
+    A folder of pictures counts as one video: it is yielded itself, not its files.
     """
     seen: set[tuple[int, int]] = set()
 
     def below(place: Path) -> Iterator[Path]:
         identity = (status := place.stat()).st_dev, status.st_ino
-        if identity in seen:  # A link that leads back up would be walked for ever.
+        if identity in seen:  # A link to a parent folder would never end.
             return
         seen.add(identity)
         if place != folder and is_of_pictures(place):
@@ -48,17 +46,17 @@ def walk_files(folder: Path) -> Iterator[Path]:
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # A link that leads to itself; whoever reads it as a file will say so.
+    except OSError:  # A link to itself. Reading it as a file will report that.
         return False
 
 
 def is_video(path: Path) -> bool:
-    """Tells whether a file's extension is that of a video, or a folder holds the frames of one."""
+    """Tells whether a file has the extension of a video, or a folder holds the frames of one."""
     return path.suffix.lower() in VIDEO_EXTENSIONS or is_of_pictures(path)
 
 
 def is_of_pictures(path: Path) -> bool:
-    """Tells whether a folder holds pictures, two at least, and nothing else that counts: the frames of a video."""
+    """Tells whether a folder holds at least two pictures and nothing else: the frames of a video."""
     if not path.is_dir():
         return False
     count = 0
@@ -72,16 +70,17 @@ def is_of_pictures(path: Path) -> bool:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Returns the pictures of a folder in the order of the numbers in their names: 2 comes before 10."""
+    """Returns the pictures of a folder, sorted by the numbers in their names: 2 comes before 10."""
     found = [path for path in folder.iterdir() if path.name.lower().endswith(PICTURE_EXTENSIONS)]
     return sorted(found, key=lambda path: [int(part) if part.isdecimal() else part for part in _PARTS.split(path.name)])
 
 
 def find_sources(dataset: DataSet, folder: Path) -> dict[str, Path]:
-    """Returns the file of each video that is there by the video's name.
+    """Returns the file of each video that was found, by the video's name.
 
-    A file is a video's if it lies where the lists say; else if its name is the video's, in the class folder or
-    alone; else if that holds without case, or with the name in brackets at its end, as downloaders write.
+    A file belongs to a video if it is where the lists say; or else if it has the video's name and is in the class
+    folder, or is the only file of that name. Failing that, case is ignored, and the name may stand in brackets at the
+    end of the file's, as download programs write it.
     """
     if not folder.is_dir():
         return {}
@@ -105,12 +104,12 @@ def find_sources(dataset: DataSet, folder: Path) -> dict[str, Path]:
 
 
 def _is_named(dataset: DataSet, path: Path) -> bool:
-    """Tells whether a file of unknown extension has the name of a video, as ids saved without one have."""
+    """Tells whether a file without an extension has the name of a video, as videos saved by their id have."""
     return path.name in dataset.videos and not path.suffix
 
 
 def _only(candidates: list[Path], class_folder: str) -> Path | None:
-    """Returns the candidate in the folder of the class, or the one there is; two are no answer."""
+    """Returns the only candidate in the class folder, or the only one at all; None if several fit."""
     fitting = [path for path in candidates if class_folder and path.parent.name.casefold() == class_folder.casefold()]
     if len(fitting) == 1:
         return fitting[0]
@@ -118,5 +117,5 @@ def _only(candidates: list[Path], class_folder: str) -> Path | None:
 
 
 def _bracketed(stem: str) -> str:
-    """Returns what stands in the last brackets of a name: `Title [id]` is how downloaders keep an id."""
+    """Returns the text in the last brackets of a name, since download programs write `Title [id]`; else the name."""
     return stem[stem.rfind("[") + 1 : -1] if stem.endswith("]") and "[" in stem else stem

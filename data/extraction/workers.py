@@ -1,4 +1,4 @@
-"""Runs one function over many jobs with Dask, on this machine or on many; knows nothing of videos."""
+"""Runs one function over many jobs with Dask, on one machine or on many. Nothing here is specific to videos."""
 
 import logging
 import pickle
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
-# A worker that is killed takes the jobs with it that wait at it. Others do them; none is to blame.
+# When a worker is killed, other workers take over the jobs that it held, so these failures don't count against them.
 SETTINGS = {"distributed.scheduler.allowed-failures": 1000, "distributed.admin.tick.limit": "1h"}
-WINDOW_A_WORKER = 8  # Enough that no worker waits, few enough that memory does not grow with the jobs.
+WINDOW_A_WORKER = 8  # Jobs submitted ahead per worker: no worker waits, and memory doesn't grow with all the jobs.
 
 
 def run_jobs(
@@ -32,12 +32,12 @@ def run_jobs(
     cluster: str = "",
     time_limit: float = 0.0,
 ) -> Iterator[tuple[Work, Result | LostError]]:
-    """Yields each job with its result as they come; on this machine unless `cluster` is a scheduler's address.
+    """Yields each job with its result as it finishes; on this machine, or on the scheduler at the address `cluster`.
 
-    The function must be importable by name. It runs apart from Dask's workers, so that a crash or a hang loses
-    nothing but the job; one whose worker was killed is done by another worker.
+    The function must be importable by name. It runs in a process beside Dask's worker, so a crash or a hang loses only
+    that job. If a worker is killed, another one takes over its job.
     """
-    # Dask takes a second to import, which commands that have nothing to prepare should not wait for.
+    # Imported here because Dask takes a second, which commands with nothing to prepare should not wait for.
     import dask
     from distributed import as_completed
 
@@ -45,7 +45,7 @@ def run_jobs(
     with dask.config.set(SETTINGS), _client(workers, cluster) as client:
 
         def submit(job: Work) -> "Future":
-            # Pickled here, so that workers need not import what only the process beside them uses.
+            # Pickled here, so that workers don't have to import what only their companion process uses.
             return client.submit(run_apart, pickle.dumps((function, job)), time_limit, pure=False)
 
         window = WINDOW_A_WORKER * max(1, sum(client.nthreads().values()))
@@ -63,7 +63,7 @@ def run_jobs(
 
 @contextmanager
 def _client(workers: int, cluster: str) -> Iterator["Client"]:
-    # Dask reports each restarted worker; here that is an expected event with a record of its own.
+    # Dask would log every restarted worker. Here that is expected, and recorded in the index.
     for name in ("distributed.nanny", "distributed.scheduler", "distributed.core", "distributed.worker"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     from distributed import Client, LocalCluster
@@ -90,8 +90,8 @@ def _client(workers: int, cluster: str) -> Iterator["Client"]:
                     n_workers=workers,
                     threads_per_worker=1,
                     processes=True,
-                    host="127.0.0.1",  # Dask has no authentication: nobody but this machine may reach it.
-                    # Without an address Dask would still serve its health on port 8787, and complain if that is taken.
+                    host="127.0.0.1",  # Dask has no authentication, so only this machine may reach it.
+                    # Without an address, Dask would still open port 8787, and complain if it is taken.
                     dashboard_address="127.0.0.1:0",
                     scheduler_kwargs={"dashboard": False},
                     memory_limit=0,
@@ -103,11 +103,11 @@ def _client(workers: int, cluster: str) -> Iterator["Client"]:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Lets processes that are started meanwhile never hear Ctrl-C: it is for the command, which hears it afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):  # On Windows; there the workers complain before they end.
+    """Makes processes that start in this block ignore Ctrl-C, which the command alone handles."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: workers print a message before they end.
         yield
         return
-    resource_tracker.ensure_running()  # Else the first process would start it, and that lets Ctrl-C through again.
+    resource_tracker.ensure_running()  # Otherwise the first process would start it, and starting it unblocks Ctrl-C.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -116,12 +116,12 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _let_cluster_import(client: "Client") -> None:
-    """Puts this project on the path of the scheduler and of the cluster's workers, those that come later too."""
+    """Puts this project on the import path of the scheduler and of all workers, including those that join later."""
     from distributed import WorkerPlugin
 
     folder = str(Path(__file__).resolve().parents[2])
 
-    # What is defined in a function is sent as code: before it ran, the cluster can't import anything of ours.
+    # Defined in here so that it is sent as code: the cluster can't import this project before it has run.
     def import_ours() -> None:
         if folder not in sys.path:
             sys.path.insert(0, folder)

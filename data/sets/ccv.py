@@ -1,4 +1,4 @@
-"""Columbia Consumer Video (Jiang et al., 2011): YouTube ids with a matrix of labels, several a video or none."""
+"""Columbia Consumer Video (Jiang et al., 2011): YouTube videos with any number of labels each."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,18 +7,18 @@ from data.catalog import DataSet, Split, Video
 from data.sets.lists import bad_line, find_lists, lines_of
 
 SOURCE = "the lists of CCV (trainVidID.txt, trainLabel.txt, testVidID.txt, testLabel.txt, categoryName.txt)"
-# 4659 and 4658 videos are listed; 1009 and 987 of them show none of the classes.
+# The lists name 4659 and 4658 videos; 1009 and 987 of them show none of the classes and are left out.
 OFFICIAL = {1: (3650, 3671)}
 WATCH = "https://www.youtube.com/watch?v="
 
 
 def open_dataset(root: Path) -> DataSet:
-    """Returns the multi-label data set; rows without any positive label are left out, and listed as such."""
+    """Returns the multi-label data set; videos without any label are left out and reported."""
     return _open(root, single=False)
 
 
 def open_single(root: Path) -> DataSet:
-    """Returns the single-label reading: rows without exactly one positive label are left out, and listed as such."""
+    """Returns the data set with single labels; videos with none or several are left out and reported."""
     return _open(root, single=True)
 
 
@@ -34,7 +34,7 @@ def _open(root: Path, single: bool) -> DataSet:
             if not labels or (single and len(labels) > 1):
                 left_out[name] = f"{len(labels) or 'no'} positive labels in {part}Label.txt"
                 continue
-            # Who filmed what is not published, so every video is its own group.
+            # CCV does not publish who filmed which video, so every video is a group of its own.
             videos[name] = Video(name, "", "", labels, group=name)
             names.append(name)
         parts.append(tuple(names))
@@ -56,10 +56,10 @@ def _read_rows(lists: Path, part: str, num_classes: int) -> Iterator[tuple[str, 
     if len(ids) != len(labels):
         raise ValueError(
             f"{lists} names {len(ids)} videos in {part}VidID.txt but has {len(labels)} rows in {part}Label.txt. "
-            "They belong together row by row: get both again."
+            "Each video needs its row. Get both files again."
         )
     for (_, name), (number, row) in zip(ids, labels, strict=True):
         values = row.split()
         if len(values) != num_classes or not set(values) <= {"0", "1"}:
-            raise bad_line(lists / f"{part}Label.txt", number, row, f"{num_classes} times 0 or 1")
+            raise bad_line(lists / f"{part}Label.txt", number, row, f"{num_classes} numbers, each 0 or 1")
         yield name, tuple(label for label, value in enumerate(values) if value == "1")

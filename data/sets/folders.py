@@ -1,7 +1,8 @@
-"""A folder of own videos becomes a data set: one folder a class, or a CSV that says what each video shows.
+"""Makes a data set of your own videos: one folder per class, or a CSV that names the class of each video.
 
-The CSV has the columns `video,label[,group][,split]`: a path below `videos/`, a class (several joined by `|`), who or
-where was filmed, and `train`, `test` or nothing. What it doesn't say is made here and kept in `annotations/videos.csv`.
+The CSV has the columns `video,label[,group][,split]`: a path below `videos/`; a class, or several joined by `|`; the
+person or place that was filmed; and `train`, `test` or nothing. Missing groups and splits are made here, and kept in
+`annotations/videos.csv`.
 """
 
 import csv
@@ -21,7 +22,7 @@ TEST_SHARE = 0.3  # As in HMDB-51.
 
 
 def open_dataset(root: Path) -> DataSet:
-    """Returns the data set from its CSV, or from its folders where no CSV is kept yet."""
+    """Returns the data set that its CSV describes, or its folders if there is no CSV yet."""
     for path in (kept_list(root), root / "videos" / "videos.csv"):
         if path.is_file():
             return _from_rows(root, path, list(read_csv(path)))
@@ -33,19 +34,19 @@ def open_dataset(root: Path) -> DataSet:
     if (root / "rawframes").is_dir():
         return _from_rows(root, root / "rawframes", list(read_frame_folders(root / "rawframes")))
     raise FileNotFoundError(
-        f"{root} holds no data set of own videos: neither annotations/videos.csv nor a folder videos. "
-        f"Run: python data/prepare.py {in_words(root.name, root)} --videos FOLDER, with one folder a class in it or a "
-        "videos.csv."
+        f"{root} holds no data set of your own videos: it has neither annotations/videos.csv nor a folder videos. "
+        f"Run: python data/prepare.py {in_words(root.name, root)} --videos FOLDER. FOLDER must hold one folder per "
+        "class, or a videos.csv."
     )
 
 
 def kept_list(root: Path) -> Path:
-    """Returns where the list of own videos is kept, with the groups and the split that were made."""
+    """Returns the path of the kept list of videos, with their groups and split."""
     return root / "annotations" / "videos.csv"
 
 
 def keep_list(dataset: DataSet) -> None:
-    """Writes the list with groups and split, unless there is one: splits, once made, stay."""
+    """Writes the list with its groups and split, unless it exists: a split never changes once it is made."""
     path = kept_list(dataset.root)
     if path.exists():
         return
@@ -61,21 +62,21 @@ def keep_list(dataset: DataSet) -> None:
 
 def _from_rows(root: Path, source: Path, rows: Sequence[dict[str, str]]) -> DataSet:
     if not rows:
-        raise ValueError(f"{source} holds no videos. Expected one folder a class with video files, or a videos.csv.")
+        raise ValueError(f"{source} holds no videos. Expected one folder per class with videos in it, or a videos.csv.")
     rows, left_out = _without_repeats(rows)
     labels = [tuple(part for part in row["label"].split("|") if part) for row in rows]
     classes = tuple(sorted({name for names in labels for name in names}, key=_as_number))
     multi_label = any(len(names) > 1 for names in labels)
     if len(classes) < 2 or (not multi_label and not all(labels)):
         raise ValueError(
-            f"{source} must give every video a class, of two at least. Found: {', '.join(classes)}. "
+            f"{source} must give every video a class, and have at least two classes. Found: {', '.join(classes)}. "
             "Put the videos of each class into a folder of its own, or name their classes in a videos.csv."
         )
     label_of = {name: label for label, name in enumerate(classes)}
     numbers_of = {names: tuple(label_of[name] for name in names) for names in set(labels)}
     videos = []
     for name, row, of_video in zip(_unique_names([row["video"] for row in rows]), rows, labels, strict=True):
-        # Frames lie by class; a video of several classes lies by the folder of its file.
+        # Frames are stored by class; those of a video with several classes, by the folder of its file.
         by_class = len(of_video) == 1 and not multi_label
         folder = of_video[0] if by_class else PurePosixPath(row["video"]).parent.as_posix().removeprefix(".")
         group = row.get("group") or _group_in(name, of_video)
@@ -89,7 +90,7 @@ def _from_rows(root: Path, source: Path, rows: Sequence[dict[str, str]]) -> Data
 
 
 def _without_repeats(rows: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], dict[str, str]]:
-    """Returns the first row of every file, and what is said of the others: in two parts, it would be a leak."""
+    """Returns the first row of every file and the reason for dropping others: a video in both parts would be a leak."""
     first: dict[str, dict[str, str]] = {}
     left_out = {}
     for row in rows:
@@ -98,7 +99,7 @@ def _without_repeats(rows: Sequence[dict[str, str]]) -> tuple[list[dict[str, str
             if earlier["label"] != row["label"]:
                 raise ValueError(
                     f"{row['video']} is listed twice, as {earlier['label']} and as {row['label']}. "
-                    "Every video has one row; several labels are joined by '|'."
+                    "Give every video one row, with several labels joined by '|'."
                 )
             left_out[row["video"]] = (
                 f"listed twice; the first row counts ({earlier.get('split') or 'no split'}), "
@@ -113,30 +114,30 @@ def _given(videos: Sequence[Video], parts: Sequence[str]) -> Split:
 
 
 def _made(videos: Sequence[Video]) -> Split:
-    """Returns a split with some groups of every class in its test part, drawn from the seed 0."""
+    """Returns a split whose test part has some groups of every class, drawn with seed 0."""
     try:
         train, test = cut_validation(videos, TEST_SHARE, seed=0)
     except ValueError:
         raise ValueError(
-            f"No test part can be cut from {len(videos)} videos in {len({video.group for video in videos})} groups: a "
-            "class in one group would be missing from one of the parts. Add groups, or say which videos are train and "
-            "which test in a column split of videos.csv."
+            f"{len(videos)} videos in {len({video.group for video in videos})} groups can't be split into training and "
+            "test: a class with a single group would be missing from one of them. Add groups, or write train or test "
+            "into a column split of videos.csv."
         ) from None
     return Split(tuple(video.name for video in train), tuple(video.name for video in test))
 
 
 def _unique_names(files: Sequence[str]) -> list[str]:
-    """Returns the shortest names that tell the videos apart: the stem, with its folders, with its extension."""
+    """Returns the shortest distinct name of each video: its stem; or with its folders; or with its extension too."""
     stems = [_stem_and_suffix(file)[0] for file in files]
     if len({stem.casefold() for stem in stems}) == len(stems):
-        return stems  # As nearly always: hundreds of thousands are not spelt in other ways first.
+        return stems  # Nearly always; so no time is spent on other spellings of hundreds of thousands of names.
     paths = [PurePosixPath(file) for file in files]
     spellings = (
         stems,
         ["-".join(path.with_suffix("").parts) for path in paths],
         ["-".join(path.parts) for path in paths],
     )
-    # On file systems that ignore case, names that differ by it alone would share a folder.
+    # Compared without case: on some file systems, names that differ only by case would share a folder.
     counts = [Counter(name.casefold() for name in names) for names in spellings]
     names = [
         next(
@@ -150,33 +151,33 @@ def _unique_names(files: Sequence[str]) -> list[str]:
         for i, file in enumerate(files)
     ]
     if len({name.casefold() for name in names}) < len(names):
-        raise ValueError("Two videos have names that can't be told apart without slashes: rename one of them.")
+        raise ValueError("Two videos have the same name once slashes become dashes. Rename one of them.")
     return [name.replace("/", "-") for name in names]
 
 
 def _says(video: Video, file: str) -> bool:
-    """Tells whether folder, name and extension say where the file of a video is."""
+    """Tells whether the path of a video's file follows from its folder, name and extension."""
     return file == f"{video.folder}/{video.name}{video.extension}"
 
 
 def _stem_and_suffix(file: str) -> tuple[str, str]:
-    """Returns the stem and the suffix of a path's name, as pathlib has them, of which it takes three times as long."""
+    """Returns the same stem and suffix as pathlib, three times as fast."""
     name = file.rstrip("/").rpartition("/")[2]
     place = name.rfind(".")
     return (name[:place], name[place:]) if 0 < place < len(name) - 1 else (name, "")
 
 
 def _group_in(name: str, labels: Sequence[str]) -> str:
-    """Returns the group in a name of the form `v_Class_g01_c01`; other videos are their own group."""
+    """Returns the group in a name like `v_Class_g01_c01`; any other video is a group of its own."""
     match = re.search(r"^(.*_g\d{2,})_c\d+$", name)
     return f"{'|'.join(labels)}/{match[1]}" if match else name
 
 
 def _folder_name(label: str) -> str:
-    """Returns a class as the name of one folder, whatever characters are in it."""
+    """Returns a folder name for a class, whatever characters the class has."""
     return label.replace("/", "_").strip(".") or ("_" if label else "")
 
 
 def _as_number(name: str) -> tuple[int, str]:
-    """Sorts classes that are numbers as numbers."""
+    """Returns a sorting key that orders numeric classes by value, after all others."""
     return (int(name), name) if name.isdecimal() else (-1, name)

@@ -1,4 +1,4 @@
-"""HMDB-51 (Kuehne et al., 2011): a list a class and split, whose tags say what each video is for."""
+"""HMDB-51 (Kuehne et al., 2011): one list per class and split, which tags each video as training, test or unused."""
 
 import re
 from pathlib import Path
@@ -14,14 +14,14 @@ ARCHIVES = (
     Archive(f"{ADDRESS}/hmdb51_org.rar", "videos"),
 )
 UNUSED, TRAIN, TEST = "0", "1", "2"
-IF_TOO_MANY = "Videos of tag 0 may have been taken for training."
+IF_TOO_MANY = "Perhaps videos with tag 0 (unused) were added to training."
 
-# source_class_visible_camera_people_viewpoint_quality_number, as in Some_film_brush_hair_u_nm_np1_ba_goo_0.
+# File names are source_class_visible_camera_people_viewpoint_quality_number: Some_film_brush_hair_u_nm_np1_ba_goo_0.
 _ATTRIBUTES = re.compile(r"_[a-z]_[a-z]{2}_np\d+_[a-z]{2}_[a-z]{3}_\d+$")
 
 
 def open_dataset(root: Path) -> DataSet:
-    """Returns the data set from its lists, which lie in `root`/annotations as published."""
+    """Returns the data set that the published lists in `root`/annotations describe."""
     lists = find_lists(root, "*_test_split1.txt", ["testTrainMulti_7030_splits"], SOURCE)
     classes = tuple(sorted(path.name.removesuffix("_test_split1.txt") for path in lists.glob("*_test_split1.txt")))
     videos: dict[str, Video] = {}
@@ -30,7 +30,7 @@ def open_dataset(root: Path) -> DataSet:
         tags: dict[str, str] = {}
         for label, name in enumerate(classes):
             tags |= _read_class(lists / f"{name}_test_split{number}.txt", name, label, videos)
-        # Tag 0 is for neither: a third of the videos of each split must not be trained on.
+        # Tag 0 means unused: a third of the videos of each split is in neither part.
         splits[number] = Split(
             *(tuple(name for name, tag in tags.items() if tag == wanted) for wanted in (TRAIN, TEST))
         )
@@ -38,7 +38,7 @@ def open_dataset(root: Path) -> DataSet:
 
 
 def group_of(name: str, class_name: str) -> str:
-    """Returns the film that a video was cut from, within its class: the official splits part no film of one class."""
+    """Returns class and film of a video: official splits never divide the clips that a class has from one film."""
     return f"{class_name}/{_ATTRIBUTES.sub('', name).removesuffix(f'_{class_name}')}"
 
 
@@ -46,13 +46,13 @@ def _read_class(path: Path, class_name: str, label: int, videos: dict[str, Video
     """Adds the videos of one class to `videos` and returns their tags by name."""
     tags = {}
     for number, line in lines_of(path):
-        # Names hold nearly any character, so only the last word is the tag.
+        # File names may contain spaces, so only the last word of a line is the tag.
         file, _, tag = line.rpartition(" ")
         if not file or tag not in (UNUSED, TRAIN, TEST):
-            raise bad_line(path, number, line, "the name of a video and its tag: 1 trains, 2 tests, 0 is unused")
+            raise bad_line(path, number, line, "a file name and its tag: 1 for training, 2 for test, 0 for unused")
         name, dot, ending = file.strip().rpartition(".")
         known = videos.setdefault(name, Video(name, class_name, dot + ending, (label,), group_of(name, class_name)))
         if known.label != label:
-            raise bad_line(path, number, line, f"a video of one class; it is also listed as {known.folder}")
+            raise bad_line(path, number, line, f"a video of one class; this one is also listed under {known.folder}")
         tags[name] = tag
     return tags

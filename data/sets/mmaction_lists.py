@@ -1,19 +1,18 @@
-"""Writes the lists by which mmaction2 finds rawframes: folder, number of files, label."""
+"""Writes lists of rawframes for mmaction2; each line has a folder, its number of files, and the labels."""
 
 from pathlib import Path
 
 from commands.files import write_text
 from data.catalog import DataSet
 
-# What mmaction2 calls the parts.
+# The names that mmaction2 uses for the parts.
 PARTS = {"train": "train", "test": "val"}
 
 
 def write_lists(dataset: DataSet) -> list[Path]:
-    """Writes a list for each split, part and kind of file into the annotations, and returns their paths.
+    """Writes a list for each split, part and kind of file, and returns their paths.
 
-    N frames have N-1 flow fields, so flow has lists of its own: with the frames' numbers, the last field would be
-    looked for in vain.
+    Flow has lists of its own because N frames have only N-1 flow fields.
     """
     written = []
     for number in dataset.splits:

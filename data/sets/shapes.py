@@ -1,8 +1,8 @@
-"""The built-in data set: made-up videos that need both streams.
+"""The built-in data set: synthetic videos that need both streams.
 
-Every class is a pair of an appearance and a motion. The appearance is the texture of a disc, which one frame shows
-and flow does not; the motion is the path of the disc, which flow shows and one frame does not. A perfect spatial
-network is therefore right once in three videos, so is a perfect temporal one, and both together are always right.
+Every class combines an appearance and a motion. The appearance is the texture of a disc: one frame shows it, flow does
+not. The motion is the path of the disc: flow shows it, one frame does not. So a perfect spatial network is right in one
+video of three, a perfect temporal network too, and both together are right in every video.
 """
 
 import shutil
@@ -31,7 +31,7 @@ TEST_GROUPS = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}  # As in UCF-1
 
 @dataclass(frozen=True)
 class Scene:
-    """All that is random in one video."""
+    """The class of one video, and the source of everything random in it."""
 
     appearance: str
     motion: str
@@ -39,14 +39,14 @@ class Scene:
 
 
 def open_dataset(root: Path) -> DataSet:
-    """Returns the data set, whose lists are a matter of its naming alone."""
+    """Returns the data set; its lists follow from the names of the videos, so no list file is needed."""
     videos = {video.name: video for video in _videos()}
     splits = {number: _split(videos, test_groups) for number, test_groups in TEST_GROUPS.items()}
     return DataSet("shapes", root, CLASSES, videos, splits, short_side=None, make_videos=make_videos)
 
 
 def make_videos(root: Path, workers: int = 2, seed: int = 0) -> None:
-    """Draws all videos into `root`/videos, complete or not at all; does nothing where they lie already."""
+    """Draws all videos into `root`/videos, complete or not at all; does nothing if the folder exists."""
     folder = root / "videos"
     if folder.exists():
         return
@@ -61,11 +61,10 @@ def make_videos(root: Path, workers: int = 2, seed: int = 0) -> None:
 
 
 def draw(video: Video, seed: int = 0) -> Iterator[np.ndarray]:
-    """Yields the frames of one video, the same for the same seed whatever else is drawn."""
+    """Yields the frames of one video, which depend only on the video and the seed."""
     appearance, motion = divmod(video.label, len(MOTIONS))
-    # The class is not in the key: a group's clip is one scene, played by every texture in every motion. The nine
-    # videos of a scene begin with the same place, the same speed and the same background, so that none of these can
-    # be learnt by heart for a class.
+    # The seed leaves out the class on purpose. Clip c of group g is one scene, drawn once for each of the nine classes
+    # with the same start, speed and background, so that a network can't tell a class by any of these.
     key = [seed, *(int(part[1:]) for part in video.name.split("_")[2:])]
     scene = Scene(APPEARANCES[appearance], MOTIONS[motion], np.random.default_rng(key))
     yield from _render(scene)
@@ -90,10 +89,10 @@ def _split(videos: dict[str, Video], test_groups: range) -> Split:
 def _write(folder: Path, seed: int, video: Video) -> None:
     path = folder / video.relative_path
     write_video(path, draw(video, seed), FRAME_RATE)
-    # OpenCV says nothing when the disk is full.
+    # OpenCV reports no error when the disk is full, so the video is read again.
     if sum(1 for _ in Decoder(path).frames()) < FRAMES:
         raise OSError(
-            f"{path} could not be written whole. Is the disk full? Make room, then run the same command again."
+            f"{path} could not be written completely. Is the disk full? Make room, then run the same command again."
         )
 
 
@@ -107,8 +106,8 @@ def _render(scene: Scene) -> Iterator[np.ndarray]:
     for position in path:
         shake = random.uniform(-0.8, 0.8, 2) + 8
         frame = _shifted(background, -shake, WIDTH, HEIGHT)
-        # The world is a torus: the disc leaves on one side and enters on the other, so that where it is
-        # says nothing about where it goes.
+        # The disc leaves on one side and comes back on the opposite one, so its position in a frame says nothing about
+        # its direction.
         for wrap_x in (-WIDTH, 0, WIDTH):
             for wrap_y in (-HEIGHT, 0, HEIGHT):
                 centre = np.mod(position, (WIDTH, HEIGHT)) + np.array([wrap_x, wrap_y])
@@ -118,7 +117,7 @@ def _render(scene: Scene) -> Iterator[np.ndarray]:
 
 
 def disc_path(motion: str, random: np.random.Generator) -> np.ndarray:
-    """Returns displacements from the start: the same speeds whatever the motion, in either direction."""
+    """Returns displacements from the start; all motions have the same range of speeds, forwards and backwards."""
     speed, turns = random.uniform(2.0, 3.5) * random.choice([-1, 1]), 1 / random.uniform(11, 14)
     beginning = random.uniform(0, 2 * np.pi)
     time = np.arange(FRAMES)
@@ -126,17 +125,17 @@ def disc_path(motion: str, random: np.random.Generator) -> np.ndarray:
         return np.stack([speed * time, 0 * time], axis=1)
     if motion == "Lift":
         return np.stack([0 * time, speed * time], axis=1)
-    # Within the ten fields of a stack the disc goes nearly round, so that it has no direction of its own.
+    # Within the ten flow fields of a stack the disc completes nearly a full circle, so it has no mean direction.
     angle = 2 * np.pi * turns * time + beginning
     circle = np.stack([np.cos(angle), np.sign(speed) * np.sin(angle)], axis=1)
     return abs(speed) / (2 * np.pi * turns) * (circle - circle[0])
 
 
 def _disc(appearance: str, random: np.random.Generator) -> np.ndarray:
-    """Returns a square of the texture, big enough for any disc: a pattern of two colours on grain.
+    """Returns a square of texture, big enough for any disc: a two-coloured pattern on grey grain.
 
-    The pattern is in the colours alone. Flow is computed on grey, and in grey all appearances of a scene are the
-    same picture, so that no flow method, however sharp, can tell them apart.
+    The pattern has no contrast in grey. Flow is computed on grey pictures, in which all appearances of a scene are
+    identical, so no flow method can tell them apart.
     """
     size = 48
     y, x = np.mgrid[0:size, 0:size] - size / 2
@@ -144,7 +143,7 @@ def _disc(appearance: str, random: np.random.Generator) -> np.ndarray:
     x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
     period, phase_x, phase_y = random.uniform(11, 14), *random.uniform(0, 2 * np.pi, 2)
     across, along = 2 * np.pi * x / period + phase_x, 2 * np.pi * y / period + phase_y
-    # Each pattern covers about half of the disc, so that no mean colour tells them apart.
+    # Each colour covers about half of the disc, so the mean colour is the same for all patterns.
     pattern = {
         "Checks": 2 * np.sin(across) * np.sin(along),
         "Rings": 1.5 * np.sin(2 * np.pi * np.hypot(x, y) / period + phase_x),
@@ -155,7 +154,7 @@ def _disc(appearance: str, random: np.random.Generator) -> np.ndarray:
 
 
 def _colour_without_grey(random: np.random.Generator) -> np.ndarray:
-    """Returns a difference of colours that a conversion to grey (ITU-R BT.601) turns into nothing."""
+    """Returns a colour difference that disappears in grey (ITU-R BT.601)."""
     red_green, blue_yellow = np.array([0.587, -0.299, 0.0]), np.array([-0.067, -0.131, 0.85])
     hue = random.uniform(-0.5, 0.5)
     return random.choice([-1, 1]) * 120 * (np.cos(hue) * red_green + np.sin(hue) * blue_yellow)
@@ -164,7 +163,7 @@ def _colour_without_grey(random: np.random.Generator) -> np.ndarray:
 def _texture(
     random: np.random.Generator, height: int, width: int, scales: tuple[int, ...], strength: float
 ) -> np.ndarray:
-    """Returns a texture around zero with detail at several scales, mostly grey with a little colour."""
+    """Returns a texture with mean zero and detail at several scales, mostly grey with a little colour."""
     texture = np.zeros((height, width, 3))
     for scale in scales:
         rows, columns = height // scale + 2, width // scale + 2
@@ -179,7 +178,7 @@ def _shifted(texture: np.ndarray, offset: np.ndarray, width: int, height: int) -
 
 
 def _paste(frame: np.ndarray, disc: np.ndarray, centre: np.ndarray, radius: float) -> None:
-    """Draws the disc, moved by fractions of a pixel, with a soft edge."""
+    """Draws the disc at a centre that may lie between pixels, with a soft edge."""
     height, width = frame.shape[:2]
     if not (-radius < centre[0] < width + radius and -radius < centre[1] < height + radius):
         return

@@ -1,8 +1,8 @@
-"""One file a video instead of hundreds: the same JPEG files in an uncompressed ZIP archive that opens with a table.
+"""Stores the JPEG files of one video in a single uncompressed ZIP archive with a table of their offsets.
 
-Any ZIP tool unpacks it. Its first member, `offsets`, says where each of the others begins and how long it is, as pairs
-of little-endian int32, so that a clip is read with two short reads and no directory is parsed. Members stand
-in the order of `member_of_frame` and `member_of_flow`: all frames, then x and y of each field, forward, then backward.
+Any ZIP tool can unpack it. The first member, `offsets`, holds the start and length of each other file as pairs of
+little-endian int32. So two short reads fetch a clip, and the ZIP directory is never parsed. The order is: all frames,
+then x and y of each forward flow field, then x and y of each backward field.
 """
 
 import os
@@ -17,7 +17,7 @@ import numpy as np
 from data.catalog import OURS
 
 TABLE = "offsets"
-# A member's header is 30 bytes and its name. The table is the first member, so that it begins here.
+# The header of a member is 30 bytes and its name. The table is the first member, so it begins at this offset.
 _HEADER = 30
 TABLE_BEGIN = _HEADER + len(TABLE)
 _ENTRY = 8  # Bytes of a row of the table.
@@ -29,32 +29,32 @@ def archive_of(folder: Path) -> Path:
 
 
 def pack_folder(folder: Path, path: Path) -> None:
-    """Writes the archive of a folder, and reads it to be sure of it."""
+    """Writes the archive of a folder, then reads it back to check it."""
     sizes = {entry.name: entry.stat().st_size for entry in folder.iterdir()}
     write_archive(path, sizes, lambda name: (folder / name).read_bytes())
     with zipfile.ZipFile(path) as archive:
         packed = {info.filename: info.file_size for info in archive.infolist() if info.filename != TABLE}
     damaged = damaged_member(path)
     if damaged or packed != sizes:
-        raise OSError(f"{path} does not hold what {folder} holds ({damaged or 'sizes differ'}). Is the disk full?")
+        raise OSError(f"{path} differs from {folder} ({damaged or 'sizes differ'}). Is the disk full?")
 
 
 def write_archive(path: Path, sizes: Mapping[str, int], read: Callable[[str], bytes]) -> None:
-    """Writes an archive of files of these names and sizes, the same bytes whenever and from wherever it is written."""
+    """Writes an archive of files with these names and sizes; the same files always give the same bytes."""
     names = _in_order(sizes)
     others = sorted(sizes.keys() - set(names))
     lonely = next((name for name in others if name.endswith(".jpg")), None)
     if lonely:
-        raise ValueError(f"{lonely} can't be packed into {path}: files that belong before it are missing.")
+        raise ValueError(f"{lonely} can't be packed into {path}, because files with lower numbers are missing.")
     table = np.zeros((len(names), 2), "<i4")
     begin = TABLE_BEGIN + table.nbytes
     if begin + sum(_HEADER + len(name) + size for name, size in sizes.items()) >= 2**31:
-        raise ValueError("Its archive would be larger than 2 GiB, the most that a table can tell. Keep it loose.")
+        raise ValueError("Its archive would be larger than 2 GiB, the limit of the table. Keep loose files instead.")
     for row, name in enumerate(names):
         table[row] = begin + _HEADER + len(name), sizes[name]
         begin += _HEADER + len(name) + sizes[name]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        # ZipInfo's own date, 1980, keeps the bytes the same whenever they are written.
+        # ZipInfo's default date, 1980, keeps the bytes the same whenever they are written.
         archive.writestr(zipfile.ZipInfo(TABLE), table.tobytes())
         for name in names + others:
             archive.writestr(zipfile.ZipInfo(name), read(name))
@@ -63,9 +63,10 @@ def write_archive(path: Path, sizes: Mapping[str, int], read: Callable[[str], by
 
 
 def read_members(path: str | Path, members: Sequence[int]) -> list[bytes]:
-    """Returns files by their places in the table: one short read of it, and one of each stretch of neighbours.
+    """Returns files by their rows in the table, with one read of the table and one per run of neighbouring files.
 
-    Plain numbers and calls: a clip may be of one small file, which arrays and file objects would take longer to tell.
+    It uses plain integers and os calls: for a clip of one small file, arrays and file objects would cost more than
+    the reading.
     """
     wanted = sorted(set(members))
     first, last = wanted[0], wanted[-1]
@@ -90,12 +91,12 @@ def _read(file: int, begin: int, length: int, path: str | Path) -> bytes:
     os.lseek(file, begin, os.SEEK_SET)
     contents = os.read(file, length)
     if len(contents) != length:
-        raise OSError(f"{path} ends before what its table tells.")
+        raise OSError(f"{path} is cut off: it ends before a file that its table lists.")
     return contents
 
 
 def _stretches(wanted: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yields the first and the last of each stretch of neighbours among sorted numbers."""
+    """Yields the first and last of each run of consecutive numbers; the numbers are sorted."""
     start = before = wanted[0]
     for member in wanted[1:]:
         if member != before + 1:
@@ -112,18 +113,18 @@ def damaged_member(path: Path) -> str | None:
 
 
 def read_stored(path: Path) -> bytes:
-    """Returns the content of a file of a video, out of its folder or out of the archive in the folder's place."""
+    """Returns the content of a file of a video, from its folder or from the archive that replaced the folder."""
     archive = archive_of(path.parent)
     if path.parent.is_dir() or not archive.exists():
         return path.read_bytes()
     try:
         return _opened(archive, archive.stat().st_mtime_ns).read(path.name)
     except (KeyError, zipfile.BadZipFile) as error:
-        raise FileNotFoundError(f"{archive} holds no whole {path.name}.") from error
+        raise FileNotFoundError(f"{archive} has no readable {path.name}.") from error
 
 
 def stored_paths(folder: Path) -> set[Path]:
-    """Returns the paths of all files of a video as if they lay loose in its folder."""
+    """Returns the paths of all files of a video, written as if they were loose in its folder."""
     archive = archive_of(folder)
     if folder.is_dir():
         return set(folder.iterdir())
@@ -137,12 +138,12 @@ def stored_paths(folder: Path) -> set[Path]:
 
 @lru_cache(maxsize=1)
 def _opened(path: Path, _changed: int) -> zipfile.ZipFile:
-    """Returns an archive, opened once for all of its files that are read one after the other."""
+    """Returns an open archive, kept open while files of the same archive are read."""
     return zipfile.ZipFile(path)
 
 
 def _in_order(names: Iterable[str]) -> list[str]:
-    """Returns the names that have a place in the table, as `member_of_frame` and `member_of_flow` count them."""
+    """Returns the names that the table lists, in its order."""
     there = set(names)
     order = [*_numbered(there, OURS.frame)]
     for patterns in ((OURS.flow_x, OURS.flow_y), (OURS.back_x, OURS.back_y)):
@@ -158,5 +159,5 @@ def _numbered(there: set[str], *patterns: str) -> Iterable[str]:
 
 
 def member_name(pattern: str, index: int) -> str:
-    """Returns the name of a file in an archive: that of our layout without its folder."""
+    """Returns the name of a file in an archive: its name in our layout without the folder."""
     return pattern.rsplit("/", 1)[1].format(number=f"{OURS.first + index:0{OURS.digits}d}")

@@ -1,4 +1,4 @@
-"""How frames and flow are made of videos, which `flow.json` records, so that different ones never mix in a folder."""
+"""Records in `flow.json` how frames and flow were made, so that different ones never mix in one folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -17,39 +17,39 @@ FRAMES, FLOW = "frames", "flow"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How frames and flow are made."""
+    """The settings that decide how frames and flow are made from a video."""
 
     method: str = "tvl1"
     preset: str = "balanced"
-    parameters: Values = field(default_factory=dict)  # Of the method, instead of its preset's.
+    parameters: Values = field(default_factory=dict)  # These replace the preset's values.
     bound: float = 20.0
     rule: str = "centred"
-    short_side: int | None = None  # Without this and `size`, frames keep the size of the video.
+    short_side: int | None = None  # If this and `size` are None, frames keep the size of the video.
     size: tuple[int, int] | None = None  # Width and height.
-    usual_size: tuple[int, int] | None = None  # That most frames have where videos keep theirs, if that is known.
-    fps: float | None = None  # Frames a second to keep; all without it and `every`.
-    every: int = 1  # One in how many frames to keep.
-    step: int = 1  # Flow is from each frame to the one so many kept frames later.
-    backward: bool = False  # Whether flow back is stored, too.
-    engine: str = "cpu"  # Or "gpu", which agrees with it to a hundredth of a pixel, yet not to the bit.
-    only: str = ""  # "frames" or "flow"; both without it.
+    usual_size: tuple[int, int] | None = None  # The commonest frame size, if videos keep theirs and it is known.
+    fps: float | None = None  # Frames to keep per second; None keeps all that `every` keeps.
+    every: int = 1  # Keeps one frame in so many.
+    step: int = 1  # Flow leads from each kept frame to the one so many kept frames later.
+    backward: bool = False  # Whether backward flow is stored too.
+    engine: str = "cpu"  # Or "gpu", whose flow is the same to a hundredth of a pixel, but not bit for bit.
+    only: str = ""  # "frames" or "flow"; empty means both.
 
     def __post_init__(self) -> None:
         check_bound(self.bound)
 
     @classmethod
     def of(cls, description: Mapping[str, object]) -> "Recipe":
-        """Returns what a data set or a model's file says; it may say more than is needed, and older files less."""
+        """Returns the recipe in a description; unknown entries are ignored, missing ones get their defaults."""
         known: dict[str, Any] = {each.name: description[each.name] for each in fields(cls) if each.name in description}
         for name in ("size", "usual_size"):
             known[name] = tuple(known[name]) if known.get(name) else None
-        # Flow that was stored as floats reaches a network in levels of ours.
+        # Flow stored as floats is converted to our own levels before it reaches a network.
         if known.get("rule") not in RULES:
             known.pop("rule", None)
         return cls(**known)
 
     def description(self) -> Description:
-        """Returns what must be the same for all that lies in a data set."""
+        """Returns the settings that all videos of a data set must share."""
         frames: Description = {
             "short_side": self.short_side,
             "size": list(self.size) if self.size else None,
@@ -63,26 +63,26 @@ class Recipe:
         return {**made_by, "step": self.step, "backward": self.backward, "engine": self.engine, **frames}
 
     def keep(self, root: Path) -> None:
-        """Records in `root`/flow.json how frames and flow are made; refuses where others lie there already."""
+        """Writes the settings to `root`/flow.json; raises ValueError if the folder holds data made with others."""
         found, wanted = dict(find_description(root)), dict(self.description())
         if "method" in found:
             found.setdefault("engine", "cpu")
-        # In this order the method comes before what follows from it.
+        # The order of `wanted` puts the method first, so the error names the cause rather than a consequence.
         differing = [key for key in wanted if key in found and wanted[key] != found[key]]
         if differing:
             key = differing[0]
             raise ValueError(
-                f"{root} holds frames or flow made with {key} = {found[key]!r}; now it would be {wanted[key]!r}, and "
-                "different ones never mix. Ask for the same again, name another --root, or delete its rawframes "
-                "folder and flow.json."
+                f"{root} holds frames or flow made with {key} = {found[key]!r}, and this command asks for "
+                f"{wanted[key]!r}. They must not mix. Ask for the same as before, name another --root, or delete "
+                "rawframes and flow.json there."
             )
         if wanted.keys() - found.keys():
             write_json(description_path(root), {**wanted, **found})
 
 
 def recipe_of(root: Path) -> Recipe:
-    """Returns the recipe by which the data set in `root` was prepared."""
+    """Returns the recipe that the data set in `root` was prepared with."""
     found = read_description(root)
     if found.get("method") == "unknown":
-        raise ValueError(f"{root} holds flow of another tool, which alone can make it again.")
+        raise ValueError(f"{root} holds flow that another tool made; only that tool can make it again.")
     return replace(Recipe.of(found), only="" if "method" in found else FRAMES)

@@ -1,4 +1,4 @@
-"""Flow in the files of other tools: .flo, .npy, and a folder each for u and v."""
+"""Reads and writes flow in the formats of other tools: .flo, .npy, and pairs of images."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from data.optical_flow.levels import dequantise
 from data.store.pictures import read_grey
 
-# The first four bytes of a .flo file spell PIEH as they lie there, and this number when read as float32.
+# A .flo file begins with the four bytes PIEH, which are this number as float32.
 FLO_MARK = np.float32(202021.25)
 FLO_HEADER = 12
-# Middlebury's files say "unknown" by numbers beyond this.
+# Greater numbers mean "unknown" in Middlebury's files.
 FLO_UNKNOWN = 1e9
 
 
 def read_flow(path: str | Path) -> np.ndarray:
-    """Reads a `.flo` or `.npy` file as float32[H, W, 2] in pixels; what a .flo file doesn't know is NaN."""
+    """Reads a `.flo` or `.npy` file as float32[H, W, 2] in pixels; unknown flow in a .flo file becomes NaN."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no flow file {path}.")
@@ -26,18 +26,18 @@ def read_flow(path: str | Path) -> np.ndarray:
         return _read_flo(path)
     if path.suffix.lower() == ".npy":
         return _read_npy(path)
-    raise ValueError(f"Flow files end in .flo or .npy. Received {path.name}; a pair of images: read_flow_images.")
+    raise ValueError(f"Flow files end in .flo or .npy. Received {path.name}. For a pair of images: read_flow_images.")
 
 
 def read_flow_images(x_path: str | Path, y_path: str | Path, bound: float = 20.0, rule: str = "centred") -> np.ndarray:
-    """Reads a pair of 8-bit images as float32[H, W, 2] in pixels; other tools' images need `rule="classic"`."""
+    """Reads a pair of 8-bit images as float32[H, W, 2] in pixels; images of other tools need `rule="classic"`."""
     planes = []
     for path in (x_path, y_path):
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no image of flow {path}.")
         plane = read_grey(Path(path))
         if plane is None:
-            raise ValueError(f"{path} is no image, damaged or cut off. Make or copy it again.")
+            raise ValueError(f"{path} can't be read as an image: it is damaged or cut off. Make or copy it again.")
         planes.append(plane)
     if planes[0].shape != planes[1].shape:
         raise ValueError(
@@ -47,10 +47,10 @@ def read_flow_images(x_path: str | Path, y_path: str | Path, bound: float = 20.0
 
 
 def flow_image_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
-    """Returns the images of x and y flow of a video in order, from any layout that is known.
+    """Returns the pairs of images of x and y flow of a video, in order.
 
-    That is: `u` and `v` (or `x` and `y`, `flow_x` and `flow_y`) as two folders of frames, or
-    as the beginnings of names in one folder.
+    They are in two folders `u` and `v` (or `x` and `y`, `flow_x` and `flow_y`), or in one folder with names that begin
+    so.
     """
     folder = Path(folder)
     for x, y in (("u", "v"), ("x", "y"), ("flow_x", "flow_y")):
@@ -74,10 +74,10 @@ def write_flo(path: str | Path, flow: np.ndarray) -> None:
 def _read_flo(path: Path) -> np.ndarray:
     content = path.read_bytes()
     if len(content) < FLO_HEADER or np.frombuffer(content[:4], "<f4")[0] != FLO_MARK:
-        raise ValueError(f"{path} is no .flo file: it doesn't begin with PIEH.")
+        raise ValueError(f"{path} is not a .flo file: it doesn't begin with PIEH.")
     width, height = (int(side) for side in np.frombuffer(content[4:FLO_HEADER], "<i4"))
     if width < 1 or height < 1 or len(content) != FLO_HEADER + width * height * 8:
-        raise ValueError(f"{path} says {width}×{height}, which doesn't fit its {len(content)} bytes: it is damaged.")
+        raise ValueError(f"{path} is damaged: {width}×{height} flow doesn't fit its {len(content)} bytes.")
     flow = np.frombuffer(content[FLO_HEADER:], "<f4").reshape(height, width, 2).astype(np.float32)
     return np.where(np.abs(flow).max(axis=-1, keepdims=True) > FLO_UNKNOWN, np.float32(np.nan), flow)
 
@@ -85,7 +85,7 @@ def _read_flo(path: Path) -> np.ndarray:
 def _read_npy(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as file:
-            # Not np.load, which takes an archive of arrays for one as well.
+            # Not np.load, which would also accept an archive of arrays.
             flow: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
     except ValueError as error:
         raise ValueError(f"{path} can't be read as an array: {error}") from error
@@ -97,7 +97,7 @@ def _read_npy(path: Path) -> np.ndarray:
 
 
 def _images(folder: Path, beginning: str) -> dict[int, Path]:
-    """Returns the images of a folder whose names are `beginning` and a number (or anything that ends in one)."""
+    """Returns the images of a folder by number; their names are `beginning`, maybe letters, and the number."""
     found = {}
     pattern = re.compile(rf"{re.escape(beginning)}(?:[A-Za-z_]*?)(\d+)\.(?:jpe?g|png)$", re.IGNORECASE)
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
@@ -111,5 +111,5 @@ def _pairs(x_images: dict[int, Path], y_images: dict[int, Path]) -> list[tuple[P
     if x_images.keys() != y_images.keys():
         missing = min(x_images.keys() ^ y_images.keys())
         found = x_images.get(missing) or y_images[missing]
-        raise ValueError(f"Flow images come in pairs; number {missing} has only one of x and y: {found}.")
+        raise ValueError(f"Flow images must come in pairs of x and y; number {missing} has only {found}.")
     return [(x_images[number], y_images[number]) for number in sorted(x_images)]

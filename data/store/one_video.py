@@ -1,4 +1,4 @@
-"""How the files of one video lie, loose in a folder or in one archive, and how they get there whole or not at all."""
+"""Writes the files of one video, loose in a folder or in one archive, completely or not at all."""
 
 import json
 import os
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from data.store.archive import TABLE, archive_of, pack_folder, write_archive
 
-COUNTS = "video.json"  # Written last: a folder that has it is complete.
+COUNTS = "video.json"  # Written last, so a folder that has it is complete.
 Counts = dict[str, int | str]
 
 
 class LooseFiles:
-    """A folder, written under another name until it is complete."""
+    """A folder of loose files, written under another name until it is complete."""
 
     def __init__(self, folder: Path, run: str) -> None:
         self.folder = folder
         self._unfinished = _unfinished(folder, run)
 
     def counts(self) -> Counts | None:
-        """Returns what was counted when the video was complete; None where it isn't."""
+        """Returns the counts of a complete video, else None."""
         try:
             return _parsed((self.folder / COUNTS).read_bytes())
         except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -33,15 +33,15 @@ class LooseFiles:
             return sum(entry.stat().st_size for entry in entries if entry.name != COUNTS)
 
     def begin(self) -> None:
-        """Makes a place for what will be written."""
+        """Makes the folder that will be written to."""
         self._unfinished.mkdir(parents=True)
 
     def write(self, name: str, data: bytes) -> None:
-        """Writes one file where it isn't seen yet."""
+        """Writes one file into the unfinished folder."""
         (self._unfinished / name).write_bytes(data)
 
     def finish(self, counts: Counts, *, keep: bool) -> None:
-        """Lets all that was written take its place; `keep` adds it to what lies there complete."""
+        """Moves the written files into place; `keep` adds them to the complete folder instead of replacing it."""
         if keep:
             for path in sorted(self._unfinished.iterdir()):
                 path.replace(self.folder / path.name)
@@ -49,24 +49,24 @@ class LooseFiles:
             (self._unfinished / COUNTS).replace(self.folder / COUNTS)
             return
         self.write(COUNTS, json.dumps(counts).encode())
-        # What lies at the place is not complete, or it would have been found.
+        # A folder that is here now is incomplete: a complete one would have been found before.
         shutil.rmtree(self.folder, ignore_errors=True)
         try:
             self._unfinished.rename(self.folder)
         except OSError:
-            if self.counts() is None:  # Unless another worker was quicker.
+            if self.counts() is None:  # Otherwise another worker has finished the same video first.
                 raise
 
     def discard(self) -> None:
-        """Removes what was not finished."""
+        """Removes unfinished files."""
         shutil.rmtree(self._unfinished, ignore_errors=True)
 
 
 class PackedFiles:
-    """An archive of data/store/archive.py, in which a folder that lies in its place ends, too.
+    """An archive, see data/store/archive.py; a finished folder of loose files is packed into it.
 
-    Its files wait one after the other in a single file, so that a network disk never sees hundreds: the table, which
-    comes first, needs the sizes of all.
+    The table at its start needs the sizes of all files. Until these are known, the files are appended to one temporary
+    file, so that a network disk never has to create hundreds.
     """
 
     def __init__(self, folder: Path, run: str) -> None:
@@ -76,7 +76,7 @@ class PackedFiles:
         self._places: dict[str, tuple[int, int]] = {}
 
     def counts(self) -> Counts | None:
-        """Returns what was counted when the video was complete; None where it isn't, or still lies loose, too."""
+        """Returns the counts of a complete video; None if it isn't complete or its folder still exists too."""
         if self.folder.is_dir():
             return None
         try:
@@ -91,7 +91,7 @@ class PackedFiles:
             return sum(info.file_size for info in archive.infolist() if info.filename not in (COUNTS, TABLE))
 
     def begin(self) -> None:
-        """Makes a place for what will be written; a complete folder is packed, any other removed."""
+        """Prepares for writing; a complete folder of loose files is packed, an incomplete one removed."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if LooseFiles(self.folder, "").counts() and not self.path.exists():
             pack_folder(self.folder, self._archive)
@@ -100,13 +100,13 @@ class PackedFiles:
         self._waiting.touch()
 
     def write(self, name: str, data: bytes) -> None:
-        """Appends one file to those that wait."""
+        """Appends one file to the temporary file."""
         with self._waiting.open("ab") as file:
             self._places[name] = file.tell(), len(data)
             file.write(data)
 
     def finish(self, counts: Counts, *, keep: bool) -> None:
-        """Makes an archive of all that was written; `keep` adds what the complete archive holds."""
+        """Writes the archive; `keep` adds the files that the earlier archive holds."""
         kept = self._kept() if keep else {}
         sizes = {name: size for name, (_, size) in self._places.items()}
         sizes = {**{name: len(data) for name, data in kept.items()}, **sizes}
@@ -126,7 +126,7 @@ class PackedFiles:
         self._archive.replace(self.path)
 
     def discard(self) -> None:
-        """Removes what was not finished."""
+        """Removes unfinished files."""
         for path in (self._waiting, self._archive):
             path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Pictures that were stored, loose or in an archive, decoded only where all of them is there."""
+"""Decodes stored pictures, loose or in an archive, and refuses those that are cut off."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ JPEG_BEGINS, JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
 
 
 def read_grey(path: Path) -> np.ndarray | None:
-    """Returns a picture as uint8[H, W], or None where it can't be decoded; OpenCV fills cut-off JPEGs with grey."""
+    """Returns a picture as uint8[H, W], or None if it can't be decoded completely.
+
+    The end of a JPEG is checked because OpenCV fills the missing part of one that is cut off with grey.
+    """
     try:
         data = read_stored(path)
     except OSError:

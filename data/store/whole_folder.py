@@ -1,4 +1,4 @@
-"""A data set whose videos are archives: the way there and back, one video after the other."""
+"""Packs the videos of a data set into archives and unpacks them, one after the other."""
 
 import shutil
 import zipfile
@@ -11,29 +11,29 @@ from data.store.archive import TABLE, archive_of, member_name, pack_folder
 
 
 def archive_path(dataset: DataSet, video: Video) -> Path:
-    """Returns the archive of a video, which lies where its folder lay."""
+    """Returns the path of a video's archive, which is beside where its folder was."""
     return archive_of(dataset.frame_folder(video))
 
 
 def check_stored(dataset: DataSet, videos: Iterable[Video]) -> None:
-    """Refuses a data set of which a video lies neither in an archive nor in a folder that looks whole."""
-    mend = f"Run: python data/doctor.py {in_words(dataset.name, dataset.root)} --fix, then this again."
+    """Raises ValueError if a video has neither an archive nor a folder that looks complete."""
+    mend = f"Run: python data/doctor.py {in_words(dataset.name, dataset.root)} --fix, then this command again."
     for video in videos:
         folder = dataset.frame_folder(video)
         if archive_of(folder).exists():
             continue
         if not folder.is_dir():
-            raise ValueError(f"{folder} is missing, and there is no archive of it either. {mend}")
+            raise ValueError(f"{folder} is missing, and there is no archive of it. {mend}")
         if not all((folder / name).exists() for name in _last_members(video)):
-            raise ValueError(f"{folder} holds less than index.csv counts. {mend}")
+            raise ValueError(f"{folder} holds fewer files than index.csv counts. {mend}")
 
 
 def pack_video(dataset: DataSet, video: Video) -> Path:
-    """Writes the archive of a video, whole or not at all, and removes its folder once the archive reads well."""
+    """Writes the archive of a video, completely or not at all, and removes its folder once the archive is checked."""
     folder, path = dataset.frame_folder(video), archive_path(dataset, video)
     if not folder.is_dir():
         return path  # Packed before.
-    if not path.exists():  # Else removing the folder was interrupted.
+    if not path.exists():  # If it exists, an earlier run was interrupted while it removed the folder.
         unfinished = path.with_name(f".incomplete.{path.name}")
         pack_folder(folder, unfinished)
         unfinished.replace(path)
@@ -42,7 +42,7 @@ def pack_video(dataset: DataSet, video: Video) -> Path:
 
 
 def unpack_video(dataset: DataSet, video: Video) -> Path:
-    """Makes the folder of a video from its archive again, whole or not at all, and removes the archive."""
+    """Unpacks the archive of a video into its folder, completely or not at all, and removes the archive."""
     folder, path = dataset.frame_folder(video), archive_path(dataset, video)
     if not path.exists():
         return folder
@@ -53,30 +53,30 @@ def unpack_video(dataset: DataSet, video: Video) -> Path:
     except (zipfile.BadZipFile, EOFError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         mend = f"python data/doctor.py {in_words(dataset.name, dataset.root)} --full --fix"
-        raise ValueError(f"{path} is damaged ({error}). Run: {mend}, then this again.") from error
+        raise ValueError(f"{path} is damaged ({error}). Run: {mend}, then this command again.") from error
     if folder.exists():
-        _remove(folder)  # It was being removed when packing it was interrupted.
+        _remove(folder)  # Packing was interrupted while it removed this folder.
     unfinished.rename(folder)
     path.unlink()
     return folder
 
 
 def begin_storing(root: Path, name: str, *, packed: bool) -> None:
-    """Refuses to make loose files where archives lie, and notes that a data set is about to be packed."""
+    """Records that a data set is about to be packed; raises ValueError for loose files beside archives."""
     layout = read_layout(root).name
     if packed and layout not in (OURS.name, PACKED, HALF_PACKED):
-        raise ValueError(f"Only data prepared by prepare.py can be packed; {root} is {layout}.")
+        raise ValueError(f"Only data that data/prepare.py made can be packed. {root} has the layout {layout}.")
     if packed and layout == OURS.name:
         write_json(layout_path(root), {"name": HALF_PACKED})
     if not packed and layout in (PACKED, HALF_PACKED):
         raise ValueError(
-            f"{root} is {layout}, and loose files would be made beside the archives. Add --pack to make archives of "
-            f"these videos, too, or have loose files again by: python data/pack.py {in_words(name, root)} --unpack"
+            f"{root} is {layout}, and this command would add loose files beside its archives. Add --pack to pack these "
+            f"videos too, or unpack the others with: python data/pack.py {in_words(name, root)} --unpack"
         )
 
 
 def end_storing(root: Path, folders: Iterable[Path]) -> None:
-    """Notes that a data set is packed, once these folders of its videos all are."""
+    """Records that a data set is packed, if none of these video folders is left."""
     if read_layout(root).name == HALF_PACKED and not any(folder.is_dir() for folder in folders):
         write_json(layout_path(root), {"name": PACKED})
 

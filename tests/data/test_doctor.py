@@ -47,7 +47,7 @@ def test_nothing_is_wrong_with_a_sound_data_set(sound, tmp_path, capsys):
     assert "4 videos ready, 2 classes" in printed
     counts = json.loads((tmp_path / "found.json").read_text())["classes"]
     assert counts == {"1": {part: {"left": 1, "right": 1} for part in ("train", "test")}}
-    assert "Nothing is wrong." in printed
+    assert "No problems found." in printed
 
 
 def test_missing_and_damaged_files_are_found_and_fix_makes_just_these_again(root, sound, tmp_path, capsys):
@@ -60,7 +60,7 @@ def test_missing_and_damaged_files_are_found_and_fix_makes_just_these_again(root
         main(["mine", "--root", str(root), "--json", str(tmp_path / "found.json")])
     main(["mine", "--root", str(root), "--fix"])
 
-    assert "Nothing is wrong." in capsys.readouterr().out
+    assert "No problems found." in capsys.readouterr().out
     assert (root / "rawframes" / "right" / "right0" / "video.json").stat().st_mtime_ns == untouched
     for name in ("left0/img_00002.jpg", "left1/flow_y_00004.jpg"):
         assert (root / FOLDER / name).read_bytes() == (sound / FOLDER / name).read_bytes()
@@ -71,7 +71,7 @@ def test_missing_backward_flow_is_found_where_it_was_made(root):
     description = json.loads((root / "flow.json").read_text())
     (root / "flow.json").write_text(json.dumps({**description, "backward": True}))
 
-    assert "Some flow that the index counts are missing." in found(root)
+    assert "Some files of the flow are missing that index.csv counts." in found(root)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_flow_of_floats_is_read_and_compared_too(floats):
     assert examine_floats(floats) == ["The x and y parts of the flow are swapped."]
 
     paths[0].write_bytes(paths[0].read_bytes()[:200])
-    assert "Some flow can't be decoded or are cut off." in examine_floats(floats)
+    assert "Some files of the flow can't be decoded or are cut off." in examine_floats(floats)
 
 
 def test_flow_scaled_frame_by_frame_is_found(root):
@@ -135,7 +135,7 @@ def test_flow_scaled_frame_by_frame_is_found(root):
 
     change_flow(root, stretch)
 
-    assert any("no speed" in what for what in found(root))
+    assert any("speed is lost" in what for what in found(root))
 
 
 def test_a_group_on_both_sides_is_found(root):
@@ -165,8 +165,8 @@ def test_black_and_frozen_videos_are_found(root):
 
     findings = found(root)
 
-    assert findings["Videos show one colour only."].videos == ("left0",)
-    assert findings["Videos stand still from start to end."].videos == ("left1",)
+    assert findings["Some videos show only one colour."].videos == ("left0",)
+    assert findings["Some videos show no motion from start to end."].videos == ("left1",)
 
 
 def test_hmdb51_trained_on_unused_videos_is_found(tmp_path):

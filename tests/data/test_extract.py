@@ -114,10 +114,10 @@ def make_bad_files(folder):
         ("text.mp4", "can't be opened as a video"),
         ("playlist.avi", "playlist"),
         ("single.avi", "Only 1 frame can"),
-        ("a_folder.avi", "not a file"),
+        ("a_folder.avi", "not a regular file"),
         ("nowhere.avi", "no such file"),
         ("circle.avi", "can't be read"),
-        ("pipe.avi", "not a file"),
+        ("pipe.avi", "not a regular file"),
         ("tiny.avi", "at least 16"),
     ],
 )

@@ -28,7 +28,7 @@ def stored(rawframes):
 
 def mend(message):
     """Runs the command that a message names."""
-    command = shlex.split(re.search(r"Run: (python data/doctor\.py .*), then this again", message)[1])
+    command = shlex.split(re.search(r"Run: (python data/doctor\.py .*), then this command again", message)[1])
     doctor.main(command[2:])
 
 
@@ -39,7 +39,7 @@ def lose_folder(folder):
 
 def lose_frame(folder):
     max(folder.glob("img_*")).unlink()
-    return "left0 holds less than index.csv counts"
+    return "left0 holds fewer files than index.csv counts"
 
 
 @pytest.mark.parametrize("lose", [lose_folder, lose_frame])
@@ -97,4 +97,4 @@ def test_the_doctor_says_that_only_some_videos_are_packed(words, rawframes, caps
     with pytest.raises(ValueError, match="1 of the 1 findings are errors"):
         doctor.main(words)
 
-    assert f"Finish: python data/pack.py mine --root {rawframes.parent}, or with --unpack." in capsys.readouterr().out
+    assert f"Finish with: python data/pack.py mine --root {rawframes.parent} (or" in capsys.readouterr().out

@@ -104,7 +104,7 @@ def test_a_damaged_picture_makes_that_video_broken_with_one_reason_and_no_other(
     rows = read_index(index_path(root))
     broken = {name: row.reason for name, row in rows.items() if row.state == "broken"}
     assert list(broken) == ["left1"]
-    assert "4.png can't be decoded: it is damaged, cut off, or no picture." in broken["left1"]
+    assert "4.png can't be decoded: it is damaged, cut off, or not a picture." in broken["left1"]
     assert broken["left1"].count("can't be") == 1
 
 

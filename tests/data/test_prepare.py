@@ -63,7 +63,7 @@ def test_preparing_again_changes_no_byte_and_needs_no_workers(prepared):
 def test_other_flow_is_refused_in_the_same_folder(prepared):
     root, _ = prepared
 
-    with pytest.raises(ValueError, match=r"bound = 20\.0; now it would be 10\.0"):
+    with pytest.raises(ValueError, match=r"bound = 20\.0, and this command asks for 10\.0"):
         prepare(open_dataset("mine", root), recipe=Recipe(method="dis", bound=10.0))
 
 

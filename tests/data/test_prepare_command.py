@@ -56,12 +56,12 @@ def test_the_command_sums_up_and_strict_fails(tmp_path):
     [
         ("--bound", "0", "write pixels from 0.01 to 10000, like 20; received 0"),
         ("--bound", "nan", "write pixels from 0.01 to 10000, like 20; received nan"),
-        ("--shard", "3", "a part is written as I/N, like 1/4 for the first of four; received 3"),
-        ("--shard", "3/2", "3/2: the parts of 2 are 1 to 2"),
-        ("--size", "abc", "a size is written as WIDTHxHEIGHT, like 340x256; received abc"),
+        ("--shard", "3", "write a part as I/N, like 1/4 for the first of four; received 3"),
+        ("--shard", "3/2", "parts of 2 are numbered 1 to 2; received 3/2"),
+        ("--size", "abc", "write a size as WIDTHxHEIGHT, like 340x256; received abc"),
         ("--size", "340x0", "340x256; received 340x0"),
         ("--step", "one", "one is not a whole number above 0"),
-        ("--fps", "fast", "fast is not a number of frames a second"),
+        ("--fps", "fast", "expected a number of frames per second above 0; received fast"),
     ],
 )
 def test_a_wrong_option_is_answered_with_its_form_before_anything_is_written(tmp_path, capsys, option, value, message):

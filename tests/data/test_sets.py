@@ -171,8 +171,8 @@ def test_a_csv_decides_classes_groups_and_parts(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("../secret.mp4,run", "leads out"),
-        ("/etc/passwd,run", "leads out"),
+        ("../secret.mp4,run", "outside the folder"),
+        ("/etc/passwd,run", "outside the folder"),
         ("a.mp4,", "must give every video a class"),
         (",run", "names no video"),
     ],

@@ -125,10 +125,10 @@ def test_clips_become_a_report_and_a_model_and_a_second_time_nothing_anew(tmp_pa
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("one class", "of two at least. Found: left. Put the videos of each class into a folder of its own"),
+        ("one class", "at least two classes. Found: left. Put the videos of each class into a folder of its own"),
         ("one frame", "No video is ready. The first reason: Only 1 frame can be decoded and kept; flow needs 2."),
-        ("one group", "No test part can be cut from 12 videos in 1 groups"),
-        ("a group a class", "No test part can be cut from 12 videos in 2 groups"),
+        ("one group", "12 videos in 1 groups can't be split into training and test"),
+        ("a group a class", "12 videos in 2 groups can't be split into training and test"),
         ("no clips", "holds no videos"),
     ],
 )

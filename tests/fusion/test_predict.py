@@ -158,7 +158,7 @@ def test_one_stream_predicts_alone(models, video, capsys):
 def test_one_broken_video_does_not_stop_the_others(models, tmp_path, capsys):
     for name in ("a", "c"):
         make_video(tmp_path / "videos" / f"{name}.avi")
-    (tmp_path / "videos" / "b.avi").write_text("no video at all")
+    (tmp_path / "videos" / "b.avi").write_text("or not a video")
     written = tmp_path / "out.json"
     arguments = [str(tmp_path / "videos"), *(f"--{name}={path}" for name, path in models.items()), "--views", "2"]
 

@@ -129,7 +129,7 @@ def test_an_archive_that_is_cut_off_is_named(loose, clip):
 
 
 def test_foreign_layouts_stay_as_they_are(loose):
-    with pytest.raises(ValueError, match=r"Only data prepared by prepare.py can be packed"):
+    with pytest.raises(ValueError, match=r"Only data that data/prepare.py made can be packed"):
         pack(dataclasses.replace(loose, layout=Layout("mmaction2")))
 
 
@@ -142,5 +142,5 @@ def test_what_is_half_packed_is_neither_read_nor_prepared_again(loose):
 
     with pytest.raises(ValueError, match=r"half packed. Run python data/pack.py made --root .* to finish"):
         stream_of(half, Input("rgb"), batch_size=2).batches()
-    with pytest.raises(ValueError, match=r"by: python data/pack.py made --root .* --unpack"):
+    with pytest.raises(ValueError, match=r"with: python data/pack.py made --root .* --unpack"):
         begin_storing(loose.root, "made", packed=False)
