@@ -1,8 +1,8 @@
-"""The flow of Brox et al. (2004), which the two-stream paper used, coarse to fine on OpenCV's solver of one level.
+"""Flow by the method of Brox et al. (2004), which the two-stream paper used.
 
-Brightness and gradient are both to stay constant, and all penalties are robust. The equations are solved by successive
-over-relaxation, not by the primal-dual steps of our TV-L1, so its kernels are no help here; OpenCV's main wheel
-has the inner solver as `VariationalRefinement` (it polishes DIS flow there).
+The method assumes that brightness and its gradient stay constant, with robust penalties. It is solved by successive
+over-relaxation, so the primal-dual kernels of our TV-L1 can't be used. This file runs the pyramid from coarse to fine;
+OpenCV's `VariationalRefinement`, which its DIS flow uses as a last step, solves each level.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PRESETS: dict[str, Values] = {
 
 
 def brox_flow(first: np.ndarray, second: np.ndarray, values: Values) -> np.ndarray:
-    """Returns the flow between two grey float32 images in pixels; `values` as DEFAULTS."""
+    """Returns the flow between two grey float32 images in pixels; `values` has the keys of DEFAULTS."""
     solver = _solver(values)
     soft = [cv2.GaussianBlur(image, (0, 0), values["blur"]) for image in (first, second)]
     sizes = _sizes(first.shape, values["scale"])

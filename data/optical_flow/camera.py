@@ -1,7 +1,7 @@
-"""The camera's own motion between two frames, and a second frame without it.
+"""Estimates the motion of the camera between two frames, and removes it from the second frame.
 
-As in improved trajectories (Wang and Schmid, 2013): corners are followed from frame to frame, a homography
-is fitted to most of them by RANSAC, and the second frame is warped back by it. What moves then, moves in the world.
+As in improved dense trajectories (Wang and Schmid, 2013), corners are tracked, RANSAC fits a homography to most of
+them, and the second frame is warped back by it. Motion that remains is motion in the scene.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# With fewer corners than this in agreement, what agrees may well be one actor: the camera counts as still.
+# With fewer inliers than this, the homography may describe a single actor, so the camera is assumed to stand still.
 FEWEST_INLIERS = 25
 
 
@@ -25,15 +25,15 @@ def camera_motion(
     kept = followed.ravel() == 1
     if kept.sum() < FEWEST_INLIERS:
         return still
-    # OpenCV seeds RANSAC the same on each call, so the same frames give the same motion.
+    # OpenCV seeds RANSAC anew for each call, so the same frames always give the same motion.
     motion, inliers = cv2.findHomography(found[kept], moved[kept], cv2.RANSAC, inlier_distance)
     return still if motion is None or inliers.sum() < FEWEST_INLIERS else motion
 
 
 def without_camera_motion(first: np.ndarray, second: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """Returns the second grey frame as a camera that stood still would have seen it.
+    """Returns the second grey frame as a still camera would have seen it.
 
-    Where the moving camera saw nothing, it repeats the first frame: nothing is known to move there.
+    Pixels outside the view of the moving camera are copied from the first frame, so no motion is found there.
     """
     height, width = second.shape
     back = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -1,4 +1,4 @@
-"""Flow between frames by any method, in pixels, +x right and +y down; and what is recorded of how it was computed."""
+"""Computes flow between frames by any method, in pixels, +x right and +y down, and describes how it was computed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ METHODS: tuple[str, ...] = tuple(KINDS)
 
 
 class FlowDescription(TypedDict, total=False):
-    """What `flow.json` says of flow: all that decides what the stored levels mean and how they were made."""
+    """The part of `flow.json` about flow: how it was computed, and what the stored levels mean."""
 
-    method: str  # "unknown" where another tool made the flow; nothing where there is no flow.
+    method: str  # "unknown" if another tool made the flow; absent if there is no flow.
     preset: str
     parameters: dict[str, float]
     bound: float
@@ -30,7 +30,8 @@ def flow_between(
 ) -> np.ndarray:
     """Returns how far each pixel of `first` moves until `second`: float32[H, W, 2] in pixels.
 
-    Frames are grey or RGB, at least 16×16, uint8 or float: floats hold 0..255, or 0..1 where none of both exceeds 1.
+    Frames are grey or RGB and at least 16×16, of uint8 or floats. Floats are read as 0..1 if no value of either frame
+    exceeds 1, else as 0..255.
     """
     kind = find_kind(method, preset, parameters)
     first, second = levels_of_pair(first, second)
@@ -40,7 +41,7 @@ def flow_between(
 def flow_of_video(
     frames: Iterable[np.ndarray], method: str = "tvl1", preset: str = "balanced", **parameters: float
 ) -> Iterator[np.ndarray]:
-    """Yields the flow of each frame to its next one; each frame is prepared once and let go soon after."""
+    """Yields the flow from each frame to the next; prepares each frame once and keeps only two at a time."""
     kind = find_kind(method, preset, parameters)
     for first, second in pairwise(map(kind.prepare, levels_of_video(frames))):
         yield kind.solve(first, second)
@@ -49,7 +50,7 @@ def flow_of_video(
 def flow_description(
     method: str = "tvl1", preset: str = "balanced", bound: float = 20.0, rule: str = "centred", **parameters: float
 ) -> FlowDescription:
-    """Returns what `flow.json` says of flow that is computed and stored so."""
+    """Returns the entries of `flow.json` for flow that is computed and stored with these settings."""
     kind = find_kind(method, preset, parameters)
     return {
         "method": method,

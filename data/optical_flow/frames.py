@@ -1,4 +1,4 @@
-"""Frames as the flow methods want them: grey, float32, 0..255, checked once."""
+"""Checks frames and converts them to what the flow methods expect: grey, float32, 0..255."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-# ITU-R BT.601 luma, the weights behind every "RGB to grey".
+# ITU-R BT.601 luma, the usual weights for converting RGB to grey.
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SMALLEST_SIDE = 16
-# What no filter makes of numbers up to 255.
+# Far above 255, so that values that a filter pushed a little beyond 255 are still accepted.
 FAR_BEYOND = 1000
-# A frame as one method of flow prepared it, which that method alone can read.
+# A frame that one flow method has prepared; its type depends on the method.
 Prepared = Any
 
 
 def levels_of_pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns two frames in grey levels of 0..255: floats are 0..1 if neither frame has any above 1."""
+    """Returns two frames as levels of 0..255; floats are read as 0..1 if no value of either exceeds 1."""
     frames = np.asarray(first), np.asarray(second)
     if not any(_counts_levels(frame) for frame in frames):
         return _in_levels(frames[0]), _in_levels(frames[1])
@@ -25,7 +25,7 @@ def levels_of_pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, n
 
 
 def levels_of_video(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yields frames in grey levels of 0..255: floats are 0..1 if the first that isn't black has none above 1."""
+    """Yields frames as levels of 0..255; floats are read as 0..1 if the first frame not black has none above 1."""
     counts_levels = None
     for frame in map(np.asarray, frames):
         if counts_levels is None and frame.any():
@@ -68,7 +68,7 @@ def _luma(frame: np.ndarray) -> np.ndarray:
 
 
 class Sized(Protocol):
-    """An image, or a frame prepared from one."""
+    """Anything with a shape: an image, or a frame prepared from one."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,5 +80,5 @@ def check_same_size(first: Sized, second: Sized) -> None:
     if first.shape[:2] != second.shape[:2]:
         raise ValueError(
             "Both frames of a pair must have the same size. "
-            f"Received {first.shape[1]}×{first.shape[0]} and {second.shape[1]}×{second.shape[0]}; resize one first."
+            f"Received {first.shape[1]}×{first.shape[0]} and {second.shape[1]}×{second.shape[0]}. Resize one of them."
         )

@@ -1,9 +1,11 @@
-"""Flow for many videos at once on one accelerator: workers ask, and one process answers in full batches.
+"""Computes flow for all workers in one process on one GPU, in full batches.
 
-Workers decode, resize and write; what they ask waits here until a batch is full, whichever videos its pairs are from,
-or until nobody asks any more. So decoding, flow and writing overlap, short videos fill batches too, and a decoder that
-crashes still takes only its own video with it. A request is a tuple, then the frames' bytes; an answer is None or an
-error, then the bytes of each flow: pickling whole arrays would copy them several times.
+Workers decode, resize and write. Their pairs of frames wait in this process until a batch is full, even with pairs of
+several videos, or until no more arrive. So decoding, flow and writing overlap, short videos fill batches too, and a
+decoder that crashes loses only its own video.
+
+A request is a tuple followed by the bytes of the frames. An answer is None or an error, followed by the bytes of each
+flow field. Plain bytes are used because pickling arrays would copy them several times.
 """
 
 from __future__ import annotations
@@ -31,16 +33,16 @@ from commands.files import project_on_path
 from data.optical_flow.engine import GPU_BATCH, FlowEngine
 from data.optical_flow.frames import check_same_size, grey
 
-PATIENCE = 0.02  # Seconds without a question after which batches that aren't full are computed.
-LONGEST = 0.5  # Seconds that a pair of a rare size waits at most while others keep asking.
-COMPILING = 600.0  # Seconds that the first batch of a size may take; a worker that waits longer shows no more life.
-CHUNK_BYTES = 1 << 27  # Frames and flow that a worker holds for one request; less at 4K, a whole batch at 340×256.
+PATIENCE = 0.02  # After so many seconds without a request, batches that aren't full are computed.
+LONGEST = 0.5  # Seconds that a pair of a rare size waits at most while other requests keep coming.
+COMPILING = 600.0  # Seconds that the first batch of a size may take; a worker that waits longer counts as hung.
+CHUNK_BYTES = 1 << 27  # Memory of the frames and flow of one request: a whole batch at 340×256, fewer pairs at 4K.
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
 def ask_flow(address: str, pairs: Iterable[Pair], show_life: Callable[[], None] = lambda: None) -> Iterator[np.ndarray]:
-    """Yields the flow of each pair, in order: while some are computed, the next are decoded and the last written."""
+    """Yields the flow of each pair, in order; while some pairs are computed, the caller decodes and writes others."""
     try:
         with Client(address) as connection:
             under_way: list[Pair] = []
@@ -56,7 +58,7 @@ def ask_flow(address: str, pairs: Iterable[Pair], show_life: Callable[[], None] 
 
 @contextlib.contextmanager
 def flow_process(make_engine: Callable[[], FlowEngine]) -> Iterator[str]:
-    """Runs a service in a process of its own and gives its address; `make_engine` must be importable there."""
+    """Runs a service in a separate process and gives its address; `make_engine` must be importable there."""
     command = [sys.executable, "-c", "from data.optical_flow.gpu_service import main; main()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=project_on_path()) as process:
         stdin, stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
@@ -70,13 +72,13 @@ def flow_process(make_engine: Callable[[], FlowEngine]) -> Iterator[str]:
         finally:
             stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)  # For it to tidy up; it holds nothing that would have to be kept.
+                process.wait(timeout=10)  # Time to clean up. Killing it afterwards loses no data.
             process.kill()
 
 
 def main() -> None:
-    """Serves in a process of its own until the one that started it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process.
+    """Runs the service in this process until the process that started it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the command, which then ends this process.
     make_engine = pickle.load(sys.stdin.buffer)
     try:
         engine = make_engine()
@@ -89,11 +91,11 @@ def main() -> None:
 
 
 class FlowService:
-    """Answers any number of connections, in batches over all of them; use it in a `with` block."""
+    """Answers any number of connections and batches their requests together; use it in a `with` block."""
 
     def __init__(self, engine: FlowEngine) -> None:
         self._engine = engine
-        # A folder that only this user may enter, so that nobody else can send anything.
+        # Only this user may enter the temporary folder, so nobody else can send requests.
         self._folder = tempfile.TemporaryDirectory(prefix="two-stream-flow-")
         self.address = str(Path(self._folder.name) / "socket")
         self._listener = Listener(self.address, "AF_UNIX", backlog=128)
@@ -121,7 +123,7 @@ class FlowService:
             threading.Thread(target=self._answer, args=(self._listener.accept(),), daemon=True).start()
 
     def _answer(self, connection: Connection) -> None:
-        """Answers the questions of one video."""
+        """Answers the requests of one video."""
         with connection, contextlib.suppress(EOFError, ConnectionError):
             while True:
                 shape, places = connection.recv()
@@ -136,7 +138,7 @@ class FlowService:
                     connection.send_bytes(question.answer.result().data)
 
     def _compute(self) -> None:
-        waiting: dict[tuple[int, ...], list[_Question]] = {}  # By size; those that have waited longest come first.
+        waiting: dict[tuple[int, ...], list[_Question]] = {}  # By size of frames; the longest waiting come first.
         while True:
             try:
                 question = self._asked.get(timeout=PATIENCE if waiting else None)
@@ -155,10 +157,10 @@ class FlowService:
 
     def _solve(self, batch: Sequence[_Question]) -> None:
         try:
-            # The engine fills a batch up to its size, so that nothing is compiled anew.
+            # The engine pads a batch to its full size, so nothing has to be compiled again.
             flows = self._engine.flow_of_prepared([each.first for each in batch], [each.second for each in batch])
         except Exception as error:
-            # A tensor library's errors can't always be pickled.
+            # Errors of TensorFlow can't always be pickled, so only their text is sent.
             for each in batch:
                 each.answer.set_exception(OSError(errno.EIO, f"Flow could not be computed: {error}"))
             return
@@ -167,7 +169,7 @@ class FlowService:
 
 
 class _Question:
-    """A pair of prepared frames, and where its flow will be."""
+    """A pair of prepared frames, and a future for its flow."""
 
     def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
         self.first, self.second, self.asked = first, second, time.monotonic()
@@ -175,7 +177,7 @@ class _Question:
 
 
 def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
-    """Yields as many pairs at a time as fill a batch, fewer where frames are large."""
+    """Yields lists of pairs that fill a batch, or fewer pairs if the frames are large."""
     chunk: list[Pair] = []
     for first, second in pairs:
         check_same_size(first, second)
@@ -188,7 +190,7 @@ def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
 
 
 def _send(connection: Connection, chunk: Sequence[Pair]) -> None:
-    # Most frames are in two pairs and travel once.
+    # Most frames belong to two pairs but are sent only once.
     frames = {id(frame): frame for pair in chunk for frame in pair}
     place_of = {identity: place for place, identity in enumerate(frames)}
     prepared = np.stack([grey(frame) for frame in frames.values()])
@@ -201,7 +203,7 @@ def _receive(connection: Connection, chunk: Sequence[Pair], show_life: Callable[
         return []
     asked = time.monotonic()
     while not connection.poll(1.0):
-        if time.monotonic() - asked < COMPILING:  # After that, what computes hangs, and --time-limit may act.
+        if time.monotonic() - asked < COMPILING:  # After that the service counts as hung, and --time-limit applies.
             show_life()
     error = connection.recv()
     if error:

@@ -1,10 +1,11 @@
-"""Flow in pixels <-> the 8-bit levels that are stored on disk.
+"""Converts flow between pixels and the 8-bit levels that are stored on disk, by one of two rules.
 
-Two rules are known. `centred`, ours: level = 128 + round(u * 127 / bound), from 1 to 255. Standing
-still is exactly level 128, and moving left is the exact mirror of moving right: 256 - level.
-`classic`, of other tools: level = round(127.5 + u * 255 / (2 * bound)), from 0 to 255. There
-nothing moves at 127.5, a level that does not exist, so a still image reads as .078 pixels at
-the usual bound of 20; its mirror is 255 - level.
+`centred` is the rule of this project: level = 128 + round(u * 127 / bound), from 1 to 255. No motion is exactly level
+128, and the opposite motion is exactly 256 - level.
+
+`classic` is the rule of other tools: level = round(127.5 + u * 255 / (2 * bound)), from 0 to 255. No motion would be
+127.5, which is not a whole level, so a still image reads as 0.078 pixels of motion at the usual bound of 20. The
+opposite motion is 255 - level.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 
 class LevelRule(NamedTuple):
-    """How a rule maps -bound..bound to levels: `level = still + u * reach / bound`."""
+    """The numbers of a rule: `level = still + u * reach / bound`, never below `lowest`."""
 
     still: float
     reach: float
@@ -28,24 +29,24 @@ RULES = {
 }
 
 
-# Pixels at which flow may be clipped; no frame is larger.
+# The least and greatest bound, in pixels; no frame is larger.
 BOUNDS = (0.01, 10_000.0)
 
 
 def quantise(flow: np.ndarray, bound: float = 20.0, rule: str = "centred") -> np.ndarray:
-    """Returns flow in pixels as uint8 levels; what moves further than `bound` is clipped to it.
+    """Returns flow in pixels as uint8 levels; motion longer than `bound` along an axis is clipped.
 
     Rounding is to the nearest level and symmetrical, so under `centred`
     `quantise(-flow) == 256 - quantise(flow)` holds exactly.
     """
     still, reach, lowest = _rule(rule, bound)
     flow = np.asarray(flow, np.float32)
-    # The smallest and largest of an array with NaN is NaN: two quick passes without a mask.
+    # The minimum is NaN if any value is: one quick pass, and no mask.
     if flow.size and np.isnan(flow.min()):
-        raise ValueError("Flow must be finite to be stored. Received NaN; compute the flow of finite frames.")
+        raise ValueError("Flow must be finite to be stored. Received NaN. Compute flow from finite frames.")
     steps = flow * np.float32(reach / bound)
     if rule == "centred":
-        # Rounding before adding 128 keeps halves symmetrical around stillness.
+        # Rounding before 128 is added keeps positive and negative halves symmetrical.
         steps = np.rint(steps)
         return (np.clip(steps, -reach, reach) + still).astype(np.uint8)
     return np.clip(np.floor(steps + (still + 0.5)), lowest, 255).astype(np.uint8)
@@ -60,16 +61,16 @@ def dequantise(levels: np.ndarray, bound: float = 20.0, rule: str = "centred") -
 def mirror_levels(levels: np.ndarray, rule: str = "centred") -> np.ndarray:
     """Returns the levels of the opposite motion, exactly.
 
-    Level 0 does not exist under `centred`, yet a JPEG decoder may write it beside a clipped edge: it counts as 1.
+    The rule `centred` has no level 0, but JPEG decoding may produce it next to a clipped edge. It counts as 1.
     """
     still, _, lowest = _rule(rule, 1.0)
     return (int(2 * still) - np.maximum(np.asarray(levels).astype(np.int16), lowest)).astype(np.uint8)
 
 
 def check_bound(bound: float) -> None:
-    """Raises ValueError unless flow can be clipped at so many pixels."""
+    """Raises ValueError if the bound, in pixels, is outside its limits."""
     least, most = BOUNDS
-    if not least <= bound <= most:  # Written so that NaN is refused, too.
+    if not least <= bound <= most:  # This form also refuses NaN.
         raise ValueError(f"The bound of flow must be from {least:g} to {most:g} pixels. Received {bound!r}.")
 
 

@@ -1,4 +1,4 @@
-"""The kinds of flow by name. Each prepares a frame once and solves pairs of prepared frames, in any thread."""
+"""The flow methods by name. Each prepares a frame once and solves pairs of prepared frames, in any thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from data.optical_flow.tvl1.parameters import PRESETS, REVISION, TVL1Parameters
 
 Solver = TypeVar("Solver")
 
-# The names of OpenCV's parameters are those of its setters.
+# Parameters of OpenCV have the names of its setters.
 OPENCV_TVL1 = {
     "Tau": 0.25,
     "Lambda": 0.15,
@@ -51,7 +51,7 @@ CAMERA = {"corners": 800, "inlier_distance": 1.0}
 
 @dataclass(frozen=True)
 class FlowKind:
-    """One way to compute flow: its two functions, the values of all its parameters, and what made it."""
+    """A flow method with its parameters set: its two functions, the values, and the versions that made the flow."""
 
     prepare: Callable[[np.ndarray], Prepared]
     solve: Callable[[Prepared, Prepared], np.ndarray]
@@ -60,27 +60,27 @@ class FlowKind:
 
 
 class Method(NamedTuple):
-    """A method by name: what gives its defaults and presets, and what makes it of values for all parameters."""
+    """A flow method: a function that returns its defaults and presets, and one that makes it from values."""
 
     parameters: Callable[[], tuple[Values, Mapping[str, Values]]]
     make: Callable[[Values], FlowKind]
 
 
 def tvl1_parameters() -> tuple[Values, Mapping[str, Values]]:
-    """Our own TV-L1's."""
+    """Returns the defaults and presets of our own TV-L1."""
     return asdict(TVL1Parameters()), PRESETS
 
 
 def tvl1(values: Values) -> FlowKind:
-    """Our own TV-L1."""
-    from data.optical_flow.tvl1.solver import TVL1  # Compiling it takes seconds, which other kinds need not wait for.
+    """Returns our own TV-L1 (Zach, Pock and Bischof, 2007)."""
+    from data.optical_flow.tvl1.solver import TVL1  # Compiling takes seconds, which other methods need not wait for.
 
     solver = TVL1(TVL1Parameters(**values))
     return FlowKind(solver.prepare, solver.solve, values, {"tvl1": REVISION})
 
 
 class WarpedFrame(NamedTuple):
-    """A frame for `warped`: as pixels, to follow the camera, and as the pyramid of a first frame."""
+    """A frame prepared for `warped`: its pixels, to track the camera, and its pyramid as a first frame."""
 
     pixels: np.ndarray
     pyramid: Prepared
@@ -92,13 +92,13 @@ class WarpedFrame(NamedTuple):
 
 
 def warped_parameters() -> tuple[Values, Mapping[str, Values]]:
-    """TV-L1's, and those of following the camera."""
+    """Returns the defaults and presets of TV-L1, plus the parameters of camera tracking."""
     defaults, presets = tvl1_parameters()
     return {**defaults, **CAMERA}, presets
 
 
 def warped(values: Values) -> FlowKind:
-    """Our TV-L1 after the camera's own motion is taken out of the second frame: what moves before the background."""
+    """Returns our TV-L1 on a second frame without camera motion, so that only motion in the scene is left."""
     camera = {name: values[name] for name in CAMERA}
     inner = tvl1({name: value for name, value in values.items() if name not in CAMERA})
 
@@ -115,40 +115,40 @@ def warped(values: Values) -> FlowKind:
 
 
 def opencv_tvl1(values: Values) -> FlowKind:
-    """OpenCV's DualTVL1, the reference; only its contrib wheels have it, and all presets are its defaults."""
+    """Returns OpenCV's DualTVL1, the reference; only contrib wheels have it, and all presets are its defaults."""
     if not hasattr(cv2, "optflow"):
-        raise ValueError("opencv-tvl1 needs OpenCV's contrib modules: pip install opencv-contrib-python-headless.")
+        raise ValueError("opencv-tvl1 needs OpenCV's contrib modules: pip install opencv-contrib-python-headless")
     create = cv2.optflow.DualTVL1OpticalFlow_create  # type: ignore[attr-defined]
     return _opencv(lambda first, second: _set(create(), values).calc(first, second, None), values)
 
 
 def farneback(values: Values) -> FlowKind:
-    """Polynomial expansion (Farnebäck, 2003): smooth, and blurred where motion ends."""
+    """Returns polynomial expansion (Farnebäck, 2003): smooth flow, blurred at the edges of moving things."""
     return _opencv(lambda first, second: cv2.calcOpticalFlowFarneback(first, second, None, **values), values)
 
 
 def dis(values: Values) -> FlowKind:
-    """Dense inverse search (Kroeger et al., 2016): the quickest that OpenCV has."""
+    """Returns dense inverse search (Kroeger et al., 2016), OpenCV's fastest method."""
     create = cv2.DISOpticalFlow_create  # type: ignore[attr-defined]
     return _opencv(lambda first, second: _set(create(), values).calc(first, second, None), values)
 
 
 def brox(values: Values) -> FlowKind:
-    """Brightness and gradient constancy (Brox et al., 2004), the flow of the two-stream paper."""
+    """Returns brightness and gradient constancy (Brox et al., 2004), the flow of the two-stream paper."""
     made_by = {"opencv": cv2.__version__}
     return FlowKind(_own_grey, _checked(lambda a, b: brox_method.brox_flow(a, b, values)), values, made_by)
 
 
 def _opencv(solve: Callable[[np.ndarray, np.ndarray], np.ndarray], values: Values) -> FlowKind:
     def moving(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        if np.array_equal(first, second):  # Farnebäck's method finds a little motion even there.
+        if np.array_equal(first, second):  # Farnebäck's method would find a little motion even here.
             return np.zeros((*first.shape, 2), np.float32)
         try:
             return solve(first, second)
         except cv2.error as error:
             raise ValueError(f"OpenCV can't compute flow with {dict(values)}: {error.err}") from error
 
-    # A solver of OpenCV's keeps buffers, so each call makes its own: threads may share a kind.
+    # OpenCV's solvers keep buffers. Each call makes a new solver, so that threads may share a method.
     return FlowKind(_grey8, _checked(moving), values, {"opencv": cv2.__version__})
 
 
@@ -167,12 +167,12 @@ def _checked(solve: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[
 
 
 def _grey8(frame: np.ndarray) -> np.ndarray:
-    # Smoothing and enlarging make floats that are a little below 0 or above 255.
+    # Smoothed or enlarged frames may have floats a little below 0 or above 255.
     return np.clip(np.rint(grey(frame)), 0, 255).astype(np.uint8)
 
 
 def _own_grey(frame: np.ndarray) -> np.ndarray:
-    # Who gives a video's frames may write the next one where the last one was.
+    # The caller may decode the next frame into the same memory.
     image = grey(frame)
     return image.copy() if np.shares_memory(image, frame) else image
 
@@ -189,7 +189,7 @@ KINDS = {
 
 
 def find_kind(method: str, preset: str, parameters: Values) -> FlowKind:
-    """Returns a kind of flow with all its parameters set; asked again, the same one, workspaces and all."""
+    """Returns a flow method with all its parameters set; equal calls return the same object, with its workspaces."""
     if method not in KINDS:
         raise ValueError(f"The flow method must be one of {', '.join(KINDS)}. Received {method!r}.")
     values = all_values(method, *KINDS[method].parameters(), preset, parameters)

@@ -1,4 +1,4 @@
-"""The parameters of a flow method: its defaults, what a preset changes, and what was asked for, all of it checked."""
+"""Combines and checks the parameters of a flow method: its defaults, its preset, and the user's values."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 
 from data.optical_flow.levels import BOUNDS, check_bound
 
-# A number, or True or False, for every parameter; each has the type of its default, which `all_values` sees to.
+# The value of a parameter: a number, or True or False. `all_values` gives it the type of the default.
 Value = Any
 Values = Mapping[str, Value]
 
-# The least and the most of every parameter: beyond, OpenCV crashes or flow becomes NaN; within, all flow is finite.
+# The limits of every parameter. Beyond them OpenCV crashes or flow becomes NaN; within them all flow is finite.
 LIMITS: dict[str, tuple[float, float]] = {
     "attachment": (0.001, 100),
     "tolerance": (0.01, 1000),
@@ -64,21 +64,21 @@ def all_values(method: str, defaults: Values, presets: Mapping[str, Values], pre
         raise ValueError(f"The preset must be one of {', '.join(presets)}. Received {preset!r}.")
     unknown = sorted(asked.keys() - defaults.keys())
     if unknown:
-        raise ValueError(f"{method} has no parameter {unknown[0]!r}; it has {', '.join(sorted(defaults))}.")
+        raise ValueError(f"{method} has no parameter {unknown[0]!r}. Its parameters are {', '.join(sorted(defaults))}.")
     checked = {name: _checked(method, name, value, defaults[name]) for name, value in asked.items()}
     values = {**defaults, **presets[preset], **checked}
-    if values.get("PatchStride", 0) > values.get("PatchSize", 0):  # OpenCV writes beyond its memory there.
+    if values.get("PatchStride", 0) > values.get("PatchSize", 0):  # OpenCV would write beyond its memory.
         raise ValueError(
-            f"{method} needs a PatchStride of PatchSize at most, {values['PatchSize']} here. "
+            f"{method} needs a PatchStride of at most PatchSize, which is {values['PatchSize']}. "
             f"Received {values['PatchStride']}."
         )
     return values
 
 
 def check_limits(method: str, name: str, value: Value) -> None:
-    """Raises ValueError unless a parameter is within its limits."""
+    """Raises ValueError if a parameter is outside its limits."""
     least, most = LIMITS[name]
-    if not least <= value <= most:  # Written so that NaN is refused, too.
+    if not least <= value <= most:  # This form also refuses NaN.
         raise ValueError(f"{method} needs {name} from {least:g} to {most:g}. Received {value!r}.")
 
 
@@ -95,7 +95,7 @@ def _checked(method: str, name: str, value: Value, default: Value) -> Value:
 
 
 def named_value(word: str) -> tuple[str, Value]:
-    """Returns name and value of a parameter as it is written on a command line."""
+    """Parses NAME=VALUE of a command line."""
     name, _, value = word.partition("=")
     try:
         return name, ast.literal_eval(value)
@@ -106,7 +106,7 @@ def named_value(word: str) -> tuple[str, Value]:
 
 
 def bound_in_pixels(word: str) -> float:
-    """Returns the bound of flow as it is written on a command line."""
+    """Parses the bound of flow of a command line."""
     try:
         check_bound(bound := float(word))
     except ValueError as error:

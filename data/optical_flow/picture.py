@@ -1,4 +1,4 @@
-"""Flow as a picture: direction is hue, length is colourfulness, standing still is white."""
+"""Shows flow as a picture: hue is direction, saturation is length, and no motion is white."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WHEEL_CORNERS = ((255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 
 
 
 def colour_wheel(flow: np.ndarray, max_magnitude: float | None = None) -> np.ndarray:
-    """Returns uint8 RGB of a flow field; full colour is `max_magnitude` pixels, or the longest there is."""
+    """Returns a flow field as uint8 RGB; full saturation is `max_magnitude` pixels, by default the greatest length."""
     u, v = np.asarray(flow, np.float32)[..., 0], np.asarray(flow, np.float32)[..., 1]
     length = np.hypot(u, v)
     if max_magnitude is None:

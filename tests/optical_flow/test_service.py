@@ -117,7 +117,7 @@ def test_a_gpu_that_is_not_there_is_said_before_anything_is_prepared(tmp_path):
     try:
         flow_engine("gpu")
     except ValueError:
-        with pytest.raises(ValueError, match="There is no GPU"):
+        with pytest.raises(ValueError, match="TensorFlow finds no GPU"):
             prepare(open_dataset("mine", tmp_path), 1, Recipe(engine="gpu"))
         assert not list(tmp_path.rglob("img_*"))
     else:

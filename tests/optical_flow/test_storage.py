@@ -83,7 +83,7 @@ def test_flow_that_was_made_otherwise_never_joins_a_folder(tmp_path, key, other)
     description = json.loads((tmp_path / "flow.json").read_text())
     (tmp_path / "flow.json").write_text(json.dumps({**description, key: other}))
 
-    with pytest.raises(ValueError, match="different ones never mix"):
+    with pytest.raises(ValueError, match="They must not mix"):
         Recipe().keep(tmp_path)
 
 

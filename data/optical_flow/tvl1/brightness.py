@@ -1,4 +1,4 @@
-"""What the flow so far tells about the brightness of two frames: how exposure changed, and how noisy they are."""
+"""Estimates the change of exposure and the noise between two frames, given the flow so far."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from data.optical_flow.tvl1.memory_layout import U, V, cell, row_layout
 from data.optical_flow.tvl1.sampling import row_pitch
 from data.optical_flow.tvl1.vectors_of_pixels import CHANNELS, MARGIN
 
-# In squared grey levels.
+# Regularises the fit of the gain, in squared grey levels: see `fit_brightness`.
 LITTLE_CONTRAST = 100.0
 FITTING_ROUNDS = 3
 WORTH_MATCHING = 0.9
-# Which pixels of which rows are looked at.
+# A fit uses every second pixel of every second row, the noise estimate every fourth.
 EVERY_TO_MATCH, EVERY_TO_COMPARE = 2, 4
 
 
@@ -21,11 +21,10 @@ EVERY_TO_MATCH, EVERY_TO_COMPARE = 2, 4
 def match_brightness(
     fields: np.ndarray, images: tuple[np.ndarray, np.ndarray], size: tuple[int, int], pixels: np.float32
 ) -> tuple[float, float]:
-    """Returns the gain and offset of the second frame that make it most like the first under the flow so far.
+    """Returns the gain and offset that make the second frame most like the first, given the flow so far.
 
-    A camera that adjusts its exposure is then not taken for motion. Least squares, reweighted for the L1 norm that the
-    flow minimises, on every other pixel of every other row. Where the difference hardly shrinks there was
-    nothing to match, and what was found is chance: then gain and offset are one and zero.
+    This keeps a change of exposure from being taken for motion. The fit is least squares, reweighted for the L1 norm
+    that the flow minimises. If it hardly reduces the difference, it only fits noise, and gain and offset are 1 and 0.
     """
     value_0, value_1 = corresponding_pixels(fields, images, size, pixels, EVERY_TO_MATCH)
     if value_0.size == 0:
@@ -46,9 +45,9 @@ def typical_difference(
     pixels: np.float32,
     brightness: tuple[np.float32, np.float32],
 ) -> float:
-    """Returns the median difference of the frames under the flow so far, on every fourth pixel of every fourth row.
+    """Returns the median difference between corresponding pixels of the frames, given the flow so far.
 
-    Most pixels' flow is nearly right after the coarser levels, so this is what noise and compression do.
+    After the coarser levels the flow of most pixels is nearly right, so the difference is due to noise and compression.
     """
     value_0, value_1 = corresponding_pixels(fields, images, size, pixels, EVERY_TO_COMPARE)
     if value_0.size == 0:
@@ -63,7 +62,7 @@ def typical_difference(
 def corresponding_pixels(
     fields: np.ndarray, images: tuple[np.ndarray, np.ndarray], size: tuple[int, int], pixels: np.float32, every: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the brightness of some pixels of the first frame, and of where they are in the second."""
+    """Returns the brightness of some pixels in the first frame, and where the flow takes them in the second."""
     first, second = images
     height, width = size
     blocks, pitch, _ = row_layout(width)
@@ -85,7 +84,7 @@ def corresponding_pixels(
 
 @inner
 def fit_brightness(value_0: np.ndarray, value_1: np.ndarray, gain: float, offset: float) -> tuple[float, float]:
-    """Returns gain and offset by least squares, weighted by how well pixels agree under the gain and offset before."""
+    """Returns gain and offset by least squares; pixels that agreed in the previous round have more weight."""
     weights = sum_0 = sum_1 = sum_11 = sum_01 = 0.0
     for i in range(value_0.size):
         weight = 1 / (1 + abs(gain * value_1[i] + offset - value_0[i]))
@@ -98,14 +97,14 @@ def fit_brightness(value_0: np.ndarray, value_1: np.ndarray, gain: float, offset
     mean_1 = sum_1 / weights
     covariance = sum_01 / weights - mean_0 * mean_1
     variance = sum_11 / weights - mean_1 * mean_1
-    # Frames without contrast say nothing about gain: it stays near one, as if there were a little that agreed.
+    # Frames without contrast tell nothing about the gain. LITTLE_CONTRAST then keeps it near one.
     gain = min(max((covariance + LITTLE_CONTRAST) / (variance + LITTLE_CONTRAST), 0.5), 2.0)
     return gain, mean_0 - gain * mean_1
 
 
 @inner
 def difference(value_0: np.ndarray, value_1: np.ndarray, gain: float, offset: float) -> float:
-    """Returns how much brightness differs in all."""
+    """Returns the sum of all absolute differences in brightness."""
     total = 0.0
     for i in range(value_0.size):
         total += abs(gain * value_1[i] + offset - value_0[i])
@@ -120,7 +119,7 @@ def brightness_at(image: np.ndarray, image_pitch: int, x: int, y: int) -> float:
 
 @inner
 def brightness_between(image: np.ndarray, image_pitch: int, x: float, y: float) -> float:
-    """Returns the bilinear brightness at one place."""
+    """Returns the brightness at a point between pixels, by bilinear interpolation."""
     column = int(x)
     row = int(y)
     top = brightness_at(image, image_pitch, column, row)

@@ -1,25 +1,24 @@
-"""The iteration of TV-L1: a duality based approach (Zach, Pock, Bischof, 2007), the heart of the solver.
+"""The iteration of TV-L1, the heart of the solver (Zach, Pock and Bischof, 2007: "A duality based approach ...").
 
-Minimises  sum |grad u| + |grad v| + lambda |rho(u, v)|  by turns of two steps, for every pixel:
+It minimises  sum |grad u| + |grad v| + lambda |rho(u, v)|  by two alternating steps for every pixel:
 
     primal   (u, v) <- (u, v) - clamp(distance, reach) * normal + tau * (div p1, div p2)
     dual     p <- q / max(1, |q| / 2),  q = keep * p + grad u        and the same for v
 
-This is the paper's scheme in other units. The data term is linear in the flow: rho = 0 is a line in the
-plane of (u, v), at a signed distance along its normal, the image gradient's direction. The paper's
-thresholding step goes to that line, but no further than reach = lambda * theta * |gradient|. The dual step
-projects, as that of Wedel and others (2009): it takes two thirds of the iterations that the paper's needs.
+This is the paper's scheme in other units. The data term is linear in the flow: rho = 0 is a line in the (u, v) plane,
+at a signed distance along its normal, which is the direction of the image gradient. The paper's thresholding step moves
+towards that line by at most reach = lambda * theta * |gradient|. The dual step projects p, as in Wedel et al. (2009),
+which needs two thirds of the iterations of the paper's step.
 
-Total variation makes steps of flow that changes smoothly. So where it changes by less than some slope a pixel,
-the norm is the square of |grad u| (Huber's norm, as in Werlberger and others, 2009). All that this
-takes is keep = 1 / (1 + slope * tau / theta), which lets p follow the gradient where it isn't long enough to be shrunk.
+Total variation turns smoothly changing flow into steps. So where flow changes by less than a given slope per pixel, the
+norm is quadratic (Huber's norm, as in Werlberger et al., 2009). This only takes the factor
+keep = 1 / (1 + slope * tau / theta), which lets p follow the gradient wherever p is too short to be shrunk.
 
-Flow is counted in units of theta / (2 tau keep) pixels, and p is twice the paper's: then the paper's factor
-tau / theta before each gradient, and theta before each divergence, are gone (`tau` here is the paper's times keep),
-and shrinking p to its length of two at most is multiplying by 2 / sqrt(|p|^2), which costs an operation less
-than 1 / sqrt(|p|^2).
+The unit of flow is theta / (2 tau keep) pixels, and p is twice the paper's. With these units the paper's factors
+tau / theta before each gradient and theta before each divergence disappear (`tau` here is the paper's times keep).
+Shrinking p to a length of at most two means multiplying by 2 / sqrt(|p|^2), one operation fewer than 1 / sqrt(|p|^2).
 
-Derivatives are forward in grad and backward in div; nothing flows across the image's border.
+Derivatives are forward in grad and backward in div. They are zero across the border of the image.
 """
 
 from __future__ import annotations
@@ -45,16 +44,16 @@ from data.optical_flow.tvl1.memory_layout import (
 )
 from data.optical_flow.tvl1.vectors import load, maximum, minimum, previous, splat, store, twice_inverse_root
 
-# Rows of this many floats together stay in a core's second level cache; fewer rows than that don't pay.
+# So many floats fit into the second-level cache of a core. A sweep of fewer than FEWEST_ROWS rows is not worthwhile.
 CACHED_FLOATS = 50_000
 FEWEST_ROWS = 8
-# The square of the length that p may have.
+# The square of the greatest length of p.
 LONGEST = np.float32(4)
 
 
 @inner
 def iterate(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: np.float32, keep: np.float32) -> None:
-    """Runs a number of iterations over one level, in sweeps of as many as the cache holds rows."""
+    """Runs iterations over one level, in sweeps; a sweep has as many iterations as the cache holds rows."""
     _, pitch, _ = row_layout(size[1])
     sweeps = -(-iterations // max(CACHED_FLOATS // pitch, FEWEST_ROWS))
     for sweep in range(sweeps):
@@ -64,10 +63,10 @@ def iterate(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: np.
 
 @inner
 def sweep_rows(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: np.float32, keep: np.float32) -> None:
-    """Runs iterations down the rows, one right behind the other.
+    """Runs several iterations down the rows, each one row behind the other.
 
-    Iteration k works on row t - k at time t, so that a row stays in the cache from its first iteration to
-    its last. Every step sees just what it would see if each iteration went over the whole level first.
+    At time t, iteration k works on row t - k, so a row stays in the cache from its first iteration to its last. The
+    result is exactly the same as if each iteration went over the whole level before the next began.
     """
     height, width = size
     blocks, pitch, beyond = row_layout(width)
@@ -84,7 +83,7 @@ def sweep_rows(fields: np.ndarray, size: tuple[int, int], iterations: int, tau: 
 
 @inner
 def primal_step(fields: np.ndarray, above: int, row: int, blocks: int, tau: np.float32) -> None:
-    """Moves the flow of a row towards where brightness is constant, and along the divergence of p."""
+    """Moves the flow of a row towards constant brightness, and along the divergence of p."""
     last = row + (blocks - 1) * BLOCK
     p11_left = previous(splat(ZERO), load(fields, last + P11))
     p21_left = previous(splat(ZERO), load(fields, last + P21))
@@ -110,7 +109,7 @@ def primal_step(fields: np.ndarray, above: int, row: int, blocks: int, tau: np.f
 
 @inner
 def dual_step(fields: np.ndarray, row: int, below: int, blocks: int, keep: np.float32) -> None:
-    """Lets p of a row follow the gradient of the flow, never longer than two."""
+    """Moves p of a row along the gradient of the flow, then shrinks it to a length of at most two."""
     u = load(fields, row + U)
     v = load(fields, row + V)
     for block in range(blocks):

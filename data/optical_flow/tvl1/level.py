@@ -1,4 +1,4 @@
-"""One level of the pyramid: linearise the data term, iterate, and again."""
+"""Solves one level of the pyramid: filters the flow, linearises the data term, and iterates, several times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def solve_level(
     cubic: bool,
     scratch: np.ndarray,
 ) -> None:
-    """Improves the flow of a level."""
+    """Improves the flow of a level by a number of warps."""
     units = (scheme.pixels, scheme.threshold)
     for _ in range(scheme.warps):
         median_filter(fields, size)

@@ -1,7 +1,7 @@
-"""Medians of nine pixels: they remove what shot past an edge, and keep the edge.
+"""Filters flow by medians of nine pixels, which remove outliers and keep edges.
 
-Between two warps each pixel becomes the median of its 3×3 neighbours. The finished flow goes through three more, of
-neighbours one, three and two pixels apart, which do what a large median would, for a twentieth of its time.
+Before each warp, every pixel becomes the median of its 3×3 neighbours. The finished flow is filtered three more times,
+by neighbours one, three and two pixels apart. This has the effect of a large median in a twentieth of the time.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from data.optical_flow.tvl1.vectors import (
     store_pairs,
 )
 
-# How far apart the neighbours lie that the finished flow is filtered with, one time after the other.
+# Distances between the neighbours in the three filters of the finished flow, in order.
 SPREADS = (1, 3, 2)
 BORDER = max(SPREADS)
 
 
 @inner
 def median_filter(fields: np.ndarray, size: tuple[int, int]) -> None:
-    """Writes the filtered flow to where the data term's normal will be."""
+    """Writes the filtered flow into the fields of the normal, which `linearise` reads and then overwrites."""
     height, width = size
     blocks, pitch, _ = row_layout(width)
     for y in range(height):
@@ -57,7 +57,7 @@ def median_row(fields: np.ndarray, above: int, row: int, below: int, target: int
 
 @inner
 def left_of(fields: np.ndarray, row: int, blocks: int) -> Lanes:
-    """Returns what lies left of a row's first block; the first pixel's left neighbour repeats it."""
+    """Returns the left neighbours of a row's first block; the first pixel is its own left neighbour."""
     return previous(splat(fields[row]), load(fields, row + (blocks - 1) * BLOCK))
 
 
@@ -71,9 +71,9 @@ def sort_columns(a: Lanes, b: Lanes, c: Lanes) -> tuple[Lanes, Lanes, Lanes]:
 
 @inner
 def median_of_columns(left: Lanes, here: Lanes, right: Lanes) -> Lanes:
-    """Returns the median of nine pixels from three sorted columns.
+    """Returns the median of nine pixels, given as three sorted columns.
 
-    It is the median of three: the largest of the minima, the median of the medians, the smallest of the maxima.
+    It is the median of three numbers: the largest minimum, the median of the medians, and the smallest maximum.
     """
     low = maximum(maximum(left[0], here[0]), right[0])
     high = minimum(minimum(left[2], here[2]), right[2])
@@ -87,13 +87,13 @@ def middle_of(a: Lanes, b: Lanes, c: Lanes) -> Lanes:
 
 
 def plane_length(height: int, width: int) -> int:
-    """Returns how many floats a plane takes: one component of the flow, row by row, with a border around it."""
+    """Returns the number of floats in a plane, which holds one component of the flow by rows, with a border."""
     return (height + 2 * BORDER) * plane_pitch(width) + LANES
 
 
 @inner
 def plane_pitch(width: int) -> int:
-    """Returns the distance of two rows of a plane, which whole vectors may overrun by part of one."""
+    """Returns the distance between rows of a plane; it leaves room for a last vector that overruns the row."""
     return (width + LANES - 1) // LANES * LANES + 2 * BORDER
 
 
@@ -105,7 +105,7 @@ def finish(
     planes: tuple[np.ndarray, ...],
     flow: np.ndarray,
 ) -> None:
-    """Writes the flow of a level, filtered and in pixels, to an array of height * width pairs."""
+    """Filters the flow of a level, and writes it in pixels to an array of height * width pairs."""
     height, width = size
     pitch = plane_pitch(width)
     u, v, spare = planes
@@ -126,7 +126,7 @@ def finish(
 def without_outliers(
     fields: np.ndarray, size: tuple[int, int], field: int, plane: np.ndarray, spare: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a plane with a component of the flow, filtered, and one that is free."""
+    """Filters a component of the flow; returns the plane that holds the result and the plane that is free."""
     unfold(fields, size, field, plane)
     for spread in SPREADS:
         repeat_border(plane, size)
@@ -137,7 +137,7 @@ def without_outliers(
 
 @inner
 def unfold(fields: np.ndarray, size: tuple[int, int], field: int, plane: np.ndarray) -> None:
-    """Copies a field of a level to a plane."""
+    """Copies a field from the layout of a level to the rows of a plane."""
     height, width = size
     blocks, fields_pitch, _ = row_layout(width)
     pitch = plane_pitch(width)
@@ -169,7 +169,7 @@ def repeat_border(plane: np.ndarray, size: tuple[int, int]) -> None:
 
 @inner
 def filter_plane(plane: np.ndarray, filtered: np.ndarray, size: tuple[int, int], spread: int) -> None:
-    """Writes the median of each pixel and the eight around it that lie `spread` apart."""
+    """Writes the median of each pixel and its eight neighbours at a distance of `spread` pixels."""
     height, width = size
     pitch = plane_pitch(width)
     away = spread * pitch

@@ -1,21 +1,20 @@
-"""Where a pixel's flow lies in memory. The one place that knows; the kernels ask here.
+"""The memory layout of flow. Only this file knows where the fields of a pixel are; all kernels ask it.
 
-One level of the pyramid is one array of float32. A pixel has ten FIELDS: the flow (u, v), the dual
-variables p = (p11, p12) of u and (p21, p22) of v, and the data term, see data/optical_flow/tvl1/warp.py. A BLOCK
-holds LANES pixels: ten vectors, a field each. A row is `blocks` blocks and one more, the margin:
+One level of the pyramid is one array of float32. A pixel has ten FIELDS: the flow (u, v), the dual variables
+p = (p11, p12) of u and (p21, p22) of v, and the data term (see data/optical_flow/tvl1/warp.py). A BLOCK holds LANES
+pixels as ten vectors, one per field. A row has `blocks` blocks, plus one more as a margin:
 
-    column x of a row lies in block x % blocks, lane x // blocks
+    column x of a row is in block x % blocks, lane x // blocks
 
-so each lane walks its own stretch of the row, and the neighbours of a whole vector, left and right,
-are the vectors of the neighbouring blocks: no lane is ever shifted but at a row's ends. All that a
-pixel needs is one stream through memory, and all offsets inside a block are constants, so
-one compiled kernel serves every width.
+So each lane walks through its own part of the row, and the left and right neighbours of a whole vector are the vectors
+of the neighbouring blocks. Lanes have to be shifted only at the ends of a row. A row is read as a single stream of
+memory, and all offsets within a block are constants, so one compiled kernel serves every width.
 
-Row 0 of the array is above the image and stays zero; image row y is row y + 1. What lies right of
-the image (the last lanes of a row, when the width doesn't fill them) is computed along and never read, except
-for the cell right of each row's last pixel, which repeats that pixel: so no flow changes across the border.
+Row 0 of the array is above the image and stays zero; image row y is row y + 1. If the width doesn't fill the last lanes
+of a row, the pixels right of the image are computed too, but never read, except for the first one. It repeats the last
+pixel of the image, so that flow does not change across the border.
 
-What a solve reads of the two frames is looked up anywhere and lies otherwise: see data/optical_flow/tvl1/sampling.py.
+The frames have another layout, because they are read at arbitrary places: see data/optical_flow/tvl1/sampling.py.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
 def level_length(height: int, width: int) -> int:
-    """Returns how many floats the fields of one level take."""
+    """Returns the number of floats in the fields of one level."""
     return (height + 1) * (-(-width // LANES) + 1) * BLOCK
 
 
 @inner
 def row_layout(width: int) -> tuple[int, int, int]:
-    """Returns the blocks of a row, the distance of two rows, and where the cell right of the last pixel lies."""
+    """Returns the blocks of a row, the distance between rows, and the position of the cell right of the last pixel."""
     blocks = (width + LANES - 1) // LANES
     last = width - 1
     return blocks, (blocks + 1) * BLOCK, (last % blocks + 1) * BLOCK + last // blocks
@@ -47,7 +46,7 @@ def row_layout(width: int) -> tuple[int, int, int]:
 
 @inner
 def cell(column: int, blocks: int) -> int:
-    """Returns where the first field of a pixel lies, counted from the start of its row."""
+    """Returns the position of the first field of a pixel, from the start of its row."""
     return column % blocks * BLOCK + column // blocks
 
 

@@ -1,4 +1,4 @@
-"""What our TV-L1 can be told, and what its presets tell it; whoever only describes flow needs no more of it."""
+"""The parameters of our TV-L1 and its presets. Describing flow needs only this file, so it compiles nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from data.optical_flow.parameters import LIMITS, Values, check_limits
 
-# Goes up whenever the same frames would give other flow than before: `flow.json` tells old flow from new by it.
+# Must go up whenever the same frames give other flow than before. `flow.json` records it, so that old flow is known.
 REVISION = 3
 PRESETS: dict[str, Values] = {
     "accurate": {"warps": 5, "iterations": 20},
@@ -19,10 +19,10 @@ PRESETS: dict[str, Values] = {
 
 
 class Scheme(NamedTuple):
-    """How every level is solved, in the units of the iteration: see data/optical_flow/tvl1/iterate.py."""
+    """The parameters of every level, in the units of the iteration: see data/optical_flow/tvl1/iterate.py."""
 
     pixels: np.float32
-    """The unit of flow."""
+    """Pixels in one unit of flow."""
     threshold: np.float32
     """lambda * theta."""
     tau: np.float32
@@ -33,28 +33,28 @@ class Scheme(NamedTuple):
 
 @dataclass(frozen=True)
 class TVL1Parameters:
-    """What TV-L1 can be told; the names of the paper are in brackets."""
+    """The parameters of TV-L1, with the symbols of the paper in brackets."""
 
     attachment: float = 0.4
-    """Weight of the data against smoothness (lambda), in 1 / grey levels of 0..255. Less is smoother."""
+    """Weight of the data term against smoothness (lambda), per grey level of 0..255. Less gives smoother flow."""
     tolerance: float = 1.5
-    """Grey levels by which half of the pixels may differ for noise; the attachment shrinks as they differ by more."""
+    """Noise in grey levels (median difference) that is accepted; with more noise, the attachment is reduced."""
     tightness: float = 0.25
-    """How far the data's flow and the smooth flow may part (theta)."""
+    """How far the flow of the data term and the smooth flow may differ (theta)."""
     step: float = 0.25
-    """Step of the dual variables (tau); above 1/4 the iteration diverges."""
+    """Step size of the dual variables (tau); above 1/4 the iteration diverges."""
     huber_slope: float = 0.03
-    """Changes of flow by less a pixel are smoothed evenly, not made into steps (Huber's norm); zero is plain TV-L1."""
+    """Changes of flow below this per pixel are smoothed, not turned into steps (Huber's norm); 0 is plain TV-L1."""
     levels: int = 10
-    """Levels of the pyramid at most; no level is smaller than 16 pixels."""
+    """Greatest number of pyramid levels; no level is smaller than 16 pixels."""
     warps: int = 3
-    """How often brightness constancy is linearised anew on each level."""
+    """Number of warps on each level; each linearises brightness constancy again."""
     iterations: int = 20
     """Iterations after each warp."""
     smooth: bool = True
-    """Whether frames are smoothed by half a pixel first, against noise and compression."""
+    """Whether frames are first smoothed by half a pixel, against noise and compression."""
     match_brightness: bool = True
-    """Whether a gain and an offset between the frames are estimated along with the flow."""
+    """Whether gain and offset between the frames are estimated together with the flow."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -63,7 +63,7 @@ class TVL1Parameters:
 
     @property
     def scheme(self) -> Scheme:
-        """All that the iteration needs, in its own units."""
+        """The parameters in the units of the iteration."""
         dual_step = self.step / self.tightness
         keep = 1 / (1 + self.huber_slope * dual_step)
         return Scheme(

@@ -1,4 +1,4 @@
-"""Between the levels of the pyramid: images on the way down, flow and p on the way up. Each level halves the sides."""
+"""Moves between the levels of the pyramid, each of half the size: shrinks images, enlarges flow and p."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from data.optical_flow.tvl1.sampling import image_pitch
 from data.optical_flow.tvl1.vectors import LANES, following, load, load_one, previous, splat, store, store_one
 from data.optical_flow.tvl1.vectors_of_pixels import CHANNELS, MARGIN, store_pixels
 
-# Derivatives need two pixels more than the sampled image has around it.
+# Derivatives need two more pixels of border than the image that is sampled.
 PADDING = MARGIN + 2
 SMALLEST_SIDE = 16
 NEAR, FAR = np.float32(0.75), np.float32(0.25)
 TWO, EIGHT, TWELFTH = np.float32(2), np.float32(8), np.float32(1 / 12)
-# Halving weighs four pixels in a row so, then in a column: a heavier middle lets stripes of three pixels through, which
-# half the pixels show as wider ones that move backwards.
+# Weights of four neighbours in a row, then in a column, when an image is halved. With more weight in the middle,
+# stripes of three pixels would survive; at half size they alias into wider stripes that move backwards.
 INSIDE, OUTSIDE = np.float32(3 / 8), np.float32(1 / 8)
-# Smoothing takes this share of each neighbour in a row, then in a column.
+# Weight of each neighbour in a row, then in a column, when an image is smoothed.
 SIDE = 1 / 10
 CORNER, EDGE, CENTRE = np.float32(SIDE**2), np.float32(SIDE * (1 - 2 * SIDE)), np.float32((1 - 2 * SIDE) ** 2)
 
@@ -34,7 +34,7 @@ def level_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
 def image_pyramid(
     grey: np.ndarray, sizes: list[tuple[int, int]], smooth: bool, images: list[np.ndarray]
 ) -> list[np.ndarray]:
-    """Returns `images`, filled with brightness and derivatives of each level as tvl1_sampling reads them."""
+    """Fills `images` with the brightness and derivatives of each level, as sampling.py reads them; returns them."""
     plane = _padded(grey)
     if smooth:
         softened = np.zeros_like(plane)
@@ -48,7 +48,7 @@ def image_pyramid(
 
 
 def _padded(image: np.ndarray) -> np.ndarray:
-    """Returns an image inside a border that repeats its edge, with rows that whole vectors can overrun."""
+    """Returns an image with a border that repeats its edge, and with room for vectors that overrun a row."""
     height, width = image.shape
     plane = np.zeros((height + 2 * PADDING, image_pitch(width) + PADDING + LANES), np.float32)
     plane[PADDING : PADDING + height, PADDING : PADDING + width] = image
@@ -65,7 +65,7 @@ def _repeat_border(plane: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _half(plane: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Returns an image of half the size inside its border."""
+    """Returns an image of half the size, with its border."""
     half = np.zeros((height + 2 * PADDING, image_pitch(width) + PADDING + LANES), np.float32)
     halve(plane.ravel(), plane.shape[1], half.ravel(), half.shape[1], (height, width), np.empty_like(plane[0]))
     return _repeat_border(half, height, width)
@@ -75,7 +75,7 @@ def _half(plane: np.ndarray, height: int, width: int) -> np.ndarray:
 def halve(
     plane: np.ndarray, pitch: int, half: np.ndarray, half_pitch: int, size: tuple[int, int], row: np.ndarray
 ) -> None:
-    """Takes every other pixel after [1, 3, 3, 1] / 8 in both directions."""
+    """Halves an image: filters it by [1, 3, 3, 1] / 8 in both directions and keeps every other pixel."""
     height, width = size
     for y in range(height):
         top = (PADDING + 2 * y - 1) * pitch
@@ -93,7 +93,7 @@ def halve(
 
 @kernel
 def smooth_plane(plane: np.ndarray, softened: np.ndarray, pitch: int) -> None:
-    """Smooths by [1, 8, 1] / 10 in both directions, a standard deviation of less than half a pixel."""
+    """Smooths an image by [1, 8, 1] / 10 in both directions, a standard deviation below half a pixel."""
     for here in range(pitch + 1, plane.size - pitch - LANES, LANES):
         up = here - pitch
         down = here + pitch
@@ -104,7 +104,7 @@ def smooth_plane(plane: np.ndarray, softened: np.ndarray, pitch: int) -> None:
 
 @kernel
 def differentiate(plane: np.ndarray, image: np.ndarray, height: int, pitch: int) -> None:
-    """Writes brightness and its five-tap central differences."""
+    """Writes brightness and its derivatives in x and y, by five-tap central differences."""
     plane_pitch = plane.size // (height + 2 * PADDING)
     for y in range(height + 2 * MARGIN):
         for x in range(0, pitch, LANES):
@@ -131,10 +131,11 @@ def upsample(
     size: tuple[int, int],
     scratch: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    """Fills a level's flow, which doubles, and p, which doesn't, from the next coarser level by linear interpolation.
+    """Fills flow and p of a level from the next coarser one by linear interpolation; flow is doubled, p is not.
 
-    Fine pixels lie a quarter of a coarse pixel beside its centre: 3/4 of the nearest, 1/4 of the next. `scratch` is
-    for a row interpolated along y, and for where each pixel's two sources lie in it.
+    The centre of a fine pixel is a quarter of a coarse pixel beside that of the nearest coarse one, so the weights are
+    3/4 for the nearest and 1/4 for the next. `scratch` holds a row interpolated along y and the positions of each
+    pixel's two sources in it.
     """
     (coarse_height, coarse_width), (height, width) = coarse_size, size
     row_of_coarse, near, far = scratch
@@ -172,7 +173,7 @@ def mix_rows(coarse: np.ndarray, near_row: int, far_row: int, pitch: int, mixed:
 
 @inner
 def end_p(fields: np.ndarray, row: int, beyond: int, pitch: int, is_last: bool) -> None:
-    """Sets p to zero at the border, across which no flow changes."""
+    """Sets p to zero at the border, because flow does not change across it."""
     end = row + beyond - BLOCK
     fields[end + P11] = ZERO
     fields[end + P21] = ZERO
@@ -184,7 +185,7 @@ def end_p(fields: np.ndarray, row: int, beyond: int, pitch: int, is_last: bool) 
 
 @inner
 def spread_blocks(coarse: np.ndarray, fields: np.ndarray, row: int, coarse_blocks: int) -> None:
-    """Interpolates a row along x where each coarse block becomes two: all but the row's last pixel."""
+    """Interpolates a row along x, turning each coarse block into two; the last pixel of the row is left out."""
     for field in (U, V, P11, P12, P21, P22):
         grown = TWO if field <= V else ONE
         here = load(coarse, field)
@@ -211,7 +212,7 @@ def spread_pixels(
     start: int,
     stop: int,
 ) -> None:
-    """Interpolates some pixels of a row, all in one lane, along x."""
+    """Interpolates some pixels of a row along x, all in one lane."""
     coarse, near, far = scratch
     for x in range(start, stop):
         here = row + (x - lane * blocks) * BLOCK + lane

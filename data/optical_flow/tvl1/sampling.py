@@ -1,11 +1,11 @@
-"""Looking up an image between its pixels.
+"""Samples an image between its pixels.
 
-The image is one array with four floats a pixel: brightness, its derivatives in x and in y, and nothing;
-so one load fetches all that a row of neighbouring pixels knows. Places (x, y) are counted from pixel (0, 0), which lies
-MARGIN pixels inside the array from the left and from above, so that every tap of a place inside the image exists.
+An image is one array with four floats per pixel: brightness, its derivatives in x and y, and one that is unused. So one
+load fetches everything about several neighbouring pixels. A place (x, y) is relative to pixel (0, 0), which is MARGIN
+pixels from the left and upper edge of the array, so that all taps of a place inside the image exist.
 
-Places are split by whole vectors into the pixel they lie in and how its rows weigh. Then each is looked up by itself:
-its taps lie together in memory, and those of the next place may lie anywhere.
+First, whole vectors of places are split into the pixel that each is in and the weights of its rows. Then each place is
+looked up separately, because its own taps are close together in memory, while those of the next place may be anywhere.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from data.optical_flow.tvl1.memory_layout import ONE
 from data.optical_flow.tvl1.vectors import LANES, Lanes, load_one, store, whole
 from data.optical_flow.tvl1.vectors_of_pixels import CHANNELS, MARGIN, load_pixel_number, store_pixel_numbers, weighted
 
-# What is known of a vector of places: the pixel each lies in, how far right of it, and the weights of the taps' rows.
+# The parts of a vector of split places: the pixel of each, the distance to its right, and the weights of the rows.
 PIXEL, X_PART, WEIGHTS = (part * LANES for part in range(3))
 PLACES = WEIGHTS + 4 * LANES
 PIXELS = LANES * CHANNELS
 
-# The weight of each tap as a polynomial in the fraction of a pixel, lowest power first: of two neighbours, ...
+# The weight of each tap as a polynomial in the fraction of a pixel, lowest power first: for two taps (linear), ...
 _LINEAR = ((1.0, -1.0), (0.0, 1.0))
-# ... and Keys' cubic kernel with a = -3/4, OpenCV's choice, for the taps at -1, 0, 1 and 2.
+# ... and for four taps at -1, 0, 1 and 2, Keys' cubic kernel with a = -3/4, as in OpenCV.
 _A = -0.75
 _CUBIC = (
     (0.0, _A, -2 * _A, _A),
@@ -39,7 +39,7 @@ weigh_cubic = weighted(_CUBIC)
 
 @inner
 def split_places(x: Lanes, y: Lanes, pitch: int, cubic: bool, places: np.ndarray, at: int) -> None:
-    """Writes what look-ups need to know of a vector of places, none negative."""
+    """Splits a vector of places, none negative, into the parts that `look_up` needs."""
     column = whole(x)
     row = whole(y)
     part = y - row
@@ -58,7 +58,7 @@ def split_places(x: Lanes, y: Lanes, pitch: int, cubic: bool, places: np.ndarray
 def look_up(
     image: np.ndarray, pitch: int, places: np.ndarray, at: int, cubic: bool, pixels: np.ndarray, target: int
 ) -> None:
-    """Writes the pixels of an image at the LANES places that were split to places[at], from pixels[target] on."""
+    """Samples an image at the LANES places that were split into places[at]; writes to pixels[target] and after."""
     for lane in range(LANES):
         here = at + lane
         pixel = load_pixel_number(places, here + PIXEL)
@@ -71,12 +71,12 @@ def look_up(
 
 
 def image_length(height: int, width: int) -> int:
-    """Returns how many floats an image takes, with some more that reading a last row may overrun."""
+    """Returns the number of floats in an image, plus some that reading the last row may overrun."""
     return (height + 2 * MARGIN) * image_pitch(width) * CHANNELS + PIXELS
 
 
 def image_pitch(width: int) -> int:
-    """Returns the distance of two rows of a sampled image in pixels, a whole number of vectors."""
+    """Returns the distance between rows of a sampled image in pixels, a whole number of vectors."""
     return (width + 2 * MARGIN + LANES - 1) // LANES * LANES
 
 

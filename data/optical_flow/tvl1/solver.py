@@ -1,4 +1,4 @@
-"""TV-L1 optical flow (Zach, Pock, Bischof, 2007) on the CPU: coarse to fine, warp by warp. No OpenCV needed."""
+"""Computes TV-L1 optical flow (Zach, Pock and Bischof, 2007) on the CPU, from coarse to fine, without OpenCV."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from data.optical_flow.tvl1.pyramid import image_pyramid, level_sizes, upsample
 from data.optical_flow.tvl1.sampling import image_length
 from data.optical_flow.tvl1.warp import scratch_length
 
-# What a solver keeps between solves: enough for sixteen threads at 640×480, nothing of a pair of 4K.
+# Memory that a solver keeps between calls: enough for sixteen threads at 640×480, but none for 4K frames.
 MOST_KEPT_BYTES = 1 << 28
 MOST_PYRAMIDS = 2
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame made ready for flow: brightness and derivatives on every level."""
+    """A prepared frame: its brightness and derivatives on every level."""
 
     sizes: list[tuple[int, int]]
     images: list[np.ndarray]
@@ -36,13 +36,13 @@ class Frame:
         return self.sizes[0]
 
     def shows_the_same(self, other: Frame) -> bool:
-        """Tells whether no pixel differs; the coarsest level, looked at first, nearly always knows."""
+        """Tells whether two frames are equal; the coarsest level is compared first, since it nearly always differs."""
         images = zip(reversed(self.images), reversed(other.images), strict=True)
         return all(np.array_equal(one, another) for one, another in images)
 
 
 class Workspace:
-    """Memory for one solve of one size."""
+    """The memory for solving one pair of one size."""
 
     def __init__(self, sizes: list[tuple[int, int]]) -> None:
         self.sizes = sizes
@@ -55,7 +55,7 @@ class Workspace:
 
 
 def _aligned_zeros(size: int) -> np.ndarray:
-    """Returns zeros that start on a cache line, so that no vector lies across two."""
+    """Returns zeros that start at a cache line, so that no vector crosses from one line to the next."""
     line = 16
     memory = np.zeros(size + line, np.float32)
     start = -(memory.ctypes.data // memory.itemsize) % line
@@ -63,16 +63,16 @@ def _aligned_zeros(size: int) -> np.ndarray:
 
 
 class TVL1:
-    """Solves pairs of prepared frames. Threads may share one: each solve borrows a workspace of its own."""
+    """Solves pairs of prepared frames. Threads may share a solver: each call borrows its own workspace."""
 
     def __init__(self, parameters: TVL1Parameters) -> None:
         self.parameters = parameters
-        # Fresh memory costs a tenth of a solve. What is left in it never matters.
+        # Kept because new memory costs a tenth of the time of a solve. Old contents don't matter.
         self._workspaces: deque[Workspace] = deque()
         self._pyramids: deque[list[np.ndarray]] = deque(maxlen=MOST_PYRAMIDS)
 
     def prepare(self, frame: np.ndarray) -> Frame:
-        """Returns the pyramid of a frame; in a video every frame needs it once, though it is in two pairs."""
+        """Returns the pyramid of a frame; prepare each frame of a video once, though it belongs to two pairs."""
         image = grey(frame)
         height, width = image.shape
         sizes = level_sizes(height, width, self.parameters.levels)
@@ -82,7 +82,7 @@ class TVL1:
         return prepared
 
     def _memory(self, sizes: list[tuple[int, int]]) -> list[np.ndarray]:
-        """Returns arrays for a pyramid: those of a frame that nobody needs any more, if they fit."""
+        """Returns arrays for a pyramid, reusing those of a frame that is no longer needed if their sizes fit."""
         lengths = [image_length(*size) for size in sizes]
         try:
             images = self._pyramids.pop()
@@ -93,7 +93,7 @@ class TVL1:
     def solve(self, first: Frame, second: Frame) -> np.ndarray:
         """Returns how far each pixel of the first frame moves: float32[H, W, 2] in pixels."""
         check_same_size(first, second)
-        if first.shows_the_same(second):  # As films do that were shot at a lower rate; solving would find zero, too.
+        if first.shows_the_same(second):  # Videos may repeat frames. Solving would give zero flow too, but slowly.
             return np.zeros((*first.shape, 2), np.float32)
         try:
             workspace = self._workspaces.pop()
@@ -108,7 +108,7 @@ class TVL1:
 
 
 def coarse_to_fine(parameters: TVL1Parameters, workspace: Workspace, first: Frame, second: Frame) -> np.ndarray:
-    """Solves the coarsest level from no flow at all, and each finer one from the one before."""
+    """Solves the coarsest level starting from zero flow, and each finer level starting from the one before."""
     scheme, gain, offset = parameters.scheme, 1.0, 0.0
     for level, size in reversed(list(enumerate(first.sizes))):
         coarsest = level == len(first.sizes) - 1
@@ -120,13 +120,13 @@ def coarse_to_fine(parameters: TVL1Parameters, workspace: Workspace, first: Fram
             upsample(workspace.fields[level + 1], first.sizes[level + 1], fields, size, workspace.scratch)
         if parameters.match_brightness and level > 0:
             gain, offset = match_brightness(fields, images, size, scheme.pixels)
-        brightness = np.float32(gain), np.float32(offset)  # Python's own floats would be compiled for once more.
+        brightness = np.float32(gain), np.float32(offset)  # With Python floats, numba would compile again.
         share = 1.0
-        if not coarsest:  # There, what differs is motion.
+        if not coarsest:  # On the coarsest level, frames differ by motion rather than noise.
             noise = typical_difference(fields, images, size, scheme.pixels, brightness)
             share = parameters.tolerance / max(noise, parameters.tolerance)
         heeding_noise = scheme._replace(threshold=np.float32(share * scheme.threshold))
-        # Bilinear taps would blur the finest details; on coarser levels nothing shows it.
+        # Cubic on the finest level only: bilinear sampling would blur fine details, which coarser levels don't show.
         solve_level(fields, images, size, heeding_noise, brightness, level == 0, workspace.row)
     flow = np.empty((*first.sizes[0], 2), np.float32)
     finish(workspace.fields[0], first.sizes[0], scheme.pixels, workspace.planes, flow.ravel())

@@ -1,9 +1,9 @@
-"""A vector of float32 lanes for numba kernels: explicit SIMD, because plain loops over rows of flow don't vectorise.
+"""SIMD vectors of float32 for numba kernels. They are explicit because numba does not vectorise plain loops over flow.
 
-`Vector` is as wide as the registers of the processor that numba compiles for. It knows +, -, * and /
-(with other vectors and with float32 scalars), and the functions below. A product that is added or
-subtracted becomes one fused multiply-add; nothing is reordered, so results don't depend on the width.
-Arrays are one-dimensional, contiguous and float32; indices count floats and are not checked.
+`Vector` is as wide as the registers of the processor. It supports +, -, * and / with other vectors and with float32
+scalars, and the functions below. A product that is added or subtracted becomes one fused multiply-add. Operations are
+never reordered, so results don't depend on the width. Arrays are one-dimensional, contiguous and float32. Indices count
+floats and are not checked.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from data.optical_flow.tvl1.vectors_emitted import (
     pointer,
 )
 
-# A vector in the code of a kernel, of which Python's types can't say what numba makes of it.
+# The type of a vector in the code of a kernel; Python's type hints can't describe it.
 Lanes = Any
 
 
@@ -160,14 +160,14 @@ def whole(_: Any, vector: Any) -> Any:
     return Vector(Vector), emit
 
 
-# How x86 processors name their quick estimate of 1 / sqrt(x), which is right to 11 bits or more.
+# The x86 instructions that estimate 1 / sqrt(x) quickly, correct to at least 11 bits.
 _ESTIMATES = {16: "llvm.x86.avx512.rsqrt14.ps.512", 8: "llvm.x86.avx.rsqrt.ps.256", 4: "llvm.x86.sse.rsqrt.ps"}
 
 
 @intrinsic
 def _estimated_inverse_root(_: Any, vector: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        # The widest kind could leave lanes out.
+        # The widest instruction also takes a mask of lanes; this one selects all.
         every_lane = [ir.Constant(VECTOR, None), ir.Constant(ir.IntType(16), -1)] if LANES == 16 else []
         kind = ir.FunctionType(VECTOR, [VECTOR, *(each.type for each in every_lane)])
         estimate = cgutils.get_or_insert_function(builder.module, kind, _ESTIMATES[LANES])
@@ -185,8 +185,8 @@ def _divided_twice_inverse_root(vector: Any) -> Any:
     return TWO / square_root(vector)
 
 
-# Returns 2 / sqrt(x) of each lane, right but for its last bits. From an estimate, a step of Newton's gives twice the
-# inverse root in three operations, a fraction of the time of a square root and a division.
+# Returns 2 / sqrt(x) of each lane, correct except for the last bits. One Newton step on the estimate gives twice the
+# inverse root in three operations, much faster than a square root and a division.
 _estimates = "+sse2" in target_features().split(",")
 twice_inverse_root = inner(_newton_twice_inverse_root if _estimates else _divided_twice_inverse_root)
 
@@ -215,11 +215,11 @@ def _binary(operation: Callable[[Any, Any, Any], Any]) -> Any:
 
 minimum = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
 maximum = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
-# What lies one lane to the left of `here`: the last lane of `left`, then all of `here` but its last.
+# Returns the left neighbours of `here`: the last lane of `left`, then all lanes of `here` except its last.
 previous = _binary(
     lambda builder, left, here: builder.shuffle_vector(left, here, lanes([LANES - 1 + i for i in range(LANES)]))
 )
-# What lies one lane to the right of `here`: all of `here` but its first lane, then the first of `right`.
+# Returns the right neighbours of `here`: all lanes of `here` except its first, then the first lane of `right`.
 following = _binary(
     lambda builder, here, right: builder.shuffle_vector(here, right, lanes([1 + i for i in range(LANES)]))
 )
@@ -228,7 +228,7 @@ following = _binary(
 def _overload_operator(python_operator: Any, operation: Callable[[Any, Any, Any], Any]) -> None:
     both = _binary(operation)
 
-    @overload(python_operator, strict=False)  # numba would compare the annotations, too.
+    @overload(python_operator, strict=False)  # Without annotations, because numba would compare them too.
     def implementation(a: Any, b: Any) -> Any:
         if isinstance(a, VectorType) and isinstance(b, VectorType):
             return lambda a, b: both(a, b)

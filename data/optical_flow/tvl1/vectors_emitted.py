@@ -1,4 +1,4 @@
-"""Building blocks for functions that emit LLVM's instructions: the widths and types of vectors, and what all need."""
+"""Building blocks for functions that emit LLVM instructions: the width and types of vectors, and shared helpers."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ FLOAT = ir.FloatType()
 INT = ir.IntType(32)
 VECTOR = ir.VectorType(FLOAT, LANES)
 INTS = ir.VectorType(INT, LANES)
-# Allows a fused multiply-add where the source has a product in a sum, and nothing else.
+# The only optimisation allowed to change results: a product in a sum becomes a fused multiply-add.
 CONTRACT = ("contract",)
 
 
 def lanes(numbers: list[int]) -> ir.Constant:
-    """Returns which lanes a shuffle picks: those of its second vector follow those of its first."""
+    """Returns the mask of a shuffle from lane numbers; the lanes of the second vector follow those of the first."""
     return ir.Constant(ir.VectorType(INT, len(numbers)), numbers)
 
 
 def constant(values: list[float]) -> ir.Constant:
-    """Returns a vector of known floats."""
+    """Returns a constant vector."""
     return ir.Constant(ir.VectorType(FLOAT, len(values)), [ir.Constant(FLOAT, value) for value in values])
 
 
 def broadcast(builder: Any, scalar: Any, kind: ir.VectorType = VECTOR) -> Any:
-    """Returns a vector of a kind with `scalar` in every lane."""
+    """Returns a vector of the given type with `scalar` in every lane."""
     first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(INT, 0))
     return builder.shuffle_vector(first, first, lanes([0] * kind.count))
 

@@ -1,6 +1,6 @@
-"""Pixels as vectors: an image has CHANNELS floats a pixel, and what numba can't say about them is said to LLVM here.
+"""Operations on pixels of CHANNELS floats each, written in LLVM instructions where numba can't express them.
 
-As in vectors.py, arrays are one-dimensional, contiguous and float32; indices count floats and are not checked.
+As in vectors.py, arrays are one-dimensional, contiguous and float32. Indices count floats and are not checked.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from data.optical_flow.tvl1.vectors_emitted import (
 )
 
 CHANNELS = 4
-# How many pixels an image's array has around it.
+# Width in pixels of the border around an image.
 MARGIN = 2
 
 
 @intrinsic
 def store_pixel_numbers(_: Any, places: Any, index: Any, column: Any, row: Any, pitch: Any) -> Any:
-    """Writes which pixels of an image columns and rows are, whole numbers in the bits of floats."""
+    """Writes the pixel numbers of columns and rows of an image, as integers in the bits of floats."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, at, column_value, row_value, pitch_value = arguments
@@ -46,7 +46,7 @@ def store_pixel_numbers(_: Any, places: Any, index: Any, column: Any, row: Any, 
 
 @intrinsic
 def load_pixel_number(_: Any, places: Any, index: Any) -> Any:
-    """Returns one of the numbers that were stored so."""
+    """Returns one of the pixel numbers that `store_pixel_numbers` wrote."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, at = arguments
@@ -61,7 +61,7 @@ def weighted(taps: tuple[tuple[float, ...], ...]) -> Any:
 
     @intrinsic
     def weigh(_: Any, image: Any, tap: Any, pitch: Any, x_part: Any, weights: Any, target: Any) -> Any:
-        # `weights` and `target` are an array and a place in it each.
+        # `weights` and `target` are each an array and an index into it.
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             image_value, place, pitch_value, fraction, *pairs = arguments
             (weights_value, weight_place), (pixels_value, to) = (cgutils.unpack_tuple(builder, pair) for pair in pairs)
@@ -136,7 +136,7 @@ def copy_pixel(_: Any, image: Any, source: Any, pixels: Any, target: Any) -> Any
 
 @intrinsic
 def load_pixels(_: Any, pixels: Any, index: Any) -> Any:
-    """Returns the brightness and both derivatives of LANES pixels from pixels[index] on, a vector each."""
+    """Returns brightness, x derivative and y derivative of LANES pixels from pixels[index] on, as three vectors."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = ir.VectorType(FLOAT, LANES * CHANNELS)

@@ -1,8 +1,8 @@
-"""Linearising brightness constancy around the flow so far: what the iteration's data term is made of.
+"""Computes the data term: linearises brightness constancy around the flow so far.
 
-At flow w0, the second frame looked up at x + w0 leaves the residual  gain * I1(x + w0) + offset - I0(x).
-With the gradient g, the data term is rho(w) = residual + g . (w - w0), stored as the line rho = 0: its
-normal g / |g|, its distance from w = 0, and how far one step may go towards it, lambda * theta * |g|.
+At the flow w0, sampling the second frame at x + w0 leaves the residual  gain * I1(x + w0) + offset - I0(x).
+With the gradient g, the data term is rho(w) = residual + g . (w - w0). It is stored as the line rho = 0: its normal
+g / |g|, its distance from w = 0, and the greatest length of one step towards it, lambda * theta * |g|.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from data.optical_flow.tvl1.vectors import (
 )
 from data.optical_flow.tvl1.vectors_of_pixels import CHANNELS, MARGIN, copy_pixel, load_pixels
 
-# A gradient this small, in grey levels a pixel, says nothing about motion; it only must not divide by zero.
+# Gradients below this, in grey levels per pixel, tell nothing about motion; the limit only avoids division by zero.
 TINY = np.float32(1e-12)
 
 
@@ -53,11 +53,11 @@ def linearise(
     cubic: bool,
     scratch: np.ndarray,
 ) -> None:
-    """Takes the filtered flow as the flow, and fills in the data term around it.
+    """Makes the filtered flow the current flow, and fills in the data term around it.
 
-    `units`: how many pixels the unit of flow is, and lambda * theta. `brightness`: gain and offset. The gradient is the
-    mean of both frames' (one at x, one at x + w0), a better slope for the way between them than either.
-    What moves out of sight has no data term. `scratch` is for what both frames are along a row.
+    `units` is the pixels per unit of flow, and lambda * theta. `brightness` is gain and offset. The gradient is the
+    mean of both frames' gradients, at x and at x + w0, which fits the way between them better than either. Pixels that
+    move out of view have no data term. `scratch` holds the pixels of one row from both frames.
     """
     height, width = size
     blocks, pitch, beyond = row_layout(width)
@@ -77,7 +77,7 @@ def look_up_row(
     cubic: bool,
     scratch: np.ndarray,
 ) -> None:
-    """Fetches the pixels of a row from both frames: where they are in the first, and where they move to."""
+    """Samples both frames for a row of pixels: at the pixels in the first, and where they move to in the second."""
     first, second = images
     blocks, pitch, _ = row_layout(size[1])
     image_pitch = row_pitch(size[1])
@@ -100,7 +100,7 @@ def linearise_row(
     brightness: tuple[np.float32, np.float32],
     scratch: np.ndarray,
 ) -> None:
-    """Fills in flow and data term of a row from what was looked up for it."""
+    """Fills in the flow and data term of a row from the sampled pixels."""
     pixels, threshold = units
     gain, offset = brightness
     blocks, pitch, _ = row_layout(size[1])
@@ -133,7 +133,7 @@ def linearise_row(
 
 
 def scratch_length(width: int) -> int:
-    """Returns how many floats `linearise` needs beside the fields."""
+    """Returns the number of floats of scratch memory that `linearise` needs."""
     return -(-width // LANES) * (2 * PIXELS + PLACES)
 
 
@@ -141,7 +141,7 @@ def scratch_length(width: int) -> int:
 def place_in_second(
     fields: np.ndarray, row: int, block: int, blocks: int, y: int, size: tuple[int, int], pixels: np.float32
 ) -> tuple[Lanes, Lanes, Lanes, Lanes]:
-    """Returns where the pixels of a block are in the second frame by the filtered flow, and the nearest inside it."""
+    """Returns where the filtered flow takes a block of pixels in the second frame, and the nearest places inside it."""
     height, width = size
     here = row + block * BLOCK
     x1 = np.float32(block) + np.float32(blocks) * lane_numbers() + pixels * load(fields, here + NORMAL_X)
@@ -153,6 +153,6 @@ def place_in_second(
 
 @inner
 def copy_block(image: np.ndarray, pixel: int, stride: int, pixels: np.ndarray, target: int) -> None:
-    """Copies LANES pixels that lie `stride` apart to where they lie side by side."""
+    """Copies LANES pixels that are `stride` apart to adjacent places."""
     for lane in range(LANES):
         copy_pixel(image, (pixel + lane * stride) * CHANNELS, pixels, target + lane * CHANNELS)

@@ -1,8 +1,8 @@
-"""TV-L1 for accelerators: the algorithm of solver.py over a whole batch of pairs, in TensorFlow, compiled by XLA.
+"""TV-L1 for GPUs: the algorithm of solver.py for a whole batch of pairs, in TensorFlow, compiled by XLA.
 
-It and xla_pyramid.py alone need TensorFlow in this room, and only the engine imports it, when it
-is asked for. Images are [B, H, W]; flow and both parts of p are [2, B, H, W], u first. All that depends
-on the size is worked out while tracing, so each size of frames is compiled once: keep to few sizes.
+Only this file and xla_pyramid.py import TensorFlow here, and the engine imports them only when a GPU is used. Images
+are [B, H, W]; flow and both parts of p are [2, B, H, W], u first. Each size of frames is compiled once, so use few
+sizes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class XlaTVL1:
                 share = choice.tolerance / tf.maximum(noise, choice.tolerance)
 
             def warp(flow: tf.Tensor, p_x: tf.Tensor, p_y: tf.Tensor) -> tuple[tf.Tensor, ...]:
-                # All that it takes from around it is traced at once, before the next level changes them.
+                # It is traced at once, before the next level changes the variables that it takes from the loop.
                 flow = _median(flow)
                 data_term = _linearised(*images, flow, brightness, cubic=level == 0)  # noqa: B023
                 return _iterated((flow, p_x, p_y), data_term, share, choice)  # noqa: B023
@@ -62,7 +62,7 @@ class XlaTVL1:
 
 
 def _repeated(body, times: int, state: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:  # type: ignore[no-untyped-def]
-    """Applies `body` a number of times in a loop of the compiled program, not of Python."""
+    """Applies `body` a number of times in a loop of the compiled program; a Python loop would be unrolled."""
     return tf.while_loop(lambda *_: True, body, state, maximum_iterations=times)
 
 
@@ -91,7 +91,7 @@ def _iterated(
 
 
 def _shifted(field: tf.Tensor, down: int, right: int) -> tf.Tensor:
-    """Returns a field moved down and to the right, zeros moving in."""
+    """Returns a field shifted down and to the right, filled with zeros."""
     padded = tf.pad(field, ((0, 0), (0, 0), (down, 0), (right, 0)))
     return padded[:, :, : field.shape[2], : field.shape[3]]
 
@@ -114,7 +114,7 @@ def _without_last(field: tf.Tensor, axis: int) -> tf.Tensor:
 def _linearised(
     first: tf.Tensor, second: tf.Tensor, flow: tf.Tensor, brightness: tuple[tf.Tensor, tf.Tensor], cubic: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the data term around a flow: its rest where flow is zero, and its gradient [2, B, H, W]."""
+    """Returns the data term around a flow: its value at zero flow, and its gradient [2, B, H, W]."""
     gain, offset = (value[:, None, None] for value in brightness)
     x, y, seen = _places(flow)
     warped = _looked_up(second, x, y, cubic)
@@ -125,7 +125,7 @@ def _linearised(
 
 
 def _places(flow: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns where pixels are in the second image, kept inside it, and 1 where nothing had to be kept, else 0."""
+    """Returns where pixels are in the second image, clipped to it, and 1 where no clipping was needed, else 0."""
     _, _, height, width = flow.shape
     x = flow[0] + tf.range(width, dtype=tf.float32)
     y = flow[1] + tf.range(height, dtype=tf.float32)[:, None]
@@ -134,7 +134,7 @@ def _places(flow: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 
 def _looked_up(image: tf.Tensor, x: tf.Tensor, y: tf.Tensor, cubic: bool) -> tf.Tensor:
-    """Returns brightness and derivatives [B, H, W, 3] of an image, given with its margin, between its pixels."""
+    """Returns brightness and derivatives [B, H, W, 3] at places between the pixels of an image that has a margin."""
     batch, height, width, channels = image.shape
     pixels = tf.reshape(image, (batch, height * width, channels))
     column, row = tf.floor(x), tf.floor(y)
@@ -164,7 +164,7 @@ def _weights(t: tf.Tensor, cubic: bool) -> dict[int, tf.Tensor]:
 def _corresponding_pixels(
     first: tf.Tensor, second: tf.Tensor, flow: tf.Tensor, every: int
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns the brightness of pixels, of where they are in the second image, and 1 where that is inside it."""
+    """Returns the brightness of pixels in both images, and 1 where the place in the second is inside it."""
     x, y, seen = (part[:, ::every, ::every] for part in _places(flow))
     value_0 = first[:, MARGIN:-MARGIN, MARGIN:-MARGIN, 0][:, ::every, ::every]
     return value_0, _looked_up(second[..., :1], x, y, cubic=False)[..., 0], seen
@@ -206,7 +206,7 @@ def _matched_brightness(value_0: tf.Tensor, value_1: tf.Tensor, seen: tf.Tensor)
 
 
 def _median(fields: tf.Tensor, spread: int = 1) -> tf.Tensor:
-    """Returns the median of each pixel and the eight around it: that of the columns' minima, medians and maxima."""
+    """Returns the median of each pixel and its eight neighbours; see `median_of_columns` in median.py."""
     wide = padded(padded(fields, spread, axis=2), spread, axis=3)
     height, width = fields.shape[2:]
     starts = (0, spread, 2 * spread)

@@ -1,11 +1,11 @@
-"""Between the levels of the pyramid, in TensorFlow: images on the way down, flow and p on the way up."""
+"""Moves between the levels of the pyramid in TensorFlow: shrinks images, enlarges flow and p."""
 
 from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
 
-# What a pixel knows beside itself when an image is looked up between its pixels.
+# Border in pixels that sampling between pixels needs.
 MARGIN = 2
 
 
@@ -42,14 +42,14 @@ def _smoothed(image: tf.Tensor, axis: int) -> tf.Tensor:
 
 
 def _derivative(wide: tf.Tensor, axis: int) -> tf.Tensor:
-    """Returns five-tap central differences where all taps are."""
+    """Returns five-tap central differences, wherever all taps are inside."""
     size = wide.shape[axis] - 4
     far_left, left, _, right, far_right = (cut(wide, axis, start, start + size) for start in range(5))
     return (8 * (right - left) - (far_right - far_left)) / 12
 
 
 def _halved(image: tf.Tensor, axis: int) -> tf.Tensor:
-    """Returns every other pixel after [1, 3, 3, 1] / 8 along an axis."""
+    """Returns an image filtered by [1, 3, 3, 1] / 8 along an axis, with every other pixel."""
     size = (image.shape[axis] + 1) // 2
     wide = padded(image, 2, axis)
     outer_left, left, right, outer_right = (cut(wide, axis, start, start + 2 * size - 1, 2) for start in range(1, 5))
@@ -57,7 +57,7 @@ def _halved(image: tf.Tensor, axis: int) -> tf.Tensor:
 
 
 def doubled(fields: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Returns fields [2, B, h, w] on the next finer level by linear interpolation."""
+    """Returns fields [2, B, h, w] enlarged to the next finer level by linear interpolation."""
     for axis, length in zip((2, 3), size, strict=True):
         near, last = np.arange(length) // 2, fields.shape[axis] - 1
         far = np.clip(near + np.arange(length) % 2 * 2 - 1, 0, last)
