@@ -1,4 +1,4 @@
-"""Temperatures: how much surer a stream is than it has reason to be (Guo et al., 2017)."""
+"""Calibrates each stream by a temperature that corrects its over- or underconfidence (Guo et al., 2017)."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from streams.last_layer.likelihood import log_softmax, losses
 
 
 def calibrated(evidence: Evidence) -> Rule:
-    """Divides each stream's logits by the temperature that makes its probabilities true, then averages."""
+    """Divides each stream's logits by the temperature that calibrates them, then averages the probabilities."""
     found = temperatures(evidence)
 
     def combine(unseen: Evidence) -> np.ndarray:
@@ -24,7 +24,7 @@ def calibrated(evidence: Evidence) -> Rule:
 
 
 def temperatures(evidence: Evidence) -> list[float]:
-    """Returns the temperature of each stream under which the labels are likeliest."""
+    """Returns for each stream the temperature that maximises the likelihood of the labels."""
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float, logits: np.ndarray) -> float:
@@ -37,11 +37,11 @@ def temperatures(evidence: Evidence) -> list[float]:
 
 
 def log_shares(evidence: Evidence, at: Sequence[float]) -> np.ndarray:
-    """Returns each stream's log-probabilities at its temperature, [S, V, C]; logits where labels are several."""
+    """Returns each stream's log-probabilities at its temperature, [S, V, C]; scaled logits for multi-label data."""
     scaled = np.stack([logits / each for logits, each in zip(evidence.logits, at, strict=True)])
     return scaled if evidence.is_multi_label else log_softmax(scaled)
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Returns how unlikely the labels are, the mean over videos (and over classes, where labels are several)."""
+    """Returns the mean negative log-likelihood over videos (and over classes, for multi-label data)."""
     return float(losses(logits, labels).mean())

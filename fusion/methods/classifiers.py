@@ -1,4 +1,4 @@
-"""Classifiers of scikit-learn on the stacked scores of the streams."""
+"""Fuses streams by scikit-learn classifiers on their stacked scores."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def svm(evidence: Evidence) -> Rule:
-    """Fits the paper's linear SVM to the stacked, L2-normalised softmax scores; C is chosen by folds over groups."""
+    """Fits the paper's linear SVM to the stacked, L2-normalised softmax scores; C is cross-validated over groups."""
     return _svm(evidence, best_by_folds(evidence, (0.01, 0.1, 1.0, 10.0), _svm))
 
 
@@ -27,7 +27,7 @@ def stacking(evidence: Evidence) -> Rule:
 def _svm(evidence: Evidence, value: float) -> Rule:
     from sklearn.svm import LinearSVC
 
-    # The dual with this tolerance decides like the exact solution, in a fifth of the time.
+    # With this tolerance, the dual solver makes the same decisions as the exact solution in a fifth of the time.
     machine = LinearSVC(C=value, dual=True, tol=1e-2, max_iter=5000, random_state=0)
     decide = _fit(machine, _normalised(evidence), evidence)
     return Rule(lambda unseen: decide(_normalised(unseen)), f"C = {value:g}")
@@ -50,7 +50,7 @@ def _normalised(evidence: Evidence) -> np.ndarray:
 
 
 def _fit(classifier: "ClassifierMixin", inputs: np.ndarray, evidence: Evidence) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns the decisions of a classifier for every class; those that it has never seen come last."""
+    """Returns a function from features to a classifier's scores for every class; unseen classes rank last."""
     from sklearn.multiclass import OneVsRestClassifier
 
     labels, num_classes = evidence.labels, evidence.view_logits[0].shape[2]
@@ -60,12 +60,12 @@ def _fit(classifier: "ClassifierMixin", inputs: np.ndarray, evidence: Evidence) 
     else:
         present = np.unique(labels)
     if len(present) < 2:
-        raise ValueError(f"It needs videos of at least 2 classes to learn from. Received {len(present)}.")
+        raise ValueError(f"This method needs training videos of at least 2 classes. Received {len(present)}.")
     classifier.fit(inputs, labels)
 
     def decide(unseen: np.ndarray) -> np.ndarray:
         decisions = classifier.decision_function(unseen)
-        if decisions.ndim == 1:  # Two classes share one decision.
+        if decisions.ndim == 1:  # With two classes, scikit-learn returns only the score of the second.
             decisions = np.stack([-decisions, decisions], axis=1)
         scores = np.full((len(unseen), num_classes), decisions.min() - 1.0)
         scores[:, present] = decisions

@@ -1,4 +1,4 @@
-"""What fusion works with: the scores of all streams for the same videos, and what is true of these."""
+"""The input of every fusion method: the scores of all streams for the same videos, with labels and groups."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from streams.runs.score_file import Scores
 
-# Single-label data sets have labels int[V], multi-label ones zeros and ones uint8[V, C].
+# Labels are int[V] for single-label data sets, and zeros and ones uint8[V, C] for multi-label ones.
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Evidence:
     view_logits: tuple[np.ndarray, ...]
     labels: np.ndarray
     groups: np.ndarray
-    features: tuple[np.ndarray, ...] = ()  # What each stream made of each view, [V, views, D], where that is known.
-    joint: np.ndarray | None = None  # Logits of a network of all streams, [V, views, C], where there is one.
+    features: tuple[np.ndarray, ...] = ()  # Features of each stream per view, [V, views, D], if they were kept.
+    joint: np.ndarray | None = None  # Logits of a network of both streams, [V, views, C], if there is one.
 
     @classmethod
     def of(
@@ -29,7 +29,7 @@ class Evidence:
         features: Sequence[Scores] = (),
         joint: Scores | None = None,
     ) -> "Evidence":
-        """Returns the scores of several streams as evidence; refuses those that are not of the same videos."""
+        """Builds evidence from the scores of several streams; raises ValueError if their videos differ."""
         every = [*streams, *([joint] if joint else [])]
         check_same_videos(every)
         for scores in every:
@@ -45,12 +45,12 @@ class Evidence:
 
     @property
     def logits(self) -> list[np.ndarray]:
-        """Each stream's logits of a video: the mean over its views, [V, C]."""
+        """Each stream's logits per video, the mean over its views: [V, C]."""
         return [views.mean(axis=1) for views in self.view_logits]
 
     @property
     def num_videos(self) -> int:
-        """How many videos there are."""
+        """The number of videos."""
         return len(self.labels)
 
     @property
@@ -59,14 +59,14 @@ class Evidence:
         return self.labels.ndim == 2
 
     def rows(self, chosen: np.ndarray) -> "Evidence":
-        """Returns the evidence of some of the videos."""
+        """Returns the evidence for some of the videos."""
         views = tuple(logits[chosen] for logits in self.view_logits)
         features = tuple(each[chosen] for each in self.features)
         joint = None if self.joint is None else self.joint[chosen]
         return Evidence(self.streams, views, self.labels[chosen], self.groups[chosen], features, joint)
 
     def folds(self, most: int = 5) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields `(to fit on, to judge by)` as places of videos; a group is never on both sides."""
+        """Yields `(rows to fit on, rows to evaluate on)`; a group is never in both."""
         from sklearn.model_selection import GroupKFold
 
         count = min(most, len(set(self.groups)))
@@ -76,7 +76,7 @@ class Evidence:
 
 
 def check_same_videos(streams: Sequence[Scores]) -> None:
-    """Refuses to combine scores that are not of the same videos, classes, split and part."""
+    """Raises ValueError unless all scores are for the same videos, classes, split and part."""
     first = streams[0]
     for other in streams[1:]:
         for name in ("data_set", "split", "part", "classes", "videos"):
@@ -90,24 +90,24 @@ def check_same_videos(streams: Sequence[Scores]) -> None:
         if not np.array_equal(first.labels, other.labels):
             place = int(np.argmax((first.labels != other.labels).reshape(len(first.labels), -1).any(axis=1)))
             raise ValueError(
-                f"The streams must agree on what is true. {first.stream} and {other.stream} have different labels "
-                f"for {first.videos[place]}. Score both again with --rescore."
+                f"The streams must have the same labels. {first.stream} and {other.stream} differ for "
+                f"{first.videos[place]}. Score both again with --rescore."
             )
 
 
 def check_finite(scores: Scores) -> None:
-    """Refuses scores with NaN or infinity, and names the first video that has them."""
+    """Raises ValueError if a score is NaN or infinite; the message names the first such video."""
     bad = ~np.isfinite(scores.view_logits).all(axis=(1, 2))
     if bad.any():
         raise ValueError(
-            f"{bad.sum()} of {len(bad)} videos have {scores.stream} scores that are not finite, "
-            f"{scores.videos[int(bad.argmax())]} first. A network that returns NaN was trained with too high a rate: "
-            "train it again with a lower --learning-rate, then pass --rescore."
+            f"{bad.sum()} of {len(bad)} videos have {scores.stream} scores that are not finite; the first is "
+            f"{scores.videos[int(bad.argmax())]}. The learning rate of this network was probably too high. Train it "
+            "again with a lower --learning-rate, then pass --rescore."
         )
 
 
 def first_difference(ours: object, theirs: object, noun: str = "place") -> str:
-    """Returns in words how two values differ; of two lists also the first entry, a `noun`, in which they do."""
+    """Describes how two values differ; for two tuples, also their first different entry, called a `noun`."""
     if not (isinstance(ours, tuple) and isinstance(theirs, tuple)):
         return f"{ours} against {theirs}"
     lengths = f"{len(ours)} against {len(theirs)}, first at " if len(ours) != len(theirs) else ""

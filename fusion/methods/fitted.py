@@ -1,4 +1,4 @@
-"""What a fitted way of combining is, and how its one free number is chosen."""
+"""The result of a fusion method that learns, and the choice of its free parameter by cross-validation."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -10,14 +10,14 @@ from fusion.methods.measures import mean_average_precision, video_accuracy
 
 
 class Rule(NamedTuple):
-    """A fitted way of combining: it scores videos that it has not seen, and says what it learned."""
+    """A fitted fusion method: scores unseen videos, and describes what it learned."""
 
     combine: Callable[[Evidence], np.ndarray]
     learned: str = ""
 
 
 def quality(scores: np.ndarray, evidence: Evidence) -> float:
-    """Returns what fitting maximises: video accuracy, or mean average precision where labels are several."""
+    """Returns the measure that fitting maximises: video accuracy, or mean average precision for multi-label data."""
     judge = mean_average_precision if evidence.is_multi_label else video_accuracy
     return judge(scores, evidence.labels)
 
@@ -25,7 +25,7 @@ def quality(scores: np.ndarray, evidence: Evidence) -> float:
 def best_by_folds(
     evidence: Evidence, values: Sequence[float], fit: Callable[[Evidence, float], Rule], most_folds: int = 3
 ) -> float:
-    """Returns the value whose fits on some groups are best on the others; of equal ones the first."""
+    """Returns the value with the best cross-validated quality over groups; the first of equally good ones."""
     parts = [(evidence.rows(rows), evidence.rows(others)) for rows, others in evidence.folds(most_folds)]
 
     def score(value: float) -> float:
@@ -35,5 +35,5 @@ def best_by_folds(
 
 
 def named(evidence: Evidence, values: Sequence[float] | np.ndarray) -> str:
-    """Returns one number for each stream, in words."""
+    """Returns the name of each stream with its number, for messages."""
     return ", ".join(f"{name} {value:.3g}" for name, value in zip(evidence.streams, values, strict=True))

@@ -1,4 +1,4 @@
-"""Ways to combine streams that learn nothing: from each stream's logits to one score per video and class."""
+"""Fusion methods that learn nothing: each turns the logits of all streams into one score per video and class."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Returns a probability for each class by itself."""
+    """Returns an independent probability for each class."""
     shares: np.ndarray = np.exp(-np.logaddexp(0.0, -logits))
     return shares
 
 
 def probabilities(evidence: Evidence) -> list[np.ndarray]:
-    """Returns each stream's probabilities: softmax, or sigmoid where a video may have several labels."""
+    """Returns each stream's probabilities: softmax, or sigmoid for multi-label data."""
     return [(sigmoid if evidence.is_multi_label else softmax)(logits) for logits in evidence.logits]
 
 
@@ -31,19 +31,19 @@ def average(evidence: Evidence) -> np.ndarray:
 
 
 def weighted(evidence: Evidence, weights: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Returns the weighted mean of the streams' probabilities; the weights may add up to anything."""
+    """Returns the weighted mean of the streams' probabilities; the weights need not sum to one."""
     mean: np.ndarray = np.tensordot(np.asarray(weights) / np.sum(weights), np.stack(probabilities(evidence)), axes=1)
     return mean
 
 
 def mean_logits(evidence: Evidence) -> np.ndarray:
-    """Returns the mean of the streams' logits: a stream that is sure outweighs one that is not."""
+    """Returns the mean of the streams' logits; a confident stream counts for more than with probabilities."""
     mean: np.ndarray = np.mean(evidence.logits, axis=0)
     return mean
 
 
 def conv(evidence: Evidence) -> np.ndarray:
-    """Returns the logits of a network that joins the streams by a convolution and was trained end to end."""
+    """Returns the logits of a network of both streams that was trained end to end."""
     if evidence.joint is None:
         raise LookupError(
             "there is no network of both streams for this data set and split. Train one with fusion/train.py, or name "
@@ -54,11 +54,11 @@ def conv(evidence: Evidence) -> np.ndarray:
 
 
 def vote(evidence: Evidence) -> np.ndarray:
-    """Returns the share of views that name each class; every stream has as many votes, whatever its views."""
+    """Returns the share of views that vote for each class; streams count equally, whatever their number of views."""
     shares = []
     for views in evidence.view_logits:
         named = views > 0 if evidence.is_multi_label else views == views.max(axis=2, keepdims=True)
         shares.append((named / np.maximum(named.sum(axis=2, keepdims=True), 1)).mean(axis=1))
-    # Votes tie often: the mean probability decides then, too small to overrule any vote.
+    # Votes often tie. The mean probability breaks ties, scaled down so that it can't overrule a vote.
     result: np.ndarray = np.mean(shares, axis=0) + 1e-6 * average(evidence)
     return result

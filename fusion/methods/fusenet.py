@@ -1,4 +1,4 @@
-"""A small network on the scores of all streams, trained on scores that the streams did not learn from."""
+"""Fuses streams by a small network on their scores, trained on videos that the streams did not learn from."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ _UNITS, _DROPOUT, _EPOCHS, _BATCH = 128, 0.5, 200, 64
 def fusenet(evidence: Evidence) -> Rule:
     """Trains a network with one hidden layer on the streams' log-probabilities.
 
-    It begins as their sum: the hidden layer only learns what has to be added.
+    At the start it returns their sum, so the hidden layer only learns a correction.
     """
     at = temperatures(evidence)
 
@@ -41,7 +41,7 @@ def trained(
     patience: int,
     weight_decay: float | None = None,
 ) -> tuple["keras.Model", int]:
-    """Trains a network that is built for these inputs; how many epochs is chosen on groups that are kept apart."""
+    """Trains a network that is built for these inputs; groups that are held out choose the number of epochs."""
     quiet_tensorflow()
     import keras
 

@@ -1,6 +1,6 @@
-"""What a set of scores is worth, and how sure one can be of that.
+"""Measures of scores (accuracy, average precision, calibration), with confidence intervals and significance.
 
-Labels are int[V], or zeros and ones [V, C] where a video may have several labels or none.
+Labels are int[V], or zeros and ones [V, C] for multi-label data, where a video may have several labels or none.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Interval = tuple[float, float]
 
 
 def is_right(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns for each video whether its highest score is a class that it shows: bool[V]."""
+    """Returns for each video whether its top-scoring class is among its labels: bool[V]."""
     named = scores.argmax(axis=1, keepdims=True)
     truth = labels if labels.ndim == 2 else np.arange(scores.shape[1]) == labels[:, None]
     shown: np.ndarray = np.take_along_axis(truth, named, axis=1)[:, 0] > 0
@@ -19,19 +19,19 @@ def is_right(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def video_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the share of videos whose highest score is their label's; those without any label are left out."""
+    """Returns the share of videos whose top-scoring class is a label of theirs; videos without labels are left out."""
     return float(np.mean(is_right(scores, labels)[_labelled(labels)]))
 
 
 def frame_accuracy(view_logits: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the share of single views, float[V, views, C], whose highest score is their video's label."""
+    """Returns the share of single views, float[V, views, C], whose top-scoring class is a label of their video."""
     counted = _labelled(labels)
     shares = [video_accuracy(view_logits[counted, view], labels[counted]) for view in range(view_logits.shape[1])]
     return float(np.mean(shares))
 
 
 def top_accuracy(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
-    """Returns the share of videos that have a label among the `count` highest scores."""
+    """Returns the top-`count` accuracy: the share of videos with a label among the `count` highest scores."""
     truth = _one_hot(labels, scores.shape[1])
     highest = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     hits: np.ndarray = np.take_along_axis(truth, highest, axis=1).max(axis=1)
@@ -39,21 +39,21 @@ def top_accuracy(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
 
 
 def class_accuracy(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the share of each class' videos that are recognised; NaN for a class without videos."""
+    """Returns the accuracy (recall) of each class; NaN for a class without videos."""
     counts = confusion(scores, labels)
     of_class = counts.sum(axis=1)
     return np.where(of_class > 0, counts.diagonal() / np.maximum(of_class, 1), np.nan)
 
 
 def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns how many videos of each class (rows) were taken for each class (columns)."""
+    """Returns the confusion matrix: true classes in rows, predicted classes in columns."""
     counts = np.zeros((scores.shape[1], scores.shape[1]), np.int64)
     np.add.at(counts, (labels, scores.argmax(axis=1)), 1)
     return counts
 
 
 def class_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the average precision of each class over the ranking of all videos; NaN for one without videos."""
+    """Returns the average precision of each class over the ranking of all videos; NaN for a class without videos."""
     truth = np.take_along_axis(_one_hot(labels, scores.shape[1]), np.argsort(-scores, axis=0, kind="stable"), axis=0)
     precision = np.cumsum(truth, axis=0) / np.arange(1, len(truth) + 1)[:, None]
     positives = truth.sum(axis=0)
@@ -61,12 +61,12 @@ def class_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean of the classes' average precision; classes without videos are left out."""
+    """Returns the mean average precision over all classes that have videos."""
     return float(np.nanmean(class_precision(scores, labels)))
 
 
 def agreement(streams: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, int]:
-    """Returns how many videos all streams have right, only each one of them, several but not all, and none."""
+    """Counts the videos that are right in all streams, in only one (each), in several but not all, and in none."""
     right = np.stack([is_right(scores, labels)[_labelled(labels)] for scores in streams])
     count = right.sum(axis=0)
     result = {"all": int((count == len(streams)).sum())}
@@ -77,20 +77,20 @@ def agreement(streams: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, in
 
 
 def accuracy_interval(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray) -> Interval:
-    """Returns the 95 % interval of the video accuracy over resampled groups."""
+    """Returns the 95 % confidence interval of the video accuracy, by bootstrap over groups."""
     return interval(drawn_accuracies(scores, labels, groups))
 
 
 def precision_interval(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray) -> Interval:
-    """Returns the 95 % interval of the mean average precision over resampled groups."""
+    """Returns the 95 % confidence interval of the mean average precision, by bootstrap over groups."""
     return interval(drawn_precisions(scores, labels, groups))
 
 
 def drawn_accuracies(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray) -> np.ndarray:
     """Returns the video accuracy of each of 2000 bootstrap samples of groups.
 
-    Videos of a group succeed and fail together, so resampling single videos would promise too much. Every call draws
-    the same groups: the difference of two results is a paired bootstrap.
+    Videos of one group tend to be right or wrong together, so resampling single videos would give intervals that are
+    too narrow. Every call draws the same groups, so the difference between two results is a paired bootstrap.
     """
     _, member = np.unique(np.asarray(groups), return_inverse=True)
     right = np.bincount(member, is_right(scores, labels) & _labelled(labels))
@@ -101,7 +101,7 @@ def drawn_accuracies(scores: np.ndarray, labels: np.ndarray, groups: Sequence[st
 
 
 def drawn_precisions(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Returns the mean average precision of each of 200 bootstrap samples of groups, the same ones in every call."""
+    """Returns the mean average precision of each of 200 bootstrap samples of groups, the same in every call."""
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     order = np.argsort(member, kind="stable")
     of_group = np.split(order, np.searchsorted(member[order], np.arange(1, len(names))))
@@ -118,14 +118,14 @@ def interval(values: np.ndarray) -> Interval:
 def label_shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Returns the share of labelled videos that show each class.
 
-    It is the video accuracy of a guesser who always names that class; its mean is the chance level.
+    This is the video accuracy of always predicting that class; the mean is the chance level.
     """
     shares: np.ndarray = _one_hot(labels, num_classes)[_labelled(labels)].mean(axis=0)
     return shares
 
 
 def reliability(shares: np.ndarray, labels: np.ndarray, num_bins: int = 10) -> list[dict[str, float]]:
-    """Returns, for videos that are about equally sure, how sure they are on average and how many are right."""
+    """Returns mean confidence, accuracy and size of each bin of videos with similar confidence, for a diagram."""
     sure, right = shares.max(axis=1), is_right(shares, labels)
     place = np.minimum((sure * num_bins).astype(int), num_bins - 1)
     return [
@@ -140,13 +140,13 @@ def reliability(shares: np.ndarray, labels: np.ndarray, num_bins: int = 10) -> l
 
 
 def calibration_error(bins: Sequence[dict[str, float]]) -> float:
-    """Returns the mean distance between how sure and how right, weighed by the videos of each bin."""
+    """Returns the expected calibration error: the mean gap between confidence and accuracy, weighted by bin size."""
     total = sum(each["count"] for each in bins)
     return sum(each["count"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / total
 
 
 def mcnemar(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, float]:
-    """Returns how many videos only we and only they have right, and the exact p-value of McNemar's test."""
+    """Returns the videos that only the first has right, those that only the second has, and McNemar's exact p-value."""
     from scipy.stats import binomtest
 
     only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())

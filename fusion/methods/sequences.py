@@ -1,4 +1,4 @@
-"""Recurrent networks over the sequence of what both streams made of a video, view by view."""
+"""Fuses streams by recurrent networks over their features, view by view in the order of time."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,10 +19,10 @@ _UNITS, _DROPOUT, _EPOCHS, _BATCH = 128, 0.5, 100, 32
 def recurrent(evidence: Evidence, kind: str, *, attention: bool) -> Rule:
     """Trains an LSTM or a GRU on the streams' features, side by side in time.
 
-    Its states are averaged over time, or with `attention` weighed by how much each has to say.
+    Its states are averaged over time, or with `attention` by learned weights.
     """
     if not evidence.features:
-        raise LookupError("what each stream made of each view is not kept. Pass --features.")
+        raise LookupError("the features of each view were not kept. Pass --features.")
     build = partial(_network, num_classes=evidence.view_logits[0].shape[2], kind=kind, attention=attention)
     fit = {"epochs": _EPOCHS, "batch_size": _BATCH, "patience": 15}
     network, epochs = trained(build, _sequences(evidence), evidence, **fit)
@@ -30,7 +30,7 @@ def recurrent(evidence: Evidence, kind: str, *, attention: bool) -> Rule:
 
 
 def _sequences(evidence: Evidence) -> np.ndarray:
-    """Returns the features of all streams side by side: float32[V, views, D]."""
+    """Returns the features of all streams, concatenated: float32[V, views, D]."""
     return np.concatenate(evidence.features, axis=2).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Every way of combining streams, by the name that the command line knows."""
+"""All fusion methods by their names on the command line, and the function that applies them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -14,13 +14,13 @@ from fusion.methods.fusenet import fusenet
 from fusion.methods.sequences import SEQUENCES
 from fusion.methods.weights import class_weighted, searched_weights, sum_of_logits, weighted_logits
 
-# These learn nothing.
+# Methods that learn nothing.
 FIXED: Mapping[str, Callable[[Evidence], np.ndarray]] = {
     "average": fixed.average,
     "logits": fixed.mean_logits,
     "vote": fixed.vote,
 }
-# These learn from videos with known labels that are not those they are judged by.
+# Methods that learn from labelled videos, which are never those they are evaluated on.
 LEARNED: Mapping[str, Callable[[Evidence], Rule]] = {
     "weighted": searched_weights,
     "weighted-logits": weighted_logits,
@@ -31,15 +31,15 @@ LEARNED: Mapping[str, Callable[[Evidence], Rule]] = {
     "fusenet": fusenet,
     **SEQUENCES,
 }
-# These were trained with the streams, end to end.
+# Networks of both streams, trained end to end.
 TRAINED: Mapping[str, Callable[[Evidence], np.ndarray]] = {"conv": fixed.conv}
 METHODS = (*FIXED, *LEARNED, *TRAINED)
-# These take weights that are given, as weighted:1,1.5.
+# Methods that also accept given weights, like weighted:1,1.5.
 WEIGHTED = {"weighted": fixed.weighted, "weighted-logits": sum_of_logits}
 
 
 class Fused(NamedTuple):
-    """What came of fusing: scores [V, C] by method, what each learned, and why some could not be used."""
+    """The result of fusion: scores [V, C] by method, what each method learned, and why some could not be used."""
 
     scores: dict[str, np.ndarray]
     learned: dict[str, str]
@@ -47,10 +47,10 @@ class Fused(NamedTuple):
 
 
 def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, folds: bool, why_not: str = "") -> Fused:
-    """Fuses the streams in every way that is named; those that lack something are named with the reason.
+    """Fuses the streams by each method; methods that can't be used are returned with the reason.
 
-    Methods that learn do so from `known`; with `folds` from `unseen` itself, five times, each time from some groups
-    for the others.
+    Methods that learn are fitted to `known`. With `folds` they are fitted to `unseen` itself by five-fold
+    cross-validation over groups.
     """
     fused = Fused({}, {}, {})
     for method in methods:
@@ -66,12 +66,12 @@ def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, fo
 
 
 def check_method(method: str) -> None:
-    """Refuses names that no method has."""
+    """Raises ValueError if no method has this name."""
     name, _, weights = method.partition(":")
     if name not in METHODS or (weights and name not in WEIGHTED):
         raise ValueError(
-            f"There is no fusion method {method!r}. Those known are: {', '.join(METHODS)}, weighted:1,1.5, "
-            "weighted-logits:1,1.5."
+            f"There is no fusion method {method!r}. The methods are {', '.join(METHODS)}; weighted and weighted-logits "
+            "also take weights, like weighted:1,1.5."
         )
     if weights:
         _weights(method)
@@ -89,7 +89,7 @@ def _fuse(
     if folds:
         return _by_folds(fit, unseen)
     if known is None:
-        raise LookupError(f"there are no videos with known labels to learn from: {why_not}")
+        raise LookupError(f"there are no labelled videos to learn from: {why_not}")
     rule = fit(known)
     return rule.combine(unseen), rule.learned
 
@@ -113,7 +113,6 @@ def _weights(method: str, count: int | None = None) -> list[float]:
     if not weights or min(weights) < 0 or not sum(weights) > 0 or (count and len(weights) != count):
         wanted = f"{count} numbers" if count else "numbers"
         raise ValueError(
-            f"{method!r} must give one weight for each stream: {wanted}, none below 0, not all 0. "
-            "For example weighted:1,1.5."
+            f"{method!r} must give one weight per stream: {wanted}, none negative and not all 0, like weighted:1,1.5."
         )
     return weights

@@ -1,4 +1,4 @@
-"""Weights of the streams that are learned from videos with known labels: one each, or one each for every class."""
+"""Learns weights for the streams from labelled videos: one per stream, or one per stream and class."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from streams.last_layer.mixing import choose_weights
 
 
 def searched_weights(evidence: Evidence) -> Rule:
-    """Searches the weight of each stream; of equally good ones it takes the most even."""
+    """Searches a grid for the best weight of each stream; among equally good weights it takes the most even."""
     steps, count = (20 if len(evidence.streams) == 2 else 10), len(evidence.streams)
     places = [
         np.array(parts) / steps for parts in itertools.product(range(steps + 1), repeat=count) if sum(parts) == steps
@@ -29,10 +29,10 @@ def searched_weights(evidence: Evidence) -> Rule:
 
 
 def class_weighted(evidence: Evidence) -> Rule:
-    """Weighs each stream by itself for each class, drawn towards one weight a stream.
+    """Learns a weight per stream and class, regularised towards one weight per stream.
 
-    After the adaptive fusion of multi-stream networks (Wu et al., 2015). How strongly classes are drawn together is
-    chosen by folds over groups.
+    After the adaptive fusion of multi-stream networks (Wu et al., 2015). Cross-validation over groups chooses the
+    strength of the regularisation.
     """
     return _class_weighted(evidence, best_by_folds(evidence, (1.0, 0.1, 0.01), _class_weighted))
 
@@ -42,18 +42,18 @@ def _class_weighted(evidence: Evidence, pull: float) -> Rule:
     weights = _fit(log_shares(evidence, at), evidence.labels, pull)
     return Rule(
         lambda unseen: _sum(log_shares(unseen, at), weights),
-        f"mean weights {named(evidence, weights.mean(axis=1))}; drawn together by {pull:g}",
+        f"mean weights {named(evidence, weights.mean(axis=1))}; regularised by {pull:g}",
     )
 
 
 def _sum(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sums scores [S, V, C] over the streams, with weights [S, C]."""
+    """Returns the sum of scores [S, V, C] over the streams, with weights [S, C]."""
     total: np.ndarray = (inputs * weights[:, None]).sum(axis=0)
     return total
 
 
 def _fit(inputs: np.ndarray, labels: np.ndarray, pull: float) -> np.ndarray:
-    """Returns weights [S, C]: a free one for each stream, and one for each of its classes that is drawn to zero."""
+    """Returns weights [S, C]: a free weight per stream, plus one per class that is regularised towards zero."""
     from scipy.optimize import minimize
 
     num_streams, num_videos, num_classes = inputs.shape
@@ -75,12 +75,12 @@ def _fit(inputs: np.ndarray, labels: np.ndarray, pull: float) -> np.ndarray:
 
 
 def weighted_logits(evidence: Evidence) -> Rule:
-    """Weighs the logits of each stream so that the labels are likeliest; the best stream alone if that is no worse."""
+    """Weights the logits of each stream for the greatest likelihood of the labels; one stream alone if no worse."""
     weights = choose_weights(evidence.logits, evidence.labels, evidence.groups.tolist())
     return Rule(lambda unseen: sum_of_logits(unseen, weights), f"weights of logits {named(evidence, weights)}")
 
 
 def sum_of_logits(evidence: Evidence, weights: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Returns the weighted sum of the streams' logits; the size of the weights says how sure their sum is."""
+    """Returns the weighted sum of the streams' logits; the size of the weights sets the confidence of the sum."""
     total: np.ndarray = np.tensordot(np.asarray(weights, float), np.stack(evidence.logits), axes=1)
     return total

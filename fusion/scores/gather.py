@@ -1,4 +1,4 @@
-"""Which scores are fused, and from which the methods that learn may do so: of saved models, or of score files."""
+"""Collects the scores to fuse, and those to learn from, either of saved models or of score files."""
 
 import dataclasses
 import json
@@ -18,21 +18,21 @@ from streams.runs.model_file import BOTH, file_hash
 from streams.runs.run_folder import Run
 from streams.runs.score_file import Scores, read_scores
 
-# From which videos methods learn: groups that were kept from the training of the streams; the streams' own training
-# list, as the paper's SVM did; or the other folds of the videos that are judged.
+# The videos that methods learn from: the validation groups that the streams were not trained on; the streams' own
+# training list, as for the paper's SVM; or, by cross-validation, the other folds of the evaluated videos.
 FITS = ("validation", "train", "folds")
 
 
 class Gathered(NamedTuple):
-    """The scores of every stream for the videos to judge by, and for those to learn from where there are such."""
+    """The scores of every stream for the videos to evaluate, and for the videos to learn from, if there are any."""
 
     streams: list[Scores]
     unseen: Evidence
     known: Evidence | None
-    why_not: str  # Why there are none to learn from.
+    why_not: str  # The reason if there are no videos to learn from.
     learns_from: str
-    joint: Scores | None = None  # Of a network of all streams, for the videos to judge by.
-    held_out: tuple[str, ...] = ()  # The training videos learnt from, if folds scored them that had not seen them.
+    joint: Scores | None = None  # Scores of a network of both streams, for the videos to evaluate.
+    held_out: tuple[str, ...] = ()  # Training videos to learn from, if each was scored by a fold that had not seen it.
 
 
 def from_models(
@@ -45,7 +45,7 @@ def from_models(
     with_features: bool = False,
     with_joint: bool = False,
 ) -> Gathered:
-    """Returns the scores of saved models; `fit` is empty where no method learns."""
+    """Returns the scores of saved models; `fit` is empty if no method learns."""
 
     def scores_of(part: str, videos: Sequence[Video], how: Scoring) -> list[Scores]:
         return [stream_scores(dataset, split, part, videos, stream, how) for stream in streams]
@@ -63,7 +63,7 @@ def from_models(
     held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else []
     if held_out:
         groups = [dataset.videos[name].group for name in held_out[0].videos]
-        said = f"{len(groups)} training videos, each scored by folds that had not seen its group"
+        said = f"{len(groups)} training videos, each scored by a fold that had not seen its group"
         return Gathered(scores, unseen, Evidence.of(held_out, groups), "", said, joint, held_out[0].videos)
     videos, why_not = _to_learn_from(dataset, split, streams, scoring, fit)
     if not videos:
@@ -74,7 +74,7 @@ def from_models(
 
 
 def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, names: Path | None) -> Gathered:
-    """Returns what score files hold; labels are those of the data set, or in UCF-101's names of clips."""
+    """Returns the scores of files; labels come from the data set, or from UCF-101's file names if none is given."""
     files = [read_score_file(source, names) for source in sources]
     videos = files[0].videos
     classes, labels, groups = _from_lists(dataset, files[0]) if dataset else _from_names(files[0])
@@ -83,8 +83,8 @@ def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, name
     for place, (file, source) in enumerate(zip(files, sources, strict=True), 1):
         if file.view_logits.shape[2] != len(classes):
             raise ValueError(
-                f"{source} has scores for {file.view_logits.shape[2]} classes, and there are {len(classes)} in "
-                f"{dataset.name if dataset else 'its names'}."
+                f"{source} has scores for {file.view_logits.shape[2]} classes, but "
+                f"{dataset.name if dataset else 'the names of its videos'} has {len(classes)}."
             )
         scores.append(
             Scores(
@@ -108,7 +108,7 @@ def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, name
 
 
 def _held_out(dataset: DataSet, split: int, streams: Sequence[str], scoring: Scoring) -> list[Scores]:
-    """Returns what folds said of the training videos, where every model was solved by folds; nothing otherwise."""
+    """Returns held-out scores of the training videos if every model was solved by folds, otherwise nothing."""
     found = []
     for stream in streams:
         model = scoring.model(dataset, split, stream)
@@ -124,7 +124,7 @@ def _held_out(dataset: DataSet, split: int, streams: Sequence[str], scoring: Sco
 
 
 def _only(scores: Scores, names: Set[str]) -> Scores:
-    """Returns the scores of some of the videos."""
+    """Returns the scores for some of the videos."""
     rows = [row for row, name in enumerate(scores.videos) if name in names]
     videos = tuple(scores.videos[row] for row in rows)
     return dataclasses.replace(scores, videos=videos, labels=scores.labels[rows], view_logits=scores.view_logits[rows])
@@ -141,14 +141,17 @@ def _to_learn_from(
     for stream in streams:
         config = scoring.model(dataset, split, stream).parent / "config.json"
         if not config.is_file():
-            return (), f"{config} is missing, which says what {stream} was validated on. Pass --fit train or folds."
+            return (
+                (),
+                f"{config} is missing, so the validation videos of {stream} are unknown. Pass --fit train or folds.",
+            )
         try:
             options = json.loads(config.read_text(encoding="utf-8"))["options"]
             chosen_by, share, seed = options.get("protocol", "validation"), options["validation"], options["seed"]
         except (ValueError, KeyError, TypeError, AttributeError):
             return (), f"{config} does not say what {stream} was validated on. Pass --fit train or folds."
         if chosen_by != "validation":
-            return (), f"{stream} was trained by the protocol {chosen_by}, with none kept apart. Pass --fit train."
+            return (), f"{stream} was trained by the protocol {chosen_by}, without validation videos. Pass --fit train."
         lists.append(training_lists(dataset, split, chosen_by, share, seed)[1])
     shared = set(lists[0]).intersection(*lists[1:])
     if not shared:
@@ -157,28 +160,30 @@ def _to_learn_from(
 
 
 def _from_lists(dataset: DataSet, scores: NamedScores) -> tuple[tuple[str, ...], np.ndarray, list[str]]:
-    """Returns classes, labels and groups of the videos from the lists of a data set."""
+    """Returns the classes, labels and groups of the videos from the lists of a data set."""
     known = {_key(name): video for name, video in dataset.videos.items()}
     unknown = [name for name in scores.videos if _key(name) not in known]
     if unknown:
         raise ValueError(
-            f"{len(unknown)} of {len(scores.videos)} videos of {scores.stream} are not in {dataset.name}, {unknown[0]} "
-            "among them. Name the data set that was scored with --dataset."
+            f"{len(unknown)} of {len(scores.videos)} videos of {scores.stream} are not in {dataset.name}, for example "
+            f"{unknown[0]}. Name the data set that was scored with --dataset."
         )
     if scores.classes and scores.classes != dataset.classes:
-        raise ValueError(f"The classes of {scores.stream} are not those of {dataset.name}, or in another order.")
+        raise ValueError(
+            f"The classes of {scores.stream} differ from those of {dataset.name}, or are in another order."
+        )
     videos = [known[_key(name)] for name in scores.videos]
     return dataset.classes, labels_of(dataset, videos), [video.group for video in videos]
 
 
 def _from_names(scores: NamedScores) -> tuple[tuple[str, ...], np.ndarray, list[str]]:
-    """Returns what UCF-101's names say: v_<Class>_g<group>_c<clip>, classes in the order of the alphabet."""
+    """Returns classes, labels and groups from names like UCF-101's, v_<Class>_g<group>_c<clip>; classes are sorted."""
     parts = [name.removeprefix("v_").rsplit("_", 2) for name in scores.videos]
     strange = [name for name, part in zip(scores.videos, parts, strict=True) if len(part) != 3 or part[1][:1] != "g"]
     if strange:
         raise ValueError(
-            f"{strange[0]} is not a name as v_Archery_g01_c01, from which its class could be known. "
-            "Name the data set with --dataset, whose lists say it."
+            f"The class of {strange[0]} is unknown: its name is not like v_Archery_g01_c01. "
+            "Name its data set with --dataset."
         )
     classes = scores.classes or tuple(sorted({part[0] for part in parts}, key=str.casefold))
     place = {name: number for number, name in enumerate(classes)}
@@ -186,5 +191,5 @@ def _from_names(scores: NamedScores) -> tuple[tuple[str, ...], np.ndarray, list[
 
 
 def _key(name: str) -> str:
-    """Returns a name as it is compared: UCF-101's own lists spell some classes in two ways."""
+    """Returns a name in lower case for comparison, since UCF-101's own lists spell some classes in two ways."""
     return name.removeprefix("v_").casefold()

@@ -1,4 +1,4 @@
-"""Score files of others: NumPy arrays, TSN's, pickled dictionaries, CSV; and ours."""
+"""Reads score files: ours, NumPy arrays, those of TSN, pickled dictionaries, and CSV."""
 
 import csv
 from collections.abc import Collection, Mapping, Sequence
@@ -11,39 +11,39 @@ from data.extraction.video_files import is_video
 from fusion.scores.unpickling import read_object_array, read_pickle
 from streams.runs.score_file import read_scores
 
-# What others call the array of names in a `.npz` file.
+# Usual names of the array of video names in a `.npz` file.
 _NAMES = ("clips", "videos", "names")
 
 
 @dataclass(frozen=True)
 class NamedScores:
-    """Scores of videos by name, [V, views, C], as a file gives them."""
+    """The scores in a file, [V, views, C], with the names of the videos."""
 
     stream: str
     videos: tuple[str, ...]
     view_logits: np.ndarray
-    classes: tuple[str, ...] = ()  # Empty where the file does not name them.
+    classes: tuple[str, ...] = ()  # Empty if the file does not name them.
 
 
 def read_score_file(source: str, names: Path | None = None) -> NamedScores:
-    """Reads `FILE` or `FILE:ARRAY`; `names` lists the videos of files that have arrays only."""
+    """Reads `FILE` or `FILE:ARRAY`; `names` lists the videos for files that hold only arrays."""
     path, array = _parted(source)
     if not path.is_file():
         raise FileNotFoundError(f"There is no score file {path}.")
     readers = {".h5": _hdf5, ".npz": _npz, ".npy": _npy, ".pickle": _pickled, ".pkl": _pickled, ".csv": _csv}
     if path.suffix not in readers:
-        raise ValueError(f"{path} has none of the known endings of score files: {', '.join(readers)}.")
+        raise ValueError(f"{path} has an unknown extension. Score files end in {', '.join(readers)}.")
     scores: NamedScores = readers[path.suffix](path, array, names)
     if not len(scores.videos) == len(scores.view_logits) == len(set(scores.videos)):
         raise ValueError(
-            f"{path} must have one row of scores for each name. It has {len(scores.view_logits)} rows for "
+            f"{path} must have one row of scores per video. It has {len(scores.view_logits)} rows for "
             f"{len(scores.videos)} names, {len(set(scores.videos))} of them different."
         )
     return scores
 
 
 def _parted(source: str) -> tuple[Path, str]:
-    """Parts `FILE:ARRAY`; a colon that belongs to a Windows drive parts nothing."""
+    """Splits `FILE:ARRAY`, but not at the colon of a Windows drive."""
     file, colon, array = source.rpartition(":")
     return (Path(file), array) if colon and len(file) > 1 and not Path(source).is_file() else (Path(source), "")
 
@@ -66,7 +66,7 @@ def _npz(path: Path, array: str, names: Path | None) -> NamedScores:
             )
         try:
             rows: object = stored[array]
-        except ValueError:  # An array of objects, as TSN writes.
+        except ValueError:  # TSN writes an array of objects.
             rows = read_object_array(path, array)
         videos = [str(name) for name in stored[own_names]] if own_names else _listed(path, names)
     return NamedScores(array if own_names else path.stem, tuple(videos), _stacked(path, rows))
@@ -89,24 +89,24 @@ def _csv(path: Path, array: str, names: Path | None) -> NamedScores:
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = list(csv.reader(file)) or [[]]
     if not rows or len(header) < 3:
-        raise ValueError(f"{path} must have a first line `video,<class>,<class>,...` and a line for each video.")
+        raise ValueError(f"{path} must have a first line `video,<class>,<class>,...` and then one line per video.")
     try:
         scores = np.array([[float(cell) for cell in row[1:]] for row in rows])
     except ValueError as error:
-        raise ValueError(f"{path} must hold a number for each video and class: {error}.") from None
+        raise ValueError(f"{path} must hold one number per video and class: {error}.") from None
     return NamedScores(path.stem, tuple(row[0] for row in rows), _stacked(path, scores), tuple(header[1:]))
 
 
 def _stacked(path: Path, rows: object) -> np.ndarray:
-    """Returns scores as [V, views, C]: rows may be [C], [views, C], [views, crops, C], or such with a label beside."""
+    """Returns scores as [V, views, C]; each row is [C], [views, C] or [views, crops, C], or a pair with its label."""
     if isinstance(rows, np.ndarray) and rows.dtype != object and rows.ndim in (2, 3):
         return rows[:, None].astype(np.float64) if rows.ndim == 2 else rows.astype(np.float64)
     if not isinstance(rows, Collection) or not len(rows):
-        raise ValueError(f"{path} must hold the scores of videos. Received {type(rows).__name__}.")
+        raise ValueError(f"{path} must hold a list of scores of videos. Received {type(rows).__name__}.")
     views = [_views(row) for row in rows]
     shapes = {view.shape for view in views}
     if len({shape[1] for shape in shapes}) != 1:
-        raise ValueError(f"{path} must have as many scores for each video. Received {sorted(shapes)[:3]}.")
+        raise ValueError(f"{path} must have equally many scores for each video. Received {sorted(shapes)[:3]}.")
     # Videos may have as many views as they have frames: their mean is what can be stacked.
     return np.stack(views) if len(shapes) == 1 else np.stack([view.mean(axis=0, keepdims=True) for view in views])
 
@@ -124,7 +124,7 @@ def _listed(path: Path, names: Path | None) -> tuple[str, ...]:
     beside = names or path.with_suffix(".txt")
     if not beside.is_file():
         raise FileNotFoundError(
-            f"{path} does not name its videos, and there is no list {beside}. Pass --names LIST, one video a line."
+            f"{path} does not name its videos, and there is no list {beside}. Pass --names LIST, one video per line."
         )
     return tuple(
         plain_name(line.split()[0]) for line in beside.read_text(encoding="utf-8").splitlines() if line.strip()
@@ -132,13 +132,13 @@ def _listed(path: Path, names: Path | None) -> tuple[str, ...]:
 
 
 def plain_name(entry: str) -> str:
-    """Returns a video's name from a line of a list: without its folder and the ending of a video file."""
+    """Returns a video's name from a line of a list, without its folder and extension."""
     name = Path(entry).name
     return name.removesuffix(Path(name).suffix) if is_video(Path(name)) else name
 
 
 def in_order(scores: NamedScores, videos: Sequence[str]) -> np.ndarray:
-    """Returns the view logits of the videos in this order; refuses names that only one side has."""
+    """Returns the view logits in the order of `videos`; raises ValueError unless both have the same names."""
     place = {name: row for row, name in enumerate(scores.videos)}
     missing = [name for name in videos if name not in place]
     if missing or len(videos) != len(scores.videos):

@@ -1,4 +1,4 @@
-"""The scores of a saved model: read where the same model has scored the same data, gone on with, or made."""
+"""Returns the scores of a saved model: read from its score file, continued after an interruption, or computed."""
 
 import hashlib
 import json
@@ -19,16 +19,16 @@ from streams.runs.model_file import ModelCard, file_hash, read_card
 from streams.runs.run_folder import Run
 from streams.runs.score_file import Scores, read_scores, write_scores
 
-# What a kill costs at most: unfinished scores are written this often, in seconds.
+# Unfinished scores are saved after so many seconds, the most that a kill can cost.
 _SAVED_EVERY = 15.0
-# What known scores must have in common with those that are wanted.
+# Attributes in which a score file must agree with the wanted scores to be used.
 _ORIGIN = ("stream", "data_set", "split", "part", "protocol", "model_hash", "data_hash", "selection", "classes")
 
 
 def stream_scores(
     dataset: DataSet, split: int, part: str, videos: Sequence[Video], stream: str, scoring: Scoring
 ) -> Scores:
-    """Returns the scores of one stream's model on these videos, which are `part` of the split."""
+    """Returns the scores of one stream's model for these videos, which are the given part of the split."""
     run, model = Run.of(scoring.runs, dataset.name, stream, split), scoring.model(dataset, split, stream)
     if not model.is_file():
         raise FileNotFoundError(f"There is no model {model}. {_how_to_train(dataset, split, stream, scoring)}")
@@ -48,7 +48,7 @@ def stream_scores(
         labels=labels_of(dataset, videos),
         view_logits=np.empty(0),
     )
-    # Another model's scores do not take the place of the run's own.
+    # Scores of another model must not overwrite those of the run.
     mark = "" if model == run.model else f"_{wanted.model_hash[:8]}"
     path = run.scores(part, f"{scoring}{mark}")
     known = None if scoring.rescore else _known(path, wanted)
@@ -63,7 +63,7 @@ def stream_scores(
 
 
 def labels_of(dataset: DataSet, videos: Sequence[Video]) -> np.ndarray:
-    """Returns one label a video, or a row of zeros and ones where there may be several."""
+    """Returns one label per video, or a row of zeros and ones for multi-label data."""
     if not dataset.multi_label:
         return np.array([video.label for video in videos])
     rows = np.zeros((len(videos), len(dataset.classes)), np.uint8)
@@ -74,20 +74,20 @@ def labels_of(dataset: DataSet, videos: Sequence[Video]) -> np.ndarray:
 
 @dataclass
 class _Work:
-    """Scores that grow video by video, so that a kill costs seconds."""
+    """Scores that are saved while they grow, so that a kill costs only seconds of work."""
 
-    wanted: Scores  # All but the logits.
+    wanted: Scores  # Everything but the logits.
     videos: Sequence[Video]
     growing: Path
     rows: list[np.ndarray] = field(default_factory=list)
 
     def begun(self) -> None:
-        """Takes over what a run that was stopped has left."""
+        """Loads the scores that an interrupted run has saved."""
         found = _known(self.growing, self.wanted)
         self.rows = list(found.view_logits) if found else []
 
     def finish(self, predict: Callable[[Sequence[Video]], Iterator[np.ndarray]]) -> Scores:
-        """Scores the videos that are left, and saves now and then what there is."""
+        """Scores the remaining videos, and saves the scores from time to time."""
         saved = time.monotonic()
         rest = self.videos[len(self.rows) :]
         title = f"Scoring {self.wanted.stream}, {self.wanted.part} list"
@@ -104,20 +104,20 @@ class _Work:
         return self.so_far()
 
     def so_far(self) -> Scores:
-        """Returns the scores of the videos that are done."""
+        """Returns the scores of the videos that are finished."""
         done, wanted = slice(len(self.rows)), self.wanted
         return replace(wanted, videos=wanted.videos[done], labels=wanted.labels[done], view_logits=np.stack(self.rows))
 
 
 def _predict(model: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring) -> Iterator[np.ndarray]:
     quiet_tensorflow()
-    from fusion.scores.of_networks import logits_of_videos  # Brings TensorFlow, which known scores do without.
+    from fusion.scores.of_networks import logits_of_videos  # Imports TensorFlow, which reading scores does not need.
 
     return logits_of_videos(model, dataset, videos, scoring)
 
 
 def _how_to_train(dataset: DataSet, split: int, stream: str, scoring: Scoring) -> str:
-    """Returns what to type where a model is missing."""
+    """Returns what to type if a model is missing."""
     if stream in scoring.models or stream not in ("spatial", "temporal"):
         return f"Name the file of one: --stream {stream}=FILE"
     where = f" --runs {scoring.runs}" if scoring.runs != RUNS else ""
@@ -125,7 +125,7 @@ def _how_to_train(dataset: DataSet, split: int, stream: str, scoring: Scoring) -
 
 
 def _known(path: Path, wanted: Scores) -> Scores | None:
-    """Returns the scores in a file if they are of this very model, data and protocol."""
+    """Returns the scores in a file if they are from this exact model, data and protocol."""
     if not path.exists():
         return None
     scores = read_scores(path)
@@ -135,7 +135,7 @@ def _known(path: Path, wanted: Scores) -> Scores | None:
 def _check_fits(card: ModelCard, model: Path, dataset: DataSet, split: int) -> None:
     if card.classes != dataset.classes:
         raise ValueError(
-            f"{model} knows {len(card.classes)} classes of {card.data_set}, and {dataset.name} has "
+            f"{model} was trained on the {len(card.classes)} classes of {card.data_set}, but {dataset.name} has "
             f"{len(dataset.classes)} others. Name a model that was trained on {dataset.name}, or another --dataset."
         )
     if (card.data_set, card.split) != (dataset.name, split) and card.data_set == dataset.name:
@@ -146,7 +146,7 @@ def _check_fits(card: ModelCard, model: Path, dataset: DataSet, split: int) -> N
 
 
 def _data_hash(dataset: DataSet, videos: Sequence[Video]) -> str:
-    """Returns what tells one set of prepared videos from another, without reading their pixels."""
+    """Returns a hash that identifies a set of prepared videos without reading their pixels."""
     described = [(video.name, video.labels, video.num_frames, video.num_flows) for video in videos]
     text = json.dumps([dataset.name, dataset.classes, described, find_description(dataset.root)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The logits that a saved network gives to the videos of a data set, in one pass over its files."""
+"""Computes the logits of a saved network for the videos of a data set, in one pass over its files."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ PairedViews: TypeAlias = tuple[tuple[np.ndarray, ...], np.ndarray, tf.Tensor]
 
 
 def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring) -> Iterator[np.ndarray]:
-    """Yields what the model says of each video in turn, float32[views, C]: its logits, or the layer that is named."""
+    """Yields the logits of each video in turn, float32[views, C], or the output of the layer that is named."""
     scorer = Scorer.load(model)
     streams = [
         readable_views(dataset, videos, clip_of(part), num_views=scoring.views) for part in scorer.parts.values()
@@ -37,7 +37,7 @@ def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], sco
 
 
 def _side_by_side(*streams: Iterable[DistinctViews]) -> Iterator[PairedViews]:
-    """Yields the views of several streams together: the first of each, the second of each, and so on."""
+    """Yields the views of several streams together: first the first of each, then the second of each, and so on."""
     for videos in zip(*streams, strict=True):
         of_view = np.stack([places.numpy() for _, places, _ in videos])
         distinct, of_pair = np.unique(of_view, axis=1, return_inverse=True)
@@ -47,5 +47,5 @@ def _side_by_side(*streams: Iterable[DistinctViews]) -> Iterator[PairedViews]:
 
 def _until(network: keras.Model, layer: str) -> keras.Model:
     if layer not in {each.name for each in network.layers}:
-        raise ValueError(f"{network.name} has no layer named {layer}. Networks that this project trained have one.")
+        raise ValueError(f"{network.name} has no layer named {layer}. Every network that this project trains has one.")
     return keras.Model(network.inputs[0], network.get_layer(layer).output)

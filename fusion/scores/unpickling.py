@@ -1,4 +1,4 @@
-"""Pickles of others, opened without running anything that they ask for: arrays and plain values only."""
+"""Reads pickles of other tools safely: only arrays and plain values are accepted, and no code of theirs runs."""
 
 import io
 import pickle
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-# What a pickle of arrays, dictionaries and numbers names. Everything else, every function above all, is refused.
+# The names that pickles of arrays, dictionaries and numbers need. All others are refused, above all functions.
 _ARRAYS = {"_reconstruct", "scalar", "_frombuffer"}
 _ADMITTED = {
     "numpy": {"ndarray", "dtype"},
@@ -17,25 +17,25 @@ _ADMITTED = {
     "numpy._core.numeric": _ARRAYS,
     "collections": {"OrderedDict"},
     "builtins": {"list", "dict", "set", "tuple", "int", "float", "str", "bytes", "bytearray", "complex", "bool"},
-    "_codecs": {"encode"},  # How Python 3 writes bytes for Python 2.
+    "_codecs": {"encode"},  # Python 3 writes bytes this way for Python 2.
 }
 
 
 class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
-        """Returns what a pickle names, where it is an array or a plain value."""
+        """Returns the class or function of this name if it is allowed; otherwise raises UnpicklingError."""
         if name in _ADMITTED.get(module, ()):
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no file of scores needs")
+        raise pickle.UnpicklingError(f"it uses {module}.{name}, which no file of scores needs")
 
 
 def read_pickle(path: Path) -> object:
-    """Returns what a pickle file holds, if that is arrays and plain values."""
+    """Returns the content of a pickle file if it is arrays and plain values."""
     return _unpickle(path.read_bytes(), path)
 
 
 def read_object_array(path: Path, array: str) -> object:
-    """Returns an array of objects in a `.npz` file, which NumPy itself only opens with its guard down."""
+    """Returns an array of objects from a `.npz` file, which NumPy alone would read only with allow_pickle."""
     with zipfile.ZipFile(path) as archive:
         stored = io.BytesIO(archive.read(f"{array}.npy"))
     version = np.lib.format.read_magic(stored)
@@ -47,7 +47,5 @@ def read_object_array(path: Path, array: str) -> object:
 def _unpickle(stored: bytes, path: Path) -> object:
     try:
         return _ArraysOnly(io.BytesIO(stored), encoding="latin1").load()
-    except Exception as error:  # A damaged or a hostile pickle can raise anything.
-        raise ValueError(
-            f"{path} is not opened: {error}. Only arrays and plain values are read from pickles."
-        ) from None
+    except Exception as error:  # A damaged or malicious pickle can raise any exception.
+        raise ValueError(f"{path} was not opened: {error}. Pickles may hold only arrays and plain values.") from None

@@ -228,9 +228,9 @@ def test_parameters_by_name_are_kept_and_a_wrong_one_is_answered(tmp_path):
     other = run_prepare(tmp_path)
 
     assert wrong.returncode == 1
-    assert "dis has no parameter 'patches'; it has " in wrong.stderr
+    assert "dis has no parameter 'patches'. Its parameters are " in wrong.stderr
     assert made.returncode == 0, made.stderr
     described = json.loads((tmp_path / "flow.json").read_text())["parameters"]
     assert (described["PatchSize"], described["PatchStride"]) == (6, 3)
     assert other.returncode == 1
-    assert "different ones never mix" in other.stderr
+    assert "They must not mix" in other.stderr

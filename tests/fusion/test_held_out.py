@@ -56,7 +56,7 @@ def gathered(dataset, runs, fit="validation"):
 def test_methods_learn_from_held_out_training_videos_and_no_video_is_scored_for_it(dataset, runs):
     found = gathered(dataset, runs)
 
-    assert found.learns_from == "3 training videos, each scored by folds that had not seen its group"
+    assert found.learns_from == "3 training videos, each scored by a fold that had not seen its group"
     assert found.known.logits[1].argmax(axis=1).tolist() == found.known.labels.tolist()
     assert list(found.known.groups) == [dataset.videos[name].group for name in "abc"]
     # Those that are judged are the test list, as ever.
@@ -159,7 +159,7 @@ def test_one_weight_for_each_stream_is_asked_for(method):
 
 @pytest.mark.parametrize("method", ["weighted-logits:a,b", "weighted-logit", "svm:1,2"])
 def test_what_is_no_method_is_refused(method):
-    with pytest.raises(ValueError, match=r"There is no fusion method|one weight for each stream"):
+    with pytest.raises(ValueError, match=r"There is no fusion method|one weight per stream"):
         check_method(method)
 
 

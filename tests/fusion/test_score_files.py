@@ -185,7 +185,7 @@ def test_a_pickle_without_scores_is_refused(tmp_path):
     (tmp_path / "a.pickle").write_bytes(pickle.dumps(5))
     (tmp_path / "a.txt").write_text("v_Run_g01_c01")
 
-    with pytest.raises(ValueError, match=r"must hold the scores of videos\. Received int"):
+    with pytest.raises(ValueError, match=r"must hold a list of scores of videos\. Received int"):
         read_score_file(str(tmp_path / "a.pickle"))
 
 

@@ -57,8 +57,11 @@ def test_warped_flow_knows_what_moves_from_how_the_camera_moves():
     [
         ({"method": "magic"}, "method must be one of tvl1, .*Received 'magic'"),
         ({"preset": "slow"}, "preset must be one of accurate, balanced, fast. Received 'slow'"),
-        ({"wraps": 3}, "no parameter 'wraps'; it has attachment, .*warps"),
-        ({"method": "warped", "wraps": 3}, "warped has no parameter 'wraps'; it has attachment, .*corners, .*warps"),
+        ({"wraps": 3}, "no parameter 'wraps'. Its parameters are attachment, .*warps"),
+        (
+            {"method": "warped", "wraps": 3},
+            "warped has no parameter 'wraps'. Its parameters are attachment, .*corners, .*warps",
+        ),
         ({"warps": 2.5}, "tvl1 needs warps to be a whole number. Received 2.5"),
         ({"warps": "3"}, "tvl1 needs warps to be a whole number. Received '3'"),
         ({"warps": [3]}, "tvl1 needs warps to be a whole number. Received \\[3\\]"),
@@ -195,7 +198,7 @@ def test_an_engine_gives_each_pair_its_flow_whatever_the_sizes():
 
 
 def test_only_the_solver_for_it_runs_on_an_accelerator():
-    with pytest.raises(ValueError, match=r"Only tvl1 .* Received 'dis'"):
+    with pytest.raises(ValueError, match=r"only compute tvl1 .* Received 'dis'"):
         flow_engine("gpu", "dis")
 
 
