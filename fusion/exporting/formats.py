@@ -1,4 +1,4 @@
-"""Models are exported and checked: each format must give the answers of the Keras model before its file is there."""
+"""Exports models; a file is written only if its format gives the same answers as the Keras model."""
 
 import shutil
 import tempfile
@@ -20,12 +20,12 @@ from streams.networks.scoring import centres
 
 TOLERANCE = 1e-4
 TIMED_RUNS, TIMED_SECONDS = 20, 5.0
-# Channels of an input beyond which a few clips are as much work as many.
+# Inputs with more channels than this are checked on fewer clips, since each clip is much work.
 MANY_CHANNELS = 30
 
 
 class Found(TypedDict):
-    """What was found out of one format."""
+    """Size, speed and accuracy of one exported format."""
 
     format: str
     file: str
@@ -36,14 +36,14 @@ class Found(TypedDict):
 
 
 class _Check(NamedTuple):
-    """Clips, and what the Keras model makes of them."""
+    """Clips and the answers of the Keras model, to compare other formats with."""
 
     clips: Arrays
     expected: Arrays
 
 
 def export(models: Mapping[str, Path], formats: Sequence[str], folder: Path, videos: Sequence[Path]) -> list[Found]:
-    """Writes the models as one of each format, compares answers on clips of the videos, and returns what it found."""
+    """Writes the models as one file per format, compares their answers on clips of the videos, returns the findings."""
     two_stream = TwoStream(models)
     model = joined(two_stream.scorers)
     source, clips = _clips(two_stream, videos)
@@ -54,7 +54,7 @@ def export(models: Mapping[str, Path], formats: Sequence[str], folder: Path, vid
 
 
 def squares(two_stream: TwoStream, video: Path, views: int = 4) -> Arrays:
-    """Returns what the networks themselves are given, by the name of their input: the centres of a few views."""
+    """Returns the inputs of the networks by name: the centre crops of a few views."""
     prepared, _ = two_stream.prepare(video, partial=True)
     wanted = two_stream.wanted(prepared.num_frames, prepared.frame_rate, Spread(views))
     inputs = two_stream.inputs
@@ -66,7 +66,7 @@ def squares(two_stream: TwoStream, video: Path, views: int = 4) -> Arrays:
 
 
 def _export(model: keras.Model, two_stream: TwoStream, kind: str, path: Path, check: _Check) -> Found:
-    """Writes one format, whole or not at all, once it has given the answers of the Keras model."""
+    """Writes one format, completely or not at all, after its answers agree with those of the Keras model."""
     with tempfile.TemporaryDirectory(prefix=".incomplete.", dir=path.parent) as folder:
         written = Path(folder) / path.name
         write(model, {name: scorer.card for name, scorer in two_stream.scorers.items()}, kind, written)
@@ -74,7 +74,9 @@ def _export(model: keras.Model, two_stream: TwoStream, kind: str, path: Path, ch
         answers = answer(check.clips)
         difference = max(float(np.abs(answers[name] - check.expected[name]).max()) for name in check.expected)
         if not difference <= TOLERANCE or labels_in(kind, written) != two_stream.classes:
-            raise ValueError(f"The {kind} model differs by {difference:.2g} from the Keras model: nothing is written.")
+            raise ValueError(
+                f"The {kind} model differs by {difference:.2g} from the Keras model, so it was not written."
+            )
         found: Found = {
             "format": kind,
             "file": str(path),
@@ -90,20 +92,20 @@ def _export(model: keras.Model, two_stream: TwoStream, kind: str, path: Path, ch
 
 
 def _clips(two_stream: TwoStream, videos: Sequence[Path]) -> tuple[str, Arrays]:
-    """Returns squares of real clips to compare answers on: those named, or of the data set, or else noise."""
+    """Returns clips to compare answers on: of the named videos, or of the data set, or else noise."""
     if not videos:
         folder = DATASETS / next(iter(two_stream.cards.values())).data_set / "videos"
         videos = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".txt")[:3]
     if videos:
         of_videos = [squares(two_stream, video) for video in videos]
         clips = {name: np.concatenate([each[name] for each in of_videos]) for name in of_videos[0]}
-        return f"{len(videos)} videos, {videos[0]} first", clips
+        return f"{len(videos)} videos, the first is {videos[0]}", clips
     random = np.random.default_rng(0)
     inputs = (each for scorer in two_stream.scorers.values() for each in scorer.network.inputs)
     shapes = {each.name: each.shape[1:] for each in inputs}
     count = 8 if all(shape[-1] <= MANY_CHANNELS for shape in shapes.values()) else 2
     noise = {name: random.integers(0, 256, (count, *shape), dtype=np.uint8) for name, shape in shapes.items()}
-    return "noise, as no video is named (--check VIDEO)", noise
+    return "noise, because no video is named (--check VIDEO)", noise
 
 
 def _milliseconds(answer: Answer, clip: Arrays) -> float:

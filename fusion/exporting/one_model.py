@@ -1,4 +1,4 @@
-"""Both streams as one model of a common format: from squares of pixels to probabilities, with the labels inside."""
+"""Writes both streams as one model in a common format, which takes pixels, gives probabilities and holds the labels."""
 
 import json
 import zipfile
@@ -17,7 +17,7 @@ from fusion.prediction.prediction import FUSED
 from fusion.prediction.scorer import Scorer
 from streams.runs.model_file import BOTH, ModelCard, read_card
 
-# The name of the file, or folder, of each format; and what pip installs where it can't be written or checked.
+# The name of the file or folder of each format.
 FORMATS = {
     "keras": "two_stream.keras",
     "savedmodel": "two_stream_savedmodel",
@@ -30,7 +30,7 @@ Answer: TypeAlias = Callable[[Arrays], Arrays]
 
 
 def joined(scorers: Mapping[str, Scorer]) -> keras.Model:
-    """Returns one network with the inputs of all streams and the probabilities of each and of their average."""
+    """Returns one network with the inputs of all streams; its outputs are their probabilities and the average."""
     inputs, outputs = {}, {}
     for name, scorer in scorers.items():
         own = {each.name: keras.Input(each.shape[1:], dtype="uint8", name=each.name) for each in scorer.network.inputs}
@@ -56,7 +56,7 @@ def opened(kind: str, path: Path) -> Answer:
 
 
 def scorers_in(path: Path) -> dict[str, Scorer]:
-    """Returns what a written Keras file joins; of a network that was trained as one, the network itself."""
+    """Returns the streams that an exported Keras file joins, or the network itself if it was trained as one."""
     try:
         with zipfile.ZipFile(path) as archive:
             described = json.loads(archive.read(CARDS)) if CARDS in archive.namelist() else None
@@ -66,8 +66,8 @@ def scorers_in(path: Path) -> dict[str, Scorer]:
         described = None
     if described is None:
         raise ValueError(
-            f"{path} holds no two streams that fusion/export.py joined, and no network of both with its description. "
-            "Pass the model of one stream as --spatial or --temporal."
+            f"{path} is neither a model that fusion/export.py wrote nor a network of both streams that this project "
+            "trained. Pass the model of one stream as --spatial or --temporal."
         )
     cards = {name: ModelCard.of_json(card) for name, card in described.items()}
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -75,7 +75,7 @@ def scorers_in(path: Path) -> dict[str, Scorer]:
 
 
 def labels_in(kind: str, path: Path) -> tuple[str, ...]:
-    """Returns the labels that a written model carries."""
+    """Returns the labels in a written model."""
     if kind == "savedmodel":
         text = (path / "assets.extra" / LABELS).read_text(encoding="utf-8")
     elif kind == "onnx":
@@ -115,7 +115,7 @@ def _write_onnx(model: keras.Model, cards: Mapping[str, ModelCard], path: Path) 
 def _write_litert(model: keras.Model, cards: Mapping[str, ModelCard], path: Path) -> None:
     with swallowed_stderr():
         model.export(path, format="litert", verbose=False)
-    # A zip archive behind the model, as LiteRT's own metadata carry label files: runtimes read over it.
+    # A zip archive after the model, as LiteRT's own metadata store label files. Runtimes ignore it.
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(LABELS, _labels(cards))
 
@@ -126,7 +126,7 @@ def _open_keras(path: Path) -> Answer:
 
 
 def _open_savedmodel(path: Path) -> Answer:
-    model = tf.saved_model.load(str(path))  # Kept alive by the function below.
+    model = tf.saved_model.load(str(path))  # The function below keeps it alive.
     return lambda inputs: {name: value.numpy() for name, value in model.serve(inputs).items()}
 
 

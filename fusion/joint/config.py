@@ -1,4 +1,4 @@
-"""The options of both streams as one network, and what its streams start from and say of themselves."""
+"""The options for training both streams as one network, and the models that its streams start from."""
 
 from dataclasses import dataclass
 
@@ -15,33 +15,35 @@ STREAMS = ("spatial", "temporal")
 
 @dataclass(frozen=True, kw_only=True)
 class JointConfig(TrainConfig):
-    """What decides the training of both streams as one network."""
+    """The options for training both streams as one network."""
 
     fusion: str = option("conv", "how the streams are joined: their scores, features or last maps", choices=FUSIONS)
-    spatial: str = option("", "a saved stream to start from, instead of the one trained here; or fresh", metavar="FILE")
-    temporal: str = option("", "the same for flow", metavar="FILE")
-    spatial_weight: float = option(0.5, "of the spatial stream's probabilities in weighted", metavar="SHARE")
+    spatial: str = option(
+        "", "saved spatial model to start from, or fresh (default: that of this split)", metavar="FILE"
+    )
+    temporal: str = option("", "saved temporal model to start from, or fresh", metavar="FILE")
+    spatial_weight: float = option(0.5, "weight of the spatial stream in --fusion weighted", metavar="SHARE")
     input: str = option("flow", "the kind of flow beside the frame", choices=FLOW_KINDS)
     length: int = option(10, "flow fields in a clip, L in the paper", metavar="L")
 
     def __post_init__(self) -> None:
-        """Refuses what pairs cannot have."""
+        """Raises ValueError for options that pairs of frames and flow can't have."""
         super().__post_init__()
         if self.skip_broken:
             raise ValueError("--skip-broken would pair frames of one video with flow of another. Drop it.")
         if self.first_layer_rate != 1:
-            raise ValueError("--first-layer-rate is of one stream, and two have two first layers. Drop it.")
+            raise ValueError("--first-layer-rate is for one stream, and this network has two first layers. Drop it.")
         if not 0 <= self.spatial_weight <= 1:
             raise ValueError(f"--spatial-weight is {self.spatial_weight}; it must be from 0 to 1.")
 
     @property
     def can_cut_on_device(self) -> bool:
-        """Tells whether batches are of one pipeline, which pairs are not."""
+        """False, because pairs come from two pipelines."""
         return False
 
 
 def cards_of(config: JointConfig, dataset: DataSet, clips: tuple[Input, Input]) -> tuple[ModelCard, ModelCard]:
-    """Returns what either stream says of itself, with what it has learnt from before."""
+    """Returns the model card of each stream, including the data that its starting weights have learnt from."""
     spatial, temporal = (
         card_of(stream, config, dataset, clip).having_learnt(lessons_in(source_of(config, stream)))
         for stream, clip in zip(STREAMS, clips, strict=True)
@@ -50,7 +52,7 @@ def cards_of(config: JointConfig, dataset: DataSet, clips: tuple[Input, Input]) 
 
 
 def source_of(config: JointConfig, stream: str) -> str:
-    """Returns what a stream starts from: an earlier network of both, a file, or fresh."""
+    """Returns the file that a stream starts from (its own or an earlier network of both), or "fresh"."""
     if config.weights.endswith(".keras"):
         return config.weights
     named = config.spatial if stream == "spatial" else config.temporal

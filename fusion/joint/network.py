@@ -1,4 +1,4 @@
-"""The network of both streams before its training: of saved streams, of fresh ones, or an earlier one of both."""
+"""Builds the network of both streams for training, from saved streams, fresh streams, or an earlier such network."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from streams.runs.model_file import ModelCard, check_unseen, load_model
 
 
 def joint_network(config: JointConfig, dataset: DataSet, cards: Sequence[ModelCard]) -> keras.Model:
-    """Returns the network: of saved streams, of fresh ones, or an earlier one of both."""
+    """Returns the network, built from saved or fresh streams, or loaded from an earlier network of both."""
     if config.weights.endswith(".keras"):
         found, card = load_model(Path(config.weights))
         check_card(card, ModelCard.joint(*cards), config.weights)
-        print(f"All weights are of {config.weights}.")
+        print(f"All weights come from {config.weights}.")
     else:
         found = two_stream_network(
             len(dataset.classes),
@@ -37,18 +37,18 @@ def joint_network(config: JointConfig, dataset: DataSet, cards: Sequence[ModelCa
 
 
 def check_card(found: ModelCard, wanted: ModelCard, path: str | Path) -> None:
-    """Refuses a model of other classes or another kind of input, and one that has seen this split's test videos."""
+    """Raises ValueError if a model has other classes or another input, or has seen test videos of this split."""
     for name in ("stream", "input_kind", "length", "classes", "data_set"):
         ours, theirs = getattr(wanted, name), getattr(found, name)
         if ours != theirs:
             raise ValueError(
-                f"{path} has {name} {theirs!r}, and this training {ours!r}. Name another model or change it."
+                f"{path} has {name} {theirs!r}, but this training has {ours!r}. Name another model or option."
             )
     check_unseen(found, path, data_set=wanted.data_set, split=wanted.split, selection=wanted.selection)
 
 
 def _stream(config: JointConfig, card: ModelCard) -> keras.Model:
-    """Returns one stream: saved, or fresh with the weights that its kind starts from."""
+    """Returns one stream, either saved or fresh; a fresh stream has the usual initial weights of its kind."""
     source = source_of(config, card.stream)
     if source == FRESH:
         return _fresh_stream(config, card)
@@ -56,12 +56,12 @@ def _stream(config: JointConfig, card: ModelCard) -> keras.Model:
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no {card.stream} model {path} to start from. Train it first with {card.stream}/train.py, name "
-            f"one with --{card.stream} FILE, or start anew with --{card.stream} fresh."
+            f"another with --{card.stream} FILE, or start without one by --{card.stream} fresh."
         )
     model, found = load_model(path)
     check_card(found, card, path)
     if model.input_shape[1] != config.crop_size:
-        raise ValueError(f"{path} looks at {model.input_shape[1]} pixels. Pass --crop-size {model.input_shape[1]}.")
+        raise ValueError(f"{path} takes {model.input_shape[1]} pixels. Pass --crop-size {model.input_shape[1]}.")
     print(f"The {card.stream} stream starts from {path}.")
     return model
 

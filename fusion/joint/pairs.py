@@ -1,7 +1,7 @@
-"""Clips of pairs for a network of both streams: a frame, and the flow around it, cut and mirrored alike.
+"""Pairs of clips for a network of both streams: a frame and the flow around it, cropped and mirrored alike.
 
-Both are drawn from the same random numbers. A frame at the share u of its video's frames lies within the stack of L
-fields that starts at the share u of its possible starts, so that one shows what the other moves.
+Both clips use the same random number u. The frame is at the fraction u of its video, and the stack of L flow fields
+begins at the fraction u of its possible starts. So the frame lies within the stack, and the flow shows its motion.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,14 +16,14 @@ NAMES = ("rgb", "flow")
 
 @dataclass(frozen=True)
 class PairStream(Clips):
-    """Pairs of the clips of two streams over the same videos: `({"rgb": clips, "flow": clips}, labels)`."""
+    """Pairs of clips of two streams over the same videos: `({"rgb": clips, "flow": clips}, labels)`."""
 
     frames: ClipStream
     flow: ClipStream
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many whole batches one pass over the videos makes."""
+        """The number of whole batches in one pass over the videos."""
         return self.frames.steps_per_epoch
 
     def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
@@ -31,7 +31,7 @@ class PairStream(Clips):
         return _paired(each.batches(step, shard) for each in (self.frames, self.flow))
 
     def validation(self) -> tf.data.Dataset | None:
-        """Builds the pairs that weights are chosen by, if there are videos for it."""
+        """Builds the validation pairs, by which weights are chosen, or None if there are no validation videos."""
         if not self.frames.held_out:
             return None
         return _paired(each.validation() for each in (self.frames, self.flow))
@@ -41,7 +41,7 @@ class PairStream(Clips):
         return self.frames.names(step)
 
     def broken(self, step: int) -> str:
-        """Returns which file of a batch can't be read, and what to do about it."""
+        """Returns which file of a batch can't be read and how to repair it, or "" if all can."""
         return self.frames.broken(step) or self.flow.broken(step)
 
 

@@ -1,4 +1,4 @@
-"""A live source, looked at as it comes: a decision a few times a second over a short memory of frames and flow."""
+"""Recognises actions in a live source: makes a decision several times per second from the newest frames and flow."""
 
 import time
 from collections import deque
@@ -17,13 +17,13 @@ from fusion.two_stream import TwoStream
 
 @dataclass(frozen=True)
 class Glance:
-    """What the streams say at one moment of a live source."""
+    """The decision at one moment of a live source."""
 
-    seconds: float  # Since the first frame.
+    seconds: float  # Time since the first frame.
     top: tuple[tuple[str, float], ...]
-    latency: float  # Seconds from the arrival of the newest frame to this decision.
-    frames: int  # That came so far.
-    dropped: int  # Of them, those that there was no time for.
+    latency: float  # Latency: seconds from the arrival of the newest frame to this decision.
+    frames: int  # Frames that have arrived so far.
+    dropped: int  # Frames among them that were skipped for lack of time.
     method: str
     note: str = ""
 
@@ -31,12 +31,12 @@ class Glance:
 def watch(
     two_stream: TwoStream, name: str, *, rate: float = 4.0, window: float = 2.0, top: int = 3
 ) -> Iterator[Glance]:
-    """Yields what the streams say of a live source, up to `rate` times a second, over the last `window` seconds.
+    """Yields decisions on a live source, up to `rate` per second, each over the last `window` seconds.
 
-    Where flow can't keep up with the source it is computed by DIS from then on, and the next glance says so.
+    If flow can't keep up with the source, it is computed by the faster DIS from then on, and the next glance says so.
     """
     cv2.setNumThreads(1)
-    _compile(two_stream)  # Before the first frame, which would wait for it.
+    _compile(two_stream)  # Done before the first frame, which would otherwise wait for it.
     memory = LiveMemory(two_stream.making, [two_stream.clip(stream) for stream in two_stream.cards])
     recent = _Recent(window)
     source, note = LiveSource(name, two_stream.making), ""
@@ -64,21 +64,21 @@ def watch(
                 last = arrived
                 yield look()
                 note = ""
-        if arrived > last and memory.is_full:  # What came since the last look, at the end of the source.
+        if arrived > last and memory.is_full:  # At the end of the source, the frames since the last decision.
             yield look()
     finally:
         source.close()
 
 
 class _Recent:
-    """The logits of the last seconds, by network."""
+    """The logits of each network for the last seconds."""
 
     def __init__(self, window: float) -> None:
         self._window = window
         self._past: deque[tuple[float, Mapping[str, np.ndarray]]] = deque()
 
     def means_with(self, moment: float, logits: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Takes in the logits of a moment, and returns their means over the window that ends with it."""
+        """Adds the logits of a moment, and returns the means over the window that ends with it."""
         self._past.append((moment, logits))
         while self._past[0][0] < moment - self._window:
             self._past.popleft()
@@ -100,7 +100,7 @@ def _verdict(two_stream: TwoStream, logits: Mapping[str, np.ndarray]) -> np.ndar
 
 
 def _logits(two_stream: TwoStream, memory: LiveMemory) -> dict[str, np.ndarray]:
-    """Returns what each network says of the newest clips."""
+    """Returns the logits of each network for the newest clips."""
     return {
         network: two_stream.score(
             network, *(memory.newest(two_stream.clip(stream))[None] for stream in two_stream.looks_at(network))

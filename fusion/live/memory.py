@@ -1,4 +1,4 @@
-"""The newest frames and fields of a live source, of which the clips of now are made."""
+"""Keeps the newest frames and flow fields of a live source, and makes clips of them."""
 
 import dataclasses
 import time
@@ -13,13 +13,14 @@ from fusion.prediction.as_stored import FLOW, READING, joined, kinds_of_items, s
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets
 
-# What flow falls back to, and the pairs after which it is judged; the first one also pays for compiling.
+# The method that flow falls back to, and the number of pairs whose time is judged. The first pair is left out, because
+# its time includes compiling.
 QUICK = "dis"
 JUDGED_AFTER = 4
 
 
 class LiveMemory:
-    """As many of the newest frames and fields as the longest clip needs."""
+    """The newest frames and flow fields, as many as the longest clip needs."""
 
     def __init__(self, making: Recipe, clips: Iterable[Input]) -> None:
         self.making = making
@@ -30,11 +31,11 @@ class LiveMemory:
 
     @property
     def is_full(self) -> bool:
-        """Tells whether a clip of each kind can be made."""
+        """Tells whether there is enough for a clip of each kind."""
         return all(len(self._items[kind]) >= span for kind, span in self._spans.items())
 
     def add(self, frame: np.ndarray) -> None:
-        """Takes in a frame, and the flow that leads to it."""
+        """Adds a frame, and the flow that leads to it."""
         self._frames.append(frame)
         for kind in self._items.keys() & READING:
             self._items[kind].append(stored_picture(frame, kind))
@@ -58,16 +59,16 @@ class LiveMemory:
         return joined(items, clip, self.making)
 
     def keep_up(self, frame_rate: float) -> str:
-        """Computes flow by a quick method from now on where it takes longer than a frame lasts, and says so."""
+        """Switches to a faster flow method if flow takes longer than a frame lasts; returns a note about it, or ""."""
         if not self._is_too_slow(frame_rate):
             return ""
-        note = f"{self.making.method} can't keep up with {frame_rate:.3g} frames a second: now {QUICK}"
+        note = f"{self.making.method} can't keep up with {frame_rate:.3g} frames per second: now {QUICK}"
         self.making = dataclasses.replace(self.making, method=QUICK, preset="balanced", parameters={})
         self._flow_seconds.clear()
         return note
 
     def _is_too_slow(self, frame_rate: float) -> bool:
-        """Judges by the middle of some pairs, or at once where one takes ten times too long."""
+        """Judges by the median time of some pairs, or at once if one pair takes ten times too long."""
         judged = self._flow_seconds[1:]
         if self.making.method == QUICK:
             return False

@@ -1,4 +1,4 @@
-"""A camera, a stream, a pipe or a file as a live source: its frames, read by a thread of their own."""
+"""Reads the frames of a live source (a camera, a stream, a pipe or a file) in a separate thread."""
 
 import stat
 import threading
@@ -13,17 +13,19 @@ import numpy as np
 from data.extraction.decoder import resized, sample_frames
 from data.store.description import Recipe
 
-# Frames that may wait: more would only be looked at later, and it is now that matters.
+# Greatest number of waiting frames. More of them would only delay decisions.
 WAITING = 4
 
 
 class LiveSource:
-    """Reads frames in a thread of its own and keeps the newest few; older ones that nobody took are dropped."""
+    """Reads frames in a separate thread and keeps the newest few; older frames that were not taken are dropped."""
 
     def __init__(self, name: str, making: Recipe) -> None:
         self._capture = cv2.VideoCapture(int(name)) if name.isdigit() else cv2.VideoCapture(name)
         if not self._capture.isOpened():
-            raise ValueError(f"The source {name} can't be opened. Name a camera's number, a URL, a pipe or a file.")
+            raise ValueError(
+                f"The source {name} can't be opened. Expected the number of a camera, a URL, a pipe or a file."
+            )
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.frame_rate = rate if 0 < rate < 1000 else 25.0
         self.frames = self.dropped = 0
@@ -37,7 +39,7 @@ class LiveSource:
         self._thread.start()
 
     def take(self) -> tuple[float, np.ndarray] | None:
-        """Returns when the oldest frame that waits arrived, and the frame; None once the source is over."""
+        """Returns the oldest waiting frame and when it arrived; None when the source has ended."""
         with self._arrived:
             self._arrived.wait_for(lambda: self._waiting or self._is_over)
             return self._waiting.popleft() if self._waiting else None

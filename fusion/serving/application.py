@@ -1,4 +1,4 @@
-"""The HTTP side of the service: the page, uploads with their bounds, results, health and numbers."""
+"""The HTTP side of the service: its page, uploads with their limits, results, health and metrics."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from fusion.serving.worker import Worker
 
 FOLDER = Path(__file__).parent
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
-# The page needs nothing from elsewhere, so nothing from elsewhere is let in.
+# The page loads nothing from other sites, so the browser is told to refuse anything from there.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -44,17 +44,17 @@ UPLOAD = {
     }
 }
 ANSWERS: dict[int | str, Json] = {
-    400: {"description": "No file in the field video"},
+    400: {"description": "The form has no file in the field video"},
     408: {"description": "The upload took too long"},
     413: {"description": "The upload is too large"},
-    422: {"description": "The file is no video that can be decoded, or plays too long"},
-    503: {"description": "The queue is full; Retry-After says when to come again"},
-    504: {"description": "Looking at the video took too long"},
+    422: {"description": "The file can't be decoded as a video, or is too long"},
+    503: {"description": "The queue is full; Retry-After says when to try again"},
+    504: {"description": "Analysing the video took too long"},
 }
 
 
 def create_application(worker: Worker, limits: Limits, folder: Path, hosts: tuple[str, ...]) -> FastAPI:
-    """Returns the service; uploads lie in `folder` while they are needed, `hosts` are the names it may be called by."""
+    """Returns the service; `folder` holds uploads while they are needed, `hosts` are the names it answers to."""
 
     @contextlib.asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
@@ -65,7 +65,7 @@ def create_application(worker: Worker, limits: Limits, folder: Path, hosts: tupl
         working.cancel()
         worker.stop()
 
-    # FastAPI's own pages of documentation load scripts from elsewhere; the description itself is at /openapi.json.
+    # FastAPI's own documentation pages are off, since they load scripts from other sites. See /openapi.json instead.
     application = FastAPI(title="Two streams", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     application.middleware("http")(_guard(hosts))
     _add_pages(application, limits)
@@ -74,14 +74,14 @@ def create_application(worker: Worker, limits: Limits, folder: Path, hosts: tupl
 
 
 def _guard(hosts: tuple[str, ...]) -> Callable[..., Awaitable[Response]]:
-    """Lets in only those who call the service by its own name, so that no foreign page can use it in a browser."""
+    """Refuses requests for other host names or from other sites' pages, so no foreign page can use the service."""
 
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         origin = request.headers.get("origin")
         named = request.url.hostname
         foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
         if foreign or named not in hosts:
-            response: Response = JSONResponse({"detail": "This service answers its own page only."}, 403)
+            response: Response = JSONResponse({"detail": "This service only answers its own page."}, 403)
         else:
             response = await call_next(request)
         response.headers.update(HEADERS)
@@ -98,20 +98,22 @@ def _add_pages(application: FastAPI, limits: Limits) -> None:
     for name, kind in ASSETS.items():
         add(f"/{name}", (FOLDER / name).read_text(encoding="utf-8"), kind)
 
-    @application.get("/health", summary="Whether videos can be looked at")
+    @application.get("/health", summary="Tells whether the service can analyse videos")
     async def health(request: Request) -> JSONResponse:
         jobs: Jobs = request.app.state.jobs
         alive = jobs.worker.is_alive
         return JSONResponse({"status": "ok" if alive else "restarting", "active": jobs.active}, 200 if alive else 503)
 
-    @application.get("/metrics", summary="Counters in the text format of Prometheus", response_class=PlainTextResponse)
+    @application.get(
+        "/metrics", summary="Returns counters in the text format of Prometheus", response_class=PlainTextResponse
+    )
     async def metrics(request: Request) -> str:
         jobs: Jobs = request.app.state.jobs
         return jobs.as_metrics()
 
 
 def _add_predictions(application: FastAPI, limits: Limits) -> None:
-    @application.post("/predict", summary="Says what happens in a video", openapi_extra=UPLOAD, responses=ANSWERS)
+    @application.post("/predict", summary="Recognises the action in a video", openapi_extra=UPLOAD, responses=ANSWERS)
     async def predict(request: Request, wait: bool = True) -> JSONResponse:
         """Send a video as the form field `video`. With `wait=false` the answer is an id for `/jobs/{id}`."""
         jobs: Jobs = request.app.state.jobs
@@ -130,16 +132,16 @@ def _add_predictions(application: FastAPI, limits: Limits) -> None:
             raise HTTPException(job.status, job.error)
         return JSONResponse(job.result)
 
-    @application.get("/jobs/{identifier}", summary="How far a video is, and what came out")
+    @application.get("/jobs/{identifier}", summary="Returns the progress and the result of a video")
     async def follow(request: Request, identifier: str) -> JSONResponse:
         job = request.app.state.jobs.find(identifier)
         if job is None:
-            raise HTTPException(404, "There is no such job, or it is long done.")
+            raise HTTPException(404, "There is no such job, or its result is no longer kept.")
         return JSONResponse(job.as_dictionary())
 
 
 async def _receive(request: Request, job: Job, limits: Limits) -> Path:
-    """Writes the uploaded file under a name of our own; what the client calls it is only shown."""
+    """Writes the uploaded file under a name of our own; the client's name for it is only displayed."""
     _bound_body(request, limits)
     try:
         async with asyncio.timeout(limits.upload_seconds), request.form(max_files=1, max_fields=4) as form:
@@ -161,9 +163,9 @@ async def _receive(request: Request, job: Job, limits: Limits) -> Path:
 
 
 def _bound_body(request: Request, limits: Limits) -> None:
-    """Stops an upload at the limit, whatever its header says of its length."""
+    """Stops an upload at the size limit, whatever length its header declares."""
     most, received, receive = int(limits.megabytes * 1e6) + 10_000, 0, request._receive
-    too_large = HTTPException(413, f"An upload may have {limits.megabytes:g} MB at most.")
+    too_large = HTTPException(413, f"An upload may have at most {limits.megabytes:g} MB.")
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > most:
         raise too_large
@@ -180,7 +182,7 @@ def _bound_body(request: Request, limits: Limits) -> None:
 
 
 async def _drain(request: Request, limits: Limits) -> None:
-    """Reads what a refused client is sending, so that it gets to reading the answer."""
+    """Reads the rest of a refused upload, because many clients read the answer only after they have sent everything."""
     with contextlib.suppress(TimeoutError, HTTPException):
         _bound_body(request, limits)
         async with asyncio.timeout(min(5.0, limits.upload_seconds)):
@@ -189,6 +191,6 @@ async def _drain(request: Request, limits: Limits) -> None:
 
 
 def _plain_name(name: str | None) -> str:
-    """Returns the last part of a file's name without what can't be shown, for messages and the page."""
+    """Returns a file's name without folders and unprintable characters, for messages and the page."""
     last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(letter for letter in last if letter.isprintable())[:120] or "video"

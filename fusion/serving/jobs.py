@@ -1,4 +1,4 @@
-"""Videos on their way through the service: how many there are, how far each is, and what came out."""
+"""The queue of videos in the service, with the progress and the result of each."""
 
 import asyncio
 import contextlib
@@ -16,9 +16,9 @@ from fusion.serving.worker import JobError, Worker
 
 @dataclass
 class Job:
-    """One video and what becomes of it."""
+    """One video in the service, with its progress and result."""
 
-    name: str  # What the client calls the file: shown, never used as a path.
+    name: str  # The client's name of the file: only displayed, never used as a path.
     identifier: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     state: str = "uploading"  # Then "waiting", "looking", and "done" or "failed".
     progress: Json = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Job:
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
     def as_dictionary(self) -> Json:
-        """Returns what its page asks for again and again."""
+        """Returns the state that the page polls."""
         return {
             "id": self.identifier,
             "state": self.state,
@@ -39,7 +39,7 @@ class Job:
 
 
 class FullError(Exception):
-    """There are as many videos as the service takes on."""
+    """The queue is full."""
 
 
 class Jobs:
@@ -56,7 +56,7 @@ class Jobs:
 
     @contextlib.asynccontextmanager
     async def place(self, name: str) -> AsyncIterator[Job]:
-        """Gives a job to whoever finds a place; it is given back when the upload fails, or else when the job ends."""
+        """Reserves a place in the queue and gives its job; the place is freed when the upload fails or the job ends."""
         if self.active >= self.limits.queue:
             self.outcomes["refused"] += 1
             raise FullError
@@ -70,7 +70,7 @@ class Jobs:
             raise
 
     def enqueue(self, job: Job, video: Path) -> None:
-        """Lets a job wait for the worker; the video is deleted after use."""
+        """Puts a job into the queue; the video is deleted when the job ends."""
         job.state = "waiting"
         self._kept[job.identifier] = job
         while len(self._kept) > self.limits.results + self.limits.queue:
@@ -78,17 +78,17 @@ class Jobs:
         self._waiting.put_nowait((job, video))
 
     def find(self, identifier: str) -> Job | None:
-        """Returns a job by its identifier, while it is kept."""
+        """Returns a job by its identifier, or None if it is unknown or no longer kept."""
         return self._kept.get(identifier)
 
     @property
     def seconds_until_free(self) -> int:
-        """A guess at when there is a place again: one job's usual time."""
+        """Estimated seconds until a place is free: the mean time of a job."""
         done = self.outcomes["done"]
         return max(1, round(self.looking_seconds / done)) if done else 5
 
     async def work(self) -> None:
-        """Looks at one video after the other, for as long as the service runs."""
+        """Processes one video after the other while the service runs."""
         loop = asyncio.get_running_loop()
         while True:
             job, video = await self._waiting.get()
@@ -100,7 +100,7 @@ class Jobs:
                 self.looking_seconds += time.monotonic() - start
             except JobError as error:
                 job.state, job.status, job.error = "failed", error.status, str(error)
-            except Exception as error:  # The worker can't be started again; the next job tries once more.
+            except Exception as error:  # The worker did not start. The next job tries again.
                 job.state, job.status, job.error = "failed", 500, f"The worker could not be started: {error}"
             finally:
                 self.outcomes[job.state] += 1

@@ -1,4 +1,4 @@
-"""What the worker's process does: it loads the models, and says what they see in one video after the other."""
+"""Runs in the worker's process: loads the models and analyses one video after the other."""
 
 import time
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _SIDE = 240
 
 
 def answer_requests(connection: Connection, models: Mapping[str, Path], method: str | None, limits: Limits) -> None:
-    """Loads the models, then looks at the videos that are asked for, until the server is gone."""
+    """Loads the models, then answers requests to analyse videos until the server is gone."""
     try:
         two_stream = TwoStream(models)
         if method:
@@ -37,14 +37,14 @@ def answer_requests(connection: Connection, models: Mapping[str, Path], method: 
         try:
             found = _look_at(two_stream, lookers, video, limits, connection)
             connection.send(("done", {**found, "video": name}))
-        except Exception as error:  # Whatever it is, it is this video's, and the next one deserves an answer.
+        except Exception as error:  # Any error concerns only this video; the next one must still be answered.
             connection.send(("failed", {"error": str(error).replace(video, name) or type(error).__name__}))
 
 
 def _look_at(
     two_stream: TwoStream, lookers: Mapping[str, Looker], video: str, limits: Limits, connection: Connection
 ) -> Json:
-    """Returns the prediction for a video, what happens in it when, and where the streams look."""
+    """Returns the prediction for a video, its timeline, and Grad-CAM pictures of where the streams look."""
 
     def report(share: float, seconds: Mapping[str, float]) -> None:
         connection.send(("progress", {"share": share, "seconds": dict(seconds)}))
@@ -66,7 +66,7 @@ def _look_at(
 
 
 def _over_time(line: Timeline, shown: list[str]) -> Json:
-    """Returns the probabilities over time of the classes that are shown, and the stretches of each stream."""
+    """Returns the probabilities over time of the displayed classes, and the stretches of each stream."""
     shares = list(line.probabilities.values())[-1]
     return {
         "times": [round(float(moment), 3) for moment in line.times],

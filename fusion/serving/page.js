@@ -1,12 +1,12 @@
-// Sends a video, follows it, and shows what came out. Everything is built as elements: nothing that came from
-// a video or a file's name is ever read as HTML.
+// Uploads a video, follows its progress and shows the result. Everything is built as DOM elements, so text from a video
+// or a file name is never parsed as HTML.
 "use strict";
 
 const PALETTE = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee9944", "#44aa99"];
 const OTHERS = "#999999";
 const STAGES = { count: "reading", decode: "decoding", flow: "flow", frames: "frames", spatial: "spatial", temporal: "temporal", looking: "looking" };
 const at = (id) => document.getElementById(id);
-let latest = 0; // Only the newest upload may write on the page.
+let latest = 0; // Number of the newest upload, the only one that may change the page.
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -37,7 +37,7 @@ async function send(file) {
       if (mine !== latest) return;
       if (job.state === "failed") throw new Error(job.error);
       if (job.state === "done") return show(job.result);
-      const words = job.state === "waiting" ? "Waiting for its turn" : "Looking";
+      const words = job.state === "waiting" ? "Waiting for its turn" : "Analysing";
       showProgress(words, job.progress.share || 0, job.progress.seconds || {});
       await new Promise((resume) => setTimeout(resume, 250));
     }
@@ -79,7 +79,7 @@ function show(result) {
   at("best").textContent = verdict[0].class;
   at("sure").textContent = `${percent(verdict[0].probability)} probability, ${result.frames} frames, ${clock(result.duration)}`;
   at("streams").replaceChildren(...Object.entries(result.top).map(([name, classes]) => bars(name, classes)));
-  at("result").hidden = false; // Before the timeline is drawn, which asks how wide its place is.
+  at("result").hidden = false; // Shown first, because drawing the timeline needs its width.
   showFilm(result.moments);
   showTimeline(result);
   const total = Object.values(result.seconds).reduce((sum, spent) => sum + spent, 0);

@@ -1,4 +1,4 @@
-"""The process that looks at videos. What crashes or hangs a decoder takes this process with it, and one request."""
+"""Analyses videos in a separate process, so that a video that crashes or hangs the decoder fails only one request."""
 
 import tempfile
 import time
@@ -12,12 +12,12 @@ from commands.running import quiet_tensorflow
 from fusion.prediction.prediction import Json
 from fusion.serving.limits import Limits
 
-# How long models may take to load before the worker counts as broken.
+# Seconds that loading the models may take before the worker counts as broken.
 LOADING_SECONDS = 300.0
 
 
 class JobError(Exception):
-    """A video could not be looked at; `status` is what HTTP calls that."""
+    """A video could not be analysed; `status` is the HTTP status to answer with."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class Worker:
         self.restarts = -1
 
     def start(self) -> None:
-        """Starts the process and waits until its models are loaded; raises what keeps them from loading."""
+        """Starts the process and waits until its models are loaded; raises ValueError with the reason if they fail."""
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, *self._arguments), daemon=True)
@@ -56,16 +56,16 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        """Tells whether there is a process that can be asked."""
+        """Tells whether the process is running."""
         return self._process is not None and self._process.is_alive()
 
     @property
     def process_id(self) -> int:
-        """The number of the process, for those who watch it."""
+        """The process id, for monitoring; 0 if there is no process."""
         return 0 if self._process is None else int(self._process.pid or 0)
 
     def look_at(self, video: Path, name: str, progress: Callable[[Json], None]) -> Json:
-        """Returns what the streams say of a video file; raises JobError where they can't, and is usable after that."""
+        """Returns the analysis of a video file; raises JobError if it fails, and can be used again afterwards."""
         if not self.is_alive:
             self.stop()
             self.start()
@@ -82,11 +82,11 @@ class Worker:
                     raise JobError(422, value["error"])
         except TimeoutError:
             self.stop()
-            message = f"It took longer than {self._limits.seconds:g} seconds to look at this video. Send a shorter one."
+            message = f"Analysing this video took longer than {self._limits.seconds:g} seconds. Send a shorter one."
             raise JobError(504, message) from None
         except (EOFError, OSError):
             self.stop()
-            raise JobError(422, "Decoding this video crashed the decoder: the file is damaged.") from None
+            raise JobError(422, "This video crashed the decoder, so the file is probably damaged.") from None
 
     def _answer(self, deadline: float) -> tuple[str, Json]:
         if not self._connection.poll(max(0.0, deadline - time.monotonic())):
@@ -96,9 +96,9 @@ class Worker:
 
 
 def _work(connection: Connection, models: Mapping[str, Path], method: str | None, limits: Limits, folder: Path) -> None:
-    # What libraries leave in their temporary folder, when this process is killed, goes when the service ends.
+    # If this process is killed, libraries leave temporary files in this folder, which the service removes at its end.
     tempfile.tempdir = str(folder)
     quiet_tensorflow()
-    from fusion.serving.looking import answer_requests  # Brings TensorFlow, which the service itself does without.
+    from fusion.serving.looking import answer_requests  # Imports TensorFlow, which the service itself does not need.
 
     answer_requests(connection, models, method, limits)

@@ -83,7 +83,7 @@ def test_one_stream_is_exported_alone(models, tmp_path):
 def test_a_file_of_one_stream_is_not_taken_for_both(models, video):
     from fusion.predict import main as predict
 
-    with pytest.raises(ValueError, match=r"holds no two streams .* --spatial or --temporal"):
+    with pytest.raises(ValueError, match=r"is neither a model .* --spatial or --temporal"):
         predict([str(video), "--model", str(models["spatial"])])
 
 

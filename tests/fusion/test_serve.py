@@ -113,7 +113,7 @@ def test_a_video_is_answered_with_what_each_stream_says(service, video, uploads)
         (b"", 422, "is empty"),
         (b"#EXTM3U\n/etc/passwd\n", 422, "playlist"),
         (b"ffconcat version 1.0\nfile /etc/passwd\n", 422, "playlist"),
-        (b"0" * 3_000_000, 413, "2 MB at most"),
+        (b"0" * 3_000_000, 413, "at most 2 MB"),
     ],
 )
 def test_what_is_no_video_is_refused_and_forgotten(service, uploads, contents, status, message):

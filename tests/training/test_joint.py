@@ -118,5 +118,5 @@ def test_fresh_streams_are_trained_together(root, tmp_path, capsys):
 def test_streams_that_are_missing_or_of_another_training_are_refused(root, runs, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no spatial model .*--spatial fresh"):
         train_both(words(root, tmp_path, "--length", "2"))
-    with pytest.raises(ValueError, match=r"model\.keras has length 2, and this training 4"):
+    with pytest.raises(ValueError, match=r"model\.keras has length 2, but this training has 4"):
         train_both(words(root, runs, "--length", "4"))
