@@ -10,6 +10,9 @@ from commands.files import replacing
 
 _TEXT = ("stream", "data_set", "part", "protocol", "model_hash", "data_hash", "selection")
 
+# How many times larger than the file its unpacked content may be. Those that we write are not packed at all.
+_MOST_PACKED = 100
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -49,18 +52,41 @@ def write_scores(path: Path, scores: Scores) -> None:
 
 
 def read_scores(path: Path) -> Scores:
-    """Reads a score file."""
+    """Reads a score file; one that leads to other files, or whose parts don't fit each other, is refused."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no score file {path}.")
     try:
         with h5py.File(path) as file:
-            return Scores(
-                **{name: str(file.attrs.get(name, "")) for name in _TEXT},
-                split=int(file.attrs["split"]),
-                classes=tuple(file["classes"].asstr()[()]),
-                videos=tuple(file["videos"].asstr()[()]),
-                labels=file["labels"][()],
-                view_logits=file["view_logits"][()],
+            return _checked(
+                Scores(
+                    **{name: str(file.attrs.get(name, "")) for name in _TEXT},
+                    split=int(file.attrs["split"]),
+                    classes=tuple(_own(file, "classes", path).asstr()[()]),
+                    videos=tuple(_own(file, "videos", path).asstr()[()]),
+                    labels=_own(file, "labels", path)[()],
+                    view_logits=_own(file, "view_logits", path)[()],
+                )
             )
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path} is no score file, or a damaged one: {error}. Delete it; it is made again.") from error
+
+
+def _own(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    """Returns a data set whose content lies in this very file: HDF5 can lead to other files, and grow when unpacked."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
+        raise ValueError(f"its {name} is a link, or no array")
+    found = file[name]
+    if found.is_virtual or found.external:
+        raise ValueError(f"its {name} lies in another file")
+    if found.nbytes > _MOST_PACKED * path.stat().st_size:
+        raise ValueError(f"its {name} would take {found.nbytes:,} bytes, far more than the file has")
+    return found
+
+
+def _checked(scores: Scores) -> Scores:
+    logits, labels = scores.view_logits, scores.labels
+    if logits.dtype.kind != "f" or logits.ndim != 3 or logits.shape[::2] != (len(scores.videos), len(scores.classes)):
+        raise ValueError(f"its logits are {logits.dtype}{list(logits.shape)}, not one row a video and class")
+    if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or len(labels) != len(scores.videos):
+        raise ValueError(f"its labels are {labels.dtype}{list(labels.shape)}, not one a video")
+    return scores

@@ -3,13 +3,17 @@
 import dataclasses
 import os
 import pickle
+import shutil
+from collections import OrderedDict
 
+import h5py
 import numpy as np
 import pytest
 
 from fusion.methods.evidence import Evidence
 from fusion.scores.gather import from_files
 from fusion.scores.of_files import read_score_file
+from fusion.scores.unpickling import read_pickle
 from streams.runs.score_file import Scores, read_scores, write_scores
 
 VIDEOS = ("v_Run_g01_c01", "v_Run_g02_c01", "v_Sit_g01_c01")
@@ -179,6 +183,130 @@ def test_a_pickle_that_runs_something_is_refused_and_nothing_runs(tmp_path, endi
         read_score_file(f"{path}:scores" if ending == "npz" else str(path))
 
     assert not trace.exists()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": np.eye(3, dtype="f4"), "b": [1, 2.5, None, True, "x", b"y", (1, 2), {3, 4}]},
+        OrderedDict(a=np.int64(4), b=np.float32(0.5), c=np.arange(6, dtype=">i4")),
+        [
+            np.asfortranarray([[1, 2], [3, 4]]),
+            np.array(["aa", "b"]),
+            np.zeros((0, 3)),
+            np.array(5.0),
+        ],
+        [10**30, bytearray(b"z"), b"", set(), {}],
+        np.array([{"a": 1}, [1, 2]], dtype=object),
+    ],
+    ids=["plain", "scalars", "arrays", "bytes", "objects"],
+)
+def test_plain_values_are_read_as_python_would_read_them(tmp_path, value, protocol):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(value, protocol))
+
+    found = read_pickle(tmp_path / "a.pkl")
+
+    assert as_text(found) == as_text(value)
+
+
+def as_text(value):
+    """A value and the types of its parts, of which numbers of NumPy and ordered dictionaries are plain ones."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{value.shape}{as_text(value.tolist())}"
+    if isinstance(value, dict):
+        return str([(key, as_text(each)) for key, each in value.items()])
+    if isinstance(value, list | tuple):
+        return type(value).__name__ + str([as_text(each) for each in value])
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+def within_itself():
+    found = []
+    found.append(found)
+    return found
+
+
+def shared(times):
+    found = 0
+    for _ in range(10):
+        found = [found] * times
+    return found
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        # Python would take eight bytes of the file for the address of an object.
+        (b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'O8'\nI0\nI1\ntRS'AAAAAAAA'\ntR.", "1 objects"),
+        # Decoding takes time that grows with the square of the length.
+        (b"c_codecs\nencode\n(V" + b"a" * 10**6 + b"\nVpunycode\ntR.", "punycode"),
+        (pickle.dumps(within_itself()), "within each other"),
+        (pickle.dumps(shared(1000)), "within each other"),
+        (pickle.dumps({((((), ()),), ()): 1}), "tuple for a key"),
+        (pickle.dumps(np.zeros(3, [("a", "f4")])), "type"),
+        (pickle.dumps(1 + 2j), "builtins.complex"),
+        (b"\x80\x04I1\n", "ends too early|exhausted"),
+        (b"(lp0\nI1\na", "ends too early|exhausted"),
+        (b"", "ends too early|exhausted"),
+    ],
+    ids=["address", "punycode", "itself", "shared", "key", "fields", "complex", "short", "shorter", "empty"],
+)
+def test_pickles_that_crash_or_never_end_elsewhere_are_refused_at_once(tmp_path, stored, said):
+    (tmp_path / "a.pkl").write_bytes(stored)
+
+    with pytest.raises(ValueError, match=f"a.pkl was not opened: .*({said})"):
+        read_pickle(tmp_path / "a.pkl")
+
+
+def test_no_damaged_pickle_does_anything_but_be_read_or_refused(tmp_path):
+    random = np.random.default_rng(0)
+    sound = [pickle.dumps([{"a": np.eye(2), "b": (1, "x")}, np.array([None, 2.5])], protocol) for protocol in range(6)]
+    refused = 0
+
+    for trial in range(3000):
+        stored = bytearray(sound[trial % 6])
+        for place in random.integers(0, len(stored), random.integers(1, 5)):
+            stored[place] = random.integers(256)
+        (tmp_path / "a.pkl").write_bytes(stored)
+        try:
+            read_pickle(tmp_path / "a.pkl")
+        except ValueError:
+            refused += 1
+
+    assert 1000 < refused < 3000
+
+
+def test_score_files_that_lead_elsewhere_or_do_not_fit_are_refused(tmp_path):
+    write_scores(tmp_path / "sound.h5", scores())
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(10**4))
+
+    def external(file):
+        size = (3, 2, 2)
+        file.create_dataset("view_logits", size, "f4", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+
+    def linked(file):
+        file["view_logits"] = h5py.ExternalLink(str(tmp_path / "sound.h5"), "view_logits")
+
+    def virtual(file):
+        layout = h5py.VirtualLayout((3, 2, 2), "f4")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "sound.h5"), "view_logits", (3, 2, 2))
+        file.create_virtual_dataset("view_logits", layout)
+
+    def packed(file):
+        file.create_dataset("view_logits", (3, 10**6, 2), "f4", compression="gzip", chunks=(1, 10**5, 2), fillvalue=0)
+
+    def flat(file):
+        file["view_logits"] = np.zeros(3, "f4")
+
+    for change in (external, linked, virtual, packed, flat, lambda file: None):
+        shutil.copy(tmp_path / "sound.h5", tmp_path / "a.h5")
+        with h5py.File(tmp_path / "a.h5", "a") as file:
+            del file["view_logits"]
+            change(file)
+        with pytest.raises(ValueError, match=r"a\.h5 is no score file, or a damaged one"):
+            read_scores(tmp_path / "a.h5")
 
 
 def test_a_pickle_without_scores_is_refused(tmp_path):
