@@ -68,7 +68,7 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
     if dataset.make_videos:
         print(f"Using the built-in data set {name} in {dataset.root} (--dataset names another).", flush=True)
         if not _is_indexed(dataset):
-            prepare(dataset, usable_processors())
+            _prepare_built_in(dataset)
     if not index_path(dataset.root).exists():
         words = in_words(name, dataset.root)
         raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: python data/prepare.py {words}")
@@ -76,6 +76,16 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
     states = Counter(rows[name].state if name in rows else "not prepared" for name in dataset.videos)
     counted = with_counts(dataset, rows)
     return counted if states.keys() <= {READY} else _without_unusable(counted, states)
+
+
+def _prepare_built_in(dataset: DataSet) -> None:
+    try:
+        prepare(dataset, usable_processors())
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"Stopped while the data set {dataset.name} was being prepared in {dataset.root}; nothing else had begun. "
+            "The same command first prepares the videos that are left."
+        ) from None
 
 
 def flow_description(root: Path) -> Description:

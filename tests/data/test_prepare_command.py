@@ -144,6 +144,19 @@ STOPPED = (130, "Stopped. The same command goes on from here.")
 
 
 @pytest.mark.slow
+def test_ctrl_c_while_a_training_prepares_the_built_in_data_set_says_that_nothing_was_trained(tmp_path):
+    train = [sys.executable, str(PROJECT / "spatial" / "train.py"), "--root", str(tmp_path / "shapes")]
+
+    code, said = said_after_ctrl_c(train, lambda running: list(tmp_path.glob("shapes/videos/**/*.*")))
+
+    assert code == 130
+    assert said == (
+        f"Stopped while the data set shapes was being prepared in {tmp_path / 'shapes'}; nothing else had begun. "
+        "The same command first prepares the videos that are left."
+    )
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("words", [(), ("--pack",)])
 def test_ctrl_c_ends_it_with_one_sentence_and_leaves_nothing_unfinished(tmp_path, words):
