@@ -71,8 +71,8 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
     from streams.runs.model_file import ModelCard
     from streams.runs.run_folder import Run
     from streams.training.devices import strategy_for
+    from streams.training.first_batch import estimate_memory
     from streams.training.fit import Learner, building, train
-    from streams.training.memory import estimate_memory
     from streams.training.stage import clips_of
 
     config = SpatialConfig(batch_size=batch, crop_size=side, epochs=2, deterministic=False)
@@ -85,7 +85,7 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
 
         def on_train_begin(self, logs: Any = None) -> None:
             """Estimates as the training does."""
-            fixed, per_clip = estimate_memory(self.model, self.model.optimizer, config, clips.validation())
+            fixed, per_clip = estimate_memory(self.model, config, clips.validation())
             watched["estimated"] = (fixed + per_clip * batch) / MEGABYTE
 
     with tempfile.TemporaryDirectory() as folder:

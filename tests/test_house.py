@@ -52,12 +52,10 @@ BESIDE = {
         "streams/runs/run_folder.py",
         "streams/training/around_steps.py",
         "streams/training/devices.py",
-        "streams/training/display.py",
-        "streams/training/memory.py",
+        "streams/training/first_batch.py",
         "streams/training/progress.py",
         "streams/training/records.py",
         "streams/training/stage.py",
-        "streams/training/stopping.py",
     ),
 }
 

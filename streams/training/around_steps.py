@@ -1,67 +1,94 @@
-"""What happens around the steps of `fit`: checkpoints, an even course of the numbers, and stopping when asked to."""
+"""What happens around the steps of `fit`: checkpoints, the rate after a plateau, and stopping when asked to."""
 
+import contextlib
 import math
+import signal
+import threading
 import time
+from collections.abc import Iterator, Mapping
+from types import FrameType
 from typing import TypeAlias
 
 import keras
-import numpy as np
 
-from streams.training.devices import Together
-from streams.training.display import Display
-from streams.training.progress import Checkpoints, Course, sums_of
-from streams.training.records import Records
-from streams.training.schedules import best_epoch, plateau_factor, should_stop
-from streams.training.stopping import Stop, StoppedError, same_command
+from commands.files import write_json
+from streams.config import TrainConfig
+from streams.training.machines import this_part
+from streams.training.progress import Course
+from streams.training.records import write_history
+from streams.training.schedules import best_epoch, plateau_factor
 
 Logs: TypeAlias = dict[str, float] | None
 
-# XLA drops the check inside a step, so the loss is looked at now and then, which makes a GPU wait.
+# From one look at the loss to the next.
 _STEPS_BETWEEN_LOOKS = 50
 
 
+class Stop:
+    """Whether somebody asked the training to stop."""
+
+    requested = False
+
+
+class StoppedError(KeyboardInterrupt):
+    """A training was asked to stop, has saved what it had done, and says how to go on."""
+
+
+@contextlib.contextmanager
+def listening_for_stop() -> Iterator[Stop]:
+    """Gives a `Stop`, which the first Ctrl-C or SIGTERM of a scheduler sets; a second one interrupts at once."""
+    stop = Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.requested = True
+        print("\nStopping after this step. Stop once more to end at once and lose what is not saved.", flush=True)
+
+    may_listen = threading.current_thread() is threading.main_thread()
+    previous = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM) if may_listen}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def same_command(config: TrainConfig, *, begun: bool = True) -> str:
+    """Returns, as the subject of a sentence, the command that goes on with a training, or starts it."""
+    where = " on every machine" if this_part()[1] > 1 else ""
+    return f"The same command{where}{' without --again' if config.again and begun else ''}"
+
+
 class Keeper(keras.callbacks.Callback):
-    """Keeps the progress of a training true and safe.
+    """Keeps track of a training, and saves it.
 
     All of it happens before a step or after an epoch, never after a step: Keras would wait for a GPU to finish
     each step to tell us its numbers.
     """
 
-    def __init__(
-        self,
-        course: Course,
-        checkpoints: Checkpoints,
-        together: Together,
-        stop: Stop,
-        display: Display,
-        records: Records,
-    ):
+    def __init__(self, course: Course, stop: Stop, described: Mapping[str, object]):
         super().__init__()
-        self.course, self.checkpoints, self.together, self.stop = course, checkpoints, together, stop
-        self.display, self.records = display, records
-        self.sums: list[np.ndarray] = []  # Behind the numbers of an epoch that was left before its end.
-        self.first_step, self.saved_at = 0, time.monotonic()  # Where this call of `fit` began, and when it last saved.
-
-    def on_train_begin(self, logs: Logs = None) -> None:
-        """Keeps the numbers of an epoch that was left before its end, which Keras sets to zero next."""
-        if self.course.step_of_epoch:
-            self.sums = [variable.numpy() for variable in sums_of(self.model)]
+        self.course, self.stop = course, stop
+        self.described = described  # What config.json says until the training is done.
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Gives an epoch that was left before its end its numbers back."""
-        self.first_step, self.saved_at = self.course.progress.step, time.monotonic()
-        self._give_numbers_back()
+        """Sets the rate to what the history asks for, and starts the numbers of an epoch unless it goes on."""
+        course = self.course
+        self.first_step, self.saved_at = course.progress.step, time.monotonic()
+        if course.config.schedule == "plateau":
+            course.rate.factor.assign(plateau_factor(course.progress.history, course.config.plateau))
+        if not course.step_of_epoch:
+            for mean in self.model.training_means:
+                mean.reset_state()
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Saves now and then inside long epochs, and when asked to stop."""
-        course = self.course
-        course.progress.step = self.first_step + batch
-        if course.progress.step % _STEPS_BETWEEN_LOOKS == 0:
-            self._look_at_loss()
-        if course.progress.step % self.together.every:
+        step = self.course.progress.step = self.first_step + batch
+        if step % self.course.together.every:
             return
-        due = time.monotonic() - self.saved_at > 60 * course.config.checkpoint_minutes
-        stop, save = self.together.any(self.stop.requested, due)
+        due = batch > 0 and time.monotonic() - self.saved_at > 60 * self.course.config.checkpoint_minutes
+        stop, save = self.course.together.any(self.stop.requested, due)
         if stop:
             self._stop()
         if save:
@@ -69,87 +96,80 @@ class Keeper(keras.callbacks.Callback):
             self.saved_at = time.monotonic()
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Keeps the numbers of the epoch, which Keras sets to zero next."""
+        """Turns from the numbers of training to those of validation."""
         self.course.progress.step = (self.course.epoch + 1) * self.course.steps_per_epoch
-        self.sums = [variable.numpy() for variable in sums_of(self.model)]
-        self.course.validating = True
+        self.model.validating = True
 
     def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Leaves validation when asked to stop; it is done from its beginning when the training goes on."""
-        if batch % self.together.every == 0 and self.together.any(self.stop.requested)[0]:
-            self._give_numbers_back()
-            self.course.validating = False
+        """Leaves validation when asked to stop; the training goes on with all of it."""
+        if batch % self.course.together.every == 0 and self.course.together.any(self.stop.requested)[0]:
+            self.model.validating = False
             self._stop()
 
     def on_test_end(self, logs: Logs = None) -> None:
-        """Forgets the numbers from before: the epoch has them."""
-        self.sums, self.course.validating = [], False
+        """Turns back to the numbers of training."""
+        self.model.validating = False
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Adds the epoch to the history, and saves it and, if it is the best so far, its weights."""
-        course, row = self.course, {name: float(value) for name, value in (logs or {}).items()}
+        """Adds the epoch to the history, saves it, and ends a training that gets no better."""
+        course, history = self.course, self.course.progress.history
         course.progress.step = (epoch + 1) * course.steps_per_epoch
-        self._check_finite(row["loss"])
-        course.validating = "val_loss" in row
-        self._check_finite(row.get("val_loss", 0.0))
-        course.validating = False
-        history = course.progress.history
+        row = {name: float(value) for name, value in (logs or {}).items()}
         history.append({**row, "learning_rate": float(course.rate(course.progress.step - 1))})
-        if "val_loss" in row and best_epoch(history) == len(history):
-            self._take_place()
-            self.checkpoints.save_best(self.model, course.progress)
-        self._save()
+        self._save(is_best="val_loss" in row and best_epoch(history) == len(history))
+        if course.together.is_chief:
+            write_history(course.run.history, history)
+        self.model.stop_training = course.is_done
 
-    def _save(self) -> None:
-        self._look_at_loss()
-        self._take_place()
-        self.checkpoints.save(self.model, self.course.progress)
-        self.course.saved_step = self.course.progress.step
-
-    def _take_place(self) -> None:
-        """Replaces what lay here, now that there is something to keep."""
-        if self.checkpoints.writes:
-            self.records.begin(anew=self.course.saved_step == 0)
+    def _save(self, *, is_best: bool = False) -> None:
+        course = self.course
+        if course.together.is_chief and course.saved_step == 0:
+            # What lay here makes room only now that there is something to keep.
+            course.run.clear(with_later=course.config.again)
+            write_json(course.run.config, self.described)
+        course.checkpoints.save(self.model, course.progress, is_best=is_best)
+        course.saved_step = course.progress.step
 
     def _stop(self) -> None:
         if self.course.progress.step > 0:
             self._save()
-        self.together.take_leave()
+        self.course.together.take_leave()
         asked = "" if self.stop.requested else ", as another machine was asked to,"
         raise StoppedError(f"Stopped{asked} {_what_is_kept(self.course)}")
 
-    def _look_at_loss(self) -> None:
-        if self.course.config.jit:
-            self._check_finite(float(self.model.mean_loss.result()))
 
-    def _check_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
+class KeeperOfCompiled(Keeper):
+    """Ends a training at a loss that is not finite, where XLA drops the check inside a step.
+
+    It looks before all that is saved, and now and then: a look at the loss makes a GPU wait.
+    """
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Looks at the loss now and then."""
+        self.course.progress.step = self.first_step + batch
+        if self.course.progress.step % _STEPS_BETWEEN_LOOKS == 0:
+            self._look_at_loss()
+        super().on_train_batch_begin(batch, logs)
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Looks at the loss of the epoch."""
+        self.course.progress.step = (self.course.epoch + 1) * self.course.steps_per_epoch
+        self._look_at_loss()
+        super().on_test_begin(logs)
+
+    def on_test_end(self, logs: Logs = None) -> None:
+        """Looks at the loss of validation."""
+        self._look_at_loss()
+        super().on_test_end(logs)
+
+    def _save(self, *, is_best: bool = False) -> None:
+        self._look_at_loss()
+        super()._save(is_best=is_best)
+
+    def _look_at_loss(self) -> None:
+        if not math.isfinite(float(self.model.metrics[0].result())):
             raise FloatingPointError
         self.course.finite_step = self.course.progress.step
-
-    def _give_numbers_back(self) -> None:
-        for variable, value in zip(sums_of(self.model), self.sums, strict=False):
-            variable.assign(value)
-        self.sums = []
-
-
-class Steering(keras.callbacks.Callback):
-    """Lowers the rate at plateaus, where the schedule asks for it, and ends a training that gets no better."""
-
-    def __init__(self, course: Course):
-        super().__init__()
-        self.course = course
-
-    def on_train_begin(self, logs: Logs = None) -> None:
-        """Sets the rate to what the history asks for."""
-        if self.course.config.schedule == "plateau":
-            self.course.rate.factor.assign(plateau_factor(self.course.progress.history, self.course.config.plateau))
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Looks at the longer history."""
-        self.on_train_begin()
-        if should_stop(self.course.progress.history, self.course.config.patience):
-            self.model.stop_training = True
 
 
 def _what_is_kept(course: Course) -> str:

@@ -1,20 +1,61 @@
-"""On what a training runs: the devices of one machine, or several machines, by public API of Keras 3.15 and TensorFlow.
+"""What a training runs on: the devices of one machine, or several machines, and the memory that is free there.
 
-Three rules make `fit` work on several machines: the model is made outside the strategy's scope and its layers, its
-optimizer and `fit` inside; the numbers of a step have an axis; and every machine reads the variables when one saves.
+Three rules make `fit` work on several machines (Keras 3.15): the model is made outside the strategy's scope and its
+layers, its optimizer and `fit` inside; the numbers of validation have an axis; every machine reads the variables when
+one saves.
 """
 
 import contextlib
 import json
 import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import keras
+import psutil
 import tensorflow as tf
 
 from commands.running import usable_processors
+from pipelines.clip_stream import WHOLE, Shard
 from streams.config import TrainConfig
 
-_STEPS_BETWEEN_QUESTIONS = 5
+try:
+    import resource
+except ImportError:  # Windows has no such limits.
+    resource = None  # type: ignore[assignment]
+
+# The limit of a control group and what it uses, in the second version of control groups and in the first.
+_MEMORY_FILES = {
+    "": ("memory.max", "memory.current"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
+
+
+class Alone:
+    """The only machine of a training. Several machines wait for each other in these methods: see machines.py."""
+
+    part: Shard = WHOLE  # Which of how many parts of each batch this machine reads.
+    is_chief = True  # Whether this machine writes.
+    every = 1  # Steps from one question to the next.
+
+    def answering(self) -> contextlib.AbstractContextManager[None]:
+        """Explains the loss of another machine."""
+        return contextlib.nullcontext()
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Returns for each flag whether some machine raises it."""
+        return list(flags)
+
+    def check_step(self, step: int) -> None:
+        """Refuses to start where machines would go on from different steps."""
+
+    def take_leave(self) -> None:
+        """Waits until all machines have received what they last did together."""
+
+    def dealt(self, batches: tf.data.Dataset, batch_size: int) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+        """Lets the devices of this machine share its batches, which TensorFlow does by itself for one machine."""
+        return batches
 
 
 def num_threads() -> int:
@@ -23,25 +64,19 @@ def num_threads() -> int:
 
 
 def strategy_for(config: TrainConfig, threads: int | None = None) -> tf.distribute.Strategy:
-    """Returns what deals the work to the devices that the options name: all GPUs, or parts of the processor.
-
-    Devices and threads are fixed once TensorFlow has computed anything, so this comes first.
-    """
+    """Returns what deals the work to devices. It comes first: once TensorFlow has computed anything, they are fixed."""
     if config.threads or threads:  # Their number decides the last bits of every sum.
         tf.config.threading.set_intra_op_parallelism_threads(config.threads or threads)
     if config.hosts or "TF_CONFIG" in os.environ:
-        if config.devices:
-            raise ValueError(
-                "--devices chooses on one machine; of several, each uses all GPUs that it sees. Drop it, and set "
-                "CUDA_VISIBLE_DEVICES for fewer."
-            )
-        strategy = multi_worker_strategy(config.hosts, config.host_index)
+        strategy = _several_machines(config)
     else:
-        devices = _devices(config.devices)
+        gpus = tf.config.list_physical_devices("GPU")
+        devices = _use_gpus(gpus, config.devices) if gpus else _use_processor(config.devices or 1)
         # XLA can't compile a step under MirroredStrategy (Keras 3.15), not even on one device.
         alone = config.jit and len(devices) == 1
         strategy = tf.distribute.get_strategy() if alone else tf.distribute.MirroredStrategy(devices)
-    _refuse_impossible(config, strategy.num_replicas_in_sync)
+    if config.jit or strategy.num_replicas_in_sync > 1:
+        _refuse_impossible(config, strategy.num_replicas_in_sync)
     return strategy
 
 
@@ -60,39 +95,31 @@ def whole_batches(batches: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     Every device then has clips in every step, which Keras 3.15 asks for, and one graph serves all batches.
     """
 
-    def fill(clips: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        missing = batch_size - tf.shape(labels)[0]
-        weights = tf.sequence_mask(batch_size - missing, batch_size, tf.float32)
-        clips, labels = tf.nest.map_structure(lambda values: _filled(values, missing, batch_size), (clips, labels))
-        return clips, labels, weights
+    def filled(values: tf.Tensor) -> tf.Tensor:
+        padding = [[0, batch_size - tf.shape(values)[0]], *[[0, 0]] * (len(values.shape) - 1)]
+        return tf.ensure_shape(tf.pad(values, padding), [batch_size, *values.shape[1:]])
 
-    return batches.map(fill).prefetch(1)
-
-
-def _filled(values: tf.Tensor, missing: tf.Tensor, size: int) -> tf.Tensor:
-    filled = tf.pad(values, [[0, missing]] + [[0, 0]] * (len(values.shape) - 1))
-    return tf.ensure_shape(filled, [size, *values.shape[1:]])
+    options = tf.data.Options()
+    # Each of several machines makes whole batches and takes its part of them.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    weighted = batches.map(lambda clips, labels: (clips, labels, tf.ones(tf.shape(labels)[:1])))
+    return weighted.map(lambda *batch: tf.nest.map_structure(filled, batch)).prefetch(1).with_options(options)
 
 
-def _devices(wanted: int | None) -> list[str]:
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        if wanted and wanted > len(gpus):
-            raise ValueError(f"--devices is {wanted}; this machine has {len(gpus)} GPUs.")
-        tf.config.set_visible_devices(gpus[:wanted], "GPU")
-        return [device.name for device in tf.config.list_logical_devices("GPU")]
-    if wanted and wanted > 1:
-        _part_processor(wanted)
-    return [device.name for device in tf.config.list_logical_devices("CPU")][: wanted or 1]
+def _use_gpus(gpus: list[tf.config.PhysicalDevice], wanted: int | None) -> list[str]:
+    if wanted and wanted > len(gpus):
+        raise ValueError(f"--devices is {wanted}; this machine has {len(gpus)} GPUs.")
+    tf.config.set_visible_devices(gpus[:wanted], "GPU")
+    return [device.name for device in tf.config.list_logical_devices("GPU")]
 
 
-def _part_processor(wanted: int) -> None:
-    """Makes logical devices of the processor: slower than one, and good for trying what several devices do."""
+def _use_processor(parts: int) -> list[str]:
+    """Parts the processor where several devices are wanted: slower than one, and good for trying what several do."""
     processor = tf.config.list_physical_devices("CPU")[0]
-    if len(tf.config.get_logical_device_configuration(processor) or ()) >= wanted:
-        return
-    parts = [tf.config.LogicalDeviceConfiguration() for _ in range(wanted)]
-    tf.config.set_logical_device_configuration(processor, parts)
+    if len(tf.config.get_logical_device_configuration(processor) or [processor]) < parts:
+        wanted = [tf.config.LogicalDeviceConfiguration() for _ in range(parts)]
+        tf.config.set_logical_device_configuration(processor, wanted)
+    return [device.name for device in tf.config.list_logical_devices("CPU")][:parts]
 
 
 def _refuse_impossible(config: TrainConfig, replicas: int) -> None:
@@ -108,8 +135,14 @@ def _refuse_impossible(config: TrainConfig, replicas: int) -> None:
         raise ValueError("--jit has no deterministic mode. Pass --no-deterministic with it.")
 
 
-def multi_worker_strategy(hosts: str, index: int) -> tf.distribute.Strategy:
-    """Returns the strategy of this machine among `hosts`, or among those that TF_CONFIG names."""
+def _several_machines(config: TrainConfig) -> tf.distribute.Strategy:
+    """Returns the strategy of this machine among `--hosts`, or among those that TF_CONFIG names."""
+    hosts, index = config.hosts, config.host_index
+    if config.devices:
+        raise ValueError(
+            "--devices chooses on one machine; of several, each uses all GPUs that it sees. Drop it, and set "
+            "CUDA_VISIBLE_DEVICES for fewer."
+        )
     if hosts:
         workers = [host.strip() for host in hosts.split(",")]
         if not 0 <= index < len(workers) or not all(host.rpartition(":")[2].isdigit() for host in workers):
@@ -125,91 +158,40 @@ def multi_worker_strategy(hosts: str, index: int) -> tf.distribute.Strategy:
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
-def is_of_several(strategy: tf.distribute.Strategy) -> bool:
-    """Tells whether a strategy deals work to several machines."""
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+def free_memory() -> float | None:
+    """Returns the bytes that this process can still have; None on GPUs, which do not tell."""
+    if tf.config.list_physical_devices("GPU"):
+        return None
+    found = [float(psutil.virtual_memory().available), *of_groups()]
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0] if resource else -1
+    if resource and limit != resource.RLIM_INFINITY:
+        found.append(float(max(0, limit - psutil.Process().memory_info().vms)))
+    return min(found)
 
 
-def is_chief() -> bool:
-    """Tells whether this machine is the one that writes."""
-    return this_part()[0] == 0
+def of_groups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[float]:
+    """Yields what each control group around this process leaves, as containers and schedulers set them."""
+    for line in own.read_text().splitlines() if own.exists() else ():
+        _, kinds, place = line.split(":", 2)
+        kind = "memory" if "memory" in kinds.split(",") else kinds
+        base = root / kind
+        folder = base / place.lstrip("/")
+        for group in (folder, *folder.parents[: len(folder.parts) - len(base.parts)]) if kind in _MEMORY_FILES else ():
+            with contextlib.suppress(OSError, ValueError):  # No limit is no number, or no file.
+                size, taken = (int((group / name).read_text()) for name in _MEMORY_FILES[kind])
+                # Files in memory make room when it is needed.
+                counts = dict(each.split() for each in (group / "memory.stat").read_text().splitlines())
+                files = sum(int(counts.get(name, 0)) for name in ("active_file", "inactive_file"))
+                yield float(max(0, size - taken + files))
 
 
-def this_part() -> tuple[int, int]:
-    """Returns which of how many machines this is; a chief comes before the workers."""
-    described = json.loads(os.environ.get("TF_CONFIG", "{}"))
-    task, cluster = described.get("task", {}), described.get("cluster", {})
-    chiefs, workers = len(cluster.get("chief", ())), len(cluster.get("worker", ()))
-    before = 0 if task.get("type", "worker") == "chief" else chiefs
-    return before + int(task.get("index", 0)), max(1, chiefs + workers)
-
-
-def dealt_parts(parts: tf.data.Dataset, batch_size: int) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-    """Lets the devices of this machine share its own part of each batch, which is all that it reads and decodes.
-
-    On one machine that part is the whole, which TensorFlow deals by itself.
-    """
-    strategy = tf.distribute.get_strategy()
-    if not is_of_several(strategy):
-        return parts
-    of_device = parts.rebatch(batch_size // strategy.num_replicas_in_sync)
-    return strategy.distribute_datasets_from_function(lambda context: of_device)
-
-
-def part_of_batches(batches: tf.data.Dataset, shard: tuple[int, int]) -> tf.data.Dataset:
-    """Returns the same part of every batch, for batches that cost nothing to make whole."""
-    index, number = shard
-    if number == 1:
-        return batches
-
-    def part(values: tf.Tensor) -> tf.Tensor:
-        size = values.shape[0] // number
-        return values[index * size : (index + 1) * size]
-
-    return batches.map(lambda *batch: tf.nest.map_structure(part, batch))
-
-
-def dealt_batches(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Lets each of several machines take its part of every batch once it is made."""
-    if not is_of_several(tf.distribute.get_strategy()):
-        return batches
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return batches.with_options(options)
-
-
-class Together:
-    """What lets several machines do alike: reading the variables needs all of them, at the same step."""
-
-    def __init__(self, strategy: tf.distribute.Strategy):
-        self.alone = not is_of_several(strategy)
-        self.replicas = strategy.num_replicas_in_sync
-        # Asking waits for the slowest machine, so it is not done at each step.
-        self.every = 1 if self.alone else _STEPS_BETWEEN_QUESTIONS
-        self._sum = tf.function(lambda values: strategy.reduce("SUM", strategy.run(lambda: values), axis=None))
-
-    def any(self, *flags: bool) -> list[bool]:
-        """Returns for each flag whether some machine raises it; all machines ask this at the same moment, and wait."""
-        if self.alone:
-            return list(flags)
-        return [count > 0 for count in self._sum(tf.constant(flags, tf.int64)).numpy()]
-
-    def check_step(self, step: int) -> None:
-        """Refuses to start where machines would go on from different steps."""
-        mean = step if self.alone else int(self._sum(tf.constant(step, tf.int64))) / self.replicas
-        (differs,) = self.any(mean != step)  # All must know: one of several may well be at their mean.
-        if differs:
-            self.take_leave()
-            raise ValueError(
-                f"This machine would go on from step {step}, all together from {mean:g} on average: they must see the "
-                "same run folder. Put --runs on storage that all of them share."
-            )
-
-    def take_leave(self) -> None:
-        """Waits until all have received what they last did together: a machine that ends cuts off those that have not.
-
-        Whoever ends after this has seen all others come here, so what fails now is of no use to anybody.
-        """
-        if not self.alone:
-            with contextlib.suppress(tf.errors.OpError):
-                self._sum(tf.constant(0, tf.int64)).numpy()
+def peak_memory() -> dict[str, float]:
+    """Returns what was held at most, in gigabytes: by the process, and by the fullest GPU where there is one."""
+    found = {}
+    if resource:
+        unit = 1 if sys.platform == "darwin" else 1024
+        found["process_gigabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    gpus = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
+    if gpus:
+        found["GPU_gigabytes"] = max(tf.config.experimental.get_memory_info(gpu)["peak"] for gpu in gpus) / 2**30
+    return found

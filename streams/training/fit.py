@@ -13,31 +13,31 @@ from pipelines.clip_stream import Clips
 from streams.config import TrainConfig
 from streams.runs.model_file import ModelCard, save_model
 from streams.runs.run_folder import Run, is_finished
-from streams.training.around_steps import Keeper, Steering
-from streams.training.devices import (
-    Together,
-    dealt_batches,
-    dealt_parts,
-    is_chief,
-    synchronise_batch_norm,
-    this_part,
-    whole_batches,
+from streams.training.around_steps import Keeper, KeeperOfCompiled, Stop, StoppedError, listening_for_stop, same_command
+from streams.training.devices import Alone, synchronise_batch_norm, whole_batches
+from streams.training.explaining import EXPLICABLE, explain
+from streams.training.first_batch import look_at_first_batch
+from streams.training.machines import Together
+from streams.training.progress import Course
+from streams.training.records import (
+    HAS_TENSORBOARD,
+    Display,
+    TensorBoard,
+    described_training,
+    draw_curves,
+    write_history,
 )
-from streams.training.display import Display
-from streams.training.progress import Checkpoints, Course
-from streams.training.records import Records, description, draw_curves, look_at_first_batch, write_history
 from streams.training.schedules import best_epoch, make_optimizer
 from streams.training.step import Trainee
-from streams.training.stopping import Stop, StoppedError, all_answering, explained, listening_for_stop, same_command
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A network that is trained, and what its file will say and hold."""
+    """A network to train, made inside `building`, and what its file will say and hold."""
 
     network: keras.Model
     card: ModelCard
-    saved: keras.Model | None = None  # Shares the trained weights, if it is another network that is saved.
+    saved: keras.Model | None = None  # The network to save if it is another one, which shares the trained weights.
 
 
 @contextlib.contextmanager
@@ -47,91 +47,81 @@ def building(config: TrainConfig, strategy: tf.distribute.Strategy) -> Iterator[
     keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    with all_answering(), strategy.scope():
+    with _machines(strategy).answering(), strategy.scope():
         yield
 
 
 def train(
     learner: Learner, clips: Clips, config: TrainConfig, run: Run, watch: keras.callbacks.Callback | None = None
 ) -> dict[str, float]:
-    """Trains a network, from a checkpoint if there is one to go on from; returns its best epoch's numbers.
-
-    The network is made while `building(config, strategy)`.
-    """
-    with run.locked(writes=is_chief()), listening_for_stop() as stop:
-        if is_chief() and is_finished(config, run):  # By a process that held the lock until now.
+    """Trains a network, from its last checkpoint if there is one; returns the numbers of its best epoch."""
+    strategy = learner.network.distribute_strategy
+    together = _machines(strategy)
+    with run.locked(writes=together.is_chief), listening_for_stop() as stop:
+        if together.is_chief and is_finished(config, run):  # Another process held the lock and finished the training.
             return run.entry("result")
-        course = Course.of(config, run, clips.steps_per_epoch)
-        with all_answering():
+        course = Course.of(config, run, clips.steps_per_epoch, together)
+        with together.answering():
             model = _compiled(learner, clips, course)
-        with learner.network.distribute_strategy.scope(), explained(course, clips, model):
-            validation = clips.validation()
-            keeper = _keeper(learner, model, clips, validation, course, stop)
-            shown = [keeper.display, keeper.records] if is_chief() else []
-            callbacks = [keeper, Steering(course), *shown, *([watch] if watch else [])]
-            whole = None if validation is None else dealt_batches(whole_batches(validation, config.batch_size))
-            with keeper.display.shown():
-                while not course.is_done:
-                    if course.is_within_validation:
-                        _validate(model, whole, keras.callbacks.CallbackList(callbacks, model=model), course.epoch)
-                        continue
-                    # Keras goes on with one iterator over all epochs of a call, so the stream is never begun again.
-                    batches = keeper.display.waiting.watch(clips.batches(course.progress.step, this_part()))
-                    model.fit(
-                        dealt_parts(batches, config.batch_size),
-                        initial_epoch=course.epoch,
-                        epochs=course.epoch + 1 if course.step_of_epoch else course.epochs,
-                        steps_per_epoch=course.steps_per_epoch - course.step_of_epoch,
-                        validation_data=whole,
-                        callbacks=callbacks,
-                        shuffle=False,
-                        verbose=0,
-                    )
-            return _finish(learner, model, clips, keeper)
+        try:
+            with strategy.scope():
+                validation = clips.validation()
+                whole = None if validation is None else whole_batches(validation, config.batch_size)
+                keeper, display, *others = _callbacks(learner, model, clips, validation, course, stop)
+                callbacks = [keeper, *([display, *others] if together.is_chief else []), *([watch] if watch else [])]
+                with display.bar:
+                    while not course.is_done:
+                        if course.step_of_epoch == course.steps_per_epoch:
+                            _validate(model, whole, keras.callbacks.CallbackList(callbacks, model=model), course.epoch)
+                            continue
+                        # Keras uses one iterator for all epochs of a call, so the stream of clips never starts anew.
+                        batches = display.watched(clips.batches(course.progress.step, together.part))
+                        model.fit(
+                            together.dealt(batches, config.batch_size),
+                            initial_epoch=course.epoch,
+                            epochs=course.epoch + 1 if course.step_of_epoch else course.epochs,
+                            steps_per_epoch=course.steps_per_epoch - course.step_of_epoch,
+                            validation_data=whole,
+                            callbacks=callbacks,
+                            shuffle=False,
+                            verbose=0,
+                        )
+                return _finish(learner, model, clips, keeper)
+        except EXPLICABLE as error:
+            explain(error, course, clips, model)
+            raise
+
+
+def _machines(strategy: tf.distribute.Strategy) -> Alone:
+    """Returns what the machines of a training do together."""
+    return Together(strategy) if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) else Alone()
 
 
 def _compiled(learner: Learner, clips: Clips, course: Course) -> Trainee:
     """Returns the model that is trained, around the network that is saved."""
-    strategy, config = learner.network.distribute_strategy, course.config
-    with strategy.scope():
-        means = keras.metrics.Mean("loss"), keras.metrics.Mean("accuracy")
-    if config.sync_batch_norm:
+    if course.config.sync_batch_norm:
         synchronise_batch_norm(learner.network)
     # Outside the scope: a model made inside is built in a way that fails on several machines (Keras 3.15).
-    model = Trainee(
-        learner.network,
-        means,
-        accumulate=config.accumulate,
-        clip_norm=config.clip_norm,
-        multi_label=learner.card.multi_label,
-        tasks=clips.tasks,
-        cut=clips.cut,
-    )
-    with strategy.scope():
-        model.compile(optimizer=make_optimizer(config, course.rate), jit_compile=config.jit)
+    model = Trainee(learner.network, clips, course.config, multi_label=learner.card.multi_label)
+    with learner.network.distribute_strategy.scope():
+        model.compile(optimizer=make_optimizer(course.config, course.rate), jit_compile=course.config.jit)
         # Variables that a step made would make its graph conditional, which fails on several devices.
         model.optimizer.build(model.trainable_variables)
     return model
 
 
-def _keeper(
-    learner: Learner,
-    model: Trainee,
-    clips: Clips,
-    validation: tf.data.Dataset | None,
-    course: Course,
-    stop: Stop,
-) -> Keeper:
-    """Goes on from the newest checkpoint, looks at the first batch, and returns what keeps the course from here on."""
-    together = Together(tf.distribute.get_strategy())
-    checkpoints = Checkpoints(course.run.checkpoints, writes=is_chief())
-    course.start(checkpoints, together, model, clips.skipped)
+def _callbacks(
+    learner: Learner, model: Trainee, clips: Clips, validation: tf.data.Dataset | None, course: Course, stop: Stop
+) -> tuple[Keeper, Display, *tuple[keras.callbacks.Callback, ...]]:
+    """Restores the last checkpoint, looks at the first batch, and returns what watches the steps that follow."""
+    course.start(model, clips.skipped)
     sheets = look_at_first_batch(model, clips, validation, course, is_flow=bool(learner.card.flow))
-    display = Display(course)
-    # Keras says so once for validation data whose length it has to find out.
+    # Keras says this once for validation data whose length it has to find out.
     warnings.filterwarnings("ignore", "Your input ran out of data")
-    said = description(course.config, course.run, learner.card.stream, begun=course.progress.step > 0)
-    return Keeper(course, checkpoints, together, stop, display, Records(course, display, said, sheets))
+    described = described_training(course.config, course.run, learner.card.stream, begun=course.progress.step > 0)
+    display = Display(course)
+    keeper = (KeeperOfCompiled if course.config.jit else Keeper)(course, stop, described)
+    return keeper, display, *([TensorBoard(course, display, sheets)] if HAS_TENSORBOARD else [])
 
 
 def _validate(
@@ -146,23 +136,22 @@ def _validate(
 
 
 def _finish(learner: Learner, model: Trainee, clips: Clips, keeper: Keeper) -> dict[str, float]:
-    """Saves the best epoch's weights; what marks the run as finished is written last."""
-    course = keeper.course
-    run, history = course.run, course.progress.history
+    """Saves the weights of the best epoch; what marks the run as finished is written last."""
+    course, run, history = keeper.course, keeper.course.run, keeper.course.progress.history
     best = best_epoch(history)
     result = {"epoch": best, "epochs": len(history), **history[best - 1]}
-    if is_chief():  # The others need no best weights, which are gone once these lines are through.
+    if course.together.is_chief:  # The others need no best weights, and these lines delete them.
         if "val_loss" in history[-1]:
-            keeper.checkpoints.restore_best(model, course.progress)
+            course.checkpoints.restore_best(model, course.progress)
         save_model(learner.saved or learner.network, learner.card, run.model)
         write_history(run.history, history)
-        draw_curves(run.curves, history, best)
+        draw_curves(run.curves, history, best, course.config.protocol)
         skipped = clips.num_skipped(course.progress.step)
-        write_json(run.config, {**keeper.records.description, "result": result, "skipped": skipped})
+        write_json(run.config, {**keeper.described, "result": result, "skipped": skipped})
         run.clear_checkpoints()
-    # The other machines wait here until the model is there: it may be what they go on with.
-    (stopped,) = keeper.together.any(keeper.stop.requested)
-    keeper.together.take_leave()
+    # The other machines wait here for the model, which the next stage may start from.
+    (stopped,) = course.together.any(keeper.stop.requested)
+    course.together.take_leave()
     if stopped:
         words = "Stopped after the last step; the model is saved."
         raise StoppedError(f"{words} {same_command(course.config)} goes on with what is left, or says what came out.")

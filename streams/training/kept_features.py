@@ -21,19 +21,19 @@ from pipelines.unreadable import readable_views
 from streams.config import TrainConfig
 from streams.networks.scoring import score_videos
 from streams.runs.run_folder import Run
-from streams.training.devices import part_of_batches
 from streams.training.fit import Learner, building
+from streams.training.machines import part_of_batches
 
-# Evenly spaced views of each video, of which a pass over the videos draws one each.
+# Evenly spaced views of each video. A pass over the videos draws one of them for each video.
 NUM_VIEWS = 5
 Views = Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]  # Of each video in turn, as `scoring.score_videos` takes them.
-# Videos after which the file of features is brought to disk.
+# Videos from one flush of the file of features to the next.
 _FLUSHED_EVERY = 50
 
 
 @dataclass(frozen=True)
 class FeatureStream(Clips):
-    """Features in place of clips: of each video that a step draws, those of one random view."""
+    """Features instead of clips: a step takes those of one random view of each video that it draws."""
 
     clips: ClipStream
     features: np.ndarray  # float32[videos, views, D].
@@ -64,7 +64,7 @@ class FeatureStream(Clips):
 
 
 def on_features(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> tuple[Learner, FeatureStream]:
-    """Returns the last layer alone and the features that it learns from; the whole network is saved."""
+    """Returns the last layer as a network of its own, which saves the whole, and the features that it learns from."""
     network = learner.network
     features, labels = kept_features(network, clips, clips.videos, run, config)
     held_out = kept_features(network, clips, clips.held_out, run, config, "validation") if clips.held_out else None
@@ -76,7 +76,7 @@ def on_features(learner: Learner, clips: ClipStream, config: TrainConfig, run: R
 def kept_features(
     network: keras.Model, clips: ClipStream, videos: Sequence[Video], run: Run, config: TrainConfig, part: str = "train"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `(float32[videos, views, D], labels)` of centred crops, from a file as far as they were made before."""
+    """Returns `(float32[videos, views, D], labels)` of centred crops; a file keeps those that are made."""
     num_views = 1 if clips.clip.is_spread else NUM_VIEWS
 
     def views_from(done: int) -> Views:
@@ -96,7 +96,7 @@ def cached_features(
     about: Sequence[str] = (),
     shown: str = "pixels",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the features of videos, from a file as far as it has them; `views_from(n)` gives those from n on."""
+    """Returns the features of videos, and keeps them in a file; `views_from(n)` gives the views from video n on."""
     frozen = keras.Model(network.input, network.get_layer("features").output)
     key = _key(frozen, [*about, *names])
     rows, labels = _read(path, key) if path else ([], [])
@@ -112,7 +112,7 @@ def cached_features(
 
 
 def _read(path: Path, key: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Returns what a file holds for this key; nothing if it is of something else, or damaged."""
+    """Returns what a file holds for this key; deletes a file that is damaged or has another key."""
     with contextlib.suppress(OSError, KeyError, ValueError), h5py.File(path) as file:
         if file.attrs["key"] == key and len(file["features"]) == len(file["labels"]):
             return list(file["features"][()]), list(file["labels"][()])
@@ -129,7 +129,7 @@ def _growing(path: Path, key: str) -> Iterator[h5py.File]:
 
 
 def _append(file: h5py.File, row: np.ndarray, label: np.ndarray) -> None:
-    """Adds a video; what a kill leaves is read as far as it is whole."""
+    """Adds a video to the file."""
     for name, values in (("features", row), ("labels", np.asarray(label))):
         if name not in file:
             file.create_dataset(name, (0, *values.shape), values.dtype, maxshape=(None, *values.shape))
@@ -163,8 +163,8 @@ def with_fresh_head(network: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def _key(frozen: keras.Model, about: Sequence[str]) -> str:
-    """Returns what changes whenever the features do, or their order."""
-    # Keras counts what has no name of its own, and goes on counting with each network.
+    """Returns a hash that changes whenever the features or their order would change."""
+    # Keras numbers layers without a name, and goes on counting from one network to the next.
     structure = re.sub(r"_\d+\b", "", frozen.to_json())
     digest = hashlib.sha256("\n".join([*about, structure]).encode())
     for weight in frozen.get_weights():

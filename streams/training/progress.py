@@ -1,6 +1,8 @@
-"""Where a training stands, and checkpoints of it, written so that a kill at any moment loses nothing."""
+"""Where a training stands, and its checkpoints, written so that a kill at any moment loses nothing."""
 
+import itertools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +14,12 @@ from commands.files import replacing
 from pipelines.drawing import Skipped
 from streams.config import TrainConfig
 from streams.runs.run_folder import Run
-from streams.training.devices import Together
-from streams.training.schedules import Rate, best_epoch, should_stop
+from streams.training.devices import Alone
+from streams.training.schedules import Rate, best_epoch
 
-# The newest may be damaged by the disk; the one before it then still stands.
+# If the disk damages the newest checkpoint, the one before it still stands.
 _KEPT = 2
 _STATE = "state"
-# The best weights are in no second checkpoint, so they are written twice.
-_COPY = ".copy"
 
 
 class DamagedError(Exception):
@@ -35,35 +35,30 @@ class Progress:
     skipped: Skipped = field(default_factory=set)  # Clips that could not be read and were left out.
 
 
+@dataclass(frozen=True)
 class Checkpoints:
     """The checkpoints of one run and the weights of its best epoch so far."""
 
-    def __init__(self, folder: Path, *, writes: bool = True):
-        self.folder = folder
-        self.writes = writes  # Of several machines only the first one does.
+    folder: Path
+    writes: bool = True  # Of several machines only the first one does.
 
-    def save(self, model: keras.Model, progress: Progress) -> None:
-        """Writes a checkpoint, and forgets all but the newest ones and the best weights."""
-        # With several machines, reading a variable is done by all of them together.
-        arrays = _arrays(_variables(model))
+    def save(self, model: keras.Model, progress: Progress, *, is_best: bool = False) -> None:
+        """Writes a checkpoint, and the weights apart if they are the best so far; deletes what is no longer needed."""
+        # Several machines read a variable together, so all of them come here.
+        weights, arrays = _arrays(model.variables if is_best else []), _arrays(_variables(model))
         if not self.writes:
             return
+        for path in self._best(progress) if is_best else ():
+            _write(path, weights)
         state = json.dumps({**vars(progress), "skipped": sorted(progress.skipped)})
-        name = f"step{progress.step:09d}_{self._best(progress).name}"
+        name = f"step{progress.step:09d}_{self._best(progress)[0].name}"
         _write(self.folder / name, {**arrays, _STATE: np.array(state)})
         for old in self._steps()[:-_KEPT]:
             old.unlink()
-        needed = {path.name.split("_", 1)[1] for path in self._steps()}
+        needed = {path.stem.partition("_")[2] for path in self._steps()}
         for best in self.folder.glob("best*.npz"):
-            if best.name.replace(_COPY, "") not in needed:
+            if best.name.partition(".")[0] not in needed:
                 best.unlink()
-
-    def save_best(self, model: keras.Model, progress: Progress) -> None:
-        """Writes the weights of the epoch that just ended."""
-        arrays = _arrays(model.variables)
-        if self.writes:
-            for path in self._best_copies(progress):
-                _write(path, arrays)
 
     def restore(self, model: keras.Model, check: Callable[[int], None] = lambda step: None) -> Progress:
         """Sets the model to the newest checkpoint that can be read, and returns how far it is.
@@ -86,8 +81,8 @@ class Checkpoints:
             return progress
         if damaged:
             raise ValueError(
-                f"No checkpoint can be gone on from: {'; '.join(damaged)}. Put whole ones there if you have copies, or "
-                "pass --again: all that was trained is then done anew."
+                f"No checkpoint can be read: {'; '.join(damaged)}. Put whole ones there if you have copies, or pass "
+                "--again to train anew from the first step."
             )
         check(0)
         return Progress()
@@ -98,22 +93,20 @@ class Checkpoints:
             arrays = self._read_best(progress)
         except DamagedError as error:
             raise ValueError(f"The best weights are lost: {error}. Pass --again to train anew.") from error
-        _assign(model.variables, arrays, self._best(progress))
+        _assign(model.variables, arrays, self._best(progress)[0])
 
-    def _best(self, progress: Progress) -> Path:
-        return self.folder / f"best{best_epoch(progress.history):05d}.npz"
-
-    def _best_copies(self, progress: Progress) -> tuple[Path, Path]:
-        path = self._best(progress)
-        return path, path.with_stem(path.stem + _COPY)
+    def _best(self, progress: Progress) -> tuple[Path, Path]:
+        """Returns the file of the best weights and its copy: no older checkpoint holds them, so there are two."""
+        name = f"best{best_epoch(progress.history):05d}"
+        return self.folder / f"{name}.npz", self.folder / f"{name}.copy.npz"
 
     def _read_best(self, progress: Progress) -> dict[str, np.ndarray]:
-        first, second = self._best_copies(progress)
+        path, copy = self._best(progress)
         try:
-            return _read(first)
+            return _read(path)
         except DamagedError as error:
             print(f"{error}; its copy is used.", flush=True)
-            return _read(second)
+            return _read(copy)
 
     def _steps(self) -> list[Path]:
         return sorted(self.folder.glob("step*.npz"))
@@ -121,27 +114,25 @@ class Checkpoints:
 
 @dataclass
 class Course:
-    """Where a training stands: its options and its place, how far it is, and what of it is saved."""
+    """Where a training stands: its options, its place and its machine, how far it is, and what of it is saved."""
 
     config: TrainConfig
     run: Run
+    together: Alone
+    epochs: int
     steps_per_epoch: int
     rate: Rate
+    checkpoints: Checkpoints
     progress: Progress = field(default_factory=Progress)
     saved_step: int = 0  # The last step that was saved.
-    finite_step: int = 0  # The last step whose loss was looked at.
-    validating: bool = False
+    finite_step: int = 0  # The last step whose loss was looked at, where XLA compiles the steps.
 
     @classmethod
-    def of(cls, config: TrainConfig, run: Run, steps_per_epoch: int) -> "Course":
+    def of(cls, config: TrainConfig, run: Run, steps_per_epoch: int, together: Alone) -> "Course":
         """Returns the course of a training at its start."""
         epochs, steps = config.extent(steps_per_epoch)
-        return cls(config, run, steps, Rate(config, steps, config.steps or epochs * steps))
-
-    @property
-    def epochs(self) -> int:
-        """How many epochs the training has."""
-        return self.config.extent(self.steps_per_epoch)[0]
+        rate = Rate(config, steps, config.steps or epochs * steps)
+        return cls(config, run, together, epochs, steps, rate, Checkpoints(run.checkpoints, together.is_chief))
 
     @property
     def epoch(self) -> int:
@@ -150,40 +141,31 @@ class Course:
 
     @property
     def step_of_epoch(self) -> int:
-        """How many steps of the present epoch are done."""
+        """How many steps of the present epoch are done; all of them while it is validated."""
         return self.progress.step - self.epoch * self.steps_per_epoch
 
     @property
-    def is_within_validation(self) -> bool:
-        """Tells whether all steps of the present epoch are done, and its validation is not."""
-        return self.step_of_epoch == self.steps_per_epoch
-
-    @property
     def is_done(self) -> bool:
-        """Tells whether all epochs are through, or as many as were of use."""
-        return self.epoch >= self.epochs or should_stop(self.progress.history, self.config.patience)
+        """Tells whether all epochs are through, or the last `--patience` epochs brought nothing better."""
+        waited = self.epoch - best_epoch(self.progress.history)
+        return self.epoch >= self.epochs or waited >= (self.config.patience or math.inf)
 
-    def start(self, checkpoints: Checkpoints, together: Together, model: keras.Model, skipped: Skipped | None) -> None:
-        """Sets the model to where an earlier training left off, and what was skipped to what it had skipped."""
-        if self.config.resume and not self.config.again and checkpoints.folder.exists():
-            self.progress = checkpoints.restore(model, together.check_step)
+    def start(self, model: keras.Model, skipped: Skipped | None) -> None:
+        """Goes to where an earlier training stopped; `skipped` then includes the clips that it left out."""
+        if self.config.resume and not self.config.again and self.checkpoints.folder.exists():
+            self.progress = self.checkpoints.restore(model, self.together.check_step)
         else:
-            together.check_step(0)
+            self.together.check_step(0)
         if skipped is not None:
             skipped |= self.progress.skipped
             self.progress.skipped = skipped
         self.saved_step = self.finite_step = self.progress.step
 
 
-def sums_of(model: keras.Model) -> list[keras.Variable]:
-    """Returns the sums behind the numbers of the epoch so far."""
-    return [variable for metric in model.metrics for variable in metric.variables]
-
-
 def _variables(model: keras.Model) -> list[keras.Variable]:
     """Returns weights and random states, the optimizer's, and the sums behind the numbers of the epoch so far."""
-    found = [*model.variables, *model.optimizer.variables, *sums_of(model)]
-    return list({id(variable): variable for variable in found}.values())
+    sums = [variable for metric in model.metrics for variable in metric.variables]
+    return list({id(each): each for each in [*model.variables, *model.optimizer.variables, *sums]}.values())
 
 
 def _arrays(variables: Sequence[keras.Variable]) -> dict[str, np.ndarray]:
@@ -191,18 +173,20 @@ def _arrays(variables: Sequence[keras.Variable]) -> dict[str, np.ndarray]:
 
 
 def _assign(variables: Sequence[keras.Variable], arrays: dict[str, np.ndarray], path: Path) -> None:
-    found = [array.shape for array in arrays.values()]
-    wanted = [tuple(variable.shape) for variable in variables]
+    found, wanted = [array.shape for array in arrays.values()], [tuple(variable.shape) for variable in variables]
     if found != wanted:
-        first = next(
-            (pair for pair in zip(found, wanted, strict=False) if pair[0] != pair[1]), (len(found), len(wanted))
-        )
-        raise ValueError(
-            f"{path} is of another network: it has {first[0]} where this one has {first[1]}. "
-            "Train with the options that the run was started with, or pass --again to start anew."
-        )
+        raise ValueError(_of_another_network(path, found, wanted))
     for variable, array in zip(variables, arrays.values(), strict=True):
         variable.assign(array)
+
+
+def _of_another_network(path: Path, found: Sequence[tuple[int, ...]], wanted: Sequence[tuple[int, ...]]) -> str:
+    pairs = itertools.zip_longest(found, wanted, fillvalue="nothing")
+    one, other = next(pair for pair in pairs if pair[0] != pair[1])
+    return (
+        f"{path} is of another network: it has {one} where this one has {other}. "
+        "Train with the options that the run was started with, or pass --again to start anew."
+    )
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -218,7 +202,7 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """Reads every array of a file; each carries a checksum, so that a damaged one is noticed."""
+    """Reads every array of a file; each carries a checksum, which shows whether it is damaged."""
     try:
         with np.load(path) as arrays:
             return {name: arrays[name] for name in arrays.files}

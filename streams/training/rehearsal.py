@@ -1,4 +1,4 @@
-"""A rehearsal: everything is built and a few steps are taken, to learn what a training would cost; nothing stays."""
+"""A rehearsal (--dry-run) takes a few steps of a training, estimates what all of it would cost, and keeps nothing."""
 
 import dataclasses
 import time
@@ -11,12 +11,12 @@ from pipelines.clip_stream import WHOLE, Clips, Shard, Tensors
 from streams.config import TrainConfig
 from streams.runs.costs import Cost
 from streams.runs.run_folder import Run
+from streams.training.around_steps import StoppedError
+from streams.training.devices import peak_memory
 from streams.training.fit import Learner, train
-from streams.training.memory import peak_memory
-from streams.training.stopping import StoppedError
 
-# The first step builds the graph, the second one finds its memory, the third one is as all that follow, and the
-# fourth one tells by its beginning when that one ended.
+# The first step builds the graph, and the second one asks for memory. The third one takes as long as all that follow,
+# from its beginning to that of the fourth.
 _STEPS = 4
 
 
@@ -29,16 +29,16 @@ class Stopwatch(keras.callbacks.Callback):
         self.validation = 0.0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Notes the time once the step before is done, which a GPU is still at until it is asked for a number."""
+        """Notes the time once the step before is done: asking for a number makes Python wait for the GPU."""
         self.model.optimizer.iterations.numpy()
         self.steps.append(time.monotonic())
 
     def on_test_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Starts with the second batch: the first one builds its graph."""
+        """Notes when the present batch began; the last one counts, as the first one builds the graph."""
         self.validation_began = time.monotonic()
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
-        """Notes what the last batch took."""
+        """Notes how long the last batch took."""
         self.validation = time.monotonic() - self.validation_began
 
 
@@ -58,13 +58,13 @@ def rehearse(learner: Learner, clips: Clips, config: TrainConfig, run: Run) -> C
 
 
 class _FewClips(Clips):
-    """The clips of a training, of which an epoch has a few batches only."""
+    """The clips of a training, with a few batches an epoch."""
 
     steps_per_epoch = _STEPS
 
     def __init__(self, clips: Clips):
         self.clips, self.tasks, self.skipped = clips, clips.tasks, clips.skipped
-        self.num_batches = 0  # Of the whole validation.
+        self.num_batches = 0  # How many the whole validation has.
 
     def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
         """Builds the batches of the training."""

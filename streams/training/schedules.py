@@ -1,4 +1,4 @@
-"""How the learning rate moves, and what the history of a training says of its best epoch and of stopping."""
+"""The learning rate of each step, the optimizer, and the best epoch of a training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from streams.config import TrainConfig
 
+_OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}
 History = Sequence[Mapping[str, float]]  # One row an epoch.
 
 
@@ -46,10 +47,10 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
 def make_optimizer(config: TrainConfig, rate: Rate) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a training, with loss scaling where activations are float16."""
     settings: dict[str, object] = {"learning_rate": rate, "weight_decay": config.weight_decay or None}
-    kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}
     if config.optimizer != "adam":
         settings["momentum"] = config.momentum
-    optimizer = with_first_layer_rate(kind[config.optimizer], config.first_layer_rate, **settings)
+    kind, factor = _OPTIMIZERS[config.optimizer], config.first_layer_rate
+    optimizer = kind(**settings) if factor == 1.0 else with_first_layer_rate(kind, factor, **settings)
     # Normalisation and biases hold the scale of activations; shrinking them only fights the next step.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if config.precision == "mixed_float16":
@@ -65,11 +66,6 @@ def best_epoch(history: History) -> int:
     if not history or "val_loss" not in history[-1]:
         return len(history)
     return 1 + min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
-
-
-def should_stop(history: History, patience: int | None) -> bool:
-    """Tells whether the last `patience` epochs brought nothing better."""
-    return patience is not None and len(history) - best_epoch(history) >= patience
 
 
 def plateau_factor(history: History, patience: int) -> float:
@@ -90,8 +86,6 @@ def with_first_layer_rate(
     kind: type[keras.optimizers.Optimizer], factor: float, **settings: object
 ) -> keras.optimizers.Optimizer:
     """Returns an optimizer of a kind that changes the first layer `factor` times as fast as the others."""
-    if factor == 1.0:
-        return kind(**settings)
 
     class FirstLayerRate(kind):
         """Scales the rate, not the gradient, which some optimizers normalise away."""

@@ -1,4 +1,4 @@
-"""A training whose last layer is solved: no epochs, no checkpoints; one that was stopped goes on from kept features."""
+"""A training that solves the last layer: it has no epochs and no checkpoints, and goes on from its kept features."""
 
 import time
 from collections.abc import Sequence
@@ -17,22 +17,22 @@ from streams.runs.costs import Cost
 from streams.runs.model_file import file_hash, save_model
 from streams.runs.run_folder import Run, is_finished
 from streams.runs.score_file import Scores, write_scores
+from streams.training.devices import peak_memory
 from streams.training.fit import Learner
 from streams.training.kept_features import kept_features
-from streams.training.memory import peak_memory
-from streams.training.records import description, write_history
+from streams.training.records import described_training, write_history
 
 
 def solve_stage(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> None:
     """Makes the features of the training videos, solves the last layer on them, and saves the network.
 
-    The logits that the folds gave to videos that they had not seen are saved too, for fusion to learn from.
+    It also saves the logits that each fold gave to the videos it had not seen, for fusion to learn from.
     """
     with run.locked():
         if is_finished(config, run):
             return
         features, labels = kept_features(learner.network, clips, clips.videos, run, config)
-        # A video's logits are the mean over its views, and so those of its mean features: the layer is linear.
+        # The layer is linear, so the mean of a video's logits over its views are the logits of its mean features.
         features = features.mean(axis=1)
         groups = [video.group for video in clips.videos]
         solution = solve_last_layer(learner.network, features, labels, groups, config.seed)
@@ -41,12 +41,12 @@ def solve_stage(learner: Learner, clips: ClipStream, config: TrainConfig, run: R
         save_model(learner.network, learner.card, run.model)
         write_scores(run.held_out, _held_out_scores(learner, clips.videos, labels, solution, run))
         write_history(run.history, [{name: result[name] for name in _NUMBERS}])
-        described = description(config, run, learner.card.stream)
+        described = described_training(config, run, learner.card.stream)
         write_json(run.config, {**described, "parts": solution.weights, "result": result, "skipped": {}})
 
 
 def rehearse_solving(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> Cost:
-    """Makes the features of a few videos, and returns what those of all would cost; solving takes little beside it."""
+    """Makes the features of a few videos, and returns what those of all would cost; solving takes little time."""
     few = clips.videos[:_FEW]
     kept_features(learner.network, clips, few[:1], run, config)  # Builds the graph.
     start = time.monotonic()
@@ -61,7 +61,7 @@ _NUMBERS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 def _result(network: keras.Model, features: np.ndarray, labels: np.ndarray, solution: Solution) -> dict[str, float]:
-    """Returns how good the network is on what it learnt from, and on what its folds had not seen."""
+    """Returns the loss and accuracy on the training videos, as learnt and as held out by the folds."""
     inputs = network.get_layer("features").output
     fitted = predicted(keras.Model(inputs, network.output), features)
     found: dict[str, float] = {"epoch": 1, "epochs": 1}

@@ -40,6 +40,7 @@ def clips_of(
     config: TrainConfig, dataset: DataSet, clip: Input, training: Sequence[Video], validation: Sequence[Video] = ()
 ) -> ClipStream:
     """Returns the stream of clips that the options describe."""
+    auto = config.crop_on == "auto" and tf.config.list_physical_devices("GPU") and _suits_device(config, dataset)
     return ClipStream(
         dataset,
         training,
@@ -50,18 +51,12 @@ def clips_of(
         augment=config.augment,
         balance=config.balance,
         shown=config.shown,
-        on_device=_cuts_on_device(config, dataset),
+        on_device=config.shown != "whole" and bool(config.crop_on == "device" or auto),
         held_out=validation,
         skipped=set() if config.skip_broken else None,
     )
 
 
-def _cuts_on_device(config: TrainConfig, dataset: DataSet) -> bool:
-    """Tells whether whole frames are shipped to be cut where the network runs, which frees the host of the work."""
-    if config.shown == "whole":
-        return False
-    if config.crop_on != "auto":
-        return config.crop_on == "device"
-    if not config.can_cut_on_device or not tf.config.list_physical_devices("GPU"):
-        return False
-    return frame_description(dataset.root).get("short_side") is not None
+def _suits_device(config: TrainConfig, dataset: DataSet) -> bool:
+    """Tells whether whole frames can be cut where the network runs, which frees the host of the work."""
+    return config.can_cut_on_device and frame_description(dataset.root).get("short_side") is not None

@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 import keras
 import tensorflow as tf
 
-from pipelines.clip_stream import Tensors
+from pipelines.clip_stream import Clips, Tensors
+from streams.config import TrainConfig
 from streams.networks.two_tasks import own_task_only
-from streams.training.devices import is_of_several
+
+# The error of a loss that is not finite starts with this.
+NON_FINITE = "The loss is not finite"
 
 
 class Trainee(keras.Model):
@@ -19,120 +22,104 @@ class Trainee(keras.Model):
 
     train_function: Callable[[Iterator[tf.Tensor]], dict[str, tf.Tensor]] | None
 
-    def __init__(
-        self,
-        network: keras.Model,
-        means: tuple[keras.metrics.Mean, keras.metrics.Mean],
-        *,
-        accumulate: int = 1,
-        clip_norm: float | None = None,
-        multi_label: bool = False,
-        tasks: tuple[int, ...] = (),
-        cut: Callable[[Tensors], Tensors] = lambda clips: clips,
-    ):
+    def __init__(self, network: keras.Model, clips: Clips, config: TrainConfig, *, multi_label: bool = False):
         super().__init__(network.input, network.output)
-        self.mean_loss, self.frame_accuracy = means
-        self.accumulate = accumulate
-        self.clip_norm = clip_norm
-        self.multi_label = multi_label
-        self.tasks = tasks
-        self.cut = cut
+        self.clips, self.config, self.multi_label = clips, config, multi_label
+        self.validating = False
+        with network.distribute_strategy.scope():
+            self.training_means = keras.metrics.Mean("loss"), keras.metrics.Mean("accuracy")
+            self.validation_means = keras.metrics.Mean("loss"), keras.metrics.Mean("accuracy")
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The numbers that steps count now; validation has its own, so that it leaves those of the epoch alone."""
+        return list(self.validation_means if self.validating else self.training_means)
+
+    def reset_metrics(self) -> None:
+        """Sets the numbers of validation to zero; those of training may belong to an epoch that goes on."""
+        if self.validating:
+            super().reset_metrics()
 
     def make_train_function(self, force: bool = False) -> None:
         """Makes a step one graph: the three that Keras nests cost a millisecond more, and XLA needs two of them."""
         if self.jit_compile or self.run_eagerly:
             super().make_train_function(force)
-            return
-        if self.train_function is not None and not force:
-            return
+        elif force or self.train_function is None:
+            self.train_function = tf.function(self._next_step, reduce_retracing=True)
+
+    def _next_step(self, iterator: Iterator[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Trains on the next batch on all devices of this machine."""
         strategy = self.distribute_strategy
-
-        @tf.function(reduce_retracing=True)
-        def step(iterator: Iterator[tf.Tensor]) -> dict[str, tf.Tensor]:
-            numbers = strategy.run(self.train_step, args=(next(iterator),))
-            # Means over all devices are in the metrics, which Keras reads at the end of an epoch.
-            return {
-                name: tf.reshape(strategy.experimental_local_results(each)[0], []) for name, each in numbers.items()
-            }
-
-        self.train_function = step
+        numbers = strategy.run(self.train_step, args=(next(iterator),))
+        # The means over all devices are in the metrics, which Keras reads at the end of an epoch.
+        return {name: strategy.experimental_local_results(each)[0] for name, each in numbers.items()}
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Changes the weights by the clips of one batch and returns the numbers of the epoch so far."""
-        clips, labels = data
-        total: list[tf.Tensor] = []
-        for part_clips, part_labels in self._parts(clips, labels, total):
-            gradients = self._gradients(self.cut(part_clips), part_labels)
-            total[:] = [a + b for a, b in zip(total, gradients, strict=True)] if total else gradients
-        self.optimizer.apply(self._clipped(total), self.trainable_variables)
-        return self._numbers()
+        gradients = self._gradients(*data) if self.config.accumulate == 1 else self._accumulated(data)
+        if self.config.clip_norm:
+            gradients = self._clipped(gradients, self.config.clip_norm)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self.get_metrics_result()
 
     def test_step(self, data: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Counts a validation batch, whose last one may be filled up with clips of weight 0."""
         clips, labels, weights = data
-        self._loss_of_each(labels, self._consensus(clips, training=False), weights)
-        return self._numbers()
+        self._count_losses(clips, labels, weights, training=False)
+        # Keras 3.15 reduces the numbers of several machines over axis 0, which scalars lack.
+        return {mean.name: tf.reshape(mean.result(), [1]) for mean in self.validation_means}
 
-    def _parts(
-        self, clips: tf.Tensor, labels: tf.Tensor, previous: Sequence[tf.Tensor]
-    ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """Yields the parts that a batch is computed in, each once `previous` is done, so that one is in memory."""
-        for part in range(self.accumulate):
-            with tf.control_dependencies(list(previous)):
-                yield tf.nest.map_structure(lambda values, part=part: values[part :: self.accumulate], (clips, labels))
+    def _accumulated(self, data: tuple[tf.Tensor, tf.Tensor]) -> list[tf.Tensor]:
+        """Returns the gradients of a batch that is computed in parts."""
+        total: list[tf.Tensor] = []
+        for part in range(self.config.accumulate):
+            # A part waits for the one before it, so that memory holds one at a time.
+            with tf.control_dependencies(total):
+                of_part = tf.nest.map_structure(lambda values, part=part: values[part :: self.config.accumulate], data)
+                gradients = self._gradients(*of_part)
+                total = [a + b for a, b in zip(total, gradients, strict=True)] if total else gradients
+        return total
 
-    def _gradients(self, clips: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+    def _gradients(self, clips: Tensors, labels: tf.Tensor) -> list[tf.Tensor]:
         """Returns what this device's part adds to the gradient of the mean loss over all clips of a step."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
-            losses = self._loss_of_each(labels, self._consensus(clips, training=True))
+            losses = self._count_losses(self.clips.cut(clips), labels, training=True)
             loss = tf.reduce_mean(losses) + tf.add_n([tf.cast(each, tf.float32) for each in [0.0, *self.losses]])
-            scaled = self.optimizer.scale_loss(loss / (replicas * self.accumulate))
-        gradients: list[tf.Tensor] = tape.gradient(scaled, [variable.value for variable in self.trainable_variables])
-        return gradients
+            scaled = self.optimizer.scale_loss(loss / (replicas * self.config.accumulate))
+        return tape.gradient(scaled, [variable.value for variable in self.trainable_variables])
 
-    def _consensus(self, clips: tf.Tensor, *, training: bool) -> tf.Tensor:
-        """Returns the logits of clips; where an example has several segments, the mean of theirs (TSN, Sec. 3.2)."""
-        shape = tf.nest.flatten(clips)[0].shape  # A network of both streams is given clips of each.
-        if shape.rank < 5:
-            return self(clips, training=training)
-        single = tf.nest.map_structure(lambda values: tf.reshape(values, [-1, *values.shape[2:]]), clips)
-        logits = self(single, training=training)
-        return tf.reduce_mean(tf.reshape(logits, [-1, shape[1], logits.shape[-1]]), axis=1)
-
-    def _loss_of_each(self, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    def _count_losses(
+        self, clips: Tensors, labels: tf.Tensor, weights: tf.Tensor | None = None, *, training: bool
+    ) -> tf.Tensor:
         """Returns the loss of each clip, and counts it."""
+        logits = (self if self.config.segments == 1 else self._consensus)(clips, training=training)
         if self.multi_label:
             losses = keras.losses.binary_crossentropy(labels, logits, from_logits=True)
             right = tf.gather(labels, tf.argmax(logits, axis=-1), axis=-1, batch_dims=1)
         else:
-            logits = own_task_only(logits, labels, self.tasks) if self.tasks else logits
+            logits = own_task_only(logits, labels, self.clips.tasks) if self.clips.tasks else logits
             losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
             right = tf.equal(tf.cast(labels, tf.int64), tf.argmax(logits, axis=-1))
         losses = tf.debugging.check_numerics(losses, NON_FINITE)
-        self.mean_loss.update_state(losses, weights)
-        self.frame_accuracy.update_state(tf.cast(right, tf.float32), weights)
+        loss, accuracy = self.training_means if training else self.validation_means
+        loss.update_state(losses, weights)
+        accuracy.update_state(tf.cast(right, tf.float32), weights)
         return losses
 
-    def _clipped(self, gradients: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
-        """Shortens a gradient that is longer than `clip_norm`, after the parts of all devices are summed."""
-        if self.clip_norm is None:
-            return gradients
+    def _consensus(self, clips: Tensors, *, training: bool) -> tf.Tensor:
+        """Returns the mean over the logits of each example's segments (TSN, Sec. 3.2)."""
+        segments = self.config.segments  # A network of both streams is given clips of each.
+        single = tf.nest.map_structure(lambda values: tf.reshape(values, [-1, *values.shape[2:]]), clips)
+        logits = self(single, training=training)
+        return tf.reduce_mean(tf.reshape(logits, [-1, segments, logits.shape[-1]]), axis=1)
+
+    def _clipped(self, gradients: Sequence[tf.Tensor], longest: float) -> list[tf.Tensor]:
+        """Shortens a gradient that is longer than `longest`, after the parts of all devices are summed."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas > 1:
             gradients = tf.distribute.get_replica_context().all_reduce("SUM", list(gradients))
         # With loss scaling, gradients are that many times as long here. The optimizer sums over devices once more.
-        limit = self.clip_norm * getattr(self.optimizer, "dynamic_scale", 1.0)
+        limit = longest * getattr(self.optimizer, "dynamic_scale", 1.0)
         clipped, _ = tf.clip_by_global_norm(gradients, limit)
         return [each / replicas for each in clipped]
-
-    def _numbers(self) -> dict[str, tf.Tensor]:
-        numbers: dict[str, tf.Tensor] = self.get_metrics_result()
-        if is_of_several(tf.distribute.get_strategy()):
-            # Keras 3.15 reduces these over axis 0, which scalars lack.
-            return {name: tf.reshape(value, [1]) for name, value in numbers.items()}
-        return numbers
-
-
-# What the error of a non-finite loss is known by.
-NON_FINITE = "The loss is not finite"

@@ -21,8 +21,8 @@ from pipelines.clip_stream import Clips
 from streams.config import TrainConfig
 from streams.runs.model_file import ModelCard
 from streams.runs.run_folder import Run
-from streams.training.devices import part_of_batches
-from streams.training.stopping import StoppedError
+from streams.training.around_steps import StoppedError
+from streams.training.machines import part_of_batches
 
 NUM_CLASSES = 4
 STEPS_PER_EPOCH = 4

@@ -71,7 +71,7 @@ def test_where_no_checkpoint_is_whole_nothing_is_trained_over_them(tmp_path):
     for path in steps:
         damage(path)
 
-    with pytest.raises(ValueError, match=r"No checkpoint can be gone on from: .*step000000010.*step000000008.*--again"):
+    with pytest.raises(ValueError, match=r"No checkpoint can be read: .*step000000010.*step000000008.*--again"):
         train_made(tmp_path, epochs=3)
 
     assert sorted((tmp_path / "checkpoints").glob("step*")) == steps
@@ -175,9 +175,7 @@ def test_two_checkpoints_are_kept_and_the_best_weights_they_know_of(tmp_path):
     for epoch, loss in enumerate([3.0, 1.0, 2.0, 2.0]):
         history.append({"val_loss": loss})
         progress = Progress(step=epoch + 1, history=history)
-        if loss == min(row["val_loss"] for row in history):
-            checkpoints.save_best(network, progress)
-        checkpoints.save(network, progress)
+        checkpoints.save(network, progress, is_best=loss == min(row["val_loss"] for row in history))
 
     names = sorted(path.name for path in tmp_path.iterdir())
 

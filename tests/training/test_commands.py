@@ -10,7 +10,7 @@ import pytest
 
 from spatial.train import main as train_spatial
 from streams.runs.model_file import read_card
-from streams.training.stopping import StoppedError
+from streams.training.around_steps import StoppedError
 from temporal.train import main as train_temporal
 from tests.makers.commands import run_of, started, ucf101, words_for
 from tests.makers.training import CtrlC, free_ports

@@ -11,8 +11,15 @@ import pytest
 import tensorflow as tf
 
 from data.optical_flow.levels import quantise
-from streams.training.memory import check_memory, estimate_memory, free_memory, of_groups, out_of_memory, what_fits
-from streams.training.records import caveats, check_inputs
+from streams.training.devices import free_memory, of_groups
+from streams.training.first_batch import (
+    caveats,
+    check_inputs,
+    check_memory,
+    estimate_memory,
+    out_of_memory,
+    what_fits,
+)
 from tests.makers.training import made_config, made_network
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -73,10 +80,10 @@ def compiled(**options):
 def test_what_a_clip_needs_grows_with_its_maps_and_halves_in_half_precision():
     import keras
 
-    whole = estimate_memory(compiled(), compiled().optimizer)[1]
+    whole = estimate_memory(compiled())[1]
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        half = estimate_memory(compiled(), compiled().optimizer)[1]
+        half = estimate_memory(compiled())[1]
     finally:
         keras.config.set_dtype_policy("float32")
 
@@ -93,7 +100,7 @@ def test_segments_input_and_kept_validation_clips_are_in_the_estimate():
         kept = batches and tf.data.Dataset.from_tensors((tf.zeros([8, 32, 32, 3], tf.uint8), tf.zeros(8))).repeat(
             batches
         )
-        return estimate_memory(network, network.optimizer, config, kept)
+        return estimate_memory(network, config, kept)
 
     fixed, per_example = estimate()
 
@@ -101,7 +108,7 @@ def test_segments_input_and_kept_validation_clips_are_in_the_estimate():
     assert estimate(segments=3)[0] - fixed == 2 * 5 * 8 * 32 * 32 * 3
     assert estimate(batches=100)[0] - fixed == 100 * 8 * 32 * 32 * 3
     assert estimate(batches=100_000)[0] == fixed  # More than is kept from one epoch to the next.
-    assert fixed > estimate_memory(network, network.optimizer)[0] + 5 * 8 * 32 * 32 * 3
+    assert fixed > estimate_memory(network)[0] + 5 * 8 * 32 * 32 * 3
 
 
 def test_a_look_at_a_batch_does_not_take_many_times_its_memory():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from streams.runs.run_folder import Run
-from streams.training.devices import this_part
+from streams.training.machines import this_part
 from tests.makers.training import (
     STEPS_PER_EPOCH,
     CtrlC,

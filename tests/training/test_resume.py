@@ -10,7 +10,7 @@ import pytest
 
 from spatial.train import main as train_spatial
 from streams.runs.run_folder import Run, is_finished, stages_of
-from streams.training.stopping import StoppedError
+from streams.training.around_steps import StoppedError
 from tests.makers.data import sound_data
 from tests.makers.training import (
     STEPS_PER_EPOCH,

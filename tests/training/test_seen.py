@@ -13,7 +13,7 @@ from temporal.train import main as train_temporal
 from tests.makers.commands import PROJECT, words_for
 
 # The command with the bar's numbers read at every step, as the steps of such a tiny training are short.
-TRAIN = "import streams.training.display as display; display._LOOK = 0; from spatial.train import main; main()"
+TRAIN = "import streams.training.records as records; records._LOOK = 0; from spatial.train import main; main()"
 
 
 def test_the_first_batch_of_flow_is_a_picture_in_tensorboard(roots, tmp_path):

@@ -4,9 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipelines.clip_stream import Clips
 from streams.networks.build import build_network
 from streams.networks.preprocessing import Pixels
 from streams.training.step import Trainee
+from tests.makers.training import made_config
 
 
 def test_an_examples_score_is_the_mean_over_its_segments():
@@ -35,6 +37,6 @@ def test_segments_train_the_network_that_takes_single_clips():
 
 
 def _trainee(network):
-    trainee = Trainee(network, (keras.metrics.Mean("loss"), keras.metrics.Mean("accuracy")))
+    trainee = Trainee(network, Clips(), made_config(segments=2))
     trainee.compile(optimizer=keras.optimizers.SGD(0.1))
     return trainee

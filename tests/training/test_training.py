@@ -117,9 +117,12 @@ def test_half_precision_trains_and_saves_a_model_that_plain_keras_opens(tmp_path
     ("protocol", "said"), [("validation", "validation"), ("test-selected", "test list (which chooses)")]
 )
 def test_curves_say_what_chose_the_epoch(protocol, said, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"options": {"protocol": protocol}}))
+    history = [
+        {"loss": 2.0, "accuracy": 0.5, "val_loss": 3.0, "val_accuracy": 0.4, "learning_rate": 0.1},
+        {"loss": 1.0, "accuracy": 0.7, "val_loss": 2.0, "val_accuracy": 0.6, "learning_rate": 0.1},
+    ]
 
-    draw_curves(tmp_path / "curves.svg", [{"loss": 2.0, "val_loss": 3.0}, {"loss": 1.0, "val_loss": 2.0}], 2)
+    draw_curves(tmp_path / "curves.svg", history, 2, protocol)
 
     # A drawing of lines keeps its words as comments.
     assert f"<!-- {said} -->" in (tmp_path / "curves.svg").read_text()

@@ -1,0 +1,97 @@
+"""What several machines do together: they stop, save and go on at the same step, and each makes its part of a batch."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from commands.running import first_line
+from pipelines.clip_stream import Shard
+from streams.training.devices import Alone
+
+ALL_AGAIN = "Start the same command again on all of them."
+_ALONE = tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError
+
+
+class Together(Alone):
+    """One of several machines. Reading the variables needs all of them at the same step, so they agree here."""
+
+    every = 5  # An answer waits for the slowest machine, so they don't ask at each step.
+
+    def __init__(self, strategy: tf.distribute.Strategy):
+        self.part = this_part()
+        self.is_chief = self.part[0] == 0
+        self.strategy = strategy
+        self._sum = tf.function(lambda values: strategy.reduce("SUM", strategy.run(lambda: values), axis=None))
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Explains the loss of another machine, which shows as soon as machines make weights together."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if tells_of_another(error):
+                raise RuntimeError(another_is_gone(error, ALL_AGAIN)) from error
+            raise
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Returns for each flag whether some machine raises it; all machines ask this at the same moment, and wait."""
+        return [count > 0 for count in self._sum(tf.constant(flags, tf.int64)).numpy()]
+
+    def check_step(self, step: int) -> None:
+        """Refuses to start where machines would go on from different steps."""
+        mean = int(self._sum(tf.constant(step, tf.int64))) / self.strategy.num_replicas_in_sync
+        (differs,) = self.any(mean != step)  # All must know: one of several may well be at their mean.
+        if differs:
+            self.take_leave()
+            raise ValueError(
+                f"This machine would go on from step {step}, all together from {mean:g} on average: they must see the "
+                "same run folder. Put --runs on storage that all of them share."
+            )
+
+    def take_leave(self) -> None:
+        """Waits until all have received what they last did together: a machine that ends cuts off those that have not.
+
+        A machine that ends after this has seen all others come here, so an error now is of no use to anybody.
+        """
+        with contextlib.suppress(tf.errors.OpError):
+            self._sum(tf.constant(0, tf.int64)).numpy()
+
+    def dealt(self, batches: tf.data.Dataset, batch_size: int) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+        """Lets the devices of this machine share its own part of each batch, which is all that it reads and decodes."""
+        of_device = batches.rebatch(batch_size // self.strategy.num_replicas_in_sync)
+        return self.strategy.distribute_datasets_from_function(lambda context: of_device)
+
+
+def tells_of_another(error: Exception) -> bool:
+    """Tells whether an error says that another machine has died."""
+    return isinstance(error, _ALONE) or "Collective ops is aborted" in str(error)
+
+
+def another_is_gone(error: Exception, remedy: str) -> str:
+    """Returns in words that another machine has died, and what to do."""
+    return f"Another machine of this training stopped answering ({first_line(error).rstrip('.:')}). {remedy}"
+
+
+def this_part() -> Shard:
+    """Returns which of how many machines this is; a chief comes before the workers."""
+    described = json.loads(os.environ.get("TF_CONFIG", "{}"))
+    task, cluster = described.get("task", {}), described.get("cluster", {})
+    chiefs, workers = len(cluster.get("chief", ())), len(cluster.get("worker", ()))
+    before = 0 if task.get("type", "worker") == "chief" else chiefs
+    return before + int(task.get("index", 0)), max(1, chiefs + workers)
+
+
+def part_of_batches(batches: tf.data.Dataset, shard: Shard) -> tf.data.Dataset:
+    """Returns the same part of every batch, for batches that cost nothing to make whole."""
+    index, number = shard
+    if number == 1:
+        return batches
+
+    def part(values: tf.Tensor) -> tf.Tensor:
+        size = values.shape[0] // number
+        return values[index * size : (index + 1) * size]
+
+    return batches.map(lambda *batch: tf.nest.map_structure(part, batch))
