@@ -1,17 +1,18 @@
-"""Where things lie, and files that appear whole or not at all."""
+"""Says where things lie, and writes files that appear whole or not at all."""
 
 import contextlib
 import json
 import os
 import re
 import socket
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 DATASETS = PROJECT / "datasets"
 RUNS = PROJECT / "runs"
+_HOST = re.sub(r"\W", "_", socket.gethostname())
 
 
 def project_on_path() -> dict[str, str]:
@@ -35,31 +36,28 @@ def write_json(path: Path, value: object) -> None:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` that takes its place once the block ends well."""
-    handle, name = tempfile.mkstemp(prefix=f".incomplete.{owner()}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".incomplete.{owner()}-{uuid.uuid4().hex}{path.suffix}")
+    temporary.touch()
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        # The temporary file is the owner's alone; what takes its place has the rights that any new file would have.
-        temporary.chmod(0o666 & ~_umask())
+        _sync(temporary)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if os.name == "posix":  # Only there can folders be opened, which lets a new name outlive a power cut.
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def owner() -> str:
-    """Returns what the names of unfinished files and folders say of whose they are: machine and process."""
-    return f"{_host()}-{os.getpid()}"
+    """Returns the machine and the process that unfinished files and folders carry in their names."""
+    return f"{_HOST}-{os.getpid()}"
 
 
 def is_abandoned(unfinished: Path) -> bool:
-    """Tells whether nobody will finish it: it is this process's, after its work, or of a dead one of this machine."""
+    """Tells whether nobody will finish a file or folder: its process is this one, or has ended on this machine."""
     host, _, rest = unfinished.name.removeprefix(".incomplete.").partition("-")
     process = rest.partition("-")[0]
-    return host == _host() and (process == str(os.getpid()) or not _is_alive(process))
+    return host == _HOST and (process == str(os.getpid()) or not _is_alive(process))
 
 
 def _is_alive(process: str) -> bool:
@@ -72,22 +70,10 @@ def _is_alive(process: str) -> bool:
     return True
 
 
-def _host() -> str:
-    return re.sub(r"\W", "_", socket.gethostname())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Lets a new name outlive a power cut; only POSIX lets folders be opened for that."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

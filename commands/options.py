@@ -1,11 +1,11 @@
-"""From a frozen dataclass to a command line, and back to a dictionary that is saved beside the results."""
+"""Makes a command line of a frozen dataclass, and a dictionary of its values that is saved beside the results."""
 
 import argparse
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -19,14 +19,16 @@ def option(
     default: Default, help: str, *, choices: Sequence[str] = (), repeat: bool = False, metavar: str = ""
 ) -> Default:
     """Declares a field that is a command-line option: its default, its help and what it may be."""
-    metadata = {"help": help, "choices": tuple(choices), "repeat": repeat, "metavar": metavar}
-    return dataclasses.field(default=default, metadata=metadata)
+    arguments: dict[str, object] = {"help": help, "action": "append" if repeat else "store"}
+    if choices or metavar:
+        arguments |= {"choices": tuple(choices)} if choices else {"metavar": metavar}
+    return dataclasses.field(default=default, metadata=arguments)
 
 
 def parse(kind: type[Options], argv: Sequence[str] | None, description: str, **presets: object) -> Options:
     """Returns the options that the command line gives; wrong ones end with exit code 2 and a hint.
 
-    `presets` replace defaults that only the command knows, as the name of its stream.
+    `presets` take the place of the defaults of their fields.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
@@ -35,10 +37,8 @@ def parse(kind: type[Options], argv: Sequence[str] | None, description: str, **p
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         if "help" in field.metadata:
             _add(parser, field, types_of[field.name], presets.get(field.name, field.default))
-    values = vars(parser.parse_args(argv))
-    for name, value in values.items():
-        if isinstance(value, list):
-            values[name] = tuple(value)
+    given = vars(parser.parse_args(argv)).items()
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in given}
     try:
         return kind(**{**presets, **values})
     except ValueError as error:  # A dataclass may check its values against each other.
@@ -47,7 +47,7 @@ def parse(kind: type[Options], argv: Sequence[str] | None, description: str, **p
 
 def as_dictionary(options: "DataclassInstance") -> dict[str, Any]:
     """Returns the options as values that JSON can hold."""
-    return {name: _plain(value) for name, value in dataclasses.asdict(options).items()}
+    return cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(options), default=str)))
 
 
 def positive(word: str) -> int:
@@ -59,26 +59,18 @@ def positive(word: str) -> int:
 
 
 def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[object], kind: object, default: object) -> None:
-    name, metadata = field.name.replace("_", "-"), field.metadata
+    name, arguments = f"--{field.name.replace('_', '-')}", dict(field.metadata)
     if kind is bool:
         action = argparse.BooleanOptionalAction if default or field.default else "store_true"
-        parser.add_argument(f"--{name}", action=action, default=default, help=metadata["help"])
+        parser.add_argument(name, action=action, default=default, help=arguments["help"])
         return
-    text = metadata["help"]
-    if metadata["repeat"] and isinstance(default, tuple) and default:
-        text += f" (default: {' '.join(map(str, default))})"
+    is_repeated = arguments["action"] == "append"
+    if is_repeated and default:
+        arguments["help"] += f" (default: {' '.join(map(str, cast(Sequence[object], default)))})"
     # Argparse would append what is typed to a default rather than replace it, and print "(default: None)" where the
     # help text says what happens instead.
-    is_hidden = default is None or metadata["repeat"]
-    parser.add_argument(
-        f"--{name}",
-        action="append" if metadata["repeat"] else "store",
-        default=argparse.SUPPRESS if is_hidden else default,
-        type=_value_type(kind),
-        choices=metadata["choices"] or None,
-        metavar=None if metadata["choices"] else metadata["metavar"] or None,
-        help=text,
-    )
+    shown = argparse.SUPPRESS if default is None or is_repeated else default
+    parser.add_argument(name, **arguments, default=shown, type=_value_type(kind))
 
 
 def _value_type(kind: object) -> Callable[[str], object]:
@@ -86,11 +78,3 @@ def _value_type(kind: object) -> Callable[[str], object]:
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is tuple:
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
     return cast(Callable[[str], object], kind)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value

@@ -1,4 +1,4 @@
-"""Runs a command: its exit code, its errors in words, its processors, and TensorFlow without chatter."""
+"""Runs a command: its exit code, its errors in words, its processors, and TensorFlow without its start-up messages."""
 
 import contextlib
 import ctypes
@@ -11,8 +11,10 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 
-# Of malloc.h: from what size on a block is mapped apart, and how much free memory is kept or asked for in advance.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+# By the numbers of malloc.h: the size from which on a block is mapped apart, the free memory that is kept, and the
+# memory that is asked for in advance. By default glibc gives memory back to the system and asks for it again, empty:
+# training with real input took up to 1.8 times as long. Peak memory is the same within 1 %.
+_KEPT_MEMORY = ((-3, 32 * 2**20), (-1, 256 * 2**20), (-2, 16 * 2**20))
 
 
 def run(main: Callable[[], None]) -> None:
@@ -43,7 +45,7 @@ def usable_processors() -> int:
 
 
 def _check_opencv() -> None:
-    """Refuses two OpenCV packages side by side: they overwrite each other's files, and neither is whole."""
+    """Refuses two OpenCV packages side by side: they overwrite each other's files, so that both are damaged."""
     names = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
     found = [name for name in names if any(importlib.metadata.distributions(name=name))]
     if len(found) == 1:
@@ -57,7 +59,7 @@ def _check_opencv() -> None:
 
 
 def _explicable() -> tuple[type[Exception], ...]:
-    """Returns the errors that say what a user can mend; those of TensorFlow where it is imported."""
+    """Returns the kinds of errors that tell a user what to mend; TensorFlow's are among them once it is imported."""
     tensorflow = sys.modules.get("tensorflow")
     own = (ValueError, OSError, RuntimeError, ImportError, MemoryError, zipfile.BadZipFile)
     return (*own, tensorflow.errors.OpError) if tensorflow else own
@@ -65,7 +67,7 @@ def _explicable() -> tuple[type[Exception], ...]:
 
 def _first_words(error: BaseException) -> str:
     """Returns an error's message as a user should read it."""
-    if type(error).__module__.startswith("tensorflow"):  # Many lines, of which the first says what it is.
+    if type(error).__module__.startswith("tensorflow"):  # The first of many lines says what happened.
         remedy = " Make room, then run the same command again." if "No space left" in str(error) else ""
         return f"{first_line(error).rstrip('.')}.{remedy}"
     if isinstance(error, MemoryError):
@@ -89,11 +91,11 @@ def _first_words(error: BaseException) -> str:
 
 
 def quiet_tensorflow() -> None:
-    """Imports TensorFlow without its start-up chatter, and keeps memory; errors of the import itself still show."""
+    """Imports TensorFlow without its start-up messages, and keeps memory; errors of the import itself still show."""
     _keep_freed_memory()
-    # What is wrong comes as an exception; native lines only tell of what a processor lacks.
+    # Failures come as exceptions; the lines that native code prints only tell what a processor lacks.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Some lines are printed by the library before it knows its log level, so the file descriptor is closed to it.
+    # The library prints some lines before it knows its log level, so they are caught at the file descriptor.
     with swallowed_stderr():
         import keras  # noqa: F401
         import tensorflow as tf
@@ -116,13 +118,8 @@ def swallowed_stderr() -> Iterator[None]:
 
 
 def _keep_freed_memory() -> None:
-    """Lets threads keep the memory that they free, for the next clip.
-
-    By default glibc gives it back to the system and asks for it again, empty: training with real input took up to
-    1.8 times as long. Peak memory is the same within 1 %.
-    """
+    """Lets threads keep the memory that they free, for the next clip."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # Other C libraries have no such call.
-            mallopt = ctypes.CDLL(None).mallopt
-            for name, number in ((_MMAP_THRESHOLD, 32), (_TRIM_THRESHOLD, 256), (_TOP_PAD, 16)):
-                mallopt(name, number * 2**20)
+            for setting, size in _KEPT_MEMORY:
+                ctypes.CDLL(None).mallopt(setting, size)
