@@ -1,4 +1,4 @@
-"""Opens a data set by its name, from its lists alone, or as it is on disk for those who train and test on it."""
+"""Opens a data set by its name: from its lists alone, or prepared, with what is on disk of each video."""
 
 import dataclasses
 import difflib
@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from commands.files import DATASETS
 from commands.running import usable_processors
@@ -17,7 +17,7 @@ from data.store.index import READY, Description, find_description, index_path, r
 
 
 class KnownSet(NamedTuple):
-    """How to open a data set, what can be downloaded of it, and whose folder it shares where it has none."""
+    """How to open a data set, what can be downloaded of it, and the data set whose folder it shares, if any."""
 
     open: Callable[[Path], DataSet]
     archives: tuple[Archive, ...] = ()
@@ -36,16 +36,14 @@ KNOWN = {
 }
 
 
+# What `flow.json` says of frames.
+_OF_FRAMES = ("short_side", "size", "fps", "every")
+
+
 def open_dataset(name: str, root: Path) -> DataSet:
     """Returns the data set of this name that lies in `root`, from its lists alone: no video is opened."""
     if name not in KNOWN and not root.is_dir():
-        guess = difflib.get_close_matches(name, KNOWN, n=1)
-        raise ValueError(
-            f"There is no data set named {name!r}"
-            + (f"; did you mean {guess[0]!r}? " if guess else ". ")
-            + f"Those known are {', '.join(sorted(KNOWN))}. A folder of own videos, one folder a class, "
-            f"becomes one by: python data/prepare.py {shlex.quote(name)} --videos FOLDER"
-        )
+        raise _unknown(name)
     opened = KNOWN.get(name, KNOWN[OWN]).open(root)
     # The name that was asked for is the one that runs and score files carry.
     return dataclasses.replace(opened, name=name)
@@ -90,12 +88,26 @@ def _prepare_built_in(dataset: DataSet) -> None:
 
 def flow_description(root: Path) -> Description:
     """Returns what `flow.json` says of the flow in `root`."""
-    description = read_description(root)
+    description = find_description(root)
     if "method" not in description:
-        raise ValueError(
-            f"{root} holds frames but no flow. Run: python data/prepare.py {in_words(root.name, root)} --only flow"
-        )
+        raise _no_flow(root)
     return description
+
+
+def _no_flow(root: Path) -> ValueError:
+    read_description(root)  # Where nothing is prepared at all, it says so.
+    return ValueError(
+        f"{root} holds frames but no flow. Run: python data/prepare.py {in_words(root.name, root)} --only flow"
+    )
+
+
+def _unknown(name: str) -> ValueError:
+    guess = difflib.get_close_matches(name, KNOWN, n=1)
+    meant = f"; did you mean {guess[0]!r}?" if guess else "."
+    return ValueError(
+        f"There is no data set named {name!r}{meant} Those known are {', '.join(sorted(KNOWN))}. To make one of your "
+        f"own videos, one folder a class, run: python data/prepare.py {shlex.quote(name)} --videos FOLDER"
+    )
 
 
 def _is_indexed(dataset: DataSet) -> bool:
@@ -125,12 +137,8 @@ def _without_unusable(dataset: DataSet, states: Counter[str]) -> DataSet:
 
 def frame_description(root: Path) -> Description:
     """Returns how the frames in `root` were made, and the size that most of them have, for use on other videos."""
-    made = find_description(root)
-    described: Description = {}
-    for name in ("short_side", "size", "fps", "every"):
-        if name in made:
-            described[name] = made[name]
-    rows = read_index(index_path(root)).values()
+    made, rows = find_description(root), read_index(index_path(root)).values()
+    described = cast(Description, {name: made[name] for name in _OF_FRAMES if name in made})
     sizes = Counter((row.width, row.height) for row in rows if row.state == READY and row.width)
     if sizes:
         described["usual_size"] = list(sizes.most_common(1)[0][0])

@@ -1,13 +1,14 @@
-"""The lists of data sets: how published ones are read, and which of their videos train and which choose."""
+"""Reads published lists of videos, and says which videos train and which of them choose the weights."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from data.catalog import DataSet, Video
 
 # How weights are chosen: on groups cut from the training list; not at all, after a fixed schedule on the whole list;
-# or on the test list, as much published code does, which flatters the result.
+# on the test list, as much published code does, which flatters the result; or by folds over the groups of the list.
 PROTOCOLS = ("validation", "paper", "test-selected", "folds")
 
 
@@ -17,14 +18,11 @@ def find_lists(root: Path, landmark: str, folders: Sequence[str], source: str) -
     for place in places:
         if any(place.glob(landmark)):
             return place
-    raise FileNotFoundError(
-        f"{landmark} is not in {root / 'annotations'}: the lists of this data set are not there. "
-        f"Get {source} and put its files there, or name their folder with --annotations, or let --download fetch them."
-    )
+    raise _no_lists(root / "annotations", landmark, source)
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields the lines of a list that are not empty, with their numbers, whatever ends them."""
+    """Yields the number and the text of each line of a list that is not empty."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; the other lists of the data set are in that folder.")
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
@@ -60,7 +58,7 @@ def cut_validation(
         groups.setdefault(video.group, []).append(video)
     drawn = sorted(groups)
     random.Random(seed).shuffle(drawn)
-    total, taken = _count_labels(videos), dict.fromkeys(range(1 + max(_labels(videos), default=0)), 0)
+    total, taken = _count_labels(videos), Counter[int]()
     chosen: set[str] = set()
     for group in drawn:
         counts = _count_labels(groups[group])
@@ -68,24 +66,26 @@ def cut_validation(
         gain = sum(min(count, max(0.0, fraction * total[label] - taken[label])) for label, count in counts.items())
         if gain > sum(counts.values()) / 2 and all(taken[label] + counts[label] < total[label] for label in counts):
             chosen.add(group)
-            for label, count in counts.items():
-                taken[label] += count
+            taken.update(counts)
+    if not chosen:
+        raise _no_validation(len(videos), len(groups))
     training = tuple(video for video in videos if video.group not in chosen)
-    validation = tuple(video for video in videos if video.group in chosen)
-    if not validation:
-        raise ValueError(
-            f"No validation part can be cut from {len(videos)} videos in {len(groups)} groups without parting a group. "
-            "Add groups, or train on the whole list with --protocol paper."
-        )
-    return training, validation
+    return training, tuple(video for video in videos if video.group in chosen)
 
 
-def _labels(videos: Iterable[Video]) -> list[int]:
-    return [label for video in videos for label in video.labels]
+def _no_lists(folder: Path, landmark: str, source: str) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"{landmark} is not in {folder}: the lists of this data set are not there. "
+        f"Get {source} and put its files there, or name their folder with --annotations, or let --download fetch them."
+    )
 
 
-def _count_labels(videos: Iterable[Video]) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    for label in _labels(videos):
-        counts[label] = counts.get(label, 0) + 1
-    return counts
+def _no_validation(num_videos: int, num_groups: int) -> ValueError:
+    return ValueError(
+        f"No validation part can be cut from {num_videos} videos in {num_groups} groups without parting a group. "
+        "Add groups, or train on the whole list with --protocol paper."
+    )
+
+
+def _count_labels(videos: Iterable[Video]) -> Counter[int]:
+    return Counter(label for video in videos for label in video.labels)

@@ -1,4 +1,4 @@
-"""UCF-101 (Soomro et al., 2012): its lists, its three splits, its groups and its quirk."""
+"""Reads the lists of UCF-101 (Soomro et al., 2012): its classes, groups and three splits."""
 
 from pathlib import Path
 

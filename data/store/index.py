@@ -1,4 +1,4 @@
-"""What is on disk: a row a video in `index.csv`, with its counts and its state, and in `flow.json` how it was made."""
+"""Reads and writes what is on disk of each video (`index.csv`), and how frames and flow were made (`flow.json`)."""
 
 import csv
 import dataclasses
@@ -13,13 +13,13 @@ from commands.files import write_text
 from data.catalog import DataSet, Video, in_words, read_layout
 from data.optical_flow.compute import FlowDescription
 
-# A missing video has no file; one that was stopped is no fault of the video's, and never comes into the index.
+# A missing video has no file. One that was stopped is not at fault, and never comes into the index.
 READY, BROKEN, MISSING, STOPPED = "ready", "broken", "missing", "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one video."""
+    """The state of one video, and what of it is on disk."""
 
     video: str
     folder: str
@@ -33,17 +33,18 @@ class Row:
     stored: str = ""  # The name of its folder where other tools spelt it differently.
 
 
-# A file without the others is none of ours; the name that other tools gave a folder came later.
+# A file that lacks one of these is not an index of ours. `stored` is missing in indexes of earlier versions.
 NEEDED = tuple(field.name for field in dataclasses.fields(Row) if field.name != "stored")
+_NUMBERS = ("frames", "flows", "width", "height", "bytes")
 
 
 class Description(FlowDescription, total=False):
-    """What `flow.json` says of all that is stored of a data set; files of earlier versions say less."""
+    """The content of `flow.json`, which describes all that is stored of a data set; earlier versions wrote less."""
 
     step: int
     backward: bool
     engine: str
-    layout: str  # That of another tool which made the flow.
+    layout: str  # The layout of another tool, if that made the flow.
     short_side: int | None
     size: list[int] | None
     fps: float | None
@@ -83,41 +84,42 @@ def read_index(path: Path) -> dict[str, Row]:
                 raise ValueError(f"it has no column {missing[0]}")
             return {row["video"]: _row(row) for row in reader}
     except (ValueError, TypeError, csv.Error) as error:
-        raise ValueError(
-            f"{path} can't be read as an index ({error}): another version or another tool wrote it, or it was changed "
-            "by hand. Delete it and run data/prepare.py again; what is prepared already is found, and not made twice."
-        ) from error
+        raise _unreadable(path, error) from error
 
 
 def with_counts(dataset: DataSet, rows: Mapping[str, Row] | None = None) -> DataSet:
     """Returns the data set with the counts of its index in its videos, and its layout; unprepared ones keep 0."""
     rows = read_index(index_path(dataset.root)) if rows is None else rows
-    known = (video for video in dataset.videos.values() if rows.get(video.name, _MISSING).state == READY)
-    placed = dataclasses.replace(dataset, layout=read_layout(dataset.root))
-    return placed.replace_videos(_with_counts(video, rows[video.name]) for video in known)
+    videos = {name: _counted(video, rows.get(name)) for name, video in dataset.videos.items()}
+    return dataclasses.replace(dataset, layout=read_layout(dataset.root), videos=videos)
 
 
-def _with_counts(video: Video, row: Row) -> Video:
+def _counted(video: Video, row: Row | None) -> Video:
+    if row is None or row.state != READY:
+        return video
     # Spelt out: dataclasses.replace takes four times as long, and there may be hundreds of thousands.
     known = video.name, row.folder, video.extension, video.labels, video.group
     return Video(*known, row.frames, row.flows, video.file, row.stored)
 
 
-_MISSING = Row("", "", state=MISSING)
-
-
 def _row(fields: Mapping[str, str]) -> Row:
-    names = ("frames", "flows", "width", "height", "bytes")
-    frames, flows, width, height, size = (int(fields[name]) for name in names)
-    state, reason, stored = fields["state"], fields["reason"], fields.get("stored", "")
-    if state not in (READY, BROKEN, MISSING):
-        raise ValueError(f"the state of {fields['video']} is {state!r}")
+    frames, flows, width, height, size = (int(fields[name]) for name in _NUMBERS)
+    if fields["state"] not in (READY, BROKEN, MISSING):
+        raise ValueError(f"the state of {fields['video']} is {fields['state']!r}")
     folder = sys.intern(fields["folder"])  # One text for all videos of a class.
-    return Row(fields["video"], folder, frames, flows, width, height, size, state, reason, stored)
+    about = fields["state"], fields["reason"], fields.get("stored", "")
+    return Row(fields["video"], folder, frames, flows, width, height, size, *about)
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} can't be read as an index ({error}): another version or another tool wrote it, or it was changed "
+        "by hand. Delete it and run data/prepare.py again, which finds what is prepared already and keeps it."
+    )
 
 
 def description_path(root: Path) -> Path:
-    """Returns where it is written how the frames and the flow of a data set were made."""
+    """Returns where the file lies that describes how frames and flow of a data set were made."""
     return root / "flow.json"
 
 
