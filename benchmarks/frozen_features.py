@@ -102,7 +102,7 @@ def _test(features: np.ndarray, labels: np.ndarray, is_test: np.ndarray, seed: i
     """Trains a last layer and returns its video accuracy, by the mean of the views' logits."""
     import keras
 
-    from pipelines.drawing import draw_rows
+    from pipelines.sampling import draw_rows
     from streams.training.kept_features import feature_batches
 
     keras.utils.set_random_seed(seed)

@@ -1,4 +1,4 @@
-"""What a data set is: its videos, their labels and groups, its splits, and where the files of a video lie."""
+"""Defines a data set: its videos, their labels and groups, its splits, and where the files of a video lie."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ class Layout:
 
 
 OURS = Layout("rawframes")
+_FIELDS = ", ".join(field.name for field in dataclasses.fields(Layout))
 PACKED = "packed"  # The name of the layout of a packed data set; its members are named as ours.
 HALF_PACKED = "half packed"  # The same while only some videos are packed, which nothing can read.
 
@@ -87,8 +88,8 @@ def read_layout(root: Path) -> Layout:
     try:
         return Layout(**json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
-        fields = ", ".join(field.name for field in dataclasses.fields(Layout))
-        raise ValueError(f"{path} can't be read as a layout ({error}). It is JSON with the fields {fields}.") from error
+        wanted = f"It is JSON with the fields {_FIELDS}."
+        raise ValueError(f"{path} can't be read as a layout ({error}). {wanted}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +152,8 @@ class DataSet:
 
     def part(self, split: int, part: str) -> tuple[Video, ...]:
         """Returns the videos of the `train` or `test` part of a split, in the order of its list."""
-        if not self.splits:
-            raise ValueError(f"{self.name} has no splits, so that split {split} can't be used. Name another data set.")
         if split not in self.splits:
-            known = ", ".join(str(number) for number in self.splits)
-            first = next(iter(self.splits))
-            raise ValueError(f"{self.name} has no split {split}. Its splits are {known}: pass --split {first}.")
+            raise self._no_split(split)
         return tuple(self.videos[name] for name in getattr(self.splits[split], part))
 
     def frame_folder(self, video: Video) -> Path:
@@ -167,6 +164,12 @@ class DataSet:
         """Returns the same data set with these videos in place of those of the same name."""
         return dataclasses.replace(self, videos={**self.videos, **{video.name: video for video in videos}})
 
+    def _no_split(self, split: int) -> ValueError:
+        if not self.splits:
+            return ValueError(f"{self.name} has no splits, so that split {split} can't be used. Name another data set.")
+        known, first = ", ".join(map(str, self.splits)), next(iter(self.splits))
+        return ValueError(f"{self.name} has no split {split}. Its splits are {known}: pass --split {first}.")
+
 
 def in_words(name: str, root: Path) -> str:
     """Returns what names a data set on a command line: its name, and its folder where that isn't the usual one."""
@@ -174,13 +177,12 @@ def in_words(name: str, root: Path) -> str:
     return shlex.quote(name) if usual else f"{shlex.quote(name)} --root {shlex.quote(str(root))}"
 
 
-def check_whole(dataset: DataSet) -> None:
-    """Refuses a data set of which only some videos are packed."""
-    if dataset.layout.name == HALF_PACKED:
-        raise ValueError(
-            f"{dataset.root} is half packed. Run python data/pack.py {in_words(dataset.name, dataset.root)} to finish "
-            "packing it (or what prepare.py --pack began), or the same with --unpack to have loose files again."
-        )
+def half_packed(dataset: DataSet) -> ValueError:
+    """Returns the error for a data set of which only some videos are packed."""
+    return ValueError(
+        f"{dataset.root} is half packed. Run python data/pack.py {in_words(dataset.name, dataset.root)} to finish "
+        "packing it (or what prepare.py --pack began), or the same with --unpack to have loose files again."
+    )
 
 
 @dataclass(frozen=True)

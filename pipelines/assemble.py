@@ -1,4 +1,4 @@
-"""Planes become the channels of a clip: what each kind of input makes of the images that were read for it.
+"""Makes the channels of a clip from the images that were read for it, as its kind of input wants them.
 
 A *plane* is one decoded image, uint8[H, W, 1], or [H, W, 3] in colour, in the order of `sampling.clip_offsets`;
 for flow, x and y in turn.
@@ -13,22 +13,17 @@ from pipelines.augment import opposite
 from pipelines.inputs import Input
 
 
-def is_changed(clip: Input, is_backward_stored: bool = False) -> bool:
-    """Tells whether channels are something else than what was read."""
-    return clip.kind == "trajectory" or (clip.kind == "bidirectional" and not is_backward_stored)
-
-
 def channel_planes(
     planes: list[tf.Tensor], clip: Input, rule: str = "centred", bound: float = 20.0, is_backward_stored: bool = False
 ) -> list[tf.Tensor]:
-    """Returns the planes that are a clip's channels; only flow of two kinds is not what was read."""
-    if not is_changed(clip, is_backward_stored):
-        return planes
-    if clip.kind == "bidirectional":
+    """Returns the planes that are a clip's channels: only kinds in ASSEMBLED have others than were read."""
+    if clip.kind == "trajectory":
+        return _follow(planes, rule, bound)
+    if clip.kind == "bidirectional" and not is_backward_stored:
         # Backward flow from frame t to t - 1 is taken as the opposite of forward flow from t - 1 to t at the same
         # pixel: exact where flow doesn't change over a distance of its own length.
         return planes[: clip.length] + [opposite(plane, rule) for plane in planes[clip.length :]]
-    return _follow(planes, rule, bound)
+    return planes
 
 
 def join(planes: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -1,15 +1,19 @@
-"""Crops, mirrors and colours: pure functions of (images, random numbers), alike for all channels of a clip.
+"""Crops, mirrors and changes colours: pure functions of images and random numbers, alike for all channels of a clip.
 
 A *box* is int32[4]: top, left, height and width of what is cut from a frame. `randoms` are numbers in 0..1.
 """
+
+from typing import TypeAlias
 
 import tensorflow as tf
 
 from data.optical_flow.levels import RULES
 from pipelines.inputs import MOST
 
-# Sides of a crop as shares of the frame's short side, drawn apart for height and width: very deep two-stream
-# networks (Wang et al., 2015) and temporal segments (Wang et al., 2016).
+Number: TypeAlias = tf.Tensor | float
+
+# Sides of a crop as shares of the frame's short side, drawn separately for height and width, as in very deep two-stream
+# networks (Wang et al., 2015) and temporal segment networks (Wang et al., 2016).
 SCALES = (1.0, 0.875, 0.75, 0.66)
 # How far the frame's corners and its centre are down and to the right.
 FIVE_PLACES = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5))
@@ -31,10 +35,10 @@ def random_box(
     if augment == "none":
         return place_box(height, width, size, size, 0.5, 0.5)
     if augment != "corners":
-        # Rounding down would leave the last row and column to a number of exactly 1, which is never drawn.
-        top = tf.cast(randoms[0] * tf.cast(height - size + 1, tf.float32), tf.int32)
-        left = tf.cast(randoms[1] * tf.cast(width - size + 1, tf.float32), tf.int32)
-        return tf.stack([tf.minimum(top, height - size), tf.minimum(left, width - size), size, size])
+        # One more than the room, since a random number of exactly 1, which would give the last place, is never drawn.
+        room = tf.stack([height - size, width - size])
+        place = tf.cast(randoms[:2] * tf.cast(room + 1, tf.float32), tf.int32)
+        return tf.concat([tf.minimum(place, room), [size, size]], axis=0)
     place = tf.gather(tf.constant(FIVE_PLACES), tf.cast(randoms[0] * len(FIVE_PLACES), tf.int32))
     scales = tf.gather(tf.constant(SCALES), tf.cast(randoms[2:4] * len(SCALES), tf.int32))
     sides = tf.cast(scales * tf.cast(tf.minimum(height, width), tf.float32), tf.int32)
@@ -47,12 +51,7 @@ def most_of(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
 
 
 def place_box(
-    height: tf.Tensor,
-    width: tf.Tensor,
-    box_height: tf.Tensor | int,
-    box_width: tf.Tensor | int,
-    down: tf.Tensor | float,
-    right: tf.Tensor | float,
+    height: tf.Tensor, width: tf.Tensor, box_height: Number, box_width: Number, down: Number, right: Number
 ) -> tf.Tensor:
     """Returns a box as far down and to the right, in 0..1, as the frame has room for."""
     top = tf.cast(tf.cast(height - box_height, tf.float32) * down, tf.int32)

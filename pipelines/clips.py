@@ -1,4 +1,4 @@
-"""Files on disk become clips for training and views for testing."""
+"""Reads evenly spread views of videos, whole frames, for testing and prediction."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
@@ -7,11 +7,8 @@ import tensorflow as tf
 
 from commands.running import usable_processors
 from data.catalog import DataSet, Video
-from pipelines import augment, sampling
-from pipelines.cutting import cut
 from pipelines.inputs import Input
-from pipelines.skipping import Example
-from pipelines.source import Source, plainly, read_planes
+from pipelines.source import OPTIONS, Source, plainly
 
 Views: TypeAlias = tuple[tf.Tensor, tf.Tensor]
 DistinctViews: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
@@ -32,7 +29,6 @@ def distinct_views(
     all the views that it is part of. The host reads and decodes; views are put together where networks run.
     """
     source = Source(dataset, videos, clip)
-
     depth = 3 if clip.is_colour else 2 if source.is_float else 1
     signature = tf.TensorSpec([None, None, None, depth], tf.uint8), tf.TensorSpec([None, source.num_files], tf.int32)
 
@@ -42,14 +38,14 @@ def distinct_views(
         return tf.ensure_shape(source.clips(images, of_file), (None, None, None, clip.channels))
 
     return (
-        (put_together(images, of_file), of_view, source.labels(row[None])[0])
+        (put_together(images, of_file), of_view, source.labels[row])
         for images, of_file, of_view, row in view_images(source, num_views)
     )
 
 
 def view_images(source: Source, num_views: int) -> tf.data.Dataset:
     """Builds `(images, of_file, of_view, row)` of each video: files decoded, and what clips and views hold of them."""
-    starts = all_view_starts(source, num_views)
+    starts = source.view_starts(num_views)
 
     @plainly
     def load(row: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -59,42 +55,4 @@ def view_images(source: Source, num_views: int) -> tf.data.Dataset:
 
     rows = tf.data.Dataset.range(starts.shape[0], output_type=tf.int32)
     # The images of a video are megabytes: no more are in memory than processors make.
-    return with_options(rows.map(load, num_parallel_calls=usable_processors()).prefetch(2))
-
-
-def all_view_starts(source: Source, num_views: int) -> tf.Tensor:
-    """Returns where the views of each video start, int32[videos, views]."""
-    with tf.device("/cpu:0"):
-        return tf.constant(sampling.view_starts(source.num_items.numpy(), source.clip.span, num_views))
-
-
-def read_clips(
-    source: Source, examples: Example, crop_size: int, augmentation: str, shown: str = "pixels"
-) -> tf.Tensor:
-    """Reads the clips of a few examples: uint8[examples, (segments,) H, W, C]; those of one are cut alike."""
-    planes = [
-        tf.stack(segment)
-        for example in read_planes(source, examples, crop_size, augmentation, shown=shown)
-        for segment in _in_parts(example, source.clip.segments)
-    ]
-    clip, randoms = source.clip, tf.repeat(examples["randoms"], source.clip.segments, axis=0)
-    is_mirrored = randoms[:, 4] < (0.5 if augmentation != "none" else 0.0)
-    clips = cut(planes, crop_size, is_mirrored, source.rule if clip.is_flow else "")
-    if augmentation == "paper" and clip.is_colour:
-        clips = augment.jitter_colour(clips, randoms[:, 5:8])
-    return tf.reshape(clips, [-1, *clip.shape(crop_size)])
-
-
-def _in_parts(values: list[tf.Tensor], count: int) -> list[list[tf.Tensor]]:
-    size = len(values) // count
-    return [values[number * size : (number + 1) * size] for number in range(count)]
-
-
-def with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns a data set that leaves the processors to us."""
-    options = tf.data.Options()
-    # Clips are loaded side by side; splitting one clip's work further would only cost.
-    options.threading.max_intra_op_parallelism = 1
-    # Left to itself, TensorFlow makes ever more clips ahead: more memory, and a third less speed until it has done.
-    options.autotune.enabled = False
-    return dataset.with_options(options)
+    return rows.map(load, num_parallel_calls=usable_processors()).prefetch(2).with_options(OPTIONS)

@@ -1,159 +1,98 @@
-"""Planes become a clip in one go: resized, mirrored and interleaved, four channels at a time.
+"""Cuts clips: reads a box of each of their files, mirrors and resizes it, and puts channels side by side."""
 
-Bilinear, pixel centres aligned, in integers: the same bytes on every processor, less than two levels from what real
-numbers give, and a third of one on average. TensorFlow's own operations take three to four times as long, half of it to
-bring 20 planes into the order that a network wants. Here four channels of a pixel are one *word* from the beginning,
-so that to pick pixels of a row, in whatever order, costs a quarter.
-
-Each row is resized first, to `words[y, x, word]`, then every column, to `clip[y, x, channel]`.
-"""
-
+import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import islice
 
+import cv2
 import numpy as np
 import tensorflow as tf
 
 from data.optical_flow.levels import RULES
-from data.optical_flow.tvl1.kernel_cache import inner, kernel
+from pipelines import augment
+from pipelines.source import Example, Source
 
-# Weights are 0 to 256: so a weighted sum of two bytes, and half a level to round it, are less than 2 ** 16.
-_ONE, _HALF, _SHIFT = np.uint16(256), np.uint16(128), np.uint16(8)
-_WORD, COLOURS = 4, 3
-AS_IT_IS = np.uint8(0), np.uint8(0), np.uint8(0)
+# OpenCV puts no more channels side by side.
+_MOST_MERGED = 128
 _ALIGNMENT = 64
+
+
+def read_clips(
+    source: Source, examples: Example, crop_size: int, augmentation: str, shown: str = "pixels"
+) -> tf.Tensor:
+    """Reads the clips of a few examples: uint8[examples, (segments,) H, W, C]; those of one are cut alike."""
+    clip, randoms = source.clip, tf.repeat(examples["randoms"], source.clip.segments, axis=0)
+    read = read_planes(source, examples, crop_size, augmentation, shown=shown)
+    is_mirrored = randoms[:, 4] < (0.5 if augmentation != "none" else 0.0)
+    planes = [tf.stack(each) for example in read for each in example]
+    clips = cut(planes, crop_size, is_mirrored, source.rule if clip.is_flow else "")
+    if augmentation == "paper" and clip.is_colour:
+        clips = augment.jitter_colour(clips, randoms[:, 5:8])
+    return tf.reshape(clips, [-1, *clip.shape(crop_size)])
+
+
+def read_planes(
+    source: Source, examples: Example, crop_size: int, augmentation: str, largest: int = 0, shown: str = "pixels"
+) -> list[list[list[tf.Tensor]]]:
+    """Reads what is cut from the files of each example, by segment: planes, uint8[H, W, 1 or 3].
+
+    A box that its frame can't hold, or of a side above `largest` where that is given, is an error, which
+    `unreadable` puts into words.
+    """
+    segments, planes = source.clip.segments, []
+    files = source.files(tf.repeat(examples["row"][:, None], segments, axis=1), examples["starts"])
+    contents = iter(source.contents(files))
+    # Boxes at corners fit any frame, since they are shares of it; so do those that show more than stored pixels.
+    smallest = crop_size if augmentation != "corners" and shown == "pixels" else 0
+    for number, randoms in enumerate(tf.unstack(examples["randoms"])):
+        clips = [list(islice(contents, source.num_files)) for _ in range(segments)]
+        height, width = tf.unstack(source.frame_size(clips[0][0]))
+        box = augment.random_box(augmentation, height, width, crop_size, randoms, shown)
+        fits = (tf.minimum(height, width) >= smallest) & (tf.reduce_max(box[2:]) <= (largest or tf.int32.max))
+        first = tf.reshape(files["path"][number], [-1])[0]
+        # Nothing in a graph of data waits for an assertion of itself: what is made of the box must not come first.
+        with tf.control_dependencies([tf.debugging.Assert(fits, ["The crop does not fit:", first, height, width])]):
+            box = tf.identity(box)
+        planes.append([source.planes(clip, box) for clip in clips])
+    return planes
 
 
 def cut(clips: Sequence[tf.Tensor], size: int, is_mirrored: tf.Tensor, rule: str = "") -> tf.Tensor:
     """Returns clips of planes, uint8[planes, H, W, 1 or 3] each, as uint8[clips, size, size, channels].
 
-    Where there is a rule of levels, planes are flow, x and y in turn: what moved right moves left in the mirror.
+    With a rule of levels, planes are flow, x and y in turn: motion to the right becomes motion to the left in a mirror.
     """
-    still, _, lowest = RULES[rule] if rule else (0.0, 0.0, 0.0)
-    turning = np.uint8(255), np.uint8(int(2 * still) - 255 & 255), np.uint8(lowest)
+    shape = (len(clips), size, size, clips[0].shape[0] * clips[0].shape[-1])
 
     def run(is_mirrored: np.ndarray, *clips: np.ndarray) -> np.ndarray:
-        made = _aligned((len(clips), size, size, clips[0].shape[0] * clips[0].shape[-1]))
+        made = _aligned(shape)
         for planes, mirror, clip in zip(clips, is_mirrored, made, strict=True):
-            cut_planes(planes, clip, bool(mirror), turning if rule and mirror else AS_IT_IS)
+            fill = merge if planes.shape[1:3] == clip.shape[:2] and shape[-1] <= _MOST_MERGED else _resizing()
+            fill(planes, clip, bool(mirror), rule)
         return made
 
-    made = tf.numpy_function(run, [is_mirrored, *clips], tf.uint8, stateful=False)
-    return tf.ensure_shape(made, (len(clips), size, size, clips[0].shape[0] * clips[0].shape[-1]))
+    return tf.ensure_shape(tf.numpy_function(run, [is_mirrored, *clips], tf.uint8, stateful=False), shape)
 
 
-@kernel
-def cut_planes(
-    planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, turning: tuple[np.uint8, np.uint8, np.uint8]
-) -> None:
-    """Fills a clip, uint8[size, size, channels], with planes, uint8[planes, H, W, 1 or 3]."""
-    count, height, width, each = planes.shape
-    lines = planes.reshape(count, height, width * each)
-    size, per_pixel = clip.shape[0], count if each == COLOURS else (count + _WORD - 1) // _WORD
-    rows, row_weights = _places(height, size, False)
-    columns, weights = _places(width, size, is_mirrored)
-    line = np.zeros(width + 1, np.uint32)
-    words = np.empty((height + 1, size * per_pixel), np.uint32)
-    left, right, made = np.empty(size, np.uint32), np.empty(size, np.uint32), np.empty(size, np.uint32)
-    for y in range(height):
-        for word in range(per_pixel):
-            if each == COLOURS:
-                _pack_colours(lines[word, y], line)
-            else:
-                _pack(lines[:, y], _WORD * word, turning, line)
-            line[width] = line[width - 1]
-            _take(line, columns, left, right)
-            _blend(left.view(np.uint8), right.view(np.uint8), weights, made.view(np.uint8))
-            for x in range(size):
-                words[y, x * per_pixel + word] = made[x]
-    words[height] = words[height - 1]
-    blended = np.empty(size * per_pixel * _WORD, np.uint8)
-    for y in range(size):
-        above, below = words[rows[y]].view(np.uint8), words[rows[y] + np.uint32(1)].view(np.uint8)
-        target, weight = clip[y].reshape(clip[y].size), row_weights[_WORD * y]
-        if target.size == blended.size:
-            _blend_evenly(above, below, weight, target)
-        else:
-            _blend_evenly(above, below, weight, blended)
-            if each == COLOURS:
-                _leave_gaps_out(blended, COLOURS, _WORD, target)
-            else:
-                _leave_gaps_out(blended, count, per_pixel * _WORD, target)
+def merge(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, rule: str = "") -> None:
+    """Fills a clip with planes of its own size, as `resizing.resize` does, in less time."""
+    parts = list(planes)
+    if is_mirrored:
+        parts = [cv2.flip(plane, 1) for plane in planes]
+        if rule:
+            still, _, lowest = RULES[rule]
+            # In bytes, so that 256 less a level is 0 less it.
+            parts[0::2] = [np.uint8(int(2 * still) & 255) - np.maximum(x, np.uint8(lowest)) for x in parts[0::2]]
+    cv2.merge(parts, clip)
 
 
-@inner
-def _places(length: int, size: int, is_mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which of `length` pixels is before each of `size` new ones, and what the one after it weighs there.
-
-    Weights stand four times, once for each byte of a word.
-    """
-    places, weights = np.empty(size, np.uint32), np.empty(_WORD * size, np.uint16)
-    for number in range(size):
-        at = min(max((number + 0.5) * length / size - 0.5, 0.0), length - 1.0)
-        place = int(at)
-        new = size - 1 - number if is_mirrored else number
-        places[new] = np.uint32(place)
-        weights[_WORD * new : _WORD * (new + 1)] = np.uint16((at - place) * 256 + 0.5)
-    return places, weights
-
-
-@inner
-def _pack(rows: np.ndarray, first: int, turning: tuple[np.uint8, np.uint8, np.uint8], line: np.ndarray) -> None:
-    """Makes words of four planes' rows from `first` on; every other plane is x, which may be turned round."""
-    last = rows.shape[0] - 1
-    a, b = rows[first], rows[min(first + 1, last)]
-    c, d = rows[min(first + 2, last)], rows[min(first + 3, last)]
-    mask, added, lowest = turning
-    if mask:
-        for x in range(a.size):
-            # See augment.opposite: all bits turned, and moved to where no motion stands.
-            opposite_a = np.uint8((max(a[x], lowest) ^ mask) + added)
-            opposite_c = np.uint8((max(c[x], lowest) ^ mask) + added)
-            line[x] = _word(opposite_a, b[x], opposite_c, d[x])
-    else:
-        for x in range(a.size):
-            line[x] = _word(a[x], b[x], c[x], d[x])
-
-
-@inner
-def _pack_colours(row: np.ndarray, line: np.ndarray) -> None:
-    for x in range(row.size // COLOURS):
-        line[x] = _word(row[COLOURS * x], row[COLOURS * x + 1], row[COLOURS * x + 2], np.uint8(0))
-
-
-@inner
-def _word(a: np.uint8, b: np.uint8, c: np.uint8, d: np.uint8) -> np.uint32:
-    low = np.uint32(a) | np.uint32(b) << np.uint32(8)
-    return np.uint32(low | np.uint32(c) << np.uint32(16) | np.uint32(d) << np.uint32(24))
-
-
-@inner
-def _take(line: np.ndarray, places: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
-    for x in range(places.size):
-        left[x] = line[places[x]]
-        right[x] = line[places[x] + np.uint32(1)]
-
-
-@inner
-def _blend(first: np.ndarray, second: np.ndarray, weights: np.ndarray, blended: np.ndarray) -> None:
-    for place in range(blended.size):
-        rest = np.uint16(_ONE - weights[place])
-        both = np.uint16(first[place] * rest + second[place] * weights[place] + _HALF)
-        blended[place] = np.uint8(both >> _SHIFT)
-
-
-@inner
-def _blend_evenly(first: np.ndarray, second: np.ndarray, weight: int, blended: np.ndarray) -> None:
-    rest = np.uint16(_ONE - weight)
-    for place in range(blended.size):
-        blended[place] = np.uint8(np.uint16(first[place] * rest + second[place] * weight + _HALF) >> _SHIFT)
-
-
-@inner
-def _leave_gaps_out(padded: np.ndarray, channels: int, stride: int, target: np.ndarray) -> None:
-    for number in range(target.size // channels):
-        for channel in range(channels):
-            target[number * channels + channel] = padded[number * stride + channel]
+@cache
+def _resizing() -> Callable[[np.ndarray, np.ndarray, bool, str], None]:
+    """Returns `resizing.resize`. It brings numba, which takes a third of a second, so that it is imported on use."""
+    resize: Callable[[np.ndarray, np.ndarray, bool, str], None] = importlib.import_module("pipelines.resizing").resize
+    return resize
 
 
 def _aligned(shape: tuple[int, ...]) -> np.ndarray:

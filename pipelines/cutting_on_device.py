@@ -6,8 +6,9 @@ The recipe is that of the pipeline, from the same random numbers: both ways give
 import tensorflow as tf
 
 from pipelines import augment
+from pipelines.cutting import read_planes
 from pipelines.inputs import Input
-from pipelines.source import Source, read_planes
+from pipelines.source import Source
 
 
 def read_fields(
@@ -18,13 +19,13 @@ def read_fields(
     `planes` are those of all segments, uint8[1, planes, side, side, 1 or 3], with zeros below and to the right.
     """
     (read,), randoms = read_planes(source, examples, crop_size, augmentation, side, shown), examples["randoms"][0]
-    planes = tf.stack(read)
+    planes = tf.stack([plane for segment in read for plane in segment])
     count, height, width, channels = tf.unstack(tf.shape(planes))
     # Padding is ten times as slow where the last axis is short.
     rows = tf.reshape(planes, [count, height, width * channels])
     padded = tf.pad(rows, [[0, 0], [0, side - height], [0, channels * (side - width)]])
     fields = {
-        "planes": tf.reshape(padded, [len(read), side, side, planes.shape[-1]]),
+        "planes": tf.reshape(padded, [planes.shape[0], side, side, planes.shape[-1]]),
         "box": tf.stack([0, 0, height, width]),
         "mirror": randoms[4] < (0.5 if augmentation != "none" else 0.0),
         "colour": randoms[5:8],

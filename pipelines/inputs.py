@@ -1,11 +1,13 @@
-"""The kinds of input a network can be given and the cuts, by the names that commands, models and files use."""
+"""Names the kinds of input that a network can be given, and the ways to cut clips, as commands and files name them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Kinds that are made of frames, and kinds that are made of flow fields.
 FRAME_KINDS = ("rgb", "grey", "sg3i", "rgb_difference", "rgb_spread")
 FLOW_KINDS = ("flow", "trajectory", "bidirectional", "warped", "flow_spread")
 KINDS = FRAME_KINDS + FLOW_KINDS
+# Kinds whose channels are computed from what the files hold; see assemble.py.
+ASSEMBLED = ("trajectory", "bidirectional")
 
 # How clips may be cut, mirrored and coloured; see docs/pipelines.md.
 AUGMENTATIONS = ("none", "flip", "paper", "corners")
@@ -19,6 +21,7 @@ MOST = 0.875
 # More frames than any video has.
 WHOLE_VIDEO = 2**30
 
+_COLOUR_KINDS = ("rgb", "rgb_difference", "rgb_spread")
 # Kinds whose clips have one length only, in the frames that they span.
 _FIXED_LENGTH = {"rgb": 1, "sg3i": 3}
 
@@ -53,8 +56,16 @@ class Input:
     stride: int = 1
     window: int = 0  # Of kinds that are spread: how many items they are spread over; 0 means the whole video.
 
+    # What follows from these.
+    is_flow: bool = field(init=False, repr=False)  # Channels are displacements, x and y in turn: mirroring negates x.
+    is_colour: bool = field(init=False, repr=False)  # Channels come in threes of red, green and blue.
+    is_spread: bool = field(init=False, repr=False)  # A clip is spread over the whole of a video, not cut from it.
+    num_items: int = field(init=False, repr=False)  # The frames or fields that are read for a clip.
+    span: int = field(init=False, repr=False)  # Consecutive ones that it stretches over, if the video has as many.
+    channels: int = field(init=False, repr=False)
+
     def __post_init__(self) -> None:
-        """Refuses what no clip can be made of."""
+        """Refuses what no clip can be made of, and fills in what follows."""
         if self.kind not in KINDS:
             raise ValueError(f"There is no input kind {self.kind!r}. Those known are: {', '.join(KINDS)}.")
         for name in ("length", "segments", "stride"):
@@ -65,38 +76,14 @@ class Input:
                 "A bidirectional input is half forward and half backward, so its length must be even. "
                 f"Received {self.length}; pass {self.length + 1}."
             )
-
-    @property
-    def is_flow(self) -> bool:
-        """Tells whether channels are displacements, x and y in turn, of which mirroring negates x."""
-        return self.kind in FLOW_KINDS
-
-    @property
-    def is_colour(self) -> bool:
-        """Tells whether channels come in threes of red, green and blue."""
-        return self.kind in ("rgb", "rgb_difference", "rgb_spread")
-
-    @property
-    def is_spread(self) -> bool:
-        """Tells whether a clip is spread over the whole of a video, rather than cut from it."""
-        return self.kind.endswith("_spread")
-
-    @property
-    def num_items(self) -> int:
-        """How many frames or fields are read for a clip."""
-        if self.kind in _FIXED_LENGTH:
-            return _FIXED_LENGTH[self.kind]
-        return self.length + 1 if self.kind == "rgb_difference" else self.length
-
-    @property
-    def span(self) -> int:
-        """How many consecutive frames or fields a clip stretches over, as far as the video has them."""
-        return (self.window or WHOLE_VIDEO) if self.is_spread else (self.num_items - 1) * self.stride + 1
-
-    @property
-    def channels(self) -> int:
-        """How many channels a clip has."""
-        return self.num_items * (2 if self.is_flow else 3 if self.is_colour else 1)
+        is_flow, is_colour = self.kind in FLOW_KINDS, self.kind in _COLOUR_KINDS
+        is_spread = self.kind.endswith("_spread")
+        num_items = _FIXED_LENGTH.get(self.kind, self.length + (self.kind == "rgb_difference"))
+        span = (self.window or WHOLE_VIDEO) if is_spread else (num_items - 1) * self.stride + 1
+        channels = num_items * (2 if is_flow else 3 if is_colour else 1)
+        # Frozen means that nothing is assigned afterwards; here it is filled in.
+        vars(self).update(is_flow=is_flow, is_colour=is_colour, is_spread=is_spread)
+        vars(self).update(num_items=num_items, span=span, channels=channels)
 
     def shape(self, size: int) -> tuple[int, ...]:
         """Returns the shape of an example whose clips are squares of `size`."""

@@ -1,9 +1,34 @@
-"""Which frames or fields make a clip: integers only, so that it can be reasoned about and tested without images."""
+"""Chooses the videos of each batch, and the frames or fields of each clip: integers only, with no image at hand.
+
+All that is random is a pure function of seed and step, so that any step can be asked for.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+from data.catalog import Video
 from pipelines.inputs import Input
+
+Numbers: TypeAlias = np.ndarray | tf.Tensor
+# A function from a step to the rows of its videos, int32[batch].
+Draw = Callable[[tf.Tensor], tf.Tensor]
+
+
+def draw_rows(videos: Sequence[Video], batch_size: int, seed: int, *, balance: bool = False) -> Draw:
+    """Returns the function from a step to the rows of the videos that its batch shows.
+
+    Every pass over the videos shows each once, in an order of its own; nothing is shuffled in memory.
+    """
+    count, balanced = len(videos), _balanced(videos, seed) if balance else None
+
+    def rows(step: tf.Tensor) -> tf.Tensor:
+        places = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        return balanced(places) if balanced else _shuffled(places, count, seed)
+
+    return rows
 
 
 def random_starts(num_items: tf.Tensor, clip: Input, randoms: tf.Tensor) -> tf.Tensor:
@@ -37,9 +62,7 @@ def clip_offsets(clip: Input) -> np.ndarray:
     return offsets * np.int32(clip.stride)
 
 
-def clip_items(
-    clip: Input, starts: np.ndarray | tf.Tensor, num_items: np.ndarray | tf.Tensor
-) -> np.ndarray | tf.Tensor:
+def clip_items(clip: Input, starts: Numbers, num_items: Numbers) -> Numbers:
     """Returns the items of clips that start at `starts` [...] of videos with `num_items` [...], int32[..., items]."""
     # A video that is too short starts again from its beginning. A spread clip takes the middles of equal parts.
     num_items = num_items[..., None]
@@ -68,3 +91,37 @@ def _parts(num_items: tf.Tensor, clip: Input) -> tuple[tf.Tensor, tf.Tensor]:
     lower = tf.minimum(edges[:, :-1], starts - 1)
     # Where a video is shorter than its segments, neighbours share a start.
     return lower, tf.maximum(edges[:, 1:], lower + 1)
+
+
+def _balanced(videos: Sequence[Video], seed: int) -> Draw:
+    """Draws a class first, each once a turn, then the next video of that class, each once a pass over the class."""
+    rows_of: dict[int, list[int]] = {}
+    for row, video in enumerate(videos):
+        for label in video.labels:
+            rows_of.setdefault(label, []).append(row)
+    classes = [rows_of[label] for label in sorted(rows_of)]
+    with tf.device("/cpu:0"):
+        rows = tf.constant(np.concatenate(classes), tf.int32)
+        counts = tf.constant([len(members) for members in classes], tf.int64)
+    first = tf.cumsum(counts, exclusive=True)
+
+    def draw(places: tf.Tensor) -> tf.Tensor:
+        label = tf.cast(_shuffled(places, len(classes), seed, -1), tf.int64)
+        member = _shuffled(places // len(classes), tf.gather(counts, label), seed, label)
+        return tf.gather(rows, tf.gather(first, label) + tf.cast(member, tf.int64))
+
+    return draw
+
+
+def _shuffled(places: tf.Tensor, count: tf.Tensor | int, seed: int, stream: tf.Tensor | int = 0) -> tf.Tensor:
+    """Returns what lies at places that count on from pass to pass, int32: each pass is an order of 0 to count - 1.
+
+    The orders are never written down: one place is computed alone. Streams of one seed have different orders.
+    """
+    each = (np.int64(seed), places // count, stream, tf.cast(count, tf.int64) - 1)
+    seeds = [tf.broadcast_to(tf.cast(values, tf.int64), tf.shape(places)) for values in each]
+    # The 4 rounds of tf.random.experimental.index_shuffle leave neighbours together and passes alike at seeds as 0.
+    moved = tf.raw_ops.RandomIndexShuffle(
+        index=places % count, seed=tf.cast(tf.stack(seeds[:3], axis=1), tf.int32), max_index=seeds[3], rounds=16
+    )
+    return tf.cast(moved, tf.int32)

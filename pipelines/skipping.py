@@ -1,4 +1,4 @@
-"""Files that can't be read in mid-training, left out and counted; unreadable.py names them instead."""
+"""Leaves out clips whose files can't be read, and counts them; unreadable.py stops at such a file and names it."""
 
 import logging
 from collections.abc import Callable
@@ -6,10 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from pipelines.drawing import Skipped
-from pipelines.source import at_once, plainly
+from pipelines.source import Example, at_once, plainly
 
-Example = dict[str, tf.Tensor]
+# Clips that can't be read: the video, the step of training, or IN_VALIDATION, and the clip's place in its batch, or in
+# validation. Each is there once, however often it is made: for a look at it, in every epoch. Those of steps that were
+# made ahead are there, too, whether or not they are ever taken.
+Skipped = set[tuple[str, int, int]]
+IN_VALIDATION = -1
 
 
 def skipping(

@@ -1,80 +1,98 @@
-"""Where the files of a list of videos lie, and how the clips of one kind of input are read from them."""
+"""Finds the files of a list of videos, and reads and decodes those that clips of one kind are made of."""
 
 import math
 import re
 from collections.abc import Sequence
-from itertools import islice
+from functools import reduce
 
-import numpy as np
 import tensorflow as tf
 
 from commands.running import usable_processors
-from data.catalog import FLOATS, PACKED, DataSet, Video, check_whole
-from data.store.index import Description, find_description
-from pipelines import assemble, augment, decode
+from data.catalog import FLOATS, HALF_PACKED, PACKED, DataSet, Video, half_packed
+from data.store.index import find_description
+from pipelines import assemble, augment, decode, sampling
 from pipelines.archives import Archives, read_files
-from pipelines.inputs import Input
-from pipelines.sampling import clip_items
+from pipelines.inputs import ASSEMBLED, Input
+
+# Tensors by name: the numbers that clips are made from.
+Example = dict[str, tf.Tensor]
 
 # AutoGraph would rewrite every function of a pipeline, which takes two seconds at the start of each command; none of
 # them has an `if` or a loop that depends on a tensor.
 plainly = tf.autograph.experimental.do_not_convert
 
+# The options of every data set, which leave the processors to us.
+OPTIONS = tf.data.Options()
+# Clips are loaded side by side; splitting one clip's work further would only cost.
+OPTIONS.threading.max_intra_op_parallelism = 1
+# Left to itself, TensorFlow makes ever more clips ahead: more memory, and a third less speed until it has done.
+OPTIONS.autotune.enabled = False
+
 
 class Source:
-    """What a pipeline holds of its videos: names and numbers, no pixels; and how a clip is read."""
+    """Holds what a pipeline needs to know of its videos, names and numbers but no pixels, and reads their clips."""
 
     def __init__(self, dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
-        _check_prepared(dataset, videos, clip)
-        check_whole(dataset)
-        self.clip, self.dataset, self.layout = clip, dataset, dataset.layout
+        counts = [video.num_flows if clip.is_flow else video.num_frames for video in videos]
         made = find_description(dataset.root) if clip.is_flow else {}
-        _check_warped(dataset, clip, made)
-        self.bound = float(made.get("bound", 20.0))
+        if not videos or not all(counts):
+            raise _nothing_to_read(dataset, videos, clip)
+        if dataset.layout.name == HALF_PACKED:
+            raise half_packed(dataset)
+        if clip.kind == "warped" and made.get("method", "warped") != "warped":
+            raise _not_warped(dataset, made["method"])
+        self.clip, self.dataset, self.layout = clip, dataset, dataset.layout
+        self.is_packed = self.layout.name == PACKED  # Each video is one archive; see data/store/archive.py.
         self.is_float = clip.is_flow and self.layout.rule == FLOATS
-        self.rule = level_rule(dataset, clip)
+        self.rule = "centred" if self.is_float else self.layout.rule  # Of the levels that clips hold.
+        self.bound = float(made.get("bound", 20.0))
         self.is_backward_stored = clip.kind == "bidirectional" and bool(made.get("backward"))
+        # Whether channels are something else than what the files hold.
+        self._is_assembled = clip.kind in ASSEMBLED and not self.is_backward_stored
+        self.frame_size = decode.floats_size if self.is_float else decode.image_size
+        self.num_files = clip.num_items * (2 if clip.is_flow and not self.is_float else 1)
         # On a machine with an accelerator, constants would be put there and copied back for each batch.
         with tf.device("/cpu:0"):
             self.names = tf.constant([video.name for video in videos])
-            self._stored = tf.constant([video.stored or video.name for video in videos])
-            self._folders = tf.constant([video.folder or "." for video in videos])
-            counts = [video.num_flows if clip.is_flow else video.num_frames for video in videos]
             self.num_items = tf.constant(counts, tf.int32)
+            self.labels = tf.constant(_labels(dataset, videos))
+            self._folders = tf.constant([video.folder or "." for video in videos])
+            self._stored = tf.constant([video.stored or video.name for video in videos])
             # Written once: making text of numbers takes a tenth of the time that decoding does.
-            texts = {digits: [f"{n:0{max(digits, 1)}}" for n in range(max(counts) + 3)] for digits in self._digits()}
-            self._texts = {digits: tf.constant(each) for digits, each in texts.items()}
-            self._labels = _labels(dataset, videos)
+            digits = max(1, self.layout.flow_digits if clip.is_flow else self.layout.digits)
+            self._numbers = tf.constant([f"{number:0{digits}}" for number in range(max(counts) + 3)])
             self._archives = Archives(dataset, videos, self.is_backward_stored) if self.is_packed else None
 
-    @property
-    def is_packed(self) -> bool:
-        """Tells whether each video is one archive; see data/store/archive.py."""
-        return self.layout.name == PACKED
+    def view_starts(self, num_views: int) -> tf.Tensor:
+        """Returns where evenly spread views of each video start, int32[videos, views]."""
+        with tf.device("/cpu:0"):
+            return tf.constant(sampling.view_starts(self.num_items.numpy(), self.clip.span, num_views))
 
-    def labels(self, rows: tf.Tensor) -> tf.Tensor:
-        """Returns the labels of videos: int32[B], or float32[B, classes] of zeros and ones where there may be many."""
-        labels = tf.gather(self._labels, rows)
-        if not self.dataset.multi_label:
-            return labels
-        count = len(self.dataset.classes)
-        return tf.minimum(tf.reduce_sum(tf.one_hot(labels.to_tensor(-1), count), axis=1), 1.0)
-
-    def files(self, rows: tf.Tensor, starts: tf.Tensor) -> dict[str, tf.Tensor]:
+    def files(self, rows: tf.Tensor, starts: tf.Tensor) -> Example:
         """Returns what `contents` reads, for rows and starts of the same shape [...]: the files of clips."""
-        indices = clip_items(self.clip, starts, tf.maximum(tf.gather(self.num_items, rows), 1))
+        indices = sampling.clip_items(self.clip, starts, tf.maximum(tf.gather(self.num_items, rows), 1))
         if self._archives:
             return self._archives.files(rows, indices, self.clip)
         return {"path": self._paths(rows, indices + self.layout.first)}
 
-    def contents(self, files: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+    def contents(self, files: Example) -> list[tf.Tensor]:
         """Returns the bytes of each of some files, in order, whatever the shape that they are named in."""
         names = files["members" if self._archives else "path"]
-        if self._archives:
-            return tf.unstack(tf.reshape(read_files(files), [-1]), math.prod(names.shape))
-        return [tf.io.read_file(path) for path in tf.unstack(tf.reshape(names, [-1]), math.prod(names.shape))]
+        each = tf.unstack(tf.reshape(read_files(files) if self._archives else names, [-1]), math.prod(names.shape))
+        return each if self._archives else [tf.io.read_file(path) for path in each]
 
-    def distinct_images(self, files: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def planes(self, contents: list[tf.Tensor], box: tf.Tensor) -> list[tf.Tensor]:
+        """Returns a box of a clip's channel planes from the contents of its files."""
+        if self.clip.kind == "trajectory":
+            # A point may leave the box, so that whole fields must be followed before they are cut.
+            return [augment.crop(plane, box) for plane in self._assembled(self._decoded(contents, None))]
+        return self._assembled(self._decoded(contents, box)) if self._is_assembled else self._decoded(contents, box)
+
+    def image(self, contents: tf.Tensor) -> tf.Tensor:
+        """Returns what one file holds, uint8[H, W, 1, 2 or 3]: grey, x and y of floats, or colour."""
+        return tf.concat(self._decoded([contents], None), axis=-1)
+
+    def distinct_images(self, files: Example) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the images of the files of clips of one video, each once, and int32[D, n]: which are of each clip."""
         distinct, of_file = tf.unique(tf.reshape(files["members" if self._archives else "path"], [-1]))
         if self._archives:
@@ -84,46 +102,17 @@ class Source:
             images = tf.map_fn(lambda path: self.image(tf.io.read_file(path)), distinct, fn_output_signature=tf.uint8)
         return images, tf.reshape(of_file, [-1, self.num_files])
 
-    def _paths(self, rows: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        if not self.clip.is_flow:
-            return self._joined(self.layout.frame, rows, numbers, self.layout.digits)
-        if not self.is_backward_stored:
-            return self._flow_paths(self.layout.flow_x, self.layout.flow_y, rows, numbers)
-        half = self.clip.length // 2
-        forward = self._flow_paths(self.layout.flow_x, self.layout.flow_y, rows, numbers[..., :half])
-        backward = self._flow_paths(self.layout.back_x, self.layout.back_y, rows, numbers[..., half:])
-        return tf.concat([forward, backward], axis=-1)
-
-    def planes(self, contents: list[tf.Tensor], box: tf.Tensor) -> list[tf.Tensor]:
-        """Returns a box of a clip's channel planes from the contents of its files."""
-        if self.clip.kind == "trajectory":
-            # A point may leave the box, so that whole fields must be followed before they are cut.
-            return [augment.crop(plane, box) for plane in self._assembled(self._decoded(contents, None))]
-        return self._assembled(self._decoded(contents, box))
-
-    def image(self, contents: tf.Tensor) -> tf.Tensor:
-        """Returns what one file holds, uint8[H, W, 1, 2 or 3]: grey, x and y of floats, or colour."""
-        return tf.concat(self._decoded([contents], None), axis=-1)
-
     def clips(self, images: tf.Tensor, of_file: tf.Tensor) -> tf.Tensor:
         """Returns clips, uint8[D, H, W, channels], of `distinct_images`."""
-        if assemble.is_changed(self.clip, self.is_backward_stored):
+        if self._is_assembled:
             return tf.map_fn(
-                lambda places: assemble.join(self._assembled(self._planes(tf.gather(images, places)))),
+                lambda places: assemble.join(self._assembled(self._split(tf.gather(images, places)))),
                 of_file,
                 fn_output_signature=tf.uint8,
             )
-        # Files after another, and the channels of each: one transposition, of whole images.
+        # One file after another, and the channels of each: one transposition, of whole images.
         clips = tf.transpose(tf.gather(images, of_file), [0, 2, 3, 1, 4])
         return tf.reshape(clips, [*tf.unstack(tf.shape(clips)[:3]), self.clip.channels])
-
-    def _planes(self, images: tf.Tensor) -> list[tf.Tensor]:
-        planes = tf.unstack(images, self.num_files)
-        return [part for plane in planes for part in tf.split(plane, 2, -1)] if self.is_float else planes
-
-    def frame_size(self, contents: tf.Tensor) -> tf.Tensor:
-        """Returns height and width of a file's image, int32[2], without decoding it."""
-        return decode.floats_size(contents) if self.is_float else decode.image_size(contents)
 
     def size_of(self, row: int, start: int) -> tuple[int, int]:
         """Returns height and width of the first image of a clip."""
@@ -135,11 +124,6 @@ class Source:
         """Returns the short side of the first video's frames."""
         return min(self.size_of(0, 0))
 
-    @property
-    def num_files(self) -> int:
-        """How many files are read for a clip."""
-        return self.clip.num_items * (2 if self.clip.is_flow and not self.is_float else 1)
-
     def _assembled(self, planes: list[tf.Tensor]) -> list[tf.Tensor]:
         return assemble.channel_planes(planes, self.clip, self.rule, self.bound, self.is_backward_stored)
 
@@ -148,57 +132,31 @@ class Source:
             return [plane for content in contents for plane in decode.decode_floats(content, self.bound, box)]
         return [decode.decode_image(content, 3 if self.clip.is_colour else 1, box) for content in contents]
 
-    def _flow_paths(self, pattern_x: str, pattern_y: str, rows: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        x = self._joined(pattern_x, rows, numbers, self.layout.flow_digits)
-        if self.is_float:
-            return x
-        y = self._joined(pattern_y, rows, numbers, self.layout.flow_digits)
-        return tf.reshape(tf.stack([x, y], axis=-1), tf.concat([tf.shape(x)[:-1], [2 * x.shape[-1]]], axis=0))
+    def _split(self, images: tf.Tensor) -> list[tf.Tensor]:
+        planes = tf.unstack(images, self.num_files)
+        return [part for plane in planes for part in tf.split(plane, 2, -1)] if self.is_float else planes
 
-    def _joined(self, pattern: str, rows: tf.Tensor, numbers: tf.Tensor, digits: int) -> tf.Tensor:
-        """Returns a pattern's paths for many numbers a video; see `Layout` for what stands in patterns."""
-        stump, tail = str(self.dataset.root / pattern).split("{number}")
-        columns = {"{folder}": tf.gather(self._folders, rows), "{video}": tf.gather(self._stored, rows)}
-        stumps = tf.strings.join([columns.get(part, part) for part in re.split(r"({folder}|{video})", stump)])
-        if rows.shape.rank:
-            stumps = tf.broadcast_to(stumps[..., None], tf.shape(numbers))
-        texts = self._texts[digits]
-        after = [tf.gather(texts, numbers + 1) if part == "{next}" else part for part in re.split(r"({next})", tail)]
-        return tf.strings.join([stumps, tf.gather(texts, numbers), *after])
+    def _paths(self, rows: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+        """Returns the paths of the files of clips: of each frame, or of x and y of each field in turn."""
+        patterns = [self.layout.flow_x, self.layout.flow_y] if self.clip.is_flow else [self.layout.frame]
+        parts = [(patterns[:1] if self.is_float else patterns, numbers)]
+        if self.is_backward_stored:
+            forward, backward = tf.split(numbers, 2, axis=-1)
+            parts = [(patterns, forward), ([self.layout.back_x, self.layout.back_y], backward)]
+        paths = [tf.stack([self._path(each, rows, part) for each in patterns], axis=-1) for patterns, part in parts]
+        return tf.reshape(tf.concat(paths, axis=-2), tf.concat([tf.shape(rows), [self.num_files]], axis=0))
 
-    def _digits(self) -> set[int]:
-        return {self.layout.digits, self.layout.flow_digits}
-
-
-def read_planes(
-    source: Source,
-    examples: dict[str, tf.Tensor],
-    crop_size: int,
-    augmentation: str,
-    largest: int = 0,
-    shown: str = "pixels",
-) -> list[list[tf.Tensor]]:
-    """Reads what is cut from the files of each example, alike from all: planes of all segments, uint8[H, W, 1 or 3].
-
-    A box that its frame can't hold, or of a side above `largest` where that is given, is an error, which
-    `unreadable` puts into words.
-    """
-    segments = source.clip.segments
-    files = source.files(tf.repeat(examples["row"][:, None], segments, axis=1), examples["starts"])
-    contents, planes = iter(source.contents(files)), []
-    for number, randoms in enumerate(tf.unstack(examples["randoms"])):
-        clips = [list(islice(contents, source.num_files)) for _ in range(segments)]
-        height, width = tf.unstack(source.frame_size(clips[0][0]))
-        box = augment.random_box(augmentation, height, width, crop_size, randoms, shown)
-        fits = tf.reduce_max(box[2:]) <= largest if largest else tf.constant(True)
-        if augmentation != "corners" and shown == "pixels":
-            fits &= tf.minimum(height, width) >= crop_size
-        first = tf.reshape(files["path"][number], [-1])[0]
-        # Nothing in a graph of data waits for an assertion of itself: what is made of the box must not come first.
-        with tf.control_dependencies([tf.debugging.Assert(fits, ["The crop does not fit:", first, height, width])]):
-            box = tf.identity(box)
-        planes.append([plane for clip in clips for plane in source.planes(clip, box)])
-    return planes
+    def _path(self, pattern: str, rows: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+        """Returns the paths of a pattern for the numbers of each row; see `Layout` for what stands in patterns."""
+        column = {
+            "{folder}": tf.gather(self._folders, rows)[..., None],
+            "{video}": tf.gather(self._stored, rows)[..., None],
+            "{number}": tf.gather(self._numbers, numbers),
+            "{next}": tf.gather(self._numbers, numbers + 1),
+        }
+        parts = re.split(r"({\w+})", str(self.dataset.root / pattern))
+        # Sums of texts repeat a video's folder for each of its numbers, which tf.strings.join does not.
+        return reduce(tf.add, [column.get(part, part) for part in parts])
 
 
 def at_once() -> int:
@@ -206,34 +164,25 @@ def at_once() -> int:
     return 2 * usable_processors()
 
 
-def level_rule(dataset: DataSet, clip: Input) -> str:
-    """Returns the rule of the levels that clips hold; floats become levels of ours."""
-    return "centred" if clip.is_flow and dataset.layout.rule == FLOATS else dataset.layout.rule
-
-
-def _labels(dataset: DataSet, videos: Sequence[Video]) -> tf.Tensor | tf.RaggedTensor:
+def _labels(dataset: DataSet, videos: Sequence[Video]) -> list[int] | list[list[float]]:
+    """Returns the class of each video or, where it may have several, zeros and ones for all classes."""
     if not dataset.multi_label:
-        return tf.constant([video.label for video in videos], tf.int32)
-    values = [label for video in videos for label in video.labels]
-    lengths = [len(video.labels) for video in videos]
-    return tf.RaggedTensor.from_row_lengths(np.array(values, np.int32), np.array(lengths, np.int64))
+        return [video.labels[0] for video in videos]
+    return [[float(label in video.labels) for label in range(len(dataset.classes))] for video in videos]
 
 
-def _check_warped(dataset: DataSet, clip: Input, made: Description) -> None:
-    if clip.kind == "warped" and made.get("method", "warped") != "warped":
-        raise ValueError(
-            f"The flow in {dataset.root} was made by the method {made['method']!r}, and is not compensated for the "
-            f"camera. Run: python data/prepare.py {dataset.name} --method warped --root ANOTHER_FOLDER"
-        )
-
-
-def _check_prepared(dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
+def _nothing_to_read(dataset: DataSet, videos: Sequence[Video], clip: Input) -> ValueError:
     if not videos:
-        raise ValueError(f"There are no videos of {dataset.name} to read. Choose another --split or part.")
+        return ValueError(f"There are no videos of {dataset.name} to read. Choose another --split or part.")
     unprepared = [video.name for video in videos if not (video.num_flows if clip.is_flow else video.num_frames)]
-    if unprepared:
-        what = "flow" if clip.is_flow else "frames"
-        raise ValueError(
-            f"{len(unprepared)} of {len(videos)} videos have no {what} on disk, {unprepared[0]} among them. "
-            f"Run: python data/prepare.py {dataset.name}"
-        )
+    return ValueError(
+        f"{len(unprepared)} of {len(videos)} videos have no {'flow' if clip.is_flow else 'frames'} on disk, "
+        f"{unprepared[0]} among them. Run: python data/prepare.py {dataset.name}"
+    )
+
+
+def _not_warped(dataset: DataSet, method: str) -> ValueError:
+    return ValueError(
+        f"The flow in {dataset.root} was made by the method {method!r}, and is not compensated for the camera. "
+        f"Run: python data/prepare.py {dataset.name} --method warped --root ANOTHER_FOLDER"
+    )

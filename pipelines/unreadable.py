@@ -11,7 +11,7 @@ from commands.running import first_line
 from data.audit.files import how_to_mend
 from data.catalog import DataSet, Video
 from data.store.archive import damaged_member
-from pipelines.clips import DistinctViews, all_view_starts, distinct_views
+from pipelines.clips import DistinctViews, distinct_views
 from pipelines.inputs import Input
 from pipelines.source import Source
 
@@ -71,7 +71,7 @@ def readable_views(
             yield next(views)
         except tf.errors.OpError as error:
             source = Source(dataset, [video], clip)
-            broken = broken_file(source, tf.constant([0]), all_view_starts(source, num_views))
+            broken = broken_file(source, tf.constant([0]), source.view_starts(num_views))
             if not broken:
                 raise
             raise ValueError(f"A view of {video.name} can't be read: {broken}") from error

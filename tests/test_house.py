@@ -29,18 +29,14 @@ BESIDE = {
     "options and errors": ("commands/files.py", "commands/options.py", "commands/running.py"),
     "the data set and its lists": (
         "data/catalog.py",
-        "data/optical_flow/tvl1/kernel_cache.py",
         "data/ready.py",
         "data/sets/lists.py",
         "data/sets/ucf101.py",
         "data/store/index.py",
     ),
     "details of a clip": (
-        "pipelines/assemble.py",
         "pipelines/augment.py",
-        "pipelines/clips.py",
         "pipelines/decode.py",
-        "pipelines/drawing.py",
     ),
     "options of some trainings": (
         "streams/networks/start.py",

@@ -16,7 +16,7 @@ from rich.progress import track
 
 from data.catalog import Video
 from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard
-from pipelines.drawing import Draw
+from pipelines.sampling import Draw
 from pipelines.unreadable import readable_views
 from streams.config import TrainConfig
 from streams.networks.scoring import score_videos

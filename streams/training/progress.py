@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from commands.files import replacing
-from pipelines.drawing import Skipped
+from pipelines.skipping import Skipped
 from streams.config import TrainConfig
 from streams.runs.run_folder import Run
 from streams.training.devices import Alone

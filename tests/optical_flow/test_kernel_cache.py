@@ -41,7 +41,7 @@ def kernels_compiled_by(cache: Path, *before: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "source", ["data/optical_flow/tvl1/vectors.py", "data/optical_flow/tvl1/pyramid.py", "pipelines/cutting.py"]
+    "source", ["data/optical_flow/tvl1/vectors.py", "data/optical_flow/tvl1/pyramid.py", "pipelines/resizing.py"]
 )
 def test_a_changed_constant_is_never_served_from_old_machine_code(tmp_path, source):
     for room in ("data", "pipelines"):

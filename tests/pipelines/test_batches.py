@@ -105,6 +105,11 @@ def test_machines_that_share_a_batch_make_its_parts(textured):
             np.testing.assert_array_equal(labels, all_labels[3 * shard : 3 * shard + 3])
 
 
+def test_a_batch_that_machines_cannot_share_is_refused(textured):
+    with pytest.raises(ValueError, match="A batch of 10 can't be shared by 3 machines: pass a multiple"):
+        stream_of(textured, Input("rgb"), batch_size=10).batches(shard=(0, 3))
+
+
 def test_the_videos_of_a_batch_can_be_named_without_loading_it(tmp_path):
     dataset = made_dataset(tmp_path, {f"v{n}": 2 for n in range(3)})
     settings = {"batch_size": 4, "seed": 5}

@@ -10,8 +10,8 @@ import tensorflow as tf
 from data import doctor
 from data.catalog import Layout
 from data.ready import ready_dataset
-from pipelines.drawing import IN_VALIDATION
 from pipelines.inputs import Input
+from pipelines.skipping import IN_VALIDATION
 from pipelines.unreadable import readable_views
 from tests.makers.batches import stream_of, take, videos_of
 from tests.makers.data import sound_data

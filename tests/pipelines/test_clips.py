@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.clips import distinct_views, read_clips, video_views
+from pipelines.clips import distinct_views, video_views
+from pipelines.cutting import read_clips
 from pipelines.inputs import FLOW_KINDS, Input
 from pipelines.source import Source
 from tests.makers.batches import is_run, levels_of, stream_of, take, videos_of

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from data.catalog import Video
-from pipelines.drawing import draw_rows
+from pipelines.sampling import draw_rows
 
 
 def made_videos(counts):
@@ -58,8 +58,3 @@ def test_balanced_drawing_gives_every_class_the_same_share_and_every_video_of_a_
     by_video = Counter(names)
     assert {by_video[f"0_{n}"] for n in range(2)} == {100}
     assert {by_video[f"1_{n}"] for n in range(20)} == {10}
-
-
-def test_a_batch_that_machines_cannot_share_is_refused():
-    with pytest.raises(ValueError, match="A batch of 10 can't be shared by 3 machines"):
-        drawn(made_videos([5]), 1, shard=(0, 3))

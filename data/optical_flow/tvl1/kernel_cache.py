@@ -30,7 +30,7 @@ OPTIONS: dict[str, bool | str] = {"nogil": True, "error_model": "numpy"}
 SEAL_BYTES = hashlib.sha256().digest_size
 _PROJECT = Path(__file__).resolve().parents[3]
 # What is compiled: a change in any of these starts a new folder.
-SOURCES = ("data/optical_flow/tvl1/*.py", "pipelines/cutting.py")
+SOURCES = ("data/optical_flow/tvl1/*.py", "pipelines/resizing.py")
 
 
 def inner(function: Function) -> Function:
