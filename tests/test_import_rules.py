@@ -36,3 +36,17 @@ def test_scores_are_read_and_combined_without_tensorflow():
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
 
     assert done.stdout == "False\n", done.stderr
+
+
+def test_a_training_of_prepared_data_does_without_numba(tmp_path):
+    words = f"--dataset ucf101 --root {PROJECT / 'tests' / 'before' / 'dataset'} --runs {tmp_path} --validation 0.5"
+    words += " --crop-size 32 --length 3 --epochs 1 --batch-size 2"
+    code = f"import sys; from temporal.train import main; main({words.split()}); print('numba' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.rglob("model.keras"))
+    assert done.stdout.endswith("False\n"), (
+        "numba is for clips that are resized: see pipelines/cutting.py."
+    )

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import augment
-from pipelines.cutting import cut
+from pipelines import augment, resizing
+from pipelines.cutting import cut, merge
 
 
 def smooth(count, height, width, channels, seed=0):
@@ -55,6 +55,30 @@ def test_without_resizing_levels_stay_and_x_alone_is_turned_round(rule, expected
     np.testing.assert_array_equal(as_it_is, np.stack([x, y], axis=-1))
     np.testing.assert_array_equal(mirrored[0, ::-1, 0], expected)
     np.testing.assert_array_equal(mirrored[..., 1], y[:, ::-1])
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+@pytest.mark.parametrize(
+    ("count", "channels", "rule"),
+    [(1, 3, ""), (5, 3, ""), (1, 1, ""), (3, 1, ""), (2, 1, "classic"), (20, 1, "centred")],
+)
+def test_planes_of_the_size_of_the_clip_are_put_together_as_the_kernel_would(count, channels, rule, is_mirrored):
+    planes = np.random.default_rng(0).integers(0, 256, (count, 33, 33, channels), np.uint8)
+    merged, resized = np.zeros((2, 33, 33, count * channels), np.uint8)
+
+    merge(planes, merged, is_mirrored, rule)
+    resizing.resize(planes, resized, is_mirrored, rule)
+
+    np.testing.assert_array_equal(merged, resized)
+
+
+@pytest.mark.parametrize("size", [16, 20])
+def test_a_clip_of_more_channels_than_opencv_merges_is_cut_all_the_same(size):
+    planes = np.broadcast_to(np.arange(600, dtype=np.uint16).astype(np.uint8)[:, None, None, None], (600, 20, 20, 1))
+
+    clip = cut([tf.constant(planes)], size, tf.constant([False]))[0].numpy()
+
+    assert (clip == planes[:, 0, 0, 0]).all()
 
 
 def test_clips_of_different_boxes_are_cut_together():
