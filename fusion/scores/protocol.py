@@ -22,7 +22,7 @@ class Scoring:
     def __post_init__(self) -> None:
         """Raises ValueError if there would be no view to score."""
         if self.views < 1:
-            raise ValueError(f"Scoring needs at least 1 view per video. Received views={self.views}.")
+            raise ValueError(f"Scoring a video needs at least 1 view. Received views={self.views}.")
 
     def model(self, dataset: DataSet, split: int, stream: str) -> Path:
         """Returns the path of the model of a stream, whether it exists or not."""
