@@ -1,4 +1,4 @@
-"""Measures preparing: videos a second with one worker and with two, and what many videos cost to index and to audit.
+"""Measures videos per second with one worker and with two, and the cost of a large index and of the search for copies.
 
 python benchmarks/data.py
 """
@@ -42,7 +42,7 @@ PREPARE = "import sys, resource; from data.prepare import main; main(sys.argv[1:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures and prints what was expected beside what was found."""
+    """Measures, and prints the expected and the measured values."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=48, help="how many to prepare (default: 48)")
     parser.add_argument("--frames", type=int, default=48, help="of each (default: 48)")
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def workers(folder: Path, videos: int, frames: int, method: str) -> dict[int, float]:
-    """Returns videos a second by the number of workers, once they run, in rounds that take turns."""
+    """Returns videos per second by the number of workers, without their start-up, in alternating rounds."""
     paths = [folder / f"video{number}.avi" for number in range(videos)]
     for number, path in enumerate(paths):
         write_video(path, draw_wide(number, frames), 25)
@@ -85,7 +85,7 @@ def workers(folder: Path, videos: int, frames: int, method: str) -> dict[int, fl
 
 
 def _rate(jobs: Sequence[Job], count: int) -> float:
-    """Returns videos a second from when every worker has finished one, so that their start is not in it."""
+    """Returns videos per second after every worker has finished one, which leaves out their start-up."""
     arrivals = []
     for _, row in run_jobs(extract_video, jobs, workers=count):
         if not isinstance(row, Row) or row.state != READY:
@@ -95,7 +95,7 @@ def _rate(jobs: Sequence[Job], count: int) -> float:
 
 
 def index_costs(folder: Path, count: int) -> tuple[float, float]:
-    """Returns the seconds that opening an index of so many videos takes, and the memory of a process that did."""
+    """Returns the seconds that opening an index of so many videos takes, and the memory of a process that opened it."""
     root = folder / f"index{count}"
     rows = [
         Row(f"v_SomeClass_g{number:05d}_c01", "SomeClass", 180, 179, 341, 256, 9_000_000) for number in range(count)
@@ -108,7 +108,7 @@ def index_costs(folder: Path, count: int) -> tuple[float, float]:
 
 
 def preparing_memory(folder: Path, count: int) -> float:
-    """Returns the megabytes that prepare.py itself takes at most for a few videos beside many that are done."""
+    """Returns the peak memory of prepare.py in megabytes, for a few videos beside many finished ones."""
     root = folder / f"memory{count}"
     names = [f"{label}{number:05d}" for number in range((count + TO_PREPARE) // 2) for label in ("left", "right")]
     lines = [f"{name}.avi,{name.rstrip('0123456789')}" for name in names]
@@ -127,7 +127,7 @@ def preparing_memory(folder: Path, count: int) -> float:
 
 
 def duplicate_search() -> float:
-    """Returns the seconds of looking for copies in a data set of UCF-101's size, of random hashes."""
+    """Returns the seconds of a search for copies among random hashes, as many as UCF-101 has."""
     generator = np.random.default_rng(0)
     videos = [Video(str(number), "", "", (0,), "") for number in range(UCF101)]
     hashes = {video.name: generator.integers(0, 2**63, HASHED_FRAMES, dtype=np.uint64) for video in videos}
@@ -140,14 +140,14 @@ def duplicate_search() -> float:
 
 
 def draw_wide(number: int, frames: int) -> Iterator[np.ndarray]:
-    """Yields a picture that moves two pixels a frame, so that flow has something to find."""
+    """Yields a picture that moves two pixels per frame, so that there is flow to compute."""
     picture = next(shapes.draw(Video(f"v_x_g01_c{number:02d}", "", "", (0,), "")))
     wide = picture.repeat(3, axis=0).repeat(4, axis=1)
     return (np.roll(wide, 2 * step, axis=1) for step in range(frames))
 
 
 def _printed_number(code: str, *words: str) -> float:
-    """Runs Python code in a process of its own and returns the number that it prints last."""
+    """Runs Python code in a separate process and returns the last number that it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, *words], env=project_on_path(), capture_output=True, text=True, check=True
     )

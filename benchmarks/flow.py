@@ -1,10 +1,10 @@
-"""Flow, side by side in one run on one core: milliseconds a pair, errors where the truth is known, hours for UCF-101.
+"""Compares flow methods in one run on one core: milliseconds per pair, errors against ground truth, hours for UCF-101.
 
-python benchmarks/flow.py                    5 made-up pairs of each kind, and Middlebury's where they lie
+python benchmarks/flow.py                    5 synthetic pairs of each kind, and Middlebury's if they exist
 python benchmarks/flow.py --methods tvl1 dis --pairs 2
 
-All methods see each pair before the next one comes, so that whatever else the machine does hits all alike. Time is
-processor time of one thread, from two frames to flow; what is compiled is compiled before.
+All methods compute one pair before the next one begins, so other work on the machine affects all of them equally. Time
+is the processor time of one thread, from two frames to flow, without compiling.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Trial(NamedTuple):
     milliseconds: float
     error: float
     mirrored: float
-    """How far flow of the mirrored frames is from the mirrored flow, where it isn't known too."""
+    """Distance between the flow of the mirrored frames and the mirrored flow; it needs no ground truth."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -83,7 +83,7 @@ def _use_one_core() -> None:
 
 
 def _pairs(count: int, seed: int, truth: Path) -> list[FlowPair]:
-    """Returns made-up pairs, every other one of real texture where there is any, and pairs with measured truth."""
+    """Returns synthetic pairs, every second one with real textures if there are any, and pairs with measured flow."""
     real = middlebury_pairs(truth)
     textures = [read_grey(path) for path in sorted(truth.glob("*/frame10.png"))]
     made_up = [
@@ -111,7 +111,7 @@ def _trials(pairs: list[FlowPair], methods: list[tuple[str, str]]) -> Iterator[T
 
 
 def _timed(pair: FlowPair, method: str, preset: str) -> tuple[float, np.ndarray]:
-    """Returns the processor time of one solve: of quick ones the median of three."""
+    """Returns the processor time of one pair; for fast methods, the median of three runs."""
     taken: list[float] = []
     while not taken or (len(taken) < 3 and taken[0] < 200):
         start = time.process_time()
@@ -126,7 +126,7 @@ def _change_by_mirroring(flow: np.ndarray, pair: FlowPair, method: str, preset: 
 
 
 def _print_errors(trials: list[Trial], methods: list[tuple[str, str]]) -> None:
-    """Prints the mean end-point error of each method in each group, and on each pair with measured truth."""
+    """Prints the mean end-point error of each method in each group, and on each pair with measured flow."""
     columns: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
         columns[trial.group].append(trial)
@@ -140,7 +140,7 @@ def _print_errors(trials: list[Trial], methods: list[tuple[str, str]]) -> None:
 
 
 def _print_speed(trials: list[Trial], methods: list[tuple[str, str]]) -> None:
-    """Prints what each method takes, its error over OpenCV's, and by how many pixels mirrored frames change it."""
+    """Prints the time of each method, its error relative to OpenCV's, and the change in pixels by mirroring."""
     cores = os.cpu_count() or 1
     print(
         f"\n{'':24}{'ms a pair':>12}{'× OpenCV':>12}{'UCF-101, 1 core':>18}{f'{cores} cores':>12}{'error / OpenCV':>17}"
@@ -159,7 +159,7 @@ def _print_speed(trials: list[Trial], methods: list[tuple[str, str]]) -> None:
 
 
 def _print_expected(trials: list[Trial]) -> None:
-    """Prints what our presets must reach beside what they reached."""
+    """Prints the goals of our presets beside what was measured."""
     wide = _has_avx512()
     print(f"\nExpected of tvl1 beside measured ({'AVX-512' if wide else 'no AVX-512: half the speed-up is expected'})")
     for preset, (speed_up, in_all, worst) in EXPECTED.items():
@@ -183,7 +183,7 @@ def _mean_error(trials: list[Trial], method: tuple[str, str]) -> float:
 
 
 def _speed_up(trials: list[Trial], method: tuple[str, str]) -> float:
-    """Returns the median over the pairs of how often a method fits into OpenCV's time."""
+    """Returns the median speed-up of a method over OpenCV."""
     reference = {trial.pair: trial.milliseconds for trial in trials if (trial.method, trial.preset) == REFERENCE}
     own = [trial for trial in trials if (trial.method, trial.preset) == method]
     return float(np.median([reference[trial.pair] / trial.milliseconds for trial in own]))

@@ -1,4 +1,4 @@
-"""Pairs of 340×256 frames a second on the accelerator, over batch sizes; without a GPU, XLA on the processor.
+"""Measures pairs of 340×256 frames per second on a GPU for several batch sizes; without a GPU, by XLA on the CPU.
 
 python benchmarks/flow_engine.py
 python benchmarks/flow_engine.py --batches 64 128 --preset fast
@@ -31,7 +31,7 @@ CPU_BATCHES = (1, 4)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prints pairs a second for each batch size, frames going in from memory and flow coming back to it."""
+    """Prints pairs per second for each batch size, including the transfer of frames and flow."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs="+", help="default: 1 to 256 on a GPU, 1 and 4 without")
     parser.add_argument("--preset", choices=PRESET_NAMES, default="balanced", help="default: balanced")
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _measured(first: np.ndarray, second: np.ndarray, batch: int, preset: str) -> tuple[float, float, np.ndarray]:
-    """Returns the seconds to compile, the pairs a second after that, and the flow."""
+    """Returns the seconds of compiling, the pairs per second afterwards, and the flow."""
     engine = xla_engine(preset, batch)
     firsts, seconds = [first] * batch, [second] * batch
     start = time.perf_counter()

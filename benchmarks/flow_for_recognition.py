@@ -1,10 +1,10 @@
-"""Which flow is worth its time: the temporal stream's accuracy by kind of flow, three seeds each.
+"""Compares flow methods by the accuracy of the temporal stream, with three seeds each.
 
-python benchmarks/flow_for_recognition.py --videos ../shared/data/clips/fights   a folder of own videos
+python benchmarks/flow_for_recognition.py --videos ../shared/data/clips/fights   a folder of videos
 python benchmarks/flow_for_recognition.py                                        the built-in data set
 
-Only the flow differs: videos, split, network, steps and seeds are the same. What was prepared or trained is kept,
-so an interrupted run goes on. Prints a table for docs/results.md.
+Only the flow differs: videos, split, network, steps and seeds are the same. Prepared data and finished trainings are
+kept, so an interrupted run can continue. It prints a table for docs/results.md.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _prepare(dataset: str, root: Path, kind: str, options: argparse.Namespace) -
 
 
 def _accuracy(dataset: str, root: Path, seed: int, epochs: int) -> float:
-    """Returns the share of test videos that the temporal stream names rightly."""
+    """Returns the video accuracy of the temporal stream on the test list."""
     runs = root / f"seed{seed}"
     found = runs / "evaluation.json"
     if not found.exists():

@@ -1,8 +1,8 @@
-"""Pairs of frames whose flow is known: made-up warps of textures, and Middlebury's pairs where they lie.
+"""Pairs of frames with known flow: synthetic warps of textures, and Middlebury's pairs if they exist.
 
-A made-up pair is a background and a few patches, each with its own texture and its own affine
-motion, so that there are motion edges and occlusions as in films; or one texture under a smooth motion without any,
-as of water, cloth and faces. The kinds differ in what is hard.
+A synthetic pair is a background and a few patches, each with its own texture and affine motion, which gives motion
+edges and occlusions as in films. Or it is one texture under a smooth motion without edges, as of water, cloth and
+faces. Each kind of pair is difficult in another way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data.store.flow_files import read_flow
 
 
 class FlowPair(NamedTuple):
-    """Two grey frames and the flow between them, NaN where nobody knows it."""
+    """Two grey frames and the flow between them, NaN where it is unknown."""
 
     group: str
     name: str
@@ -28,7 +28,7 @@ class FlowPair(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What makes a kind of made-up pair hard."""
+    """The difficulties of a kind of synthetic pair."""
 
     patches: int
     pixels: float
@@ -83,12 +83,12 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def end_point_error(flow: np.ndarray, truth: np.ndarray) -> float:
-    """Returns the mean distance in pixels between where flow and truth end, over the pixels with truth."""
+    """Returns the mean end-point error in pixels, over the pixels with known flow."""
     return float(np.nanmean(np.linalg.norm(flow - truth, axis=-1)))
 
 
 def procedural_texture(random: np.random.Generator, side: int = 512) -> np.ndarray:
-    """Returns dead leaves under soft shading: opaque discs of all sizes have the statistics of natural images."""
+    """Returns "dead leaves" with soft shading: opaque discs of all sizes have statistics like natural images."""
     image = np.zeros((side, side), np.float32)
     for radius in np.sort(np.minimum(4 / random.random(900), side / 4))[::-1]:
         centre = random.integers(0, side, 2)

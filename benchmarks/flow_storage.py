@@ -1,7 +1,7 @@
-"""What storing flow as 8-bit JPEG costs: error in pixels against bytes, for every quality; the table of docs/flow.md.
+"""Measures the error in pixels and the bytes of flow stored as 8-bit JPEG of each quality; the table of docs/flow.md.
 
-python benchmarks/flow_storage.py                     made-up pairs
-python benchmarks/flow_storage.py --video clip.avi    and the flow of a video's first 40 frames
+python benchmarks/flow_storage.py                     synthetic pairs
+python benchmarks/flow_storage.py --video clip.avi    also the flow of a video's first 40 frames
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _ways(bound: float) -> dict[str, Callable[[np.ndarray], tuple[np.ndarray, int]]]:
-    """Returns ways to store a field: each gives it back as it was read, and the bytes that x and y took."""
+    """Returns ways to store a field; each returns the field as read back, and the bytes of x and y."""
 
     def through(coding: str, settings: Sequence[int], rule: str = "centred") -> Callable[..., tuple[np.ndarray, int]]:
         def stored(flow: np.ndarray) -> tuple[np.ndarray, int]:

@@ -1,10 +1,10 @@
-"""Is there something in frozen ImageNet features for real video? A last layer on them, against the same network random.
+"""Compares a last layer on frozen ImageNet features of real video with the same network with random weights.
 
 python benchmarks/frozen_features.py ../shared/data/clips/fights \
     --weights ../shared/data/weights/mobilenet_v2_1.0_224_imagenet_notop.weights.h5
 
 The folder holds videos and `videos.csv` with the columns video, label and split. Expected: the pretrained network is
-above the random one for every seed; published of these features, by five folds: 62 % against 53 %.
+better than the random one for every seed. Published for these features, with five folds: 62 % against 53 %.
 """
 
 import argparse

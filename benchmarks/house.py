@@ -1,4 +1,4 @@
-"""Measures how easily a reader finds the way through the code, and prints each figure beside what it was and should be.
+"""Measures how easy the code is to follow, and prints each figure beside its former value and its goal.
 
 python benchmarks/house.py
 python benchmarks/house.py --where
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def figures_of_training(trace: Trace) -> list[Figure]:
-    """Returns the figures that only a run can tell.
+    """Returns the figures that need a run.
 
     Counted as here, the state of before has a spine of 1,168 lines, and a training runs 2,651.
     """
@@ -101,7 +101,7 @@ def figures_of_training(trace: Trace) -> list[Figure]:
 
 
 def figures_of_source() -> list[Figure]:
-    """Returns the figures that the source alone tells, without importing it.
+    """Returns the figures that follow from the source, without importing it.
 
     Those of before were counted by hand or by scripts that are gone. Counted as here, that state has 72 imports inside
     functions (8 more are for types alone), 61 files in the fullest folder and 19,676 lines; the others come out alike.
@@ -183,7 +183,7 @@ def late_imports() -> list[str]:
 
 
 def long_functions() -> list[str]:
-    """Returns the functions of more lines than a reader takes in at once; their docstrings don't count."""
+    """Returns the functions that are too long to read at once; docstrings don't count."""
     return [
         f"{_place(path, function.lineno)} {function.name}: {lines}"
         for path in modules().values()
@@ -193,7 +193,7 @@ def long_functions() -> list[str]:
 
 
 def long_signatures() -> list[str]:
-    """Returns the functions that take more than a reader keeps in mind; `self` and `cls` don't count."""
+    """Returns the functions with too many parameters; `self` and `cls` don't count."""
     found = []
     for path in modules().values():
         for function in _functions(path):

@@ -1,4 +1,4 @@
-"""Draws docs/shapes.png: the nine classes of the built-in data set, what one frame shows and what flow shows.
+"""Draws docs/shapes.png: one frame and the flow of each of the nine classes of the built-in data set.
 
 python benchmarks/picture_of_shapes.py
 """

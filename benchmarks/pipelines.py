@@ -1,10 +1,10 @@
-"""Measures the input pipelines on made-up 340x256 data: samples per CPU-second of one core, and ratios.
+"""Measures the input pipelines on synthetic 340x256 data: samples per CPU-second of one core, and ratios.
 
 python benchmarks/pipelines.py
 
-The raw limit only reads and decodes the same boxes of the same JPEG files. The classic loaders are those of the field's
-PyTorch code, written here with Pillow and OpenCV alone: in this process, and as they are used, in a worker process
-that hands its batches over. All take turns on one core.
+The raw limit only reads and decodes the same boxes of the same JPEG files. The classic loaders are those of PyTorch
+code in this field, written here with only Pillow and OpenCV. They run in this process and also, as in practice, in a
+worker process that passes its batches on. All take turns on one core.
 """
 
 import argparse
@@ -48,7 +48,7 @@ Loader = Iterator[Any]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs what the command line asks for and prints expected beside measured."""
+    """Runs the benchmark and prints expected and measured values."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, default=24, help="how many videos of 24 frames to make up")
     parser.add_argument("--passes", type=int, default=5, help="how many turns each loader has")
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def loaders(dataset: DataSet) -> tuple[dict[str, tuple[Loader, int]], list[Worker]]:
-    """Returns every loader with the samples that one step of it gives, and the processes that some of them are."""
+    """Returns every loader with its samples per step, and the worker processes that some of them need."""
     from benchmarks import pipelines_peers as peers
     from pipelines.clip_stream import ClipStream
     from pipelines.inputs import Input
@@ -128,7 +128,7 @@ def measure(
 
 
 def print_table(rates: dict[str, float]) -> dict[str, float]:
-    """Prints rates, and expected ratios beside measured ones, which it returns."""
+    """Prints rates, and expected and measured ratios; returns the measured ratios."""
     for name, rate in sorted(rates.items()):
         print(f"{name:28} {rate:8.0f} samples per CPU-second")
     print(f"\n{'ratio':28} {'expected':>9} {'measured':>9}")
@@ -143,7 +143,7 @@ def print_table(rates: dict[str, float]) -> dict[str, float]:
 
 
 def _rate(loader: Loader, steps: int, samples: int, seconds: Callable[[], float]) -> float:
-    """Returns samples per CPU-second; what loads ahead is full before and after, so that nothing is counted twice."""
+    """Returns samples per CPU-second; prefetch buffers are full before and after, so that no work is left out."""
     _wait_until_idle(seconds)
     start = seconds()
     for _ in range(steps):

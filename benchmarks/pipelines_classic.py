@@ -1,4 +1,4 @@
-"""The loaders of the field's older code, sample by sample, with Pillow and OpenCV; no TensorFlow, as in its workers."""
+"""The loaders of older code in this field: one sample at a time by Pillow or OpenCV, without TensorFlow."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

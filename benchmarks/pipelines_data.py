@@ -1,4 +1,4 @@
-"""Makes frames and flow of 340x256 that compress as real ones do: about 24 KB a frame and 4 KB a flow image."""
+"""Makes frames and flow of 340x256 that compress like real ones: about 24 KB per frame and 4 KB per flow image."""
 
 from pathlib import Path
 

@@ -1,9 +1,10 @@
-"""Measures what a second core brings to the pipelines, and what the test views of a video cost the host.
+"""Measures the gain of a second core for the pipelines, and the CPU cost of the test views of a video.
 
 python benchmarks/pipelines_more.py
 
-One core and two take turns, each in a process of its own; on a machine that does something else, they disturb one
-another. Views are 25 of ten crops, of flow stacks of ten fields, beside decoding the files of each crop alone.
+One core and two cores take turns, each in a separate process; results are only valid on an idle machine. The test views
+are 25 views of ten crops, of stacks of ten flow fields. They are compared with decoding the files separately for each
+crop.
 """
 
 import argparse
@@ -36,7 +37,7 @@ GO, ENOUGH = "go", "enough"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures and prints what was expected beside what was found."""
+    """Measures, and prints the expected and the measured values."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=5, help="of each number of cores (default: 5)")
     options = parser.parse_args(argv)
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _rates(dataset: DataSet, kind: str, turns: int) -> dict[int, float]:
-    """Returns samples a second on the wall, by the number of cores."""
+    """Returns samples per second of elapsed time, by the number of cores."""
     workers = {cores: _Worker(dataset, kind, cores) for cores in (1, 2)}
     rates: dict[int, list[float]] = {cores: [] for cores in workers}
     for _ in range(turns):
@@ -69,7 +70,7 @@ def _rates(dataset: DataSet, kind: str, turns: int) -> dict[int, float]:
 
 
 class _Worker:
-    """A process that has so many cores and loads batches when asked to."""
+    """A process with a given number of cores that loads batches on request."""
 
     def __init__(self, dataset: DataSet, kind: str, cores: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -108,13 +109,13 @@ def _seconds(batches: Iterator[Any], count: int) -> float:
 
 
 def _apart(function: Callable[..., Any], usable: set[int], *arguments: Any) -> Any:
-    """Returns what a function gives in a process of its own that has these cores."""
+    """Returns the result of a function in a separate process with these cores."""
     with multiprocessing.get_context("spawn").Pool(1, os.sched_setaffinity, (0, usable)) as pool:
         return pool.apply(function, arguments)
 
 
 def _view_costs(dataset: DataSet) -> dict[str, tuple[float, ...]]:
-    """Returns milliseconds of CPU time a video, of each of `WAYS`."""
+    """Returns milliseconds of CPU time per video, for each of `WAYS`."""
     quiet_tensorflow()
     from benchmarks.pipelines_peers import decode_for_each_crop
     from pipelines.clips import distinct_views, view_images
@@ -135,7 +136,7 @@ def _view_costs(dataset: DataSet) -> dict[str, tuple[float, ...]]:
 
 
 def _longer(dataset: DataSet, video: Video) -> Video:
-    """Returns a long video whose files are those of a short one, again and again."""
+    """Returns a long video that repeats the files of a short one."""
     longer = dataclasses.replace(video, name=f"{video.name}long", num_frames=LONG, num_flows=LONG - 1)
     layout, root = dataset.layout, dataset.root
     for number in range(LONG):

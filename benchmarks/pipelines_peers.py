@@ -1,4 +1,4 @@
-"""What the pipelines are measured against: the raw limit of decoding, and a decoding for each crop of a test view."""
+"""The references for the pipelines: the raw limit of decoding, and decoding separately for each crop of a test view."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ from pipelines.source import Source, at_once
 
 
 def raw_limit(dataset: DataSet, videos: Sequence[Video], clip: Input, size: int) -> Iterator[tf.Tensor]:
-    """Reads files and decodes the boxes that training would cut, and does nothing with them."""
+    """Reads files and decodes the boxes that training would crop, without using them."""
     source = Source(dataset, videos, clip)
     paths = source.files(tf.range(len(videos)), tf.random.uniform([len(videos)], 0, 10, tf.int32))["path"]
     randoms = tf.random.uniform([len(videos), augment.NUM_RANDOMS])

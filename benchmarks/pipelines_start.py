@@ -1,10 +1,10 @@
-"""Measures how long a pipeline of many videos takes to start, from their lists and index on, and the memory it needs.
+"""Measures the start-up time and memory of a pipeline with many videos, including reading their list and index.
 
 python benchmarks/pipelines_start.py --counts ucf101_frame_count.tsv
 python benchmarks/pipelines_start.py --videos 650000 --steps 100
 
-The videos have a list, an index and folders, all of which are links to one folder of small frames and flow: batches are
-decoded and cut as in a training. Lines of `--counts` are a name and its number of frames.
+The videos have a list, an index and folders, which are all links to one folder of small frames and flow. Batches are
+decoded and cropped as in a training. Each line of `--counts` is a name and a number of frames.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def make_dataset(root: Path, counts: dict[str, int]) -> None:
 
 
 def measured(counts: dict[str, int], steps: int) -> dict[str, float]:
-    """Returns the CPU-seconds to the first batch and the megabytes then and after so many steps."""
+    """Returns the CPU-seconds to the first batch, and the megabytes then and after so many steps."""
     with tempfile.TemporaryDirectory() as folder:
         make_dataset(Path(folder), counts)
         return _measure(Path(folder), steps)
@@ -121,7 +121,7 @@ def _made_up_counts(number: int) -> Iterator[tuple[str, int]]:
 
 
 def _megabytes() -> float:
-    """Returns the memory that this process holds now."""
+    """Returns the current memory of this process in megabytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 2**20
 

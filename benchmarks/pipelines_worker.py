@@ -1,4 +1,4 @@
-"""A loader in a worker process, as PyTorch's DataLoader runs it: what it makes has to come over in shared memory."""
+"""Runs a loader in a worker process, as PyTorch's DataLoader does, and passes its batches in shared memory."""
 
 import contextlib
 import multiprocessing
@@ -15,7 +15,7 @@ AHEAD = 2  # Batches that a worker makes ahead, DataLoader's default.
 
 
 class Worker:
-    """A process that makes batches of a loader's samples; it ends with the one that started it."""
+    """A process that makes batches of a loader's samples; it ends together with its parent."""
 
     def __init__(self, loader: Callable[..., Iterator[np.ndarray]], arguments: tuple[Any, ...], batch: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -37,7 +37,7 @@ class Worker:
             memory.close()
 
     def close(self) -> None:
-        """Ends the process and gives the memory of what it made back."""
+        """Ends the process and frees its shared memory."""
         self._ending.set()
         self._room.release()
         while self._process.is_alive() or not self._made.empty():

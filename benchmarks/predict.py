@@ -1,11 +1,11 @@
-"""A video end to end, ours and the straightforward way in one run: processor seconds per stage, and the answers.
+"""Compares predicting one video with a straightforward program: processor seconds of each stage, and the answers.
 
-python benchmarks/predict.py                     60 frames of a real clip where one lies, else of a made-up one
+python benchmarks/predict.py                     60 frames of a real clip if there is one, else synthetic ones
 python benchmarks/predict.py clip.avi --frames 200
 
-The straightforward way is what most code of this field does: OpenCV's TV-L1 frame by frame, then each of 25 x 10 crops
-of each stream through the network alone. Both networks are small ones of random weights, on squares of 112, so
-that flow dominates, as it does with larger ones on an accelerator. Expected: at least 20 times faster, same answer.
+The straightforward program does what most code of this field does: OpenCV's TV-L1 frame by frame, then one call of the
+network for each of the 25 x 10 crops of each stream. Both networks are small, with random weights and crops of 112, so
+that flow dominates, as it does for larger networks on a GPU. Expected: at least 20 times faster with the same answer.
 """
 
 import argparse
@@ -38,7 +38,7 @@ REAL = PROJECT.parent / "shared/data/clips/ucf101/v_Biking_g01_c04.avi"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Predicts one video both ways and prints what each stage cost."""
+    """Predicts one video in both ways and prints the cost of each stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", nargs="?", type=Path, help="a clip of 320x240 or so")
     parser.add_argument("--frames", type=int, default=60, help="how many of its frames")
@@ -90,7 +90,7 @@ def _straightforward(two_stream: Any, video: Path) -> tuple[dict[str, float], np
 
 
 def _crops(items: list[np.ndarray], length: int) -> Iterator[np.ndarray]:
-    """Yields each crop of each view by itself, each made anew from its items."""
+    """Yields each crop of each view separately, made from its frames or flow each time."""
     for start in np.linspace(0, len(items) - length, VIEWS).round().astype(int):
         for number in range(CROPS):
             stack = np.concatenate(items[start : start + length], axis=-1)
@@ -128,7 +128,7 @@ def _networks(folder: Path) -> dict[str, Path]:
 
 
 def _cut(source: Path, path: Path, count: int) -> Path:
-    """Writes the first frames of a clip, or of a made-up one where there is none, without loss."""
+    """Writes the first frames of a clip, or of a synthetic one if there is none, without loss."""
     if not source.exists():
         random = np.random.default_rng(0)
         texture = cv2.resize(random.integers(0, 255, (120, 320, 3), np.uint8), (640, 240))

@@ -1,7 +1,7 @@
-"""Simple ways to recognise real video, which a recipe must beat: frozen features or flow, and a logistic regression.
+"""Simple baselines on real video, which a recipe must beat: logistic regression on frozen features or on flow.
 
-They are fitted on the same videos as the recipe, and their strength is chosen in the same way, by folds over groups
-within the training part.
+They are fitted on the same videos as the recipe. Their regularisation is chosen in the same way, by cross-validation
+over groups within the training part.
 """
 
 import time
@@ -53,7 +53,7 @@ def fit_and_predict(
 def _path(
     x: np.ndarray, y: np.ndarray, others: np.ndarray, num_classes: int, strengths: Sequence[float]
 ) -> list[np.ndarray]:
-    """Returns what fits of several strengths say of other videos; each starts from the one before."""
+    """Returns the scores of other videos by fits of several regularisations; each fit starts from the one before."""
     scaler = StandardScaler().fit(x)
     x, others = scaler.transform(x), scaler.transform(others)
     model, found = LogisticRegression(warm_start=True, max_iter=200), []
@@ -68,7 +68,7 @@ def _path(
 
 
 def flow_histograms(dataset: DataSet, videos: Sequence[Video], folder: Path, key: str) -> tuple[np.ndarray, float]:
-    """Returns histograms of flow directions, [V, D], and the CPU-seconds that they took; they are kept in `folder`."""
+    """Returns histograms of flow directions, [V, D], and the CPU-seconds for them; both are kept in `folder`."""
     sources, rows, seconds = find_sources(dataset, dataset.root / "videos"), [], 0.0
     for start in track(range(0, len(videos), _IN_A_FILE), "Histograms of flow"):
         some = videos[start : start + _IN_A_FILE]
@@ -80,7 +80,7 @@ def flow_histograms(dataset: DataSet, videos: Sequence[Video], folder: Path, key
 
 
 def kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Returns arrays from a file, which is made where it is not there, with the CPU-seconds that this took."""
+    """Returns the arrays in a file, and the CPU-seconds that making them took; makes the file if necessary."""
     if not path.exists():
         start = time.process_time()
         made = make()
@@ -96,7 +96,7 @@ def _histograms(paths: Sequence[Path]) -> dict[str, np.ndarray]:
 
 
 def _histogram(path: Path) -> np.ndarray:
-    """Returns how much moves in which direction, where and when: roots of means over cells and time bins."""
+    """Returns the amount of motion by direction, place and time: roots of means over cells and time bins."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     before, maps = None, []
     for frame in read_frames(path):

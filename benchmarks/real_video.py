@@ -1,13 +1,13 @@
-"""How good is a recipe on real video, beside simple baselines? Any folder of clips with a `videos.csv`, one command.
+"""Compares a recipe with simple baselines on real video: any folder of clips with a `videos.csv`.
 
 python benchmarks/real_video.py ../shared/data/clips/fights                    five folds by group, three seeds
 python benchmarks/real_video.py ../shared/data/clips/grid_words --given-split  the split that videos.csv names
 
-It prepares frames and flow, makes the features of both streams once, solves their last layers on the training part of
-each fold, and fuses them by what the training part's own folds say; the test part is only scored. What was made is
-kept in the folder --work, so that the same command goes on where it was stopped. It takes the recipe for own clips,
-unless --recipe names another one whose last layer is solved. ImageNet weights are found as the training commands find
-them. Prints tables for docs/results.md.
+It prepares frames and flow, computes the features of both streams once, solves their last layers on the training part
+of each fold, and fuses them by held-out scores of that training part. The test part is only scored. Results are kept in
+the folder --work, so run the same command again to continue. It uses the recipe `own`, unless --recipe names another
+one with a solved last layer. ImageNet weights are searched as by the training commands. It prints tables for
+docs/results.md.
 """
 
 import argparse
@@ -60,7 +60,7 @@ BASELINES = (MIDDLE, ALL_FRAMES, FLOW, BOTH)
 
 @dataclass(frozen=True)
 class Clips:
-    """Who the clips are, and in which folds they are looked at."""
+    """The clips and how they are divided into folds."""
 
     dataset: DataSet
     videos: Sequence[Video]
@@ -70,7 +70,7 @@ class Clips:
 
 @dataclass(frozen=True)
 class Fold:
-    """The places of the clips to learn from and to judge by, for one seed."""
+    """The rows of the clips to learn from and of those to evaluate on, for one seed."""
 
     seed: int
     number: int
@@ -80,7 +80,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Row:
-    """How good one way to recognise clips is, and what it costs."""
+    """The accuracy and cost of one method."""
 
     accuracy: float  # Over all tests together, each clip counted as often as it was tested.
     low: float  # Of the 95 % interval, over groups.
@@ -91,7 +91,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All that came out."""
+    """All results."""
 
     rows: Mapping[str, Row]
     gains: Mapping[str, tuple[float, float, float]]  # Of fusing over each other row, with its interval.
@@ -101,7 +101,7 @@ class Report:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prepares, computes what is missing, and prints what came out."""
+    """Prepares, computes missing results, and prints them all."""
     options = _parse(argv)
     folder: Path = options.folder.resolve()
     work: Path = options.work or RUNS / "real_video" / folder.name
@@ -152,7 +152,7 @@ def _scheme(options: argparse.Namespace) -> str:
 
 
 def _prepare(folder: Path, work: Path, preset: str) -> dict[str, float]:
-    """Makes frames and flow where they are missing; returns the CPU-seconds that this took, if it was done here."""
+    """Makes missing frames and flow; returns the CPU-seconds for this, if it was done here."""
     costs = Costs(work / "costs.json")
     if not index_path(work / "dataset").exists():
         with costs.counted("prepare"):
@@ -161,19 +161,19 @@ def _prepare(folder: Path, work: Path, preset: str) -> dict[str, float]:
 
 
 class Costs:
-    """CPU-seconds of work that may be done in several goes, kept in a file."""
+    """The CPU-seconds of work that may be interrupted, kept in a file."""
 
     def __init__(self, path: Path) -> None:
         """Keeps them in `path`."""
         self._path = path
 
     def of(self, name: str) -> float:
-        """Returns what the work of this name has cost so far; 0 if it was done elsewhere."""
+        """Returns the CPU-seconds of the work of this name so far; 0 if it was done elsewhere."""
         return self._read().get(name, 0.0)
 
     @contextlib.contextmanager
     def counted(self, name: str) -> Iterator[None]:
-        """Counts what is done within, even if it is stopped, and in processes that end within."""
+        """Counts the work in this block, even if it is interrupted, including processes that end in it."""
         start = _processor_seconds()
         try:
             yield
@@ -191,10 +191,10 @@ def _processor_seconds() -> float:
 
 
 class Stream:
-    """The network of a stream by its recipe, and what its frozen layers see in all clips."""
+    """The network of a stream by its recipe, and the features of its frozen layers for all clips."""
 
     def __init__(self, name: str, clips: Clips, work: Path, recipe: str) -> None:
-        """Reads the recipe; no pixel is looked at."""
+        """Reads the recipe, but no pixels."""
         self.name, self._clips = name, clips
         words = ["--dataset", clips.dataset.name, "--root", str(clips.dataset.root), "--recipe", recipe]
         self._config = training_options(STREAMS[name], words, __doc__ or "", name)
@@ -207,7 +207,7 @@ class Stream:
         self.features, self.parts = np.zeros((0, 0)), dict[str, int]()
 
     def make_features(self) -> float:
-        """Builds the network and makes the features of all clips, as far as they are not kept."""
+        """Builds the network and computes the features of all clips that are not kept yet."""
         from spatial.model import spatial_network  # These take seconds to import.
         from streams.networks.frames_in_time import parts_of
         from streams.training.kept_features import kept_features
@@ -225,7 +225,7 @@ class Stream:
         return self._costs.of(name)
 
     def solve(self, fold: Fold) -> dict[str, np.ndarray]:
-        """Solves the last layer on the training part; returns logits, held-out ones too, and the parts' weights."""
+        """Solves the last layer on the training part; returns logits, held-out logits, and weights of the features."""
         import keras
 
         from streams.last_layer.moments import predicted
@@ -243,7 +243,7 @@ class Stream:
         }
 
     def _is_growing(self) -> bool:
-        """Tells whether some clips are left to look at."""
+        """Tells whether features of some clips are missing."""
         import h5py
 
         try:
@@ -262,7 +262,7 @@ def _histograms(clips: Clips, work: Path) -> tuple[np.ndarray, float]:
 
 
 def _folds(clips: Clips, options: argparse.Namespace) -> Iterator[Fold]:
-    """Yields the folds of each seed in turn; with the given split only what is random in training differs."""
+    """Yields the folds of each seed in turn; with the given split, seeds only change the randomness of training."""
     if options.given_split:
         test = {video.name for video in clips.dataset.part(1, "test")}
         is_test = np.array([video.name in test for video in clips.videos])
@@ -280,7 +280,7 @@ def _folds(clips: Clips, options: argparse.Namespace) -> Iterator[Fold]:
 
 
 def _key(clips: Clips, streams: Mapping[str, Stream], histograms: np.ndarray) -> str:
-    """Returns what changes with all that folds are computed from; not with the code that computes them."""
+    """Returns a key that depends on all inputs of the folds, but not on the code."""
     digest = hashlib.sha256(json.dumps([clips.dataset.classes, clips.labels.tolist(), list(clips.groups)]).encode())
     for values in (histograms, *(stream.features for stream in streams.values())):
         digest.update(np.ascontiguousarray(values).tobytes())
@@ -290,7 +290,7 @@ def _key(clips: Clips, streams: Mapping[str, Stream], histograms: np.ndarray) ->
 def _look(
     fold: Fold, clips: Clips, streams: Mapping[str, Stream], histograms: np.ndarray, path: Path
 ) -> dict[str, np.ndarray]:
-    """Returns what all rows say of the test part of a fold, and what that cost; kept in a file."""
+    """Returns the scores of all methods for the test part of a fold, and their cost; kept in a file."""
     from benchmarks.real_baselines import fit_and_predict, kept
     from streams.last_layer.mixing import choose_weights
 
@@ -326,7 +326,7 @@ def _look(
 
 
 def _frames(spatial: Stream) -> dict[str, np.ndarray]:
-    """Returns the features of single frames that the baselines look at; nothing if the recipe makes none."""
+    """Returns the features of single frames for the baselines; nothing if the recipe makes none."""
     if not {"look", "order"} <= spatial.parts.keys():
         return {}
     starts = dict(zip(spatial.parts, np.cumsum([0, *spatial.parts.values()]), strict=False))
@@ -347,7 +347,7 @@ def _say_fold(fold: Fold, found: Mapping[str, np.ndarray], labels: np.ndarray) -
 def _report(
     clips: Clips, found: Sequence[tuple[Fold, Mapping[str, np.ndarray]]], seconds: Mapping[str, float], items: int
 ) -> Report:
-    """Returns the figures of all rows; an interval is over groups, each with all that was said of its clips."""
+    """Returns the results of all methods; intervals are over groups, each with all scores of its clips."""
     test = np.concatenate([fold.test for fold, _ in found])
     labels, groups = clips.labels[test], np.asarray(clips.groups)[test]
     names = [row for row in ROWS if row in found[0][1]]
@@ -373,7 +373,7 @@ def _report(
 
 
 def _costs(fit: Mapping[str, float], seconds: Mapping[str, float], items: int) -> dict[str, float]:
-    """Returns the CPU-seconds of each row: the features of all clips, and one fit."""
+    """Returns the CPU-seconds of each method: the features of all clips, and one fit."""
     costs = {COMMONEST: 0.0, FLOW: seconds[FLOW] + fit[FLOW]}
     costs |= {name: seconds[name] + fit[name] for name in STREAMS}
     costs[FUSED] = costs["spatial"] + costs["temporal"] + fit[FUSED]

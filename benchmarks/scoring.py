@@ -1,14 +1,14 @@
-"""What the 25 x 10 protocol costs, against the straightforward way, in processor time and in one run.
+"""Compares the processor time of the 25 x 10 protocol with that of a straightforward program, in one run.
 
 python benchmarks/scoring.py
 python benchmarks/scoring.py --backbone resnet18 --crop-size 112 --frames 60
 
-The straightforward way is that of most test scripts: each view by itself is opened, decoded, cut into its ten crops
-and given to `model.predict`; or, plainer still, each of the crops is. Expected: at most a fifth of that, and the same
-scores within 1e-4. What is gained is what is not repeated (short videos have fewer distinct views than 25, stacks of
-flow overlap) and not started 25 or 250 times; the network's own work is the same both ways, so that the larger the
-network, the less is gained. `bfloat16` and `full` (whole frames instead of ten crops) give other scores, and are told
-as shares of ours.
+The straightforward program works like most test scripts: it opens and decodes each view separately, cuts its ten crops,
+and calls `model.predict` for the view, or even for each crop. Expected: at most a fifth of that time, and the same
+scores within 1e-4. The gain comes from work that is not repeated (short videos have fewer than 25 distinct views, and
+stacks of flow overlap) or not started 25 or 250 times. The network itself does the same work in both, so a larger
+network gains less. `bfloat16` and `full` (whole frames instead of ten crops) give other scores; their time is shown
+relative to ours.
 """
 
 import argparse
@@ -37,7 +37,7 @@ Work = Callable[[], np.ndarray]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Scores a made-up video in all ways, one after the other, and prints what they cost."""
+    """Scores a synthetic video in all ways, one after the other, and prints their costs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="small")
     parser.add_argument("--crop-size", type=int, default=64)
@@ -99,7 +99,7 @@ def _all_ways(dataset: DataSet, kind: str, length: int, options: argparse.Namesp
 
 
 def _view_alone(network: Any, dataset: DataSet, video: Video, clip: Any, view: int, at_once: int) -> np.ndarray:
-    """Opens, decodes, cuts and predicts one view, so many of its ten crops at once."""
+    """Opens, decodes, crops and predicts one view, with a given number of its ten crops per call."""
     from pipelines.sampling import view_starts
 
     size = network.input_shape[1]

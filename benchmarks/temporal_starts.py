@@ -1,12 +1,12 @@
-"""What a good start, frozen statistics and mean subtraction are worth to the temporal stream, on the built-in data set.
+"""Measures what initial weights, frozen statistics and mean subtraction bring to the temporal stream on *shapes*.
 
 python benchmarks/temporal_starts.py --epochs 3 --seeds 2
 
-Trains a small spatial network first, to start temporal ones from (cross-modality), then temporal ones from the same
-budget of steps. What counts is the motion, one of three, as flow shows no more of
-a class. A shaking camera is made by adding to each flow field of a clip a vector of its own. Expected, after
-the papers: cross-modality over random, partial batch normalisation at least as good as full where there is little
-data, and mean subtraction far ahead where the camera shakes.
+It first trains a small spatial network, whose weights temporal networks start from (cross-modality), then temporal
+networks, all for the same number of steps. Accuracy is that of the motion, one of three, because flow shows no more of
+a class. A shaking camera is simulated by adding a random vector to each flow field. Expected from the papers: cross-
+modality is better than random weights; partial batch normalisation is at least as good as full with little data; mean
+subtraction is far better with a shaking camera.
 """
 
 import argparse
@@ -37,7 +37,7 @@ EPOCHS_OF_START = 40
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prints for each way to train how often the motion of a test clip is found."""
+    """Prints the accuracy of the motion of test clips for each way to train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=2)
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _train(config: SpatialConfig | TemporalConfig, dataset: DataSet, place: Path, shakes: bool = False) -> float:
-    """Runs the real training and returns how often the motion is found, in three views of each test video."""
+    """Runs a real training and returns the accuracy of the motion, over three views of each test video."""
     import keras
 
     from benchmarks.trainings import ChangedClips, learner_of
@@ -101,7 +101,7 @@ def _as_they_are(batches: Any, seed: int) -> Any:
 
 
 def _shaken(batches: Any, seed: int) -> Any:
-    """Adds to each field of each clip a vector of its own, the same for the same number of the batch."""
+    """Adds a random vector to each field of each clip, the same one for the same number of the batch."""
     import tensorflow as tf
 
     def shake(number: Any, batch: tuple[Any, Any]) -> tuple[Any, Any]:

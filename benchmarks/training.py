@@ -1,13 +1,13 @@
-"""Measures the training loop against the bare compiled step, and both with the real input.
+"""Compares the training loop with the bare compiled step, and both with real input.
 
 python benchmarks/training.py                       # the built-in data set and its small network, on one core
 python benchmarks/training.py --network resnet50    # frames of 340x256, crops of 224; cnn_m_2048 for stacks of flow
 python benchmarks/training.py --cores 2
-python benchmarks/training.py --determinism         # what deterministic mode costs, in a process each
+python benchmarks/training.py --determinism         # the cost of deterministic mode
 
-The loop and what it is held against take turns, epoch by epoch, in one process; the loop counts all that training does
-around a step, checkpoints included. On one core processor time is measured, which other work disturbs less; on more
-of them time on the wall, so that nothing else may run.
+The loop and its references take turns, epoch by epoch, in one process. The loop includes everything around a step, also
+checkpoints. On one core, processor time is measured, which other work affects less; on several cores, elapsed time, so
+nothing else should run.
 """
 
 import argparse
@@ -45,7 +45,7 @@ SHARES = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures and prints what is expected beside what was found."""
+    """Measures, and prints the expected and the measured values."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=NETWORKS, default="small", help="which one (default: small)")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the built-in data set's folder")
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def compare_modes(argv: Sequence[str], path: Path | None) -> None:
-    """Measures with deterministic mode and without, each in a process of its own, as it can't be left."""
+    """Measures with deterministic mode and without, in two processes because the mode can't be switched off."""
     words, found = [word for word in argv if word != "--determinism"], []
     for mode in ([], ["--no-deterministic"]):
         with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +94,7 @@ def compare_modes(argv: Sequence[str], path: Path | None) -> None:
 
 @contextlib.contextmanager
 def dataset_of(network: str, root: Path | None) -> Iterator[DataSet]:
-    """Gives the built-in data set to the small network, and made-up frames of a usual size to others."""
+    """Returns the built-in data set for the small network, and synthetic frames of a usual size for others."""
     from benchmarks.pipelines_data import make_dataset
 
     if network == "small":
@@ -105,13 +105,13 @@ def dataset_of(network: str, root: Path | None) -> Iterator[DataSet]:
 
 
 def shares_of(seconds: dict[str, float]) -> dict[str, float]:
-    """Returns how near the loop comes to what it is held against, by name."""
+    """Returns the ratios of the loop to its references, by name."""
     step, alone, real = seconds["bare step"], seconds["input alone"], seconds["loop with input"]
     return dict(zip(SHARES, (step / seconds["loop"], max(step, alone) / real, (step + alone) / real), strict=True))
 
 
 def measure(dataset: DataSet, options: argparse.Namespace) -> dict[str, list[float]]:
-    """Returns the seconds a step of each kind, one number a turn."""
+    """Returns the seconds per step of each kind, one number per turn."""
     import tensorflow as tf
 
     from benchmarks.training_turns import Epochs, Turns

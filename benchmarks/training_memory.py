@@ -1,10 +1,10 @@
-"""Measures the memory that training takes against what is estimated before its first step.
+"""Compares the memory that training takes with the estimate before its first step.
 
 python benchmarks/training_memory.py
 
-Each network trains and validates for two epochs of three steps in a process of its own, on made-up frames that it
-reads as any training does. What counts is how far the process grew from when TensorFlow was imported to its peak, and
-how much of that a larger batch adds.
+Each network trains and validates for two epochs of three steps in a separate process, on synthetic frames that are read
+from disk as in any training. It measures how much the process grows from the import of TensorFlow to its peak, and how
+much a larger batch adds.
 """
 
 import argparse
@@ -37,7 +37,7 @@ MEGABYTE = 2**20
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures each case and prints what was estimated beside it."""
+    """Measures each case and prints the estimate beside it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", nargs=3, metavar=("NETWORK", "SIDE", "BATCH"), help="one alone, as JSON")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
-    """Returns the megabytes that were estimated and those by which this process grew."""
+    """Returns the estimated megabytes, and the megabytes by which this process grew."""
     quiet_tensorflow()
     import keras
 
@@ -81,7 +81,7 @@ def measure(backbone: str, side: int, batch: int) -> dict[str, float]:
     watched: dict[str, float] = {}
 
     class Watch(keras.callbacks.Callback):
-        """Notes what is estimated."""
+        """Records the estimate."""
 
         def on_train_begin(self, logs: Any = None) -> None:
             """Estimates as the training does."""

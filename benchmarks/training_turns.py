@@ -1,4 +1,4 @@
-"""Turns of the training benchmark: an epoch of the real loop, then as many steps of what it is held against."""
+"""The turns of the training benchmark: one epoch of the real loop, then equally many steps of each reference."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ Clock = Callable[[], float]
 
 
 class Turns:
-    """The seconds that one thing takes, a number a turn."""
+    """The seconds of one kind of work, one number per turn."""
 
     def __init__(self, name: str, steps: int, clock: Clock):
         self.name, self.steps, self.clock = name, steps, clock
@@ -18,7 +18,7 @@ class Turns:
         self.seconds: list[float] = []
 
     def take(self) -> None:
-        """Does the thing as often as an epoch has steps."""
+        """Does the work as often as an epoch has steps."""
         began = self.clock()
         for _ in range(self.steps):
             self.one()
@@ -26,7 +26,7 @@ class Turns:
 
 
 class Epochs(keras.callbacks.Callback):
-    """Measures the epochs of a training and lets something else have a turn after each."""
+    """Measures the epochs of a training, and gives other work a turn after each."""
 
     def __init__(self, name: str, steps: int, clock: Clock, other: Turns | None = None, batch: Any = None):
         super().__init__()
@@ -44,7 +44,7 @@ class Epochs(keras.callbacks.Callback):
         self.began = self.clock()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Stops it, checkpoint and records included: those callbacks came before this one."""
+        """Stops the clock after checkpoints and records, whose callbacks come before this one."""
         self.seconds.append((self.clock() - self.began) / self.steps)
         if self.other:
             self.other.take()

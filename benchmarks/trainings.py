@@ -1,4 +1,4 @@
-"""What benchmarks train: the network of either stream as its command makes it, and its clips, changed."""
+"""The networks and clips that benchmarks train: those of the training commands, with changed batches or epochs."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -22,7 +22,7 @@ Change: TypeAlias = Callable[[tf.data.Dataset, int], tf.data.Dataset]
 def learner_of(
     config: SpatialConfig | TemporalConfig, dataset: DataSet, clip: Input, strategy: tf.distribute.Strategy
 ) -> Learner:
-    """Returns a network of the stream that the options are of, ready to be trained."""
+    """Returns the network of the stream that the options belong to, ready for training."""
     with building(config, strategy):
         if isinstance(config, TemporalConfig):
             network = temporal_network(config, clip, dataset, subtract_mean=config.subtract_mean)
@@ -31,7 +31,7 @@ def learner_of(
 
 
 class ChangedClips(Clips):
-    """The clips of a stream, in epochs of another length or in other batches."""
+    """The clips of a stream with another length of epochs or other batches."""
 
     def __init__(
         self, clips: ClipStream, steps_per_epoch: int | None = None, change: Change = lambda batches, number: batches
@@ -41,7 +41,7 @@ class ChangedClips(Clips):
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches an epoch has."""
+        """The number of batches in an epoch."""
         return self.num_steps
 
     def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
@@ -54,5 +54,5 @@ class ChangedClips(Clips):
         return None if batches is None else self.change(batches, 10**6)
 
     def cut(self, clips: Any) -> Any:
-        """Makes clips of what batches hold."""
+        """Crops the clips of a batch where the network runs."""
         return self.clips.cut(clips)
