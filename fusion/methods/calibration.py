@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fusion.methods.evidence import Evidence
-from fusion.methods.fitted import Rule, named
+from fusion.methods.fitted import Parameters, Rule, named
 from fusion.methods.fixed import sigmoid, softmax
 from streams.last_layer.likelihood import log_softmax, losses
 
@@ -13,14 +13,15 @@ from streams.last_layer.likelihood import log_softmax, losses
 def calibrated(evidence: Evidence) -> Rule:
     """Divides each stream's logits by the temperature that calibrates them, then averages the probabilities."""
     found = temperatures(evidence)
+    return Rule.of(mean_at_temperatures, f"temperatures {named(evidence, found)}", temperatures=found)
 
-    def combine(unseen: Evidence) -> np.ndarray:
-        share = sigmoid if unseen.is_multi_label else softmax
-        shares = [share(logits / each) for logits, each in zip(unseen.logits, found, strict=True)]
-        mean: np.ndarray = np.mean(shares, axis=0)
-        return mean
 
-    return Rule(combine, f"temperatures {named(evidence, found)}")
+def mean_at_temperatures(evidence: Evidence, parameters: Parameters) -> np.ndarray:
+    """Returns the mean of the streams' probabilities, each at its temperature."""
+    share = sigmoid if evidence.is_multi_label else softmax
+    at = parameters["temperatures"]
+    mean: np.ndarray = np.mean([share(logits / each) for logits, each in zip(evidence.logits, at, strict=True)], axis=0)
+    return mean
 
 
 def temperatures(evidence: Evidence) -> list[float]:
@@ -36,7 +37,7 @@ def temperatures(evidence: Evidence) -> list[float]:
     ]
 
 
-def log_shares(evidence: Evidence, at: Sequence[float]) -> np.ndarray:
+def log_shares(evidence: Evidence, at: Sequence[float] | np.ndarray) -> np.ndarray:
     """Returns each stream's log-probabilities at its temperature, [S, V, C]; scaled logits for multi-label data."""
     scaled = np.stack([logits / each for logits, each in zip(evidence.logits, at, strict=True)])
     return scaled if evidence.is_multi_label else log_softmax(scaled)

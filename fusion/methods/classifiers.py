@@ -1,17 +1,20 @@
 """Fuses streams by scikit-learn classifiers on their stacked scores."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusion.methods.calibration import log_shares, temperatures
 from fusion.methods.evidence import Evidence
-from fusion.methods.fitted import Rule, best_by_folds
+from fusion.methods.fitted import Parameters, Rule, best_by_folds
 from fusion.methods.fixed import probabilities
 
 if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+# The decision for a class of which there was no video to learn from: below any other.
+_NEVER = -100.0
 
 
 def svm(evidence: Evidence) -> Rule:
@@ -29,19 +32,34 @@ def _svm(evidence: Evidence, value: float) -> Rule:
 
     # With this tolerance, the dual solver makes the same decisions as the exact solution in a fifth of the time.
     machine = LinearSVC(C=value, dual=True, tol=1e-2, max_iter=5000, random_state=0)
-    decide = _fit(machine, _normalised(evidence), evidence)
-    return Rule(lambda unseen: decide(_normalised(unseen)), f"C = {value:g}")
+    kernel, bias = _fit(machine, _normalised(evidence), evidence)
+    return Rule.of(decide_by_shares, f"C = {value:g}", kernel=kernel, bias=bias)
+
+
+def decide_by_shares(evidence: Evidence, parameters: Parameters) -> np.ndarray:
+    """Returns the decisions of the SVM."""
+    decisions: np.ndarray = _normalised(evidence) @ parameters["kernel"] + parameters["bias"]
+    return decisions
 
 
 def _stacking(evidence: Evidence, value: float) -> Rule:
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     at = temperatures(evidence)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=value, tol=1e-3, max_iter=300))
-    decide = _fit(classifier, np.concatenate(log_shares(evidence, at), axis=1), evidence)
-    return Rule(lambda unseen: decide(np.concatenate(log_shares(unseen, at), axis=1)), f"C = {value:g}")
+    inputs = np.concatenate(log_shares(evidence, at), axis=1)
+    mean, scale = inputs.mean(axis=0), inputs.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    classifier = LogisticRegression(C=value, tol=1e-3, max_iter=300)
+    kernel, bias = _fit(classifier, (inputs - mean) / scale, evidence)
+    kernel = kernel / scale[:, None]
+    return Rule.of(decide_by_logs, f"C = {value:g}", temperatures=at, kernel=kernel, bias=bias - mean @ kernel)
+
+
+def decide_by_logs(evidence: Evidence, parameters: Parameters) -> np.ndarray:
+    """Returns the logits of the logistic regression."""
+    inputs = np.concatenate(log_shares(evidence, parameters["temperatures"]), axis=1)
+    logits: np.ndarray = inputs @ parameters["kernel"] + parameters["bias"]
+    return logits
 
 
 def _normalised(evidence: Evidence) -> np.ndarray:
@@ -49,26 +67,26 @@ def _normalised(evidence: Evidence) -> np.ndarray:
     return np.concatenate([each / np.linalg.norm(each, axis=1, keepdims=True) for each in shares], axis=1)
 
 
-def _fit(classifier: "ClassifierMixin", inputs: np.ndarray, evidence: Evidence) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns a function from features to a classifier's scores for every class; unseen classes rank last."""
-    from sklearn.multiclass import OneVsRestClassifier
-
+def _fit(
+    classifier: "LinearSVC | LogisticRegression", inputs: np.ndarray, evidence: Evidence
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns weights [D, C] and offsets [C] of the decisions; classes that were never seen come last."""
     labels, num_classes = evidence.labels, evidence.view_logits[0].shape[2]
     if evidence.is_multi_label:
         present = np.flatnonzero((labels.min(axis=0) == 0) & (labels.max(axis=0) == 1))
-        classifier, labels = OneVsRestClassifier(classifier), labels[:, present]
+        targets = list(labels[:, present].T)
     else:
-        present = np.unique(labels)
+        present, targets = np.unique(labels), [labels]
     if len(present) < 2:
         raise ValueError(f"This method needs training videos of at least 2 classes. Received {len(present)}.")
-    classifier.fit(inputs, labels)
-
-    def decide(unseen: np.ndarray) -> np.ndarray:
-        decisions = classifier.decision_function(unseen)
-        if decisions.ndim == 1:  # With two classes, scikit-learn returns only the score of the second.
-            decisions = np.stack([-decisions, decisions], axis=1)
-        scores = np.full((len(unseen), num_classes), decisions.min() - 1.0)
-        scores[:, present] = decisions
-        return scores
-
-    return decide
+    weights, offsets = [], []
+    for target in targets:
+        classifier.fit(inputs, target)
+        weights.append(np.array(classifier.coef_))
+        offsets.append(np.array(classifier.intercept_))
+    rows, constants = np.concatenate(weights), np.concatenate(offsets)
+    if len(rows) == 1:  # Two classes share one decision.
+        rows, constants = np.concatenate([-rows, rows]), np.concatenate([-constants, constants])
+    kernel, bias = np.zeros((inputs.shape[1], num_classes)), np.full(num_classes, _NEVER)
+    kernel[:, present], bias[present] = rows.T, constants
+    return kernel, bias

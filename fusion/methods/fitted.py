@@ -1,12 +1,17 @@
 """The result of a fusion method that learns, and the choice of its free parameter by cross-validation."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from fusion.methods.evidence import Evidence
 from fusion.methods.measures import mean_average_precision, video_accuracy
+
+# What a method learned, as arrays by name: all that is needed to fuse other videos in the same way.
+Parameters: TypeAlias = Mapping[str, np.ndarray]
+Combine: TypeAlias = Callable[[Evidence, Parameters], np.ndarray]
 
 
 class Rule(NamedTuple):
@@ -14,6 +19,13 @@ class Rule(NamedTuple):
 
     combine: Callable[[Evidence], np.ndarray]
     learned: str = ""
+    parameters: Parameters | None = None  # None if they are too large to be kept beside a report.
+
+    @classmethod
+    def of(cls, combine: Combine, learned: str, **parameters: object) -> "Rule":
+        """Returns the rule of a function that needs nothing but the evidence and these parameters."""
+        kept = {name: np.asarray(value, np.float64) for name, value in parameters.items()}
+        return cls(partial(combine, parameters=kept), learned, kept)
 
 
 def quality(scores: np.ndarray, evidence: Evidence) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from commands.running import quiet_tensorflow
 from fusion.methods.calibration import log_shares, temperatures
 from fusion.methods.evidence import Evidence
-from fusion.methods.fitted import Rule
+from fusion.methods.fitted import Parameters, Rule
 
 if TYPE_CHECKING:
     import keras
@@ -22,13 +22,24 @@ def fusenet(evidence: Evidence) -> Rule:
     At the start it returns their sum, so the hidden layer only learns a correction.
     """
     at = temperatures(evidence)
-
-    def rows(each: Evidence) -> np.ndarray:
-        return log_shares(each, at).transpose(1, 0, 2).astype(np.float32)
-
+    rows = log_shares(evidence, at).transpose(1, 0, 2).astype(np.float32)
     fit = {"epochs": _EPOCHS, "batch_size": _BATCH, "patience": 20}
-    network, epochs = trained(_network, rows(evidence), evidence, weight_decay=1e-2, **fit)
-    return Rule(lambda unseen: np.asarray(network(rows(unseen), training=False)), f"{epochs} epochs")
+    network, epochs = trained(_network, rows, evidence, weight_decay=1e-2, **fit)
+    gamma, beta, mean, variance, hidden, hidden_bias, kernel, bias = network.get_weights()
+    # Without its normalisation, which is a scale and an offset once the network is trained.
+    scale = gamma / np.sqrt(variance + network.get_layer("normalised").epsilon)
+    hidden_bias = hidden_bias + (beta - mean * scale) @ hidden
+    weights = {"hidden": hidden * scale[:, None], "hidden_bias": hidden_bias, "kernel": kernel, "bias": bias}
+    return Rule.of(sum_and_more, f"{epochs} epochs", temperatures=at, **weights)
+
+
+def sum_and_more(evidence: Evidence, parameters: Parameters) -> np.ndarray:
+    """Returns the logits of the network: the streams' log-probabilities, and what its hidden layer adds."""
+    logs = log_shares(evidence, parameters["temperatures"])
+    flat = logs.transpose(1, 0, 2).reshape(logs.shape[1], -1)
+    hidden = np.maximum(flat @ parameters["hidden"] + parameters["hidden_bias"], 0.0)
+    logits: np.ndarray = logs.sum(axis=0) + hidden @ parameters["kernel"] + parameters["bias"]
+    return logits
 
 
 def trained(
@@ -68,7 +79,7 @@ def _network(rows: np.ndarray) -> "keras.Model":
 
     inputs = keras.Input(rows.shape[1:])
     x = layers.Flatten()(inputs)
-    x = layers.BatchNormalization()(x)
+    x = layers.BatchNormalization(name="normalised")(x)
     x = layers.Dense(_UNITS, activation="relu")(x)
     x = layers.Dropout(_DROPOUT)(x)
     added = layers.Dense(rows.shape[2], kernel_initializer="zeros")(x)

@@ -1,18 +1,31 @@
 """All fusion methods by their names on the command line, and the function that applies them."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from fusion.methods import fixed
-from fusion.methods.calibration import calibrated
-from fusion.methods.classifiers import stacking, svm
+from fusion.methods.calibration import calibrated, mean_at_temperatures
+from fusion.methods.classifiers import decide_by_logs, decide_by_shares, stacking, svm
 from fusion.methods.evidence import Evidence
-from fusion.methods.fitted import Rule
-from fusion.methods.fusenet import fusenet
+from fusion.methods.fitted import Combine, Parameters, Rule
+from fusion.methods.fusenet import fusenet, sum_and_more
 from fusion.methods.sequences import SEQUENCES
-from fusion.methods.weights import class_weighted, searched_weights, sum_of_logits, weighted_logits
+from fusion.methods.weights import (
+    class_weighted,
+    searched_weights,
+    sum_by_class,
+    weighted_logits,
+    weighted_shares,
+    weighted_sum,
+)
+
+
+def _by_nothing(evidence: Evidence, parameters: Parameters, method: Callable[[Evidence], np.ndarray]) -> np.ndarray:
+    return method(evidence)
+
 
 # Methods that learn nothing.
 FIXED: Mapping[str, Callable[[Evidence], np.ndarray]] = {
@@ -35,7 +48,19 @@ LEARNED: Mapping[str, Callable[[Evidence], Rule]] = {
 TRAINED: Mapping[str, Callable[[Evidence], np.ndarray]] = {"conv": fixed.conv}
 METHODS = (*FIXED, *LEARNED, *TRAINED)
 # Methods that also accept given weights, like weighted:1,1.5.
-WEIGHTED = {"weighted": fixed.weighted, "weighted-logits": sum_of_logits}
+WEIGHTED = ("weighted", "weighted-logits")
+# How each method fuses by what it has learned, without learning again. Recurrent networks look at features, and conv is
+# a network of its own: these are not here.
+APPLY: Mapping[str, Combine] = {
+    **{name: partial(_by_nothing, method=method) for name, method in FIXED.items()},
+    "weighted": weighted_shares,
+    "weighted-logits": weighted_sum,
+    "class-weighted": sum_by_class,
+    "calibrated": mean_at_temperatures,
+    "svm": decide_by_shares,
+    "stacking": decide_by_logs,
+    "fusenet": sum_and_more,
+}
 
 
 class Fused(NamedTuple):
@@ -44,6 +69,7 @@ class Fused(NamedTuple):
     scores: dict[str, np.ndarray]
     learned: dict[str, str]
     missing: dict[str, str]
+    parameters: dict[str, Parameters]  # Of each method that can fuse other videos without learning again.
 
 
 def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, folds: bool, why_not: str = "") -> Fused:
@@ -52,10 +78,16 @@ def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, fo
     Methods that learn are fitted to `known`. With `folds` they are fitted to `unseen` itself by five-fold
     cross-validation over groups.
     """
-    fused = Fused({}, {}, {})
+    fused = Fused({}, {}, {}, {})
     for method in methods:
         try:
-            fused.scores[method], fused.learned[method] = _fuse(method, unseen, known, folds=folds, why_not=why_not)
+            if folds and method in LEARNED:
+                fused.scores[method], fused.learned[method] = by_folds(method, unseen)
+                continue
+            rule = _rule(method, known, len(unseen.streams), why_not)
+            fused.scores[method], fused.learned[method] = rule.combine(unseen), rule.learned
+            if rule.parameters is not None:
+                fused.parameters[method] = rule.parameters
         except LookupError as error:
             fused.missing[method] = str(error.args[0])
         except ValueError as error:
@@ -77,31 +109,32 @@ def check_method(method: str) -> None:
         _weights(method)
 
 
-def _fuse(
-    method: str, unseen: Evidence, known: Evidence | None, *, folds: bool, why_not: str
-) -> tuple[np.ndarray, str]:
-    if method in FIXED or method in TRAINED:
-        return {**FIXED, **TRAINED}[method](unseen), ""
-    name = method.partition(":")[0]
-    if ":" in method:
-        return WEIGHTED[name](unseen, _weights(method, len(unseen.streams))), ""
-    fit = LEARNED[method]
-    if folds:
-        return _by_folds(fit, unseen)
-    if known is None:
-        raise LookupError(f"there are no labelled videos to learn from: {why_not}")
-    rule = fit(known)
-    return rule.combine(unseen), rule.learned
+def given_rule(method: str, count: int) -> Rule:
+    """Returns the rule of a method that learns nothing from videos, for so many streams."""
+    if method in TRAINED:
+        return Rule(TRAINED[method])
+    if method in FIXED:
+        return Rule(FIXED[method], parameters={})
+    return Rule.of(APPLY[method.partition(":")[0]], "", weights=_weights(method, count))
 
 
-def _by_folds(fit: Callable[[Evidence], Rule], evidence: Evidence) -> tuple[np.ndarray, str]:
+def by_folds(method: str, evidence: Evidence, most: int = 5) -> tuple[np.ndarray, str]:
+    """Returns the scores of a method that has learned from the other folds by group, and what the first ones taught."""
     scores = np.zeros((evidence.num_videos, evidence.view_logits[0].shape[2]))
     learned = ""
-    for rows, others in evidence.folds():
-        rule = fit(evidence.rows(rows))
+    for rows, others in evidence.folds(most):
+        rule = LEARNED[method](evidence.rows(rows))
         scores[others] = rule.combine(evidence.rows(others))
         learned = learned or f"{rule.learned} (first of the folds)"
     return scores, learned
+
+
+def _rule(method: str, known: Evidence | None, count: int, why_not: str) -> Rule:
+    if method not in LEARNED:
+        return given_rule(method, count)
+    if known is None:
+        raise LookupError(f"there are no labelled videos to learn from: {why_not}")
+    return LEARNED[method](known)
 
 
 def _weights(method: str, count: int | None = None) -> list[float]:
@@ -113,6 +146,7 @@ def _weights(method: str, count: int | None = None) -> list[float]:
     if not weights or min(weights) < 0 or not sum(weights) > 0 or (count and len(weights) != count):
         wanted = f"{count} numbers" if count else "numbers"
         raise ValueError(
-            f"{method!r} must give one weight per stream: {wanted}, none negative and not all 0, like weighted:1,1.5."
+            f"{method!r} must give one weight per stream: {wanted}, none negative and not all 0. "
+            f"For example {method.partition(':')[0]}:{','.join(['1', '1.5', *['1'] * ((count or 2) - 2)])}."
         )
     return weights

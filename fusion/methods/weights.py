@@ -7,7 +7,7 @@ import numpy as np
 
 from fusion.methods.calibration import log_shares, negative_log_likelihood, temperatures
 from fusion.methods.evidence import Evidence
-from fusion.methods.fitted import Rule, best_by_folds, named, quality
+from fusion.methods.fitted import Parameters, Rule, best_by_folds, named, quality
 from fusion.methods.fixed import probabilities, sigmoid, softmax, weighted
 from streams.last_layer.mixing import choose_weights
 
@@ -25,7 +25,12 @@ def searched_weights(evidence: Evidence) -> Rule:
         return quality(np.tensordot(weights, shares, axes=1), evidence), -float(np.abs(weights - 1 / count).sum())
 
     best = max(places, key=merit)
-    return Rule(lambda unseen: weighted(unseen, best), f"weights {named(evidence, best)}")
+    return Rule.of(weighted_shares, f"weights {named(evidence, best)}", weights=best)
+
+
+def weighted_shares(evidence: Evidence, parameters: Parameters) -> np.ndarray:
+    """Returns the weighted mean of the streams' probabilities."""
+    return weighted(evidence, parameters["weights"])
 
 
 def class_weighted(evidence: Evidence) -> Rule:
@@ -40,10 +45,13 @@ def class_weighted(evidence: Evidence) -> Rule:
 def _class_weighted(evidence: Evidence, pull: float) -> Rule:
     at = temperatures(evidence)
     weights = _fit(log_shares(evidence, at), evidence.labels, pull)
-    return Rule(
-        lambda unseen: _sum(log_shares(unseen, at), weights),
-        f"mean weights {named(evidence, weights.mean(axis=1))}; regularised by {pull:g}",
-    )
+    said = f"mean weights {named(evidence, weights.mean(axis=1))}; regularised by {pull:g}"
+    return Rule.of(sum_by_class, said, temperatures=at, weights=weights)
+
+
+def sum_by_class(evidence: Evidence, parameters: Parameters) -> np.ndarray:
+    """Returns the sum of the streams' log-probabilities, weighted class by class."""
+    return _sum(log_shares(evidence, parameters["temperatures"]), parameters["weights"])
 
 
 def _sum(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -77,7 +85,12 @@ def _fit(inputs: np.ndarray, labels: np.ndarray, pull: float) -> np.ndarray:
 def weighted_logits(evidence: Evidence) -> Rule:
     """Weights the logits of each stream for the greatest likelihood of the labels; one stream alone if no worse."""
     weights = choose_weights(evidence.logits, evidence.labels, evidence.groups.tolist())
-    return Rule(lambda unseen: sum_of_logits(unseen, weights), f"weights of logits {named(evidence, weights)}")
+    return Rule.of(weighted_sum, f"weights of logits {named(evidence, weights)}", weights=weights)
+
+
+def weighted_sum(evidence: Evidence, parameters: Parameters) -> np.ndarray:
+    """Returns the weighted sum of the streams' logits."""
+    return sum_of_logits(evidence, parameters["weights"])
 
 
 def sum_of_logits(evidence: Evidence, weights: Sequence[float] | np.ndarray) -> np.ndarray:
