@@ -12,7 +12,6 @@ from pathlib import Path
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -23,11 +22,12 @@ from data.catalog import DataSet
 from data.ready import home_of, open_dataset, ready_dataset
 from fusion.methods.sequences import SEQUENCES
 from fusion.methods.table import LEARNED, METHODS, check_method
+from fusion.prediction.chosen_fusion import sentence
 from fusion.report.all_splits import MeanReport, mean_report, write_mean
 from fusion.report.compare import compare
 from fusion.report.markup import by_reason, title
 from fusion.report.numbers import Report
-from fusion.report.one_split import evaluate, examples_of, write_report
+from fusion.report.one_split import Evaluation, evaluate, examples_of, write_report
 from fusion.scores.gather import FITS, Gathered, from_files, from_models
 from fusion.scores.protocol import Scoring
 from streams.runs.model_file import BOTH
@@ -115,27 +115,30 @@ def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tu
         with_features=with_features,
         with_joint="conv" in methods,
     )
-    report, fused = _finish(config, gathered, methods)
+    found = _finish(config, gathered, methods)
     folder = config.runs / dataset.name / "fusion" / f"split{split}"
-    examples = examples_of(gathered, fused, dataset, scoring)
-    return report, write_report(folder, report, gathered, fused, examples, config.runs)
+    examples = examples_of(gathered, found.shown, dataset, scoring)
+    return found.report, write_report(folder, found, gathered, examples, config.runs)
 
 
 def _evaluate_files(config: EvaluateConfig) -> tuple[Report, Path]:
     """Fuses score files, and returns the report and where its page lies."""
     lists = open_dataset(config.dataset, config.root or home_of(config.dataset)) if config.dataset else None
     gathered = from_files(config.scores, lists, int(config.split), config.names)
-    report, fused = _finish(config, gathered, config.method or METHODS)
-    folder = config.runs / report["data_set"] / "fusion" / "files"
-    return report, write_report(folder, report, gathered, fused, [], config.runs)
+    found = _finish(config, gathered, config.method or METHODS)
+    folder = config.runs / found.report["data_set"] / "fusion" / "files"
+    return found.report, write_report(folder, found, gathered, [], config.runs)
 
 
-def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) -> tuple[Report, np.ndarray]:
-    report, fused = evaluate(gathered, methods)
+def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) -> Evaluation:
+    found = evaluate(gathered, methods)
+    report = found.report
     report["options"] = as_dictionary(config)
     report["comparison"] = compare(report, config.compare) if config.compare else None
     print_report(report)
-    return report, fused
+    if found.kept:
+        print(sentence(found.kept.named(found.kept.chosen)).replace("are fused", "will be fused by predict and export"))
+    return found
 
 
 def _mean(config: EvaluateConfig, reports: Sequence[Report]) -> tuple[MeanReport, Path]:

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     quiet_tensorflow()
     from fusion.exporting.formats import export
 
-    results = export(models, options.format, folder, options.check)
+    results = export(models, options.format, folder, options.check, fusion=options.fusion)
     table = Table("format", "megabytes", "milliseconds a clip", "largest difference")
     for found in results:
         sizes = f"{found['megabytes']:.2f}", f"{found['milliseconds']:.2f}", f"{found['difference']:.1e}"

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         quiet_tensorflow()
         from fusion.prediction import each_video
 
-        two_stream = each_video.load_streams(models, options.method, out.print)
+        two_stream = each_video.load_streams(models, options.method, out.print, options.fusion)
         if options.camera:
             each_video.watch_live(two_stream, options, out)
             return

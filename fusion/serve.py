@@ -44,10 +44,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Ends as Ctrl-C does, so that what lies in the temporary folder goes, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _listening(options.port) as listener, tempfile.TemporaryDirectory(prefix="two-stream-") as folder:
-        worker = Worker(model_files(options), options.method, limits, Path(folder))
+        worker = Worker(model_files(options), options.method, limits, Path(folder), options.fusion)
         try:
             print("Loading the models ...", flush=True)
             worker.start()
+            print(worker.fusion, flush=True)
             application = create_application(worker, limits, Path(folder), (HERE, "localhost"))
             print(f"Open http://{HERE}:{listener.getsockname()[1]} (Ctrl-C stops).", flush=True)
             config = uvicorn.Config(application, log_level="warning", timeout_keep_alive=5, server_header=False)

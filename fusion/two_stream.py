@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from fusion.exporting.one_model import scorers_in
 from fusion.prediction.as_prepared import UNBOUNDED, Bounds, PreparedVideo, clip_of, making_of
+from fusion.prediction.chosen_fusion import chosen_fusion
 from fusion.prediction.chosen_models import check_models, trained_models
 from fusion.prediction.prediction import Prediction
 from fusion.prediction.scorer import Scorer
@@ -37,9 +38,13 @@ Progress: TypeAlias = Callable[[float, Mapping[str, float]], None]
 class TwoStream:
     """One or two saved streams that look at videos together."""
 
-    def __init__(self, models: Mapping[str, Path]) -> None:
-        """Loads the models, by the name of their stream, after their files have been checked against each other."""
+    def __init__(self, models: Mapping[str, Path], fusion: str = "") -> None:
+        """Loads the models, by the name of their stream, after their files have been checked against each other.
+
+        `fusion` names a method or a file; unless it does, both streams are fused as their evaluation chose to.
+        """
         check_models(models)
+        self.fusion = chosen_fusion(models, fusion)
         if BOTH in models:
             self.scorers = scorers_in(models[BOTH])
         else:
@@ -62,15 +67,19 @@ class TwoStream:
         spatial: str | Path | None = None,
         temporal: str | Path | None = None,
         model: str | Path | None = None,
+        fusion: str = "",
     ) -> "TwoStream":
-        """Loads the streams trained on one data set, as `runs/ucf101`, or the files of one stream, or of both."""
+        """Loads the streams trained on one data set, as `runs/ucf101`, or the files of one stream, or of both.
+
+        Its `fusion` says how both are fused: as validation chose, unless a method or a file is named.
+        """
         if runs is not None:
-            return cls(trained_models(Path(runs), split))
+            return cls(trained_models(Path(runs), split), fusion)
         named = {"spatial": spatial, "temporal": temporal, BOTH: model}
         models = {name: Path(path) for name, path in named.items() if path is not None}
         if not models:
             raise ValueError("No model is named. Pass a folder of runs, or spatial=FILE, temporal=FILE or both.")
-        return cls(models)
+        return cls(models, fusion)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -151,6 +160,7 @@ class TwoStream:
             num_frames=prepared.num_frames,
             frame_rate=prepared.frame_rate,
             multi_label=self.is_multi_label,
+            fusion=self.fusion,
             seconds=watch.seconds,
             notes=notes,
         )

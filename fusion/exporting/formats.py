@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from commands.files import DATASETS
-from fusion.exporting.one_model import FORMATS, Answer, Arrays, joined, labels_in, opened, write
+from fusion.exporting.one_model import FORMATS, Answer, Arrays, joined, labels_in, metadata, opened, write
+from fusion.prediction.chosen_fusion import sentence
 from fusion.prediction.views import Spread, Stopwatch, video_views
 from fusion.two_stream import TwoStream
 from streams.networks.scoring import centres
@@ -42,10 +43,14 @@ class _Check(NamedTuple):
     expected: Arrays
 
 
-def export(models: Mapping[str, Path], formats: Sequence[str], folder: Path, videos: Sequence[Path]) -> list[Found]:
+def export(
+    models: Mapping[str, Path], formats: Sequence[str], folder: Path, videos: Sequence[Path], *, fusion: str = ""
+) -> list[Found]:
     """Writes the models as one file per format, compares their answers on clips of the videos, returns the findings."""
-    two_stream = TwoStream(models)
-    model = joined(two_stream.scorers)
+    two_stream = TwoStream(models, fusion)
+    if len(two_stream.scorers) > 1:
+        print(sentence(two_stream.fusion))
+    model = joined(two_stream.scorers, two_stream.fusion)
     source, clips = _clips(two_stream, videos)
     print(f"Checked on {source}.")
     check = _Check(clips, {name: np.asarray(value) for name, value in model(clips, training=False).items()})
@@ -69,7 +74,8 @@ def _export(model: keras.Model, two_stream: TwoStream, kind: str, path: Path, ch
     """Writes one format, completely or not at all, after its answers agree with those of the Keras model."""
     with tempfile.TemporaryDirectory(prefix=".incomplete.", dir=path.parent) as folder:
         written = Path(folder) / path.name
-        write(model, {name: scorer.card for name, scorer in two_stream.scorers.items()}, kind, written)
+        texts = metadata({name: scorer.card for name, scorer in two_stream.scorers.items()}, two_stream.fusion)
+        write(model, texts, kind, written)
         answer = opened(kind, written)
         answers = answer(check.clips)
         difference = max(float(np.abs(answers[name] - check.expected[name]).max()) for name in check.expected)

@@ -13,6 +13,9 @@ import tensorflow as tf
 from keras import ops
 
 from commands.running import swallowed_stderr
+from fusion.exporting.fused_output import fused_output
+from fusion.methods.kept import AVERAGE, Fusion
+from fusion.prediction.chosen_fusion import FUSION_FILE, as_metadata
 from fusion.prediction.prediction import FUSED
 from fusion.prediction.scorer import Scorer
 from streams.runs.model_file import BOTH, ModelCard, read_card
@@ -29,24 +32,34 @@ Arrays: TypeAlias = dict[str, np.ndarray]
 Answer: TypeAlias = Callable[[Arrays], Arrays]
 
 
-def joined(scorers: Mapping[str, Scorer]) -> keras.Model:
-    """Returns one network with the inputs of all streams; its outputs are their probabilities and the average."""
-    inputs, outputs = {}, {}
+def joined(scorers: Mapping[str, Scorer], fusion: Fusion = AVERAGE) -> keras.Model:
+    """Returns one network with the inputs of all streams, and the probabilities of each and of both fused."""
+    inputs, outputs, of_stream = {}, {}, {}
     for name, scorer in scorers.items():
         own = {each.name: keras.Input(each.shape[1:], dtype="uint8", name=each.name) for each in scorer.network.inputs}
         part = keras.Model(scorer.network.input, scorer.network.outputs[0], name=name)
-        logits = ops.cast(part(own if len(own) > 1 else next(iter(own.values()))), "float32")
-        outputs[name] = ops.sigmoid(logits) if scorer.card.multi_label else ops.softmax(logits)
+        of_stream[name] = ops.cast(part(own if len(own) > 1 else next(iter(own.values()))), "float32")
+        outputs[name] = (ops.sigmoid if scorer.card.multi_label else ops.softmax)(of_stream[name])
         inputs.update(own)
     if len(outputs) > 1:
-        outputs[FUSED] = sum(outputs.values()) / len(outputs)
+        several = any(scorer.card.multi_label for scorer in scorers.values())
+        order = fusion.streams or tuple(of_stream)
+        outputs[FUSED] = fused_output(fusion, [of_stream[name] for name in order], multi_label=several)
     return keras.Model(inputs, outputs, name="two_stream")
 
 
-def write(model: keras.Model, cards: Mapping[str, ModelCard], kind: str, path: Path) -> None:
-    """Writes a joined model in one of the formats, with its labels."""
+def metadata(cards: Mapping[str, ModelCard], fusion: Fusion) -> dict[str, str]:
+    """Returns what a written model says of itself, as texts by the name of their file."""
+    classes = next(iter(cards.values())).classes
+    described = json.dumps({name: asdict(card) for name, card in cards.items()}, indent=2)
+    texts = {LABELS: "\n".join(classes) + "\n", CARDS: described}
+    return texts | ({FUSION_FILE: as_metadata(fusion, classes)} if len(cards) > 1 else {})
+
+
+def write(model: keras.Model, texts: Mapping[str, str], kind: str, path: Path) -> None:
+    """Writes a joined model in one of the formats, with what it says of itself."""
     writers = {"keras": _write_keras, "savedmodel": _write_savedmodel, "onnx": _write_onnx, "litert": _write_litert}
-    writers[kind](model, cards, path)
+    writers[kind](model, texts, path)
 
 
 def opened(kind: str, path: Path) -> Answer:
@@ -76,48 +89,55 @@ def scorers_in(path: Path) -> dict[str, Scorer]:
 
 def labels_in(kind: str, path: Path) -> tuple[str, ...]:
     """Returns the labels in a written model."""
+    return tuple(text_in(kind, path, LABELS).splitlines())
+
+
+def text_in(kind: str, path: Path, name: str) -> str:
+    """Returns one of the texts in a written model."""
     if kind == "savedmodel":
-        text = (path / "assets.extra" / LABELS).read_text(encoding="utf-8")
-    elif kind == "onnx":
+        return (path / "assets.extra" / name).read_text(encoding="utf-8")
+    if kind == "onnx":
         import onnx
 
-        text = next(entry.value for entry in onnx.load(path).metadata_props if entry.key == LABELS)
-    else:
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read(LABELS).decode()
-    return tuple(text.splitlines())
+        return str(next(entry.value for entry in onnx.load(path).metadata_props if entry.key == name))
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(name).decode()
 
 
-def _write_keras(model: keras.Model, cards: Mapping[str, ModelCard], path: Path) -> None:
+def _write_keras(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
     model.save(path)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(CARDS, json.dumps({name: asdict(card) for name, card in cards.items()}, indent=2))
-        archive.writestr(LABELS, _labels(cards))
+    _append(texts, path)
 
 
-def _write_savedmodel(model: keras.Model, cards: Mapping[str, ModelCard], path: Path) -> None:
+def _write_savedmodel(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
     with swallowed_stderr():
         model.export(path, format="tf_saved_model", verbose=False)
     (path / "assets.extra").mkdir(exist_ok=True)
-    (path / "assets.extra" / LABELS).write_text(_labels(cards), encoding="utf-8")
+    for name, text in texts.items():
+        (path / "assets.extra" / name).write_text(text, encoding="utf-8")
 
 
-def _write_onnx(model: keras.Model, cards: Mapping[str, ModelCard], path: Path) -> None:
+def _write_onnx(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
     import onnx
 
     with swallowed_stderr():
         model.export(path, format="onnx", verbose=False)
     written = onnx.load(path)
-    onnx.helper.set_model_props(written, {LABELS: _labels(cards)})
+    onnx.helper.set_model_props(written, dict(texts))
     onnx.save(written, path)
 
 
-def _write_litert(model: keras.Model, cards: Mapping[str, ModelCard], path: Path) -> None:
+def _write_litert(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
     with swallowed_stderr():
         model.export(path, format="litert", verbose=False)
     # A zip archive after the model, as LiteRT's own metadata store label files. Runtimes ignore it.
+    _append(texts, path)
+
+
+def _append(texts: Mapping[str, str], path: Path) -> None:
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS, _labels(cards))
+        for name, text in texts.items():
+            archive.writestr(name, text)
 
 
 def _open_keras(path: Path) -> Answer:
@@ -145,7 +165,3 @@ def _open_litert(path: Path) -> Answer:
         interpreter = Interpreter(str(path))
         runner = interpreter.get_signature_runner()
     return lambda inputs: {name: np.array(value) for name, value in runner(**inputs).items()}
-
-
-def _labels(cards: Mapping[str, ModelCard]) -> str:
-    return "\n".join(next(iter(cards.values())).classes) + "\n"

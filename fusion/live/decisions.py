@@ -96,7 +96,7 @@ def _compile(two_stream: TwoStream) -> None:
 
 
 def _verdict(two_stream: TwoStream, logits: Mapping[str, np.ndarray]) -> np.ndarray:
-    return list(fused(logits, two_stream.is_multi_label).values())[-1]
+    return list(fused(logits, two_stream.is_multi_label, two_stream.fusion).values())[-1]
 
 
 def _logits(two_stream: TwoStream, memory: LiveMemory) -> dict[str, np.ndarray]:

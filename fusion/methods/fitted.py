@@ -1,7 +1,6 @@
 """The result of a fusion method that learns, and the choice of its free parameter by cross-validation."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,7 +24,7 @@ class Rule(NamedTuple):
     def of(cls, combine: Combine, learned: str, **parameters: object) -> "Rule":
         """Returns the rule of a function that needs nothing but the evidence and these parameters."""
         kept = {name: np.asarray(value, np.float64) for name, value in parameters.items()}
-        return cls(partial(combine, parameters=kept), learned, kept)
+        return cls(lambda unseen: combine(unseen, kept), learned, kept)
 
 
 def quality(scores: np.ndarray, evidence: Evidence) -> float:

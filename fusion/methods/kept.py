@@ -88,17 +88,25 @@ class KeptFusions:
 
     def write(self, path: Path) -> None:
         """Writes the file, whole or not at all."""
+        write_text(path, json.dumps(self.as_json()) + "\n")
+
+    def as_json(self) -> dict[str, object]:
+        """Returns what JSON can hold of it."""
         fusions = {name: fusion.as_json() for name, fusion in self.fusions.items()}
-        described = {"format": _FORMAT, **asdict(replace(self, fusions={})), "fusions": fusions}
-        write_text(path, json.dumps(described) + "\n")
+        return {"format": _FORMAT, **asdict(replace(self, fusions={})), "fusions": fusions}
 
     @classmethod
     def read(cls, path: Path) -> "KeptFusions":
         """Reads such a file."""
         if not path.is_file():
             raise FileNotFoundError(f"There is no file {path} of a fusion. fusion/evaluate.py writes fusion.json.")
+        return cls.of_text(path.read_text(encoding="utf-8"), path)
+
+    @classmethod
+    def of_text(cls, text: str, path: Path) -> "KeptFusions":
+        """Returns what the text of a file says; `path` is named where it says nothing of use."""
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(text)
             if found.pop("format") != _FORMAT:
                 raise ValueError("it is of another version")
             fusions = {name: Fusion.of_json(fusion) for name, fusion in found.pop("fusions").items()}

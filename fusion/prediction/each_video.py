@@ -13,15 +13,20 @@ from rich.text import Text
 from fusion.live.decisions import Glance, watch
 from fusion.prediction.annotate import write_annotated
 from fusion.prediction.as_prepared import PreparedVideo
+from fusion.prediction.chosen_fusion import sentence
 from fusion.prediction.prediction import Prediction
 from fusion.prediction.tables import STANDARD_OUTPUT, Failure, as_line, as_table, place_of, write_to
 from fusion.prediction.timeline import as_text, clock, timeline, write_picture
 from fusion.two_stream import TwoStream
 
 
-def load_streams(models: Mapping[str, Path], method: str | None, say: Callable[[str], None]) -> TwoStream:
-    """Loads the models; says so where flow is computed by another method than for their training."""
-    two_stream = TwoStream(models)
+def load_streams(
+    models: Mapping[str, Path], method: str | None, say: Callable[[str], None], fusion: str = ""
+) -> TwoStream:
+    """Loads the models; says how they are fused, and whether flow is computed otherwise than for their training."""
+    two_stream = TwoStream(models, fusion)
+    if len(two_stream.scorers) > 1:
+        say(sentence(two_stream.fusion))
     if method and (note := two_stream.use_flow(method)):
         say(f"Note: {note}.")
     return two_stream

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fusion.methods.fixed import sigmoid, softmax
+from fusion.methods.kept import AVERAGE, Fusion
 
 FUSED = "fused"
 # What JSON holds of results: their keys are for those who read them.
@@ -25,6 +26,7 @@ class Prediction:
     frame_rate: float
     multi_label: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)  # How long each stage took.
+    fusion: Fusion = AVERAGE
     notes: tuple[str, ...] = ()  # What is to be known of this result: another flow than in training, for instance.
 
     @property
@@ -34,8 +36,24 @@ class Prediction:
 
     @property
     def probabilities(self) -> dict[str, np.ndarray]:
-        """The probabilities of each stream, and of both fused by their average where there are both."""
-        return fused({name: logits.mean(axis=0) for name, logits in self.view_logits.items()}, self.multi_label)
+        """The probabilities of each stream, and of both fused if there are both."""
+        means = {name: logits.mean(axis=0) for name, logits in self.view_logits.items()}
+        shares = {name: _shares(logits, self.multi_label) for name, logits in means.items()}
+        if self.is_fused:
+            views = {name: logits[None] for name, logits in self.view_logits.items()}
+            shares[FUSED] = self.fusion.probabilities(views, multi_label=self.multi_label)[0]
+        return shares
+
+    @property
+    def is_fused(self) -> bool:
+        """Tells whether several streams were fused."""
+        return len(self.view_logits) > 1
+
+    @property
+    def is_unsure(self) -> bool:
+        """Tells whether the likeliest class is less probable than almost all that the evaluation answered."""
+        doubt = self.fusion.doubt
+        return self.is_fused and doubt is not None and float(self.verdict.max()) < doubt.below
 
     @property
     def verdict(self) -> np.ndarray:
@@ -56,6 +74,8 @@ class Prediction:
                 name: [{"class": label, "probability": round(score, 6)} for label, score in self.top(count, name)]
                 for name in self.probabilities
             },
+            "fusion": self.fusion.method if self.is_fused else None,
+            "unsure": self.is_unsure,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "notes": list(self.notes),
         }
@@ -67,9 +87,17 @@ def best(shares: np.ndarray, classes: Sequence[str], count: int) -> list[tuple[s
     return [(classes[index], float(shares[index])) for index in order]
 
 
-def fused(logits: Mapping[str, np.ndarray], multi_label: bool = False) -> dict[str, np.ndarray]:
-    """Returns each stream's probabilities over the last axis, and the average of all, as the paper fuses (Sec. 4)."""
-    shares = {name: (sigmoid if multi_label else softmax)(values) for name, values in logits.items()}
+def fused(
+    logits: Mapping[str, np.ndarray], multi_label: bool = False, fusion: Fusion = AVERAGE
+) -> dict[str, np.ndarray]:
+    """Returns each stream's probabilities over the last axis, and those of all streams fused."""
+    shares = {name: _shares(values, multi_label) for name, values in logits.items()}
     if len(shares) > 1:
-        shares[FUSED] = np.mean(list(shares.values()), axis=0)
+        shape = next(iter(shares.values())).shape
+        views = {name: np.asarray(values).reshape(-1, 1, shape[-1]) for name, values in logits.items()}
+        shares[FUSED] = fusion.probabilities(views, multi_label=multi_label).reshape(shape)
     return shares
+
+
+def _shares(logits: np.ndarray, multi_label: bool) -> np.ndarray:
+    return (sigmoid if multi_label else softmax)(logits)

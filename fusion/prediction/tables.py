@@ -21,6 +21,7 @@ STANDARD_OUTPUT = "-"
 # What OpenCV's wheels can write. Browsers play VP9 in .webm; H.264 is in none of the wheels.
 CODECS = {".webm": "VP90", ".mp4": "mp4v", ".avi": "MJPG"}
 BAR = 16
+UNSURE = "Unsure: it may be none of the classes. {0.kept:.0%} of their own videos reached {0.below:.1%}."
 COLOURS = {"spatial": "cyan", "temporal": "magenta", "fused": "green"}
 
 
@@ -48,7 +49,8 @@ def as_line(prediction: Prediction) -> str:
     (label, score), *_ = prediction.top(1)
     streams = [name for name in prediction.view_logits if len(prediction.view_logits) > 1]
     others = ", ".join(f"{name} {prediction.top(1, name)[0][0]}" for name in streams)
-    return f"{prediction.video}: {label} {score:.1%}" + (f" ({others})" if others else "")
+    decided = f"unsure, {label} {score:.1%}" if prediction.is_unsure else f"{label} {score:.1%}"
+    return f"{prediction.video}: {decided}" + (f" ({others})" if others else "")
 
 
 def write_predictions(
@@ -101,7 +103,10 @@ def _caption(prediction: Prediction) -> str:
     stages = [f"{name} {seconds:.2f} s" for name, seconds in prediction.seconds.items()]
     total = f"{sum(prediction.seconds.values()):.2f} s"
     played = f"{prediction.num_frames} frames, {prediction.duration:.1f} s at {prediction.frame_rate:.3g} a second"
-    return "\n".join([f"{played}; took {total}: {', '.join(stages)}", *(f"Note: {n}." for n in prediction.notes)])
+    unsure = [UNSURE.format(prediction.fusion.doubt)] if prediction.is_unsure and prediction.fusion.doubt else []
+    return "\n".join(
+        [*unsure, f"{played}; took {total}: {', '.join(stages)}", *(f"Note: {n}." for n in prediction.notes)]
+    )
 
 
 def place_of(name: str, video: str, extension: str, *, several: bool) -> Path:

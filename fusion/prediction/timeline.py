@@ -57,7 +57,8 @@ def timeline(prediction: Prediction, window: float = 2.0) -> Timeline:
         name: _smoothed(prediction.view_seconds[name], logits, times, window)
         for name, logits in prediction.view_logits.items()
     }
-    return Timeline(prediction.classes, prediction.duration, times, fused(smoothed, prediction.multi_label))
+    shares = fused(smoothed, prediction.multi_label, prediction.fusion)
+    return Timeline(prediction.classes, prediction.duration, times, shares)
 
 
 def as_text(stretches: Sequence[Stretch]) -> str:

@@ -100,6 +100,7 @@ class Report(TypedDict):
     precision_interval: NotRequired[dict[str, Interval]]
     class_precision: NotRequired[dict[str, list[float | None]]]
     # What fusion/evaluate.py adds.
+    chosen: NotRequired[str]  # The method that predict, serve and export use, as validation found it best.
     learned: NotRequired[dict[str, str]]
     learned_from: NotRequired[str]
     missing: NotRequired[dict[str, str]]

@@ -3,13 +3,17 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from commands.files import write_json, write_text
 from commands.running import quiet_tensorflow
 from data.catalog import DataSet
-from fusion.methods.table import fuse
+from fusion.methods.choosing import fusions_of
+from fusion.methods.kept import KeptFusions
+from fusion.methods.table import Fused, fuse
+from fusion.prediction.chosen_fusion import FUSION_FILE
 from fusion.report.examples import Example, choose_examples, picture
 from fusion.report.numbers import Report, build_report, suspects_of, warnings_of
 from fusion.report.page import page
@@ -18,14 +22,25 @@ from fusion.scores.protocol import Scoring
 from streams.runs.run_folder import Run
 
 
-def evaluate(gathered: Gathered, methods: Sequence[str]) -> tuple[Report, np.ndarray]:
-    """Returns the report of one split, and the scores of the method that its page shows in detail."""
+class Evaluation(NamedTuple):
+    """The report of one split, the scores of the method that its page shows in detail, and the fusions that it kept."""
+
+    report: Report
+    shown: np.ndarray
+    kept: KeptFusions | None
+
+
+def evaluate(gathered: Gathered, methods: Sequence[str]) -> Evaluation:
+    """Fuses in every way that is named, and judges what came of it."""
     from_itself = gathered.known is None and bool(gathered.learns_from)
     fused = fuse(methods, gathered.unseen, gathered.known, folds=from_itself, why_not=gathered.why_not)
     if not fused.scores:
         raise ValueError(
             "Nothing could be fused. " + " ".join(f"{name}: {reason}" for name, reason in fused.missing.items())
         )
+    kept = _kept(gathered, fused)
+    if kept:  # What validation chose comes first: the page shows it in detail, and predict uses it.
+        fused = fused._replace(scores={kept.chosen: fused.scores[kept.chosen], **fused.scores})
     report = build_report(gathered.streams, fused.scores, gathered.unseen, gathered.joint)
     report["learned"] = {name: learned for name, learned in fused.learned.items() if learned}
     report["learned_from"] = gathered.learns_from
@@ -33,7 +48,18 @@ def evaluate(gathered: Gathered, methods: Sequence[str]) -> tuple[Report, np.nda
     report["warnings"] = warnings_of(report)
     if gathered.known and gathered.held_out:
         report["suspects"] = suspects_of(gathered.known, gathered.held_out, report["classes"])
-    return report, next(iter(fused.scores.values()))
+    if kept:
+        report["chosen"] = kept.chosen
+    return Evaluation(report, next(iter(fused.scores.values())), kept)
+
+
+def _kept(gathered: Gathered, fused: Fused) -> KeptFusions | None:
+    """Returns what may be used on other videos: only what was learned from videos that the streams had not seen."""
+    if gathered.known is None or not gathered.is_held_out or len(gathered.streams) < 2 or not fused.parameters:
+        return None
+    chosen, fusions = fusions_of(fused.parameters, gathered.known, gathered.learns_from)
+    hashes = {scores.stream: scores.model_hash for scores in gathered.streams}
+    return KeptFusions(chosen, gathered.streams[0].classes, hashes, fusions)
 
 
 def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, scoring: Scoring) -> list[Example]:
@@ -57,14 +83,16 @@ def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, scoring
 
 def write_report(
     folder: Path,
-    report: Report,
+    evaluation: Evaluation,
     gathered: Gathered,
-    fused: np.ndarray,
     examples: Sequence[Example],
     runs: Path,
 ) -> Path:
-    """Writes `report.json` and `report.html`, and returns where the page lies."""
+    """Writes `report.json`, `report.html` and what was learned, `fusion.json`; returns where the page lies."""
+    report, fused, kept = evaluation
     histories = {each.stream: Run.of(runs, each.data_set, each.stream, each.split).history for each in gathered.streams}
     write_json(folder / "report.json", report)
     write_text(folder / "report.html", page(report, gathered.unseen, fused, examples, histories))
+    if kept:
+        kept.write(folder / FUSION_FILE)
     return folder / "report.html"

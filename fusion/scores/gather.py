@@ -32,6 +32,7 @@ class Gathered(NamedTuple):
     why_not: str  # The reason if there are no videos to learn from.
     learns_from: str
     joint: Scores | None = None  # Scores of a network of both streams, for the videos to evaluate.
+    is_held_out: bool = False  # Whether the streams have not learned from the videos to learn from.
     held_out: tuple[str, ...] = ()  # Training videos to learn from, if each was scored by a fold that had not seen it.
 
 
@@ -63,14 +64,15 @@ def from_models(
     held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else []
     if held_out:
         groups = [dataset.videos[name].group for name in held_out[0].videos]
-        said = f"{len(groups)} training videos, each scored by a fold that had not seen its group"
-        return Gathered(scores, unseen, Evidence.of(held_out, groups), "", said, joint, held_out[0].videos)
+        said = f"{len(groups)} training videos, each scored by folds that had not seen its group"
+        return Gathered(scores, unseen, Evidence.of(held_out, groups), "", said, joint, True, held_out[0].videos)
     videos, why_not = _to_learn_from(dataset, split, streams, scoring, fit)
     if not videos:
         itself = f"the other folds, by group, of these {len(test)} videos" if fit == "folds" else ""
         return Gathered(scores, unseen, None, why_not, itself, joint)
     known = evidence_of(fit, videos, scores_of(fit, videos, scoring))
-    return Gathered(scores, unseen, known, "", f"the {fit} list, {len(videos)} videos", joint)
+    said = f"the {fit} list, {len(videos)} videos"
+    return Gathered(scores, unseen, known, "", said, joint, is_held_out=fit == "validation")
 
 
 def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, names: Path | None) -> Gathered:
@@ -150,6 +152,11 @@ def _to_learn_from(
             chosen_by, share, seed = options.get("protocol", "validation"), options["validation"], options["seed"]
         except (ValueError, KeyError, TypeError, AttributeError):
             return (), f"{config} does not say what {stream} was validated on. Pass --fit train or folds."
+        if chosen_by == "folds":
+            return (), (
+                f"{stream} was trained by the protocol folds, and what its folds held out is missing or of another "
+                f"model. Train it again with --again, or pass --fit folds."
+            )
         if chosen_by != "validation":
             return (), f"{stream} was trained by the protocol {chosen_by}, without validation videos. Pass --fit train."
         lists.append(training_lists(dataset, split, chosen_by, share, seed)[1])

@@ -6,6 +6,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fusion.prediction.as_prepared import Bounds
+from fusion.prediction.chosen_fusion import sentence
 from fusion.prediction.explain import Moment, explain, looker_of
 from fusion.prediction.gradcam import Looker
 from fusion.prediction.prediction import Json
@@ -18,14 +19,16 @@ from fusion.two_stream import TwoStream
 _SIDE = 240
 
 
-def answer_requests(connection: Connection, models: Mapping[str, Path], method: str | None, limits: Limits) -> None:
+def answer_requests(
+    connection: Connection, models: Mapping[str, Path], method: str | None, limits: Limits, fusion: str = ""
+) -> None:
     """Loads the models, then answers requests to analyse videos until the server is gone."""
     try:
-        two_stream = TwoStream(models)
+        two_stream = TwoStream(models, fusion)
         if method:
             two_stream.use_flow(method)
         lookers = looker_of(two_stream)
-        connection.send(("ready", {}))
+        connection.send(("ready", {"fusion": sentence(two_stream.fusion) if len(two_stream.scorers) > 1 else ""}))
     except (ValueError, OSError) as error:
         connection.send(("failed", {"error": str(error)}))
         return

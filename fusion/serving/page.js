@@ -76,7 +76,7 @@ function showProgress(words, share, seconds) {
 function show(result) {
   at("progress").hidden = true;
   const verdict = result.top.fused || Object.values(result.top)[0];
-  at("best").textContent = verdict[0].class;
+  at("best").textContent = result.unsure ? `Unsure: ${verdict[0].class}?` : verdict[0].class;
   at("sure").textContent = `${percent(verdict[0].probability)} probability, ${result.frames} frames, ${clock(result.duration)}`;
   at("streams").replaceChildren(...Object.entries(result.top).map(([name, classes]) => bars(name, classes)));
   at("result").hidden = false; // Shown first, because drawing the timeline needs its width.

@@ -27,8 +27,11 @@ class JobError(Exception):
 class Worker:
     """Starts the process, hands it one video at a time, and replaces it when it dies or takes too long."""
 
-    def __init__(self, models: Mapping[str, Path], method: str | None, limits: Limits, folder: Path) -> None:
-        self._arguments = (dict(models), method, limits, folder)
+    def __init__(
+        self, models: Mapping[str, Path], method: str | None, limits: Limits, folder: Path, fusion: str = ""
+    ) -> None:
+        self._arguments = (dict(models), method, limits, folder, fusion)
+        self.fusion = ""  # How the streams are fused, in words, once the models are loaded.
         self._limits = limits
         self._process: SpawnProcess | None = None
         self._connection: Connection
@@ -45,6 +48,7 @@ class Worker:
         kind, value = self._answer(time.monotonic() + LOADING_SECONDS)
         if kind != "ready":
             raise ValueError(value["error"])
+        self.fusion = value["fusion"]
 
     def stop(self) -> None:
         """Ends the process."""
@@ -95,10 +99,17 @@ class Worker:
         return kind, value
 
 
-def _work(connection: Connection, models: Mapping[str, Path], method: str | None, limits: Limits, folder: Path) -> None:
-    # If this process is killed, libraries leave temporary files in this folder, which the service removes at its end.
+def _work(
+    connection: Connection,
+    models: Mapping[str, Path],
+    method: str | None,
+    limits: Limits,
+    folder: Path,
+    fusion: str,
+) -> None:
+    # What libraries leave in their temporary folder, when this process is killed, goes when the service ends.
     tempfile.tempdir = str(folder)
     quiet_tensorflow()
     from fusion.serving.looking import answer_requests  # Imports TensorFlow, which the service itself does not need.
 
-    answer_requests(connection, models, method, limits)
+    answer_requests(connection, models, method, limits, fusion)

@@ -9,6 +9,8 @@ from streams.last_layer.likelihood import log_shares, losses
 
 # How strongly weights are drawn to each other.
 PULL = 0.03
+# How strongly the scale of logits is drawn to 1. A few videos that are all right would call for infinite sureness.
+PRIOR = 1.0
 
 
 def choose_weights(held_out: Sequence[np.ndarray], labels: np.ndarray, groups: Sequence[str]) -> np.ndarray:
@@ -24,7 +26,7 @@ def choose_weights(held_out: Sequence[np.ndarray], labels: np.ndarray, groups: S
 
     def loss(weights: np.ndarray) -> float:
         mixed = losses(np.tensordot(weights, shares, 1), labels).mean()
-        return float(mixed + PULL * ((weights - weights.mean()) ** 2).sum())
+        return float(mixed + PULL * ((weights - weights.mean()) ** 2).sum()) + _unlikely(weights.sum(), len(labels))
 
     weights = minimize(loss, np.full(len(shares), 1 / len(shares)), method="L-BFGS-B", bounds=[(0, 20)] * len(shares)).x
     gain = losses(calibrated[alone], labels) - losses(np.tensordot(weights, shares, 1), labels)
@@ -37,7 +39,13 @@ def choose_weights(held_out: Sequence[np.ndarray], labels: np.ndarray, groups: S
 
 def _inverse_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     scales = np.geomspace(0.05, 20, 61)
-    return float(scales[int(np.argmin([losses(scale * logits, labels).mean() for scale in scales]))])
+    found = [losses(scale * logits, labels).mean() + _unlikely(scale, len(labels)) for scale in scales]
+    return float(scales[int(np.argmin(found))])
+
+
+def _unlikely(scale: float, num_videos: int) -> float:
+    """Returns what a scale costs: that of a normal distribution of its logarithm, as one observation beside videos."""
+    return float(PRIOR * np.log(max(scale, 1e-9)) ** 2 / num_videos)
 
 
 def _standard_error(values: np.ndarray, groups: Sequence[str]) -> float:

@@ -142,6 +142,18 @@ def test_weighted_logits_are_as_sure_as_they_are_right():
     assert shares.max(axis=1).mean() == pytest.approx(np.mean(shares.argmax(axis=1) == unseen.labels), abs=0.07)
 
 
+@pytest.mark.parametrize("num_videos", [8, 16, 40])
+def test_a_few_videos_that_are_all_right_do_not_make_weighted_logits_sure_of_everything(num_videos):
+    known, unseen = made((4.0, 4.0), num_videos), made((4.0, 4.0), 800, seed=1)
+
+    logits = scores_of("weighted-logits", unseen, known)
+
+    # A label that is not the likeliest costs no more than it does at the scale of the streams themselves.
+    cost = -np.log(softmax(logits)[np.arange(800), unseen.labels]).mean()
+    assert cost < 0.05
+    assert softmax(logits).max(axis=1).mean() < 0.999
+
+
 def test_weights_that_are_given_are_those_of_the_sum_of_logits():
     unseen = made()
 

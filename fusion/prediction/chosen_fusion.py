@@ -1,0 +1,114 @@
+"""Finds how two streams are fused: as an evaluation of these models chose to, unless the user names a fusion."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from fusion.methods.kept import AVERAGE, Fusion, KeptFusions, given, learns, names
+from streams.runs.model_file import BOTH, file_hash, read_card
+
+FUSION_FILE = "fusion.json"
+
+
+def chosen_fusion(models: Mapping[str, Path], wanted: str = "") -> Fusion:
+    """Returns the fusion of these models: `wanted` is a method or a file, and empty for what validation chose."""
+    if BOTH in models:
+        return _of_one_file(models[BOTH], wanted)
+    if len(models) < 2:
+        if wanted:
+            raise ValueError(f"--fusion {wanted} needs both streams. Name --spatial and --temporal, or leave it out.")
+        return AVERAGE
+    if wanted.endswith(".json"):
+        kept = KeptFusions.read(Path(wanted))
+        _check_fits(kept, models, wanted)
+        return kept.named(kept.chosen)
+    if wanted and not learns(wanted):
+        return given(wanted, tuple(models))
+    path, kept_here = _beside(models)
+    if kept_here and path:
+        return _named_or_chosen(kept_here, wanted, path)
+    if wanted:
+        raise ValueError(
+            f"The fusion {wanted} has to learn from videos first, and no {FUSION_FILE} is kept for these models. Run "
+            f"python fusion/evaluate.py --method {wanted} with them, or name a file with --fusion FILE.json."
+        )
+    if path:
+        return replace(AVERAGE, why=f"{path} is of other models: evaluate these with fusion/evaluate.py")
+    return replace(AVERAGE, why="no evaluation of these models has chosen a fusion")
+
+
+def sentence(fusion: Fusion) -> str:
+    """Returns a sentence that says how the streams are fused, and why so."""
+    why = f" ({fusion.why})" if fusion.why else ""
+    doubt = f"; unsure below {fusion.doubt.below:.1%}" if fusion.doubt else ""
+    return f"Both streams are fused by {fusion.method}{why}{doubt}."
+
+
+def fusion_in(path: Path) -> KeptFusions | None:
+    """Returns the fusion that an exported file carries."""
+    with zipfile.ZipFile(path) as archive:
+        if FUSION_FILE not in archive.namelist():
+            return None
+        return KeptFusions.of_text(archive.read(FUSION_FILE).decode(), path)
+
+
+def _of_one_file(path: Path, wanted: str) -> Fusion:
+    if not zipfile.is_zipfile(path) or _is_one_network(path):
+        if wanted:
+            raise ValueError(f"{path} is one network, which joins the streams by itself: leave out --fusion {wanted}.")
+        return AVERAGE
+    kept = fusion_in(path)
+    if wanted and not wanted.endswith(".json") and not learns(wanted):
+        return given(wanted, kept.fusions[kept.chosen].streams if kept else ("spatial", "temporal"))
+    if wanted.endswith(".json"):
+        kept = KeptFusions.read(Path(wanted))
+        return kept.named(kept.chosen)
+    if kept:
+        return _named_or_chosen(kept, wanted, path)
+    if wanted:
+        raise ValueError(f"{path} carries no fusion {wanted}. Export it again with --fusion {wanted}.")
+    return replace(AVERAGE, why="the exported file names no other")
+
+
+def _named_or_chosen(kept: KeptFusions, wanted: str, path: Path) -> Fusion:
+    fusion = kept.named(wanted or kept.chosen)
+    return replace(fusion, why=f"{fusion.why}; {path}")
+
+
+def _is_one_network(path: Path) -> bool:
+    try:
+        return read_card(path).stream == BOTH
+    except ValueError:
+        return False
+
+
+def _beside(models: Mapping[str, Path]) -> tuple[Path | None, KeptFusions | None]:
+    """Returns the file of fusions in the folder of runs that the models lie in, and what it holds for these models."""
+    found = None
+    for path in models.values():
+        folders = path.absolute().parents
+        if len(folders) < 3:
+            continue
+        found = folders[2] / "fusion" / folders[0].name / FUSION_FILE
+        if found.is_file():
+            kept = KeptFusions.read(found)
+            hashes = {name: file_hash(model) for name, model in models.items()}
+            return found, kept if dict(kept.models) == hashes else None
+    return None, None
+
+
+def _check_fits(kept: KeptFusions, models: Mapping[str, Path], source: str) -> None:
+    classes = read_card(next(iter(models.values()))).classes
+    if kept.classes != classes or set(kept.models) != set(models):
+        raise ValueError(
+            f"{source} fuses {', '.join(kept.models)} of {len(kept.classes)} classes, and the models are "
+            f"{', '.join(models)} of {len(classes)}. Name the file of an evaluation of these models; fusions that "
+            f"need none are {names()} with weights or without."
+        )
+
+
+def as_metadata(fusion: Fusion, classes: tuple[str, ...]) -> str:
+    """Returns what an exported model carries of its fusion."""
+    return json.dumps(KeptFusions(fusion.method, classes, {}, {fusion.method: fusion}).as_json(), indent=2) + "\n"

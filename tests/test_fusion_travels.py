@@ -1,0 +1,256 @@
+"""What an evaluation learned goes with the models: predict, serve and export fuse as the evaluation did."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from data.catalog import DataSet, Split, Video
+from data.store.description import Recipe
+from data.store.index import with_counts
+from fusion.methods.choosing import KEPT, fusions_of
+from fusion.methods.evidence import Evidence
+from fusion.methods.fixed import softmax
+from fusion.methods.kept import Fusion, KeptFusions, as_probabilities, travels
+from fusion.methods.table import LEARNED, METHODS, fuse
+from fusion.predict import main as predict
+from fusion.prediction.chosen_fusion import FUSION_FILE, chosen_fusion
+from fusion.report.one_split import evaluate, write_report
+from fusion.scores.gather import from_models
+from fusion.scores.protocol import Scoring
+from streams.runs.model_file import file_hash
+from streams.runs.run_folder import Run
+from streams.runs.score_file import Scores, write_scores
+from tests.makers.data import extract_all
+from tests.makers.models import CLASSES, make_model, make_video
+
+TRAVELLING = tuple(name for name in METHODS if travels(name))
+STREAMS = ("spatial", "temporal")
+SCORING = {"views": 3, "crops": "1"}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Two test videos and thirty of which nothing is looked at but their names; real files of the first."""
+    root = tmp_path_factory.mktemp("made")
+    names = [f"v{number:02d}" for number in range(32)]
+    videos = {name: Video(name, "", ".avi", (place % 3,), f"g{place // 2}") for place, name in enumerate(names)}
+    for place, name in enumerate(names[:2]):
+        make_video(root / "videos" / f"{name}.avi", 9, seed=place)
+    extract_all(DataSet("made", root, CLASSES, {name: videos[name] for name in names[:2]}, {}), Recipe(method="dis"))
+    counted = with_counts(DataSet("made", root, CLASSES, videos, {1: Split(tuple(names[2:]), tuple(names[:2]))}))
+    return dataclasses.replace(counted, videos={**videos, **counted.videos})
+
+
+@pytest.fixture(scope="module")
+def evaluated(dataset, tmp_path_factory):
+    """Models of both streams, and an evaluation that learned from what folds said of their training videos."""
+    runs = tmp_path_factory.mktemp("runs")
+    random = np.random.default_rng(0)
+    train = dataset.splits[1].train
+    labels = np.array([dataset.videos[name].labels[0] for name in train])
+    for stream, level in zip(STREAMS, (1.0, 1.5), strict=True):
+        place = Run.of(runs, "made", stream, 1)
+        place.model.parent.mkdir(parents=True)
+        make_model(place.model, stream)
+        logits = level * np.eye(3)[labels] + random.normal(size=(len(train), 3))
+        origin = (stream, "made", 1, "held-out", "folds", file_hash(place.model), "", "folds")
+        write_scores(place.held_out, Scores(*origin, CLASSES, train, labels, logits[:, None].astype(np.float32)))
+    gathered = from_models(dataset, 1, STREAMS, Scoring(runs=runs, **SCORING), "validation")
+    found = evaluate(gathered, TRAVELLING)
+    write_report(runs / "made" / "fusion" / "split1", found, gathered, [], runs)
+    return runs, gathered
+
+
+@pytest.fixture
+def loaded(evaluated):
+    def load(fusion=""):
+        from fusion import TwoStream
+
+        return TwoStream.load(evaluated[0] / "made", fusion=fusion)
+
+    return load
+
+
+@pytest.mark.parametrize("method", [*TRAVELLING, "weighted:1,1.5", "weighted-logits:2,1"])
+def test_a_prediction_fuses_a_test_video_as_the_evaluation_did(method, evaluated, dataset, loaded):
+    _, gathered = evaluated
+    two_stream = loaded(method)
+    scores = fuse([method], gathered.unseen, gathered.known, folds=False).scores[method]
+    expected = as_probabilities(method, two_stream.fusion.sharpness * scores, multi_label=False)
+
+    for row, name in enumerate(dataset.splits[1].test):
+        prediction = two_stream.predict(dataset.root / "videos" / f"{name}.avi", views=3, crops=1)
+        np.testing.assert_allclose(prediction.verdict, expected[row], atol=2e-5)
+        assert prediction.as_dictionary()["fusion"] == method
+
+
+def test_unless_one_is_named_predict_takes_what_validation_chose_and_says_so(evaluated, dataset, loaded, capsys):
+    runs, _ = evaluated
+    report = json.loads((runs / "made" / "fusion" / "split1" / "report.json").read_text())
+    video = dataset.root / "videos" / "v00.avi"
+
+    predict([str(video), "--dataset", "made", "--runs", str(runs), "--views", "3", "--crops", "1"])
+
+    chosen = loaded().fusion
+    assert chosen.method == report["chosen"] == report["methods"][0]
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Both streams are fused by {chosen.method} (the best on 30 training videos" in said
+
+
+def test_nothing_of_the_test_list_is_in_what_travels(evaluated, dataset, tmp_path):
+    _, gathered = evaluated
+    shuffled = gathered.unseen.labels[::-1].copy()
+    other = gathered._replace(unseen=dataclasses.replace(gathered.unseen, labels=shuffled))
+    same = gathered._replace(known=gathered.known.rows(np.arange(24)))
+
+    def kept(found, methods=("calibrated", "svm")):
+        return evaluate(found, methods).kept.as_json()
+
+    assert kept(other) == kept(gathered)
+    assert kept(same) != kept(gathered)
+
+
+@pytest.mark.parametrize("learned_from", ["folds", "train"])
+def test_what_was_learned_from_test_or_training_videos_is_not_kept(learned_from, evaluated):
+    _, gathered = evaluated
+    changed = gathered._replace(known=None) if learned_from == "folds" else gathered._replace(is_held_out=False)
+
+    assert evaluate(changed, ["average", "calibrated"]).kept is None
+
+
+def test_without_an_evaluation_the_average_is_taken(evaluated, tmp_path):
+    models = {stream: make_model(tmp_path / f"{stream}.keras", stream) for stream in STREAMS}
+
+    assert chosen_fusion(models).method == "average"
+
+
+def test_an_evaluation_of_other_models_is_not_used(evaluated, tmp_path):
+    runs, _ = evaluated
+    models = {stream: tmp_path / "made" / stream / "split1" / "model.keras" for stream in STREAMS}
+    for place, (stream, path) in enumerate(models.items()):
+        path.parent.mkdir(parents=True)
+        make_model(path, stream, seed=5 + place)
+    file = tmp_path / "made" / "fusion" / "split1" / FUSION_FILE
+    file.parent.mkdir(parents=True)
+    file.write_text((runs / "made" / "fusion" / "split1" / FUSION_FILE).read_text())
+
+    fusion = chosen_fusion(models)
+
+    assert fusion.method == "average" and "is of other models" in fusion.why
+    # Named, the file is taken: who names it means it.
+    assert chosen_fusion(models, str(file)).method == KeptFusions.read(file).chosen
+    with pytest.raises(ValueError, match="has to learn from videos first"):
+        chosen_fusion(models, "svm")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [("lstm", "kept no fusion 'lstm'"), ("avrage", "no fusion method"), ("weighted:1", "one weight for each stream")],
+)
+def test_a_fusion_that_can_not_be_had_is_refused_with_what_there_is(wanted, message, loaded):
+    with pytest.raises(ValueError, match=message):
+        loaded(wanted)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 99}', "[1]"])
+def test_a_damaged_file_is_named_with_what_makes_it_again(text, tmp_path):
+    path = tmp_path / FUSION_FILE
+    path.write_text(text)
+
+    with pytest.raises(
+        ValueError, match=r"fusion.json holds no fusion, or a damaged one .* run fusion/evaluate.py again"
+    ):
+        KeptFusions.read(path)
+
+
+@pytest.mark.parametrize("method", [name for name in TRAVELLING if name != "vote"])
+def test_an_exported_file_fuses_as_its_streams_did_and_says_how(method, evaluated, loaded, tmp_path):
+    from fusion import TwoStream
+    from fusion.exporting.one_model import joined, metadata, write
+
+    two_stream = loaded(method)
+    cards = {name: scorer.card for name, scorer in two_stream.scorers.items()}
+    path = tmp_path / "two_stream.keras"
+    model = joined(two_stream.scorers, two_stream.fusion)
+
+    write(model, metadata(cards, two_stream.fusion), "keras", path)
+
+    random = np.random.default_rng(1)
+    clips = {each.name: random.integers(0, 256, (4, *each.shape[1:]), np.uint8) for each in model.inputs}
+    logits = {
+        name: np.asarray(scorer.network(clips[scorer.network.inputs[0].name]), np.float64)[:, None]
+        for name, scorer in two_stream.scorers.items()
+    }
+    expected = two_stream.fusion.probabilities(logits)
+    np.testing.assert_allclose(np.asarray(model(clips)["fused"]), expected, atol=1e-5)
+    opened = TwoStream.load(model=path).fusion
+    assert opened.method == method
+    np.testing.assert_allclose(opened.probabilities(logits), expected, atol=1e-8)
+
+
+def made(levels, num_videos=120, seed=0):
+    random = np.random.default_rng(seed)
+    labels = np.arange(num_videos) % 3
+    views = tuple(level * np.eye(3)[labels][:, None] + random.normal(size=(num_videos, 1, 3)) for level in levels)
+    return Evidence(STREAMS, views, labels, np.array([f"g{number // 4}" for number in range(num_videos)]))
+
+
+def chosen_of(known, methods):
+    parameters = {name: fuse([name], known, known, folds=False).parameters[name] for name in methods}
+    return fusions_of(parameters, known, "made-up videos")
+
+
+def test_the_method_is_chosen_that_does_best_on_videos_that_it_has_not_learned_from():
+    misled = made((0.0, 2.5))  # The average is dragged down by a stream that knows nothing.
+
+    assert chosen_of(misled, ("average", "weighted-logits"))[0] == "weighted-logits"
+    assert chosen_of(made((2.0, 2.0)), ("average", "weighted"))[0] == "average"
+
+
+def test_an_answer_is_unsure_where_almost_no_video_of_the_classes_is_so_little_sure():
+    known = made((1.5, 1.5))
+    chosen, fusions = chosen_of(known, ("average", "weighted-logits"))
+
+    doubt = fusions[chosen].doubt
+    sure = fusions[chosen].probabilities(dict(zip(STREAMS, known.view_logits, strict=True))).max(axis=1)
+
+    assert (sure >= doubt.below).mean() == pytest.approx(KEPT, abs=0.03)
+    assert doubt.kept >= KEPT - 1e-9
+
+
+def test_a_few_videos_set_no_threshold():
+    chosen, fusions = chosen_of(made((1.5, 1.5), num_videos=12), ("average", "weighted-logits"))
+
+    assert fusions[chosen].doubt is None
+
+
+def test_what_is_unsure_is_said_and_written(evaluated, dataset, loaded, capsys, tmp_path):
+    two_stream = loaded("average")
+    video = dataset.root / "videos" / "v00.avi"
+    prediction = two_stream.predict(video, views=3, crops=1)
+    for below, unsure in ((1.01, True), (0.0, False)):
+        doubt = dataclasses.replace(prediction.fusion, doubt=dataclasses.replace(loaded().fusion.doubt, below=below))
+        changed = dataclasses.replace(prediction, fusion=doubt)
+
+        assert changed.is_unsure is unsure
+        assert changed.as_dictionary()["unsure"] is unsure
+
+
+def test_decisions_of_the_svm_become_probabilities_that_make_the_labels_likelier_than_as_they_are():
+    fusion = chosen_of(made((1.0, 1.0), num_videos=300), ("svm",))[1]["svm"]
+    fresh = made((1.0, 1.0), num_videos=300, seed=1)
+    logits = dict(zip(STREAMS, fresh.view_logits, strict=True))
+
+    def likelihood(shares):
+        return np.log(shares[np.arange(300), fresh.labels]).mean()
+
+    assert likelihood(fusion.probabilities(logits)) > likelihood(softmax(fusion.scores(logits))) + 0.01
+
+
+def test_every_method_that_learns_a_few_numbers_travels():
+    assert set(LEARNED) - set(TRAVELLING) == {"lstm", "gru", "lstm-attention", "gru-attention"}
+    assert Fusion.of_json(Fusion("svm", STREAMS, {"kernel": np.eye(2) / 3}).as_json()).parameters["kernel"][
+        0, 0
+    ] == pytest.approx(1 / 3)
