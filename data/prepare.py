@@ -24,7 +24,7 @@ from data.prepare_options import preparing_parser
 from data.ready import KNOWN, home_of, is_own, open_dataset, ready_dataset
 from data.sets.mmaction_lists import write_lists
 from data.store.description import FRAMES, Recipe
-from data.store.index import BROKEN, MISSING, READY, Row, index_path
+from data.store.index import BROKEN, MISSING, READY, Row, find_description, index_path
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -67,13 +67,14 @@ def _download(name: str, root: Path) -> None:
 def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.ArgumentParser) -> Recipe:
     if options.backward and options.only == FRAMES:
         parser.error("--backward is about flow, and --only frames makes none.")
-    short_side = dataset.short_side if options.short_side is None else options.short_side or None
+    short_side, enlarge = _short_side(options, dataset)
     return Recipe(
         method=options.method,
         preset=options.preset,
         parameters=dict(options.set),
         bound=options.bound,
         short_side=None if options.size else short_side,
+        enlarge=enlarge,
         size=options.size,
         fps=options.fps,
         every=options.every,
@@ -83,6 +84,20 @@ def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.Argu
         engine="cpu" if options.engine == "cpu" else _found_engine(options),
         only=options.only,
     )
+
+
+def _short_side(options: argparse.Namespace, dataset: DataSet) -> tuple[int | None, bool]:
+    """Returns the short side of frames, and whether smaller videos are enlarged to it: own ones only if asked for."""
+    if options.short_side is not None or options.size or not is_own(dataset.name):
+        return (dataset.short_side if options.short_side is None else options.short_side or None), True
+    before = find_description(dataset.root)
+    if "short_side" in before:  # What lies there already goes on as it was begun.
+        return before["short_side"], before.get("enlarge", True)
+    print(
+        f"Frames whose short side is above {dataset.short_side} pixels are made smaller; others keep their size "
+        "(--short-side N gives all videos the same)."
+    )
+    return dataset.short_side, False
 
 
 def _found_engine(options: argparse.Namespace) -> str:

@@ -55,7 +55,10 @@ def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
     made.add_argument("--backward", action="store_true", help="also store flow to the previous frame")
     sizes = made.add_mutually_exclusive_group()
     sizes.add_argument(
-        "--short-side", type=_not_negative, metavar="N", help="shorter side of frames; 0 keeps it (default: 256)"
+        "--short-side",
+        type=_not_negative,
+        metavar="N",
+        help="shorter side of frames; 0 keeps it (default: 256, own videos at most)",
     )
     sizes.add_argument("--size", type=_size, metavar="WxH", help="exact size of frames, even if it distorts them")
     some = made.add_mutually_exclusive_group()

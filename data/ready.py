@@ -37,7 +37,7 @@ KNOWN = {
 
 
 # What `flow.json` says of frames.
-_OF_FRAMES = ("short_side", "size", "fps", "every")
+_OF_FRAMES = ("short_side", "enlarge", "size", "fps", "every")
 
 
 def open_dataset(name: str, root: Path) -> DataSet:

@@ -28,6 +28,7 @@ from fusion.report.compare import compare
 from fusion.report.markup import by_reason, title
 from fusion.report.numbers import Report
 from fusion.report.one_split import Evaluation, evaluate, examples_of, write_report
+from fusion.report.questions import questions_of, sentences
 from fusion.scores.gather import FITS, Gathered, from_files, from_models
 from fusion.scores.protocol import Scoring
 from streams.runs.model_file import BOTH
@@ -56,6 +57,9 @@ class EvaluateConfig:
     features: bool = option(False, f"keep each view's features, which {', '.join(SEQUENCES)} need")
     scores: tuple[str, ...] = option(
         (), "fuse these scores instead of models', once for each stream", repeat=True, metavar="FILE[:ARRAY]"
+    )
+    questions: bool = option(
+        True, "say what more clips would bring, if the scene decides, and so on, where that is known"
     )
     names: Path | None = option(None, "the videos of score files that have none, one a line", metavar="FILE")
     compare: Path | None = option(None, "the report.json of another evaluation, to be set beside", metavar="FILE")
@@ -116,6 +120,11 @@ def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tu
         with_joint="conv" in methods,
     )
     found = _finish(config, gathered, methods)
+    if config.questions and found.kept and gathered.held_out and not dataset.multi_label:
+        fusion = found.kept.named(found.kept.chosen)
+        found.report["questions"] = questions_of(gathered, dataset, scoring, fusion)
+        for line in sentences(found.report["questions"]):
+            print(line)
     folder = config.runs / dataset.name / "fusion" / f"split{split}"
     examples = examples_of(gathered, found.shown, dataset, scoring)
     return found.report, write_report(folder, found, gathered, examples, config.runs)

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import json
 import shlex
-import statistics
 import subprocess
 import sys
 import time
@@ -24,9 +23,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from commands.files import DATASETS, PROJECT, RUNS
 from commands.running import run, usable_processors
-from data.extraction.decoder import Decoder
 from data.extraction.video_files import is_video, walk_files
-from data.store.index import find_description
 from streams.recipes.chosen import OWN, PRETRAINED, QUICK
 from streams.recipes.imagenet_files import find_imagenet
 
@@ -35,7 +32,6 @@ PRESET = "fast"
 # Seconds of one processor that a clip of two seconds takes, as measured: preparing it, and looking with both streams.
 PREPARING = 1.5
 LOOKING = {OWN: 1.2, QUICK: 0.6}
-_PROBED = 15  # Clips whose size is looked at.
 STARTING = 60.0  # Seconds for imports, graphs and the report, however few the clips.
 
 
@@ -66,8 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     has_weights = any(find_imagenet(backbone) for backbone in PRETRAINED)
     if not has_weights:
         print(_NO_WEIGHTS)
-    side = _short_side(folder, options.datasets / name)
-    preparing = ["--videos", str(folder), "--preset", PRESET, "--short-side", str(side)]
+    preparing = ["--videos", str(folder), "--preset", PRESET]
     preparing += ["--limit", str(plan.limit)] if plan.limit else []
     methods = ["--method", "weighted-logits", "--method", "average"]
     spatial = ["--weights", "none"] if not has_weights else ["--recipe", plan.recipe]
@@ -129,20 +124,6 @@ def _name_of(folder: Path) -> str:
 
 def _count_clips(folder: Path) -> int:
     return sum(is_video(path) for path in walk_files(folder))
-
-
-def _short_side(folder: Path, root: Path) -> int:
-    """Returns the short side of prepared frames: that of the clips, up to 256. Enlarging would show nothing more."""
-    before = find_description(root).get("short_side")
-    if before:
-        return before
-    clips = [path for path in walk_files(folder) if is_video(path)]
-    sides = []
-    for path in clips[:: max(1, len(clips) // _PROBED)]:
-        with contextlib.suppress(ValueError, StopIteration):  # What can't be read is told when it is prepared.
-            _, frame = next(Decoder(path).frames())
-            sides.append(min(frame.shape[:2]))
-    return min(256, statistics.median_low(sides)) if sides else 256
 
 
 def _step(words: Sequence[str], *, fatal: bool) -> None:

@@ -47,6 +47,4 @@ def test_a_training_of_prepared_data_does_without_numba(tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.rglob("model.keras"))
-    assert done.stdout.endswith("False\n"), (
-        "numba is for clips that are resized: see pipelines/cutting.py."
-    )
+    assert done.stdout.endswith("False\n"), "numba is for clips that are resized: see pipelines/cutting.py."

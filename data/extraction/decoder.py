@@ -106,10 +106,19 @@ def sample_frames(
             tick = int((passed + 0.002) * fps) + 1
 
 
-def resized(frame: np.ndarray, short_side: int | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Returns the frame resized to this size (width, height) or this shorter side; unchanged if neither is given."""
+def resized(
+    frame: np.ndarray,
+    short_side: int | None = None,
+    size: tuple[int, int] | None = None,
+    *,
+    enlarge: bool = True,
+) -> np.ndarray:
+    """Returns a frame of this size (width, height), or with this shorter side; the frame itself if none is given.
+
+    Without `enlarge`, a frame whose shorter side is less keeps its size: enlarging costs time and shows nothing more.
+    """
     height, width = frame.shape[:2]
-    if short_side and not size:
+    if short_side and not size and (enlarge or short_side < min(height, width)):
         scale = short_side / min(height, width)
         size = (round(width * scale), round(height * scale))
     if size in (None, (width, height)):

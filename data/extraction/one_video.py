@@ -134,7 +134,7 @@ class _Extraction:
     def _kept(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         for frame in frames:
             self.show_life()
-            sized = resized(frame, self.recipe.short_side, self.recipe.size)
+            sized = resized(frame, self.recipe.short_side, self.recipe.size, enlarge=self.recipe.enlarge)
             if (self.width, self.height) not in ((0, 0), sized.shape[1::-1]):
                 raise ValueError(f"Its frames change size, from {self.width}x{self.height} to {sized.shape[1::-1]}.")
             self.height, self.width = sized.shape[:2]

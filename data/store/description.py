@@ -25,6 +25,7 @@ class Recipe:
     bound: float = 20.0
     rule: str = "centred"
     short_side: int | None = None  # If this and `size` are None, frames keep the size of the video.
+    enlarge: bool = True  # Whether videos whose short side is less are enlarged to it.
     size: tuple[int, int] | None = None  # Width and height.
     usual_size: tuple[int, int] | None = None  # The commonest frame size, if videos keep theirs and it is known.
     fps: float | None = None  # Frames to keep per second; None keeps all that `every` keeps.
@@ -52,6 +53,7 @@ class Recipe:
         """Returns the settings that all videos of a data set must share."""
         frames: Description = {
             "short_side": self.short_side,
+            "enlarge": self.enlarge,
             "size": list(self.size) if self.size else None,
             "fps": self.fps,
             "every": self.every,
@@ -65,6 +67,8 @@ class Recipe:
     def keep(self, root: Path) -> None:
         """Writes the settings to `root`/flow.json; raises ValueError if the folder holds data made with others."""
         found, wanted = dict(find_description(root)), dict(self.description())
+        if "short_side" in found:
+            found.setdefault("enlarge", True)  # Older versions did.
         if "method" in found:
             found.setdefault("engine", "cpu")
         # The order of `wanted` puts the method first, so the error names the cause rather than a consequence.

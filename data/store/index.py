@@ -46,6 +46,7 @@ class Description(FlowDescription, total=False):
     engine: str
     layout: str  # The layout of another tool, if that made the flow.
     short_side: int | None
+    enlarge: bool
     size: list[int] | None
     fps: float | None
     every: int

@@ -54,7 +54,8 @@ class LiveSource:
         making = self._making
         kept = sample_frames(self._timed(), every=making.every, fps=making.fps, frame_rate=self.frame_rate)
         for frame in kept:
-            sized = resized(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), making.short_side, making.size)
+            colours = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            sized = resized(colours, making.short_side, making.size, enlarge=making.enlarge)
             with self._arrived:
                 self.frames += 1
                 self._waiting.append((time.monotonic(), sized))

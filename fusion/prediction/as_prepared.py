@@ -20,7 +20,7 @@ def making_of(cards: Iterable[ModelCard]) -> Recipe:
     described = [description for card in cards if (description := {**card.frames, **card.flow})]
     makings = [Recipe.of(description) for description in described]
     for other in makings[1:]:
-        for name in ("short_side", "size", "fps", "every"):
+        for name in ("short_side", "enlarge", "size", "fps", "every"):
             if getattr(other, name) != getattr(makings[0], name):
                 raise ValueError(
                     f"The streams were trained on frames made differently: {name} is {getattr(makings[0], name)} for "
@@ -52,14 +52,14 @@ class PreparedVideo:
     def __init__(self, path: Path, making: Recipe, bounds: Bounds = UNBOUNDED) -> None:
         """Counts the frames; refuses a video that plays longer, or has larger frames, than the bounds admit."""
         self.path, self.making, self._bounds = path, making, bounds
-        self._short_side, self.resized = making.short_side, ""
+        self._short_side, self._enlarge, self.resized = making.short_side, making.enlarge, ""
         self.num_frames, self.frame_rate, self.shortfall = self._count()
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields the kept frames, resized."""
         decoder = self._decoder()
         for frame in self._kept(decoder):
-            yield resized(frame, self._short_side, self.making.size)
+            yield resized(frame, self._short_side, self.making.size, enlarge=self._enlarge)
 
     def spread(self, count: int) -> Iterator[np.ndarray]:
         """Yields a few frames that are spread evenly over the video."""

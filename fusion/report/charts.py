@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fusion.report.more_clips import MoreClips
+
 # Columns of history.csv that are drawn, with their names and whether they are shares.
 _MEASURES = {"accuracy": ("frame accuracy", True), "loss": ("loss", False)}
 
@@ -27,6 +29,49 @@ class Cell(NamedTuple):
     column: int
     videos: int
     share: float
+
+
+class GrowthPoint(NamedTuple):
+    """How good so many videos make a network; places are shares of the chart's width and height."""
+
+    videos: int
+    share: float
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+class Growth(NamedTuple):
+    """Accuracy against the number of videos; the last point is what is expected of twice as many."""
+
+    points: list[GrowthPoint]
+    ticks: list[tuple[float, str]]
+
+
+def growth_curve(more: MoreClips) -> Growth:
+    """Returns the chart of a learning curve: numbers of videos in powers, accuracies from where they begin."""
+    points = [*more["steps"], more["doubled"]]
+    floor = np.floor(10 * min(point["interval"][0] for point in points)) / 10
+    counts = np.log([max(1, point["videos"]) for point in points])
+    spread = max(counts[-1] - counts[0], 1e-9)
+
+    def height(share: float) -> float:
+        return float(np.clip((share - floor) / (1 - floor or 1), 0, 1))
+
+    placed = [
+        GrowthPoint(
+            point["videos"],
+            point["accuracy"],
+            0.05 + 0.9 * float((count - counts[0]) / spread),
+            height(point["accuracy"]),
+            height(point["interval"][0]),
+            height(point["interval"][1]),
+        )
+        for point, count in zip(points, counts, strict=True)
+    ]
+    shares = np.linspace(floor, 1, 1 + round(10 * (1 - floor)) if floor > 0.4 else 6)
+    return Growth(placed, [(height(float(share)), f"{share:.0%}") for share in shares])
 
 
 def learning_curves(path: Path) -> list[Curves]:

@@ -9,6 +9,7 @@ from fusion.methods import measures
 from fusion.methods.evidence import Evidence
 from fusion.methods.fixed import probabilities
 from fusion.methods.measures import Interval
+from fusion.report.questions import Questions
 from streams.runs.score_file import Scores
 
 # Methods whose scores are probabilities, so that their calibration can be measured.
@@ -106,6 +107,7 @@ class Report(TypedDict):
     missing: NotRequired[dict[str, str]]
     warnings: NotRequired[list[str]]
     suspects: NotRequired[list[Suspect]]
+    questions: NotRequired[Questions]
     options: NotRequired[dict[str, object]]
     comparison: NotRequired[Comparison | None]
 
@@ -163,8 +165,16 @@ def _add_several_labels(report: Report, results: Mapping[str, np.ndarray], evide
 
 
 def warnings_of(report: Report) -> list[str]:
-    """Returns what is said loudly: results that are not clearly better than needs no network at all."""
+    """Returns what is said loudly: fusion below its better stream, and results that hardly need a network."""
     baselines, found = report["baselines"], []
+    gain = report["gain"]
+    if gain and gain["difference"] < 0:
+        words = "by more than chance" if gain["interval"][1] < 0 else "maybe by chance: the interval includes zero"
+        lost = f"{-100 * gain['difference']:.1f} points below {gain['stream']} alone"
+        found.append(
+            f"Fusing by {gain['method']} is {lost}, {words}. "
+            f"To use that stream alone, pass its model only: --{gain['stream']} FILE."
+        )
     for name, (low, _) in report["interval"].items():
         if low <= baselines["commonest_share"]:
             found.append(

@@ -12,7 +12,7 @@ import numpy as np
 from fusion.methods.evidence import Evidence
 from fusion.methods.fixed import probabilities
 from fusion.methods.measures import Interval
-from fusion.report.charts import confusion_cells, learning_curves
+from fusion.report.charts import Growth, confusion_cells, growth_curve, learning_curves
 from fusion.report.examples import Example
 from fusion.report.markup import by_reason, render
 from fusion.report.numbers import Calibration, Report
@@ -93,6 +93,7 @@ def page(
         confidence={name: _overconfidence(each) for name, each in report["reliability"].items()},
         examples=[_example(report, evidence, fused, example) for example in examples],
         wheel=wheel_picture() if examples else "",
+        curve=_growth(report),
         curves={stream: learning_curves(path) for stream, path in histories.items()},
     )
 
@@ -165,6 +166,12 @@ def _class_rows(report: Report, shown: Sequence[str]) -> list[ClassRow]:
             shares = [values[each][place] for each in shown]
             rows.append(ClassRow(name, int(counts[place]), shares, last - first))
     return sorted(rows, key=lambda row: -row.gain)
+
+
+def _growth(report: Report) -> Growth | None:
+    """Returns the chart of what more videos bring, where that is known."""
+    questions = report.get("questions")
+    return growth_curve(questions["more_clips"]) if questions and questions["more_clips"] else None
 
 
 def _overconfidence(calibration: Calibration) -> float:

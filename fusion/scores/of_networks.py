@@ -11,8 +11,10 @@ import tensorflow as tf
 from data.catalog import DataSet, Video
 from fusion.prediction.as_prepared import clip_of
 from fusion.prediction.scorer import Scorer
+from fusion.scores.other_time import in_other_time
 from fusion.scores.protocol import Scoring
 from pipelines.clips import DistinctViews
+from pipelines.inputs import Input
 from pipelines.unreadable import readable_views
 from streams.networks.scoring import score_videos
 
@@ -23,7 +25,10 @@ def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], sco
     """Yields the logits of each video in turn, float32[views, C], or the output of the layer that is named."""
     scorer = Scorer.load(model)
     streams = [
-        readable_views(dataset, videos, clip_of(part), num_views=scoring.views) for part in scorer.parts.values()
+        _in_order(
+            readable_views(dataset, videos, clip_of(part), num_views=scoring.views), clip_of(part), scorer, scoring
+        )
+        for part in scorer.parts.values()
     ]
     scored = score_videos(
         _until(scorer.network, scoring.layer) if scoring.layer else scorer.network,
@@ -34,6 +39,16 @@ def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], sco
         shown=scorer.card.shown,
     )
     return (logits for logits, _ in scored)
+
+
+def _in_order(
+    videos: Iterable[DistinctViews], clip: Input, scorer: Scorer, scoring: Scoring
+) -> Iterable[DistinctViews]:
+    """Returns views with their frames or fields in the order that is wanted."""
+    if not scoring.order:
+        return videos
+    rule = scorer.flow_rule
+    return ((in_other_time(views, clip, scoring.order, rule), places, label) for views, places, label in videos)
 
 
 def _side_by_side(*streams: Iterable[DistinctViews]) -> Iterator[PairedViews]:

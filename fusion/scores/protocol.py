@@ -6,6 +6,9 @@ from pathlib import Path
 from data.catalog import DataSet
 from streams.runs.run_folder import Run
 
+# Orders in which networks that look at motion should not recognise what they recognise otherwise.
+ORDERS = ("frozen", "shuffled", "reversed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
@@ -16,6 +19,7 @@ class Scoring:
     crops: str = "10"
     precision: str = "float32"
     layer: str = ""  # The layer whose output is kept instead of logits, like "features".
+    order: str = ""  # The order of frames and fields, if it is not that of the videos: one of ORDERS.
     rescore: bool = False
     models: dict[str, Path] = field(default_factory=dict)  # Model files to use instead of those of the runs, by stream.
 
@@ -30,5 +34,5 @@ class Scoring:
 
     def __str__(self) -> str:
         """Returns the protocol as it appears in file names, like `25x10`."""
-        marks = [self.precision if self.precision != "float32" else "", self.layer]
+        marks = [self.precision if self.precision != "float32" else "", self.layer, self.order]
         return "-".join([f"{self.views}x{self.crops}", *(mark for mark in marks if mark)])

@@ -100,13 +100,13 @@ def _solve_part(
     features: np.ndarray, labels: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]], num_classes: int
 ) -> _Part:
     space = _Space.of(features)
-    rotated = space(features)
+    turned = space(features)
     held_out = np.zeros((len(PENALTIES), len(features), num_classes))
     for rows, others in folds:
-        for place, (kernel, bias) in enumerate(_path(rotated[rows], labels[rows], num_classes, PENALTIES)):
-            held_out[place, others] = rotated[others] @ kernel + bias
+        for place, (kernel, bias) in enumerate(regressions(turned[rows], labels[rows], num_classes, PENALTIES)):
+            held_out[place, others] = turned[others] @ kernel + bias
     best = int(np.argmin([losses(logits, labels).mean() for logits in held_out]))
-    *_, (kernel, bias) = _path(rotated, labels, num_classes, PENALTIES[: best + 1])
+    *_, (kernel, bias) = regressions(turned, labels, num_classes, PENALTIES[: best + 1])
     whole = space.turn @ kernel * space.scale[:, None]
     return _Part(whole, bias - space.mean @ whole, held_out[best], PENALTIES[best])
 
@@ -143,6 +143,11 @@ def _as_rows(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return (np.eye(num_classes)[labels] if labels.ndim == 1 else labels).astype(np.float32)
 
 
+def rotated(features: np.ndarray) -> np.ndarray:
+    """Returns standardised features in the directions in which the videos differ; no label is looked at."""
+    return _Space.of(features)(features)
+
+
 @dataclass(frozen=True)
 class _Space:
     """Standardised features, turned into the directions in which the videos differ; no label is looked at."""
@@ -161,15 +166,15 @@ class _Space:
         sizes, axes = np.linalg.eigh(standard @ standard.T if is_wide else standard.T @ standard)
         kept = [place for place in np.argsort(-sizes)[:RANK] if sizes[place] > 1e-7 * sizes.max()]
         turn = standard.T @ (axes[:, kept] / np.sqrt(sizes[kept])) if is_wide else axes[:, kept]
-        rotated = standard @ turn
-        return cls(mean, scale, turn / np.sqrt((rotated**2).sum(axis=1).mean()))
+        along = standard @ turn
+        return cls(mean, scale, turn / np.sqrt((along**2).sum(axis=1).mean()))
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        rotated: np.ndarray = ((features - self.mean) * self.scale) @ self.turn
-        return rotated
+        turned: np.ndarray = ((features - self.mean) * self.scale) @ self.turn
+        return turned
 
 
-def _path(
+def regressions(
     features: np.ndarray, labels: np.ndarray, num_classes: int, penalties: Sequence[float]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields kernel and bias for each penalty; each starts from the one before."""

@@ -59,4 +59,6 @@ def clips_of(
 
 def _suits_device(config: TrainConfig, dataset: DataSet) -> bool:
     """Tells whether whole frames can be cut where the network runs, which frees the host of the work."""
-    return config.can_cut_on_device and frame_description(dataset.root).get("short_side") is not None
+    made = frame_description(dataset.root)
+    has_one_short_side = made.get("short_side") is not None and bool(made.get("enlarge", True))
+    return config.can_cut_on_device and has_one_short_side

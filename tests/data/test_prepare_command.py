@@ -10,14 +10,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data.extraction.all_videos import Work, merge_shards, prepare
+from data.extraction.decoder import resized
 from data.extraction.one_video import Job
 from data.extraction.workers import run_jobs
 from data.prepare import main
 from data.ready import open_dataset
 from data.store.description import Recipe
+from data.store.index import index_path, read_index
 from tests.makers.bad_decoder import extract_with_bad_decoder
 from tests.makers.data import write_clip
 from tests.makers.folder import contents, make_videos
@@ -247,3 +250,44 @@ def test_parameters_by_name_are_kept_and_a_wrong_one_is_answered(tmp_path):
     assert (described["PatchSize"], described["PatchStride"]) == (6, 3)
     assert other.returncode == 1
     assert "They must not mix" in other.stderr
+
+
+def prepared_sizes(root, *words):
+    """The sizes of prepared frames by video, after the command has run in this process."""
+    main(["mine", "--root", str(root), "--method", "dis", "--workers", "1", *words])
+    return {row.video: (row.width, row.height) for row in read_index(index_path(root)).values()}
+
+
+@pytest.mark.slow
+def test_own_videos_are_made_smaller_but_never_larger_unless_that_is_asked_for(tmp_path, capsys):
+    for name in ("as-is", "asked"):
+        write_clip(tmp_path / name / "videos" / "a" / "small.avi", size=(48, 40))
+        write_clip(tmp_path / name / "videos" / "b" / "large.avi", size=(320, 288))
+
+    assert prepared_sizes(tmp_path / "as-is") == {"small": (48, 40), "large": (284, 256)}
+    assert "others keep their size" in capsys.readouterr().out
+    assert prepared_sizes(tmp_path / "asked", "--short-side", "64") == {"small": (77, 64), "large": (71, 64)}
+
+
+@pytest.mark.slow
+def test_what_was_prepared_before_goes_on_as_it_was_begun(tmp_path):
+    write_clip(tmp_path / "videos" / "a" / "first.avi", size=(48, 40))
+    prepared_sizes(tmp_path, "--short-side", "64")
+    before = json.loads((tmp_path / "flow.json").read_text())
+    del before["enlarge"]  # As an earlier version wrote it, which enlarged all.
+    (tmp_path / "flow.json").write_text(json.dumps(before))
+    write_clip(tmp_path / "videos" / "b" / "later.avi", size=(48, 40))
+
+    assert prepared_sizes(tmp_path) == {"first": (77, 64), "later": (77, 64)}
+    assert json.loads((tmp_path / "flow.json").read_text()) == before
+
+
+def test_a_new_video_is_resized_as_those_of_training_were():
+    small = np.zeros((40, 48, 3), np.uint8)
+
+    assert resized(small, 256, enlarge=False).shape == (40, 48, 3)
+    assert resized(small, 20, enlarge=False).shape == (20, 24, 3)
+    assert resized(small, 256).shape == (256, 307, 3)
+    # Models of earlier versions say nothing of it: theirs were enlarged.
+    assert Recipe.of({"short_side": 256}).enlarge
+    assert not Recipe.of({"short_side": 256, "enlarge": False}).enlarge

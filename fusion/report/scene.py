@@ -1,0 +1,56 @@
+"""Whether a network looks at the action or at the scene: clips that stand still, are shuffled, or run backwards."""
+
+import dataclasses
+from typing import TypedDict
+
+import numpy as np
+
+from data.catalog import DataSet
+from fusion.methods.kept import Fusion
+from fusion.methods.measures import Interval, drawn_accuracies, interval, video_accuracy
+from fusion.scores.gather import Gathered
+from fusion.scores.of_models import stream_scores
+from fusion.scores.protocol import ORDERS, Scoring
+
+# Videos that are looked at: each is looked at three times more.
+MOST_VIDEOS = 40
+FUSED = "fused"
+
+
+class Scene(TypedDict):
+    """Accuracies of each stream and of both fused, by the order of frames, and what the other orders cost."""
+
+    videos: int
+    accuracy: dict[str, dict[str, float]]  # By order, "as they are" first; then by stream.
+    lost: dict[str, float]  # What both streams fused lose by each order.
+    interval: dict[str, Interval]
+
+
+def scene_of(gathered: Gathered, dataset: DataSet, scoring: Scoring, fusion: Fusion) -> Scene:
+    """Scores test videos whose frames and fields come in another order."""
+    first = gathered.streams[0]
+    rows = np.unique(np.linspace(0, len(first.videos) - 1, min(MOST_VIDEOS, len(first.videos))).round().astype(int))
+    videos = [dataset.videos[first.videos[row]] for row in rows]
+    unseen = gathered.unseen.rows(rows)
+    scores = {"as they are": dict(zip(unseen.streams, unseen.view_logits, strict=True))}
+    for order in ORDERS:
+        other = dataclasses.replace(scoring, order=order, views=1)
+        scores[order] = {
+            each.stream: stream_scores(dataset, first.split, "test", videos, each.stream, other).view_logits
+            for each in gathered.streams
+        }
+    fused = {order: fusion.scores(logits) for order, logits in scores.items()}
+    normal = drawn_accuracies(fused["as they are"], unseen.labels, unseen.groups)
+    accuracy = {
+        order: {name: video_accuracy(each.mean(axis=1), unseen.labels) for name, each in logits.items()}
+        | {FUSED: video_accuracy(fused[order], unseen.labels)}
+        for order, logits in scores.items()
+    }
+    return {
+        "videos": len(rows),
+        "accuracy": accuracy,
+        "lost": {order: accuracy["as they are"][FUSED] - accuracy[order][FUSED] for order in ORDERS},
+        "interval": {
+            order: interval(normal - drawn_accuracies(fused[order], unseen.labels, unseen.groups)) for order in ORDERS
+        },
+    }
