@@ -30,8 +30,8 @@ from fusion.report.numbers import Report
 from fusion.report.one_split import Evaluation, evaluate, examples_of, write_report
 from fusion.report.questions import questions_of, sentences
 from fusion.scores.gather import FITS, Gathered, from_files, from_models
-from fusion.scores.protocol import Scoring
-from streams.runs.model_file import BOTH
+from fusion.scores.protocol import Scoring, in_words
+from streams.runs.model_file import BOTH, read_card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +120,9 @@ def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tu
         with_joint="conv" in methods,
     )
     found = _finish(config, gathered, methods)
+    for each in (*gathered.streams, *([gathered.joint] if gathered.joint else [])):
+        looked = in_words(each.protocol, read_card(scoring.model(dataset, split, each.stream)))
+        found.report["streams" if each is not gathered.joint else "joint"][each.stream]["looked_at"] = looked
     if config.questions and found.kept and gathered.held_out and not dataset.multi_label:
         fusion = found.kept.named(found.kept.chosen)
         found.report["questions"] = questions_of(gathered, dataset, scoring, fusion)

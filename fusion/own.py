@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
@@ -23,29 +22,23 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from commands.files import DATASETS, PROJECT, RUNS
 from commands.running import run, usable_processors
-from data.extraction.video_files import is_video, walk_files
-from streams.recipes.chosen import OWN, PRETRAINED, QUICK
+from fusion.own_plan import Clips, Clock, Plan, duration, plan_for, sentences
+from streams.recipes.chosen import PRETRAINED
 from streams.recipes.imagenet_files import find_imagenet
 
 # The preset of the flow that the recipe was measured with.
 PRESET = "fast"
-# Seconds of one processor that a clip of two seconds takes, as measured: preparing it, and looking with both streams.
-PREPARING = 1.5
-LOOKING = {OWN: 1.2, QUICK: 0.6}
-STARTING = 60.0  # Seconds for imports, graphs and the report, however few the clips.
-
+TITLES = {
+    "prepare": "Preparing frames and flow",
+    "doctor": "Checking the clips",
+    "temporal": "Training the temporal stream",
+    "spatial": "Training the spatial stream",
+    "report": "Fusing and reporting",
+    "export": "Exporting one model",
+}
 
 _NO_WEIGHTS = """There are no ImageNet weights on this machine: the spatial stream learns from scratch, and sees less.
 Put mobilenet_1_0_224_tf_no_top.h5, which Keras publishes, into the folder weights of this project, then start again."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the time is spent."""
-
-    recipe: str
-    limit: int  # How many clips; 0 for all.
-    minutes: float
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -53,50 +46,42 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parse(argv)
     folder = options.folder.resolve()
     name = options.name or _name_of(folder)
-    count = _count_clips(folder)
-    plan = plan_for(count, options.minutes, usable_processors())
-    _say_plan(name, count, plan, options.minutes)
-    start = time.monotonic()
+    clips = Clips.of(folder)
+    if not clips.count:
+        raise ValueError(
+            f"{folder} holds no videos and no folders of pictures. Put the clips of each class into a folder in it."
+        )
+    plan = plan_for(clips, options.minutes, usable_processors())
+    print(f"Data set {name}:", *sentences(clips, plan, options.minutes, usable_processors()), flush=True)
+    commands = _commands(options, folder, name, plan)
+    start, clock = time.monotonic(), Clock(plan.seconds)
+    for number, (step, words) in enumerate(commands.items(), 1):
+        left = duration(clock.left([*commands][number - 1 :]))
+        print(f"\n[{number}/{len(commands)}] {TITLES[step]}; about {left} left in all.", flush=True)
+        clock.begin()
+        _step(words, fatal=step != "doctor")
+        clock.end(step)
+    _say_end(name, options, plan, time.monotonic() - start)
+
+
+def _commands(options: argparse.Namespace, folder: Path, name: str, plan: Plan) -> dict[str, list[str]]:
+    """Returns the command of each step."""
     where = ["--root", str(options.datasets / name)]
     learning = ["--dataset", name, *where, "--runs", str(options.runs)]
     has_weights = any(find_imagenet(backbone) for backbone in PRETRAINED)
     if not has_weights:
         print(_NO_WEIGHTS)
-    preparing = ["--videos", str(folder), "--preset", PRESET]
-    preparing += ["--limit", str(plan.limit)] if plan.limit else []
+    limit = ["--limit", str(plan.limit)] if plan.limit else []
     methods = ["--method", "weighted-logits", "--method", "average"]
-    spatial = ["--weights", "none"] if not has_weights else ["--recipe", plan.recipe]
-    steps: list[tuple[str, list[str]]] = [
-        ("Preparing frames and flow", ["data/prepare.py", name, *where, *preparing]),
-        ("Checking the clips", ["data/doctor.py", name, *where]),
-        ("Training the temporal stream", ["temporal/train.py", *learning, "--recipe", plan.recipe]),
-        ("Training the spatial stream", ["spatial/train.py", *learning, *spatial]),
-        (
-            "Fusing and reporting",
-            ["fusion/evaluate.py", *learning, *methods],
-        ),
-        ("Exporting one model", ["fusion/export.py", "--dataset", name, "--runs", str(options.runs)]),
-    ]
-    for number, (title, words) in enumerate(steps, 1):
-        left = plan.minutes - (time.monotonic() - start) / 60
-        print(f"\n[{number}/{len(steps)}] {title}; about {max(1, round(left))} min left in all.", flush=True)
-        _step(words, fatal=title != "Checking the clips")
-    _say_end(name, options, time.monotonic() - start)
-
-
-def plan_for(count: int, minutes: float | None, processors: int) -> Plan:
-    """Returns the best plan that fits the time; if none does, one that takes a part of the clips."""
-    for recipe in LOOKING:
-        needed = _minutes(count, recipe, processors)
-        if minutes is None or needed <= minutes:
-            return Plan(recipe, 0, needed)
-    each = _minutes(1, recipe, processors) - STARTING / 60
-    limit = min(count, max(20, int(((minutes or 0) - STARTING / 60) / each)))
-    return Plan(recipe, limit, _minutes(limit, recipe, processors))
-
-
-def _minutes(count: int, recipe: str, processors: int) -> float:
-    return (STARTING + count * (PREPARING + LOOKING[recipe]) / processors) / 60
+    return {
+        "prepare": ["data/prepare.py", name, *where, "--videos", str(folder), "--preset", PRESET, *limit],
+        "doctor": ["data/doctor.py", name, *where],
+        "temporal": ["temporal/train.py", *learning, "--recipe", plan.recipe],
+        "spatial": ["spatial/train.py", *learning, *([] if has_weights else ["--weights", "none"])]
+        + (["--recipe", plan.recipe] if has_weights else []),
+        "report": ["fusion/evaluate.py", *learning, *methods, *([] if plan.questions else ["--no-questions"])],
+        "export": ["fusion/export.py", "--dataset", name, "--runs", str(options.runs)],
+    }
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -122,10 +107,6 @@ def _name_of(folder: Path) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in folder.name) or "clips"
 
 
-def _count_clips(folder: Path) -> int:
-    return sum(is_video(path) for path in walk_files(folder))
-
-
 def _step(words: Sequence[str], *, fatal: bool) -> None:
     print("$ python " + " ".join(map(shlex.quote, words)), flush=True)
     process = subprocess.Popen([sys.executable, *words], cwd=PROJECT)
@@ -141,27 +122,26 @@ def _step(words: Sequence[str], *, fatal: bool) -> None:
         )
 
 
-def _say_plan(name: str, count: int, plan: Plan, minutes: float | None) -> None:
-    print(f"{count} clips in the data set {name}; about {plan.minutes:.0f} min on {usable_processors()} processors.")
-    if minutes and plan.recipe != OWN:
-        part = f", and {plan.limit} of the clips" if plan.limit else ""
-        best = _minutes(count, OWN, usable_processors())
-        print(f"To fit {minutes:g} min: the recipe {plan.recipe}{part}. {best:.0f} min would do for the best.")
-
-
-def _say_end(name: str, options: argparse.Namespace, seconds: float) -> None:
+def _say_end(name: str, options: argparse.Namespace, plan: Plan, seconds: float) -> None:
     folder = options.runs / name / "fusion" / "split1"
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    accuracy = report["video_accuracy"]
-    low, high = report["interval"]["weighted-logits"]
-    print(f"\nDone in {seconds / 60:.0f} min. On clips that nothing was learnt from, {report['num_videos']} of them:")
-    print(f"  both streams {accuracy['weighted-logits']:.1%} (95 % interval {low:.1%} to {high:.1%}, by groups)")
+    accuracy, method = report["video_accuracy"], report["methods"][0]
+    low, high = report["interval"][method]
+    print(f"\nDone in {duration(seconds)}. On {report['num_videos']} clips that nothing was learnt from:")
+    print(
+        f"  both streams {accuracy[method]:.1%} (95 % interval {low:.1%} to {high:.1%}, by groups), fused by {method}"
+    )
     print(f"  spatial {accuracy['spatial']:.1%}, temporal {accuracy['temporal']:.1%}")
+    for warning in report["warnings"]:
+        print(f"  Warning: {warning}")
     print("\nNext:")
     print(f"  open the report   {folder / 'report.html'}")
-    named = f"--dataset {name}" + ("" if options.runs == RUNS else f" --runs {options.runs}")
+    named = f"--dataset {name}" + ("" if options.runs == RUNS else f" --runs {shlex.quote(str(options.runs))}")
     print(f"  predict a video   ./run predict VIDEO {named}")
     print(f"  serve a page      ./run serve {named}")
+    if not plan.questions:
+        again = f"--dataset {name} --root {shlex.quote(str(options.datasets / name))}"
+        print(f"  ask for more      python fusion/evaluate.py {again} --runs {shlex.quote(str(options.runs))}")
     print(
         f"\nModels, scores and the report are in {options.runs / name}, frames and flow in {options.datasets / name}."
     )

@@ -22,6 +22,7 @@ class Network(TypedDict):
     protocol: str
     selection: str
     model_hash: str
+    looked_at: NotRequired[str]  # The protocol in words; only models say it.
 
 
 class Baselines(TypedDict):

@@ -79,6 +79,7 @@ def page(
         shown=shown,
         tones=_tones(report),
         networks=networks,
+        looked_at=sorted({each.get("looked_at", f"views × crops {each['protocol']}") for each in networks.values()}),
         test_selected=test_selected({name: each["selection"] for name, each in networks.items()}),
         measure=_measure(report),
         missing=by_reason(report.get("missing", {})),

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.catalog import DataSet
+from streams.runs.model_file import ModelCard
 from streams.runs.run_folder import Run
 
 # Orders in which networks that look at motion should not recognise what they recognise otherwise.
@@ -36,3 +37,15 @@ class Scoring:
         """Returns the protocol as it appears in file names, like `25x10`."""
         marks = [self.precision if self.precision != "float32" else "", self.layer, self.order]
         return "-".join([f"{self.views}x{self.crops}", *(mark for mark in marks if mark)])
+
+
+def in_words(protocol: str, card: ModelCard) -> str:
+    """Returns how a model looked at videos: views and crops, unless it sees all of a video or of a frame at once."""
+    views, _, crops = protocol.partition("-")[0].partition("x")
+    seen = (
+        "the whole clip at once"
+        if all(part.input_kind.endswith("_spread") for part in card.parts.values())
+        else f"{views} views"
+    )
+    cut = "whole frames" if card.shown == "whole" or crops == "full" else f"{crops} crop{'s' if crops != '1' else ''}"
+    return f"{seen}, {cut}"

@@ -1,13 +1,15 @@
 """`./run own`: from a folder of clips to a report and a model, and what it says where that can't be."""
 
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from fusion.own import _count_clips, _name_of, _parse, plan_for
+from fusion.own import _name_of, _parse, main
+from fusion.own_plan import Clips, Clock, duration, plan_for, sentences
 from tests.conftest import PROJECT
 from tests.makers.data import write_clip
 from tests.makers.imagenet import write_imagenet
@@ -27,31 +29,80 @@ def write_clips(folder, count=6, *, classes=MOTIONS, frames=8, sizes=((80, 64),)
 
 
 def test_with_all_the_time_there_is_the_best_is_done_with_all_clips():
-    plan = plan_for(200, None, 2)
+    plan = plan_for(Clips(200), None, 2)
 
-    assert (plan.recipe, plan.limit) == ("own", 0)
+    assert (plan.recipe, plan.questions, plan.limit) == ("own", True, 0)
 
 
-def test_less_time_costs_quality_first_and_clips_last():
-    best, quick = plan_for(200, None, 2).minutes, plan_for(200, 4.6, 2).minutes
+def test_less_time_costs_questions_first_then_quality_and_clips_last():
+    clips = Clips(200)
+    best = plan_for(clips, None, 2).minutes
+    without = plan_for(clips, best - 0.1, 2)
+    quick = plan_for(clips, without.minutes - 0.1, 2)
+    few = plan_for(clips, quick.minutes - 1, 2)
 
-    plans = [plan_for(200, minutes, 2) for minutes in (best, best - 0.1, quick - 1)]
-
-    assert quick < best
-    assert [plan.recipe for plan in plans] == ["own", "own-quick", "own-quick"]
-    assert [plan.limit for plan in plans[:2]] == [0, 0]
-    assert 20 <= plans[2].limit < 200
+    assert best > without.minutes > quick.minutes > few.minutes
+    assert [(plan.recipe, plan.questions) for plan in (without, quick, few)] == [
+        ("own", False),
+        ("own-quick", False),
+        ("own-quick", False),
+    ]
+    assert [without.limit, quick.limit] == [0, 0]
+    assert 20 <= few.limit < 200
 
 
 @pytest.mark.parametrize("minutes", [0.1, 1, 2, 5, 10, 30])
 def test_a_plan_takes_no_more_than_the_time_that_is_given_once_twenty_clips_fit(minutes):
-    plan = plan_for(1000, minutes, 2)
+    plan = plan_for(Clips(1000), minutes, 2)
 
-    assert plan.minutes <= max(minutes, plan_for(20, None, 2).minutes)
+    assert plan.minutes <= max(minutes, plan_for(Clips(20), 0.1, 2).minutes)
 
 
-def test_more_processors_take_less_time():
-    assert plan_for(200, None, 8).minutes < plan_for(200, None, 2).minutes
+def test_more_processors_take_less_time_and_longer_clips_more():
+    assert plan_for(Clips(200), None, 8).minutes < plan_for(Clips(200), None, 2).minutes
+    assert plan_for(Clips(200, 40.0), None, 2).minutes > plan_for(Clips(200), None, 2).minutes + 10
+
+
+def test_two_hundred_clips_of_two_seconds_take_ten_minutes_at_most():
+    assert plan_for(Clips(200), None, 2).minutes <= 10
+
+
+def test_what_a_plan_leaves_out_and_what_more_time_would_bring_is_said():
+    clips = Clips(200)
+
+    def said(minutes):
+        return " ".join(sentences(clips, plan_for(clips, minutes, 2), minutes, 2))
+
+    assert "More time would bring nothing" in said(60)
+    assert "only 20 of 200 clips are used" in said(0.5) and "even so" in said(0.5)
+    best = plan_for(clips, None, 2).minutes
+    least = int(re.search(r"With --minutes (\d+) nothing would be left out", said(2)).group(1))
+    assert best <= least <= best + 1
+    assert "nothing would be left out" not in said(least)
+
+
+@pytest.mark.parametrize("count", [3, 20, 500])
+def test_the_time_left_is_that_of_the_steps_to_come_at_the_pace_so_far(count, monkeypatch):
+    plan = plan_for(Clips(count), None, 2)
+    steps, now = [*plan.seconds], [0.0]
+    monkeypatch.setattr("fusion.own_plan.time", SimpleNamespace(monotonic=lambda: now[0]))
+    clock = Clock(plan.seconds)
+    assert clock.left(steps) == pytest.approx(60 * plan.minutes)
+
+    for place, step in enumerate(steps):
+        clock.begin()
+        now[0] += 3 * plan.seconds[step]  # Three times as slow as planned.
+        clock.end(step)
+
+        rest = 3 * sum(plan.seconds[later] for later in steps[place + 1 :])
+        assert clock.left(steps[place + 1 :]) == pytest.approx(rest)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "5 s"), (41, "40 s"), (89, "90 s"), (95, "2 min"), (600, "10 min"), (4800, "1 h 20 min")]
+)
+def test_a_time_is_said_as_people_do(seconds, said):
+    assert duration(seconds) == said
 
 
 def test_a_data_set_is_named_after_its_folder_in_letters_that_a_name_may_have(tmp_path):
@@ -61,12 +112,16 @@ def test_a_data_set_is_named_after_its_folder_in_letters_that_a_name_may_have(tm
     assert _name_of(folder) == "my_clips__2_"
 
 
-def test_clips_are_counted_wherever_they_lie(tmp_path):
-    for name in ("a/1.avi", "a/b/2.mp4", "c/notes.txt"):
+def test_clips_are_counted_wherever_they_lie_and_their_size_is_looked_at(tmp_path):
+    write_clip(tmp_path / "a" / "b" / "2.avi", frames=10, size=(80, 64))
+    for name in ("a/1.avi", "c/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
 
-    assert _count_clips(tmp_path) == 2
+    found = Clips.of(tmp_path)
+
+    assert found.count == 2
+    assert found.size == pytest.approx(10 * 80 * 64 / 1e6)
 
 
 @pytest.mark.parametrize(("words", "said"), [(["nowhere"], "not a folder"), ([".", "--minutes", "0"], "above 0")])
@@ -129,13 +184,12 @@ def test_clips_become_a_report_and_a_model_and_a_second_time_nothing_anew(tmp_pa
         ("one frame", "No video is ready. The first reason: Only 1 frame can be decoded and kept; flow needs 2."),
         ("one group", "12 videos in 1 groups can't be split into training and test"),
         ("a group a class", "12 videos in 2 groups can't be split into training and test"),
-        ("no clips", "holds no videos"),
     ],
 )
 def test_clips_that_nothing_can_be_learnt_from_end_with_one_reason_and_a_way_to_go_on(tmp_path, weights, case, message):
     folder = write_clips(
         tmp_path / "clips",
-        classes={"left": (-2, 0)} if case == "one class" else {} if case == "no clips" else MOTIONS,
+        classes={"left": (-2, 0)} if case == "one class" else MOTIONS,
         frames=1 if case == "one frame" else 6,
     )
     folder.mkdir(exist_ok=True)
@@ -154,6 +208,15 @@ def test_clips_that_nothing_can_be_learnt_from_end_with_one_reason_and_a_way_to_
     assert len(done.errors) == 2  # The reason, and that the same command goes on once it is mended.
     assert "the same command goes on" in done.errors[-1]
     assert "Traceback" not in done.said
+
+
+def test_a_folder_without_clips_is_said_before_anything_is_done(tmp_path):
+    (tmp_path / "left").mkdir()
+
+    with pytest.raises(ValueError, match=r"holds no videos and no folders of pictures. Put the clips of each class"):
+        main([str(tmp_path), "--datasets", str(tmp_path / "datasets")])
+
+    assert not (tmp_path / "datasets").exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,147 @@
+"""What ./run own spends its time on, how long that takes, and how much of it is left."""
+
+import contextlib
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data.extraction.decoder import Decoder
+from data.extraction.video_files import is_video, walk_files
+from streams.recipes.chosen import OWN, QUICK
+
+# Seconds of one processor, as measured on clips of two seconds: preparing a million pixels of frames, and looking at a
+# clip with each stream.
+PREPARING = 0.3
+LOOKING = {OWN: {"temporal": 0.3, "spatial": 0.7}, QUICK: {"temporal": 0.2, "spatial": 0.4}}
+# Seconds that a step takes for imports, graphs and files, however few the clips.
+STARTING = {"prepare": 4.0, "doctor": 3.0, "temporal": 14.0, "spatial": 14.0, "report": 22.0, "export": 16.0}
+# Those of solving last layers again for the report, at most, and clips that are looked at three times more for it.
+_SOLVING, _LOOKED_AT_AGAIN = 60.0, 40
+# The part of the clips that is kept for the test, about.
+_TEST = 0.3
+# Clips whose length and size are looked at, and millions of pixels of a clip of which nothing is known.
+_PROBED, _USUAL = 15, 4.0
+# With fewer clips nothing can be learnt.
+LEAST_CLIPS = 20
+
+
+@dataclass(frozen=True)
+class Clips:
+    """How many clips there are, and how large one is: millions of pixels, over all of its frames."""
+
+    count: int
+    size: float = _USUAL
+
+    @classmethod
+    def of(cls, folder: Path) -> "Clips":
+        """Returns what lies in a folder; a few clips tell how large they are."""
+        found = [path for path in walk_files(folder) if is_video(path)]
+        sizes = []
+        for path in found[:: max(1, len(found) // _PROBED)]:
+            with contextlib.suppress(ValueError, StopIteration):  # What can't be read is told when it is prepared.
+                decoder = Decoder(path)
+                _, frame = next(decoder.frames())
+                height, width = frame.shape[:2]
+                smaller = min(1.0, 256 / min(height, width))
+                sizes.append(max(1, decoder.declared_frames) * height * width * smaller**2 / 1e6)
+        return cls(len(found), statistics.median(sizes) if sizes else _USUAL)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the time is spent, and how many seconds each step takes."""
+
+    recipe: str
+    questions: bool  # Whether the report says what more clips would bring, and whether the scene decides.
+    limit: int  # How many clips; 0 for all.
+    seconds: Mapping[str, float]
+
+    @property
+    def minutes(self) -> float:
+        """How long all of it takes."""
+        return sum(self.seconds.values()) / 60
+
+
+def plan_for(clips: Clips, minutes: float | None, processors: int) -> Plan:
+    """Returns the best plan that fits the time; if none does, one that takes a part of the clips."""
+    for recipe, questions in ((OWN, True), (OWN, False), (QUICK, False)):
+        plan = _plan(clips, recipe, questions, processors)
+        if minutes is None or plan.minutes <= minutes:
+            return plan
+    each = (plan.minutes - _plan(Clips(0), QUICK, False, processors).minutes) / max(1, clips.count)
+    left = minutes - _plan(Clips(0), QUICK, False, processors).minutes
+    limit = min(clips.count, max(LEAST_CLIPS, int(left / each)))
+    fewer = _plan(Clips(limit, clips.size), QUICK, False, processors)
+    return Plan(QUICK, False, limit if limit < clips.count else 0, fewer.seconds)
+
+
+def _plan(clips: Clips, recipe: str, questions: bool, processors: int) -> Plan:
+    looking, count = LOOKING[recipe], clips.count
+    again = min(_TEST * count, _LOOKED_AT_AGAIN) * 3 * sum(looking.values()) if questions else 0.0
+    solving = min(_SOLVING, 0.2 * count) if questions else 0.0
+    work = {
+        "prepare": count * clips.size * PREPARING,
+        "doctor": 0.05 * count,
+        "temporal": (1 - _TEST) * count * looking["temporal"],
+        "spatial": (1 - _TEST) * count * looking["spatial"],
+        "report": _TEST * count * sum(looking.values()) + again + solving,
+        "export": 0.0,
+    }
+    return Plan(recipe, questions, 0, {step: STARTING[step] + work[step] / processors for step in STARTING})
+
+
+def sentences(clips: Clips, plan: Plan, minutes: float | None, processors: int) -> list[str]:
+    """Returns what is said of a plan: what it spends the time on, what it leaves out, and what more would bring."""
+    best = plan_for(clips, None, processors)
+    lines = [f"{clips.count} clips; about {duration(60 * plan.minutes)} on {processors} processors."]
+    if minutes is None:
+        return lines
+    left_out = []
+    if plan.recipe != OWN:
+        left_out.append(f"half as many frames and fields of each clip are looked at (recipe {plan.recipe})")
+    if not plan.questions:
+        left_out.append("the report does not say what more clips would bring, nor if the scene decides")
+    if plan.limit:
+        left_out.append(f"only {plan.limit} of {clips.count} clips are used")
+    if not left_out:
+        return [
+            *lines,
+            f"That is within {minutes:g} min. More time would bring nothing: it is all that is known to help.",
+        ]
+    lines.append(f"To fit {minutes:g} min, " + "; ".join(left_out) + ".")
+    if plan.minutes > minutes:
+        lines.append(f"It takes {duration(60 * plan.minutes)} even so: less would be no answer.")
+    return [*lines, f"With --minutes {best.minutes + 0.5:.0f} nothing would be left out."]
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as people say it: 40 s, 7 min, 1 h 20 min."""
+    if seconds < 90:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+@dataclass
+class Clock:
+    """The time that is left of a plan, by how long its steps have taken so far against what was planned."""
+
+    planned: Mapping[str, float]
+    taken: dict[str, float] = field(default_factory=dict)
+    _began: float = 0.0
+
+    def begin(self) -> None:
+        """Notes that a step begins."""
+        self._began = time.monotonic()
+
+    def end(self, step: str) -> None:
+        """Notes that a step is done."""
+        self.taken[step] = time.monotonic() - self._began
+
+    def left(self, steps: Sequence[str]) -> float:
+        """Returns the seconds that these steps will take; a machine that was slower so far stays so."""
+        done = sum(self.planned[step] for step in self.taken)
+        pace = min(10.0, max(0.2, sum(self.taken.values()) / done)) if done else 1.0
+        return pace * sum(self.planned[step] for step in steps)
