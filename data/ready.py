@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import shlex
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -137,7 +137,8 @@ def _without_unusable(dataset: DataSet, states: Counter[str]) -> DataSet:
 
 def frame_description(root: Path) -> Description:
     """Returns how the frames in `root` were made, and the size that most of them have, for use on other videos."""
-    made, rows = find_description(root), read_index(index_path(root)).values()
+    made: Mapping[str, object] = find_description(root)
+    rows = read_index(index_path(root)).values()
     described = cast(Description, {name: made[name] for name in _OF_FRAMES if name in made})
     sizes = Counter((row.width, row.height) for row in rows if row.state == READY and row.width)
     if sizes:

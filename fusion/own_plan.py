@@ -1,6 +1,7 @@
 """What ./run own spends its time on, how long that takes, and how much of it is left."""
 
 import contextlib
+import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -66,9 +67,10 @@ class Plan:
 
 def plan_for(clips: Clips, minutes: float | None, processors: int) -> Plan:
     """Returns the best plan that fits the time; if none does, one that takes a part of the clips."""
+    minutes = math.inf if minutes is None else minutes
     for recipe, questions in ((OWN, True), (OWN, False), (QUICK, False)):
         plan = _plan(clips, recipe, questions, processors)
-        if minutes is None or plan.minutes <= minutes:
+        if plan.minutes <= minutes:
             return plan
     each = (plan.minutes - _plan(Clips(0), QUICK, False, processors).minutes) / max(1, clips.count)
     left = minutes - _plan(Clips(0), QUICK, False, processors).minutes
