@@ -79,20 +79,25 @@ def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video
             f"Split {config.split} has {len(training)} videos to train on, fewer than a batch of {config.batch_size}. "
             f"Pass --batch-size {max(1, len(training))} or less."
         )
-    rows = read_index(index_path(dataset.root))
-    sides = [(min(rows[video.name].width, rows[video.name].height), video.name) for video in training]
-    smallest, name = min((side for side in sides if side[0]), default=(config.crop_size, ""))
-    if smallest < config.crop_size and config.augment != "corners" and config.shown == "pixels":
-        raise ValueError(
-            f"--crop-size is {config.crop_size}, and the smaller side of the frames of {name} is {smallest}. "
-            f"Pass --crop-size {smallest} or less, or prepare larger frames: data/prepare.py --short-side."
-        )
     shown = {label for video in training for label in video.labels}
     missing = [name for label, name in enumerate(dataset.classes) if label not in shown]
     if missing:
         raise ValueError(
             f"Split {config.split} has no video to train on of {len(missing)} of {len(dataset.classes)} classes, "
             f"{missing[0]!r} among them. Add videos of it, or take it off the list of classes."
+        )
+    if config.augment != "corners" and config.shown == "pixels":
+        _check_crop(config.crop_size, dataset, training)
+
+
+def _check_crop(crop_size: int, dataset: DataSet, training: Sequence[Video]) -> None:
+    rows = read_index(index_path(dataset.root))
+    sides = [(min(rows[video.name].width, rows[video.name].height), video.name) for video in training]
+    smallest, name = min((side for side in sides if side[0]), default=(crop_size, ""))
+    if smallest < crop_size:
+        raise ValueError(
+            f"--crop-size is {crop_size}, and the smaller side of the frames of {name} is {smallest}. "
+            f"Pass --crop-size {smallest} or less, or prepare larger frames: data/prepare.py --short-side."
         )
 
 

@@ -88,13 +88,10 @@ class Run:
     def described(self) -> dict[str, Any]:
         """Reads the configuration."""
         try:
-            found: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
-            if not isinstance(found, dict):
-                raise ValueError("it holds no object")
+            return _object(self.config.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError) as error:
             what = f"is damaged ({error})" if self.config.exists() else "is missing"
             raise ValueError(f"{self.config} {what}. It holds the options of this run. {_HOW_TO_MEND}") from error
-        return found
 
     def entry(self, name: str) -> Any:
         """Returns one entry of the configuration."""
@@ -115,11 +112,9 @@ class Run:
                         self.clear_checkpoints()
 
     def clear(self, *, with_later: bool = False) -> None:
-        """Deletes all files of an earlier training.
-
-        The order makes a kill harmless: checkpoints go before their options, the result before its model, and later
-        stages before those that they started from.
-        """
+        """Deletes all files of an earlier training."""
+        # The order makes a kill harmless: later stages go before those that they started from, checkpoints before
+        # their options, the result before its model.
         for run in reversed(self.later) if with_later else ():
             if run.folder.is_dir():
                 with run.locked():
@@ -171,34 +166,14 @@ def is_finished(config: TrainConfig, run: Run) -> bool:
     if config.again or config.dry_run or not (run.has_checkpoint or run.config.exists()):
         return False
     finished = "result" in run.described() and run.model.exists()
-    if not finished and not run.has_checkpoint:
-        return False
-    before = _comparable({**_BEFORE, **run.entry("options")}, run.entry("data_hash"))
-    for name, value in _comparable(config.identity(), run.data_hash).items():
-        if before.get(name) != value:
-            state = "finished" if finished else "unfinished"
-            raise ValueError(
-                f"The training in {run.folder} ({state}) has {name} = {before.get(name)!r}, not {value!r}. "
-                "Pass --again to replace it, or --runs DIR to keep both."
-            )
-    if not finished and not config.resume:
-        raise ValueError(
-            f"{run.folder} holds an unfinished training of the same options. "
-            "Drop --no-resume to go on with it, or pass --again to start anew."
-        )
+    if finished or run.has_checkpoint:
+        _check_same(config, run, "finished" if finished else "unfinished")
     return finished
 
 
 def stages_of(config: Options, run: Run) -> list[tuple[Options, Run]]:
     """Returns the stages of a training and their folders; each starts from the best weights of the one before."""
-    places = [*(replace(run, folder=run.folder / f"stage{number}") for number in range(1, len(config.stage))), run]
-    found, weights = [], config.weights
-    for number, stage in enumerate(config.stages):
-        place = replace(places[number], later=tuple(places[number + 1 :]))
-        only = replace(config, train=stage.place, epochs=stage.epochs, steps=None, weights=weights)
-        found.append((replace(only, optimizer=stage.optimizer, learning_rate=stage.learning_rate), place))
-        weights = str(place.model)
-    return found or [(config, run)]
+    return _several_stages(config, run) if config.stage else [(config, run)]
 
 
 def stages_left(config: Options, run: Run) -> list[tuple[Options, Run]]:
@@ -210,6 +185,39 @@ def stages_left(config: Options, run: Run) -> list[tuple[Options, Run]]:
         else:
             left.append((stage, place))
     return left
+
+
+def _object(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("it holds no object")
+    return found
+
+
+def _several_stages(config: Options, run: Run) -> list[tuple[Options, Run]]:
+    places = [*(replace(run, folder=run.folder / f"stage{number}") for number in range(1, len(config.stage))), run]
+    found, weights = [], config.weights
+    for number, stage in enumerate(config.stages):
+        place = replace(places[number], later=tuple(places[number + 1 :]))
+        only = replace(config, train=stage.place, epochs=stage.epochs, steps=None, weights=weights)
+        found.append((replace(only, optimizer=stage.optimizer, learning_rate=stage.learning_rate), place))
+        weights = str(place.model)
+    return found
+
+
+def _check_same(config: TrainConfig, run: Run, state: str) -> None:
+    before = _comparable({**_BEFORE, **run.entry("options")}, run.entry("data_hash"))
+    for name, value in _comparable(config.identity(), run.data_hash).items():
+        if before.get(name) != value:
+            raise ValueError(
+                f"The training in {run.folder} ({state}) has {name} = {before.get(name)!r}, not {value!r}. "
+                "Pass --again to replace it, or --runs DIR to keep both."
+            )
+    if state == "unfinished" and not config.resume:
+        raise ValueError(
+            f"{run.folder} holds an unfinished training of the same options. "
+            "Drop --no-resume to go on with it, or pass --again to start anew."
+        )
 
 
 def _comparable(options: dict[str, Any], data_hash: str) -> dict[str, Any]:
