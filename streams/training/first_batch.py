@@ -44,7 +44,7 @@ def look_at_first_batch(
     """Prints what goes in and what memory it needs, and returns a contact sheet of each input."""
     config, replicas = course.config, tf.distribute.get_strategy().num_replicas_in_sync
     fixed, per_clip = estimate_memory(model, config, validation)
-    warnings = check_memory(config, fixed, per_clip)
+    warnings = check_memory(config, fixed, per_clip, machines=course.together.part[1])
     if not course.together.is_chief:
         return {}
     parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
@@ -175,10 +175,10 @@ def what_fits(config: TrainConfig, fixed: float, per_clip: float) -> str:
     )
 
 
-def check_memory(config: TrainConfig, fixed: float, per_clip: float) -> list[str]:
+def check_memory(config: TrainConfig, fixed: float, per_clip: float, *, machines: int = 1) -> list[str]:
     """Refuses a training that can't fit the memory of this machine, and returns a warning for one that may not."""
     # Without free memory the system kills the process, and no message is possible any more.
-    here = len(tf.distribute.get_strategy().extended.worker_devices)  # Of this machine.
+    here = tf.distribute.get_strategy().num_replicas_in_sync // machines
     needed, free = here * (fixed + per_clip * clips_at_once(config)), free_memory()
     if free is None or needed <= free:
         return []
