@@ -167,7 +167,8 @@ class KeeperOfCompiled(Keeper):
         super()._save(is_best=is_best)
 
     def _look_at_loss(self) -> None:
-        if not math.isfinite(float(self.model.metrics[0].result())):
+        loss, _ = self.model.validation_means if self.model.validating else self.model.training_means
+        if not math.isfinite(float(loss.result())):
             raise FloatingPointError
         self.course.finite_step = self.course.progress.step
 

@@ -33,7 +33,11 @@ class Trainee(keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The numbers that steps count now; validation has its own, so that it leaves those of the epoch alone."""
-        return list(self.validation_means if self.validating else self.training_means)
+        if self.validating:
+            return list(self.validation_means)
+        # Keras counts a loss of its own, which stays zero; checkpoints hold it, those of earlier versions too.
+        own = {*self.training_means, *self.validation_means}
+        return [*(each for each in super().metrics if each not in own), *self.training_means]
 
     def reset_metrics(self) -> None:
         """Sets the numbers of validation to zero; those of training may belong to an epoch that goes on."""
