@@ -1,4 +1,4 @@
-"""The archives of a packed data set, and which of their members clips are made of; see data/store/archive.py."""
+"""Reads the members of archives that clips of a packed data set are made of; see data/store/archive.py."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from pipelines.inputs import Input
 
 
 class Archives:
-    """Where the archives of a packed data set lie, and which of their members a clip is made of."""
+    """Knows where the archives of a packed data set lie, and finds the members that a clip is made of."""
 
     def __init__(self, dataset: DataSet, videos: Sequence[Video], is_backward_stored: bool) -> None:
         paths = [archive_path(dataset, video) for video in videos]
@@ -38,7 +38,7 @@ class Archives:
 def read_files(files: dict[str, tf.Tensor]) -> tf.Tensor:
     """Returns the bytes of what `Archives.files` names, string[..., items], by one call for all of them.
 
-    TensorFlow reads part of a file only as a data set of its own, which takes a third of what decoding a frame does.
+    TensorFlow reads part of a file only as a data set of its own, which takes a third of the time of decoding a frame.
     """
     paths, members = tf.reshape(files["path"], [-1]), files["members"]
     by_path = tf.reshape(members, [tf.size(paths), -1])

@@ -15,7 +15,7 @@ Number: TypeAlias = tf.Tensor | float
 # Sides of a crop as shares of the frame's short side, drawn separately for height and width, as in very deep two-stream
 # networks (Wang et al., 2015) and temporal segment networks (Wang et al., 2016).
 SCALES = (1.0, 0.875, 0.75, 0.66)
-# How far the frame's corners and its centre are down and to the right.
+# The frame's corners and its centre, as shares of the way down and to the right.
 FIVE_PLACES = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5))
 
 # How many random numbers one clip needs: two places, two sides, one mirror, three colours.
@@ -53,7 +53,7 @@ def most_of(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
 def place_box(
     height: tf.Tensor, width: tf.Tensor, box_height: Number, box_width: Number, down: Number, right: Number
 ) -> tf.Tensor:
-    """Returns a box as far down and to the right, in 0..1, as the frame has room for."""
+    """Returns a box that lies at these shares, 0 to 1, of the room that it has in the frame."""
     top = tf.cast(tf.cast(height - box_height, tf.float32) * down, tf.int32)
     left = tf.cast(tf.cast(width - box_width, tf.float32) * right, tf.int32)
     return tf.stack([top, left, box_height, box_width])
@@ -71,20 +71,20 @@ def opposite(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
     """
     still, _, lowest = RULES[rule]
     known = tf.maximum(levels, tf.constant(lowest, tf.uint8)) if lowest else levels
-    # All bits turned are 255 - level. Not 0 - level, which TensorFlow's optimiser takes for a negation of uint8, and
-    # there is none.
+    # Inverting all bits gives 255 - level. Simply 0 - level fails: TensorFlow's optimiser makes a negation of it, which
+    # uint8 does not have.
     return tf.bitwise.invert(known) + tf.constant(int(2 * still) - 255, tf.uint8)
 
 
 def opposite_pixels(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
-    """Returns the levels of the opposite motion, of levels that are floats."""
+    """Returns what `opposite` does, for levels that are floats."""
     still, _, lowest = RULES[rule]
     return 2.0 * still - tf.maximum(levels, float(lowest))
 
 
 def mirror_flow(stack: tf.Tensor, rule: str = "centred") -> tf.Tensor:
     """Mirrors uint8 flow [..., H, W, 2L]: what moved right now moves left, so x channels change their sign."""
-    # A slice [::-1] says the same and takes sixteen times as long.
+    # A slice [::-1] does the same and takes sixteen times as long.
     mirrored = tf.reverse(stack, [-2])
     is_x = tf.range(tf.shape(stack)[-1]) % 2 == 0
     return tf.where(is_x, opposite(mirrored, rule), mirrored)

@@ -19,21 +19,22 @@ from pipelines.skipping import IN_VALIDATION, Skipped, leaving_out, skipping
 from pipelines.source import OPTIONS, Example, Source, at_once, plainly
 from pipelines.unreadable import NO_OTHER, SKIP_OR_MEND, Cut, broken_file, frame_of_wrong_size
 
-Shard = tuple[int, int]  # Which of how many equal parts of each batch a machine makes.
+# The part of each batch that a machine makes: its number, counted from 0, and how many equal parts there are.
+Shard = tuple[int, int]
 WHOLE: Shard = (0, 1)
-# Clips, or what they are cut from; by the name of their input where a network has several.
+# Clips, or what the device cuts them from; a network of several inputs has a dictionary of them by name.
 Tensors: TypeAlias = tf.Tensor
 
 # Validation crops stay in memory from one epoch to the next if they take less than this.
 CACHE_BYTES = 2**30
-# Small clips of few files are made a few at a time: they share the cost of the call that cuts them.
+# Small clips of few files are made several at a time, so that they share the cost of the call that cuts them.
 BYTES_TOGETHER, FILES_TOGETHER = 2**21, 160
 # How many views of a video are validated on.
 VALIDATION_VIEWS = 3
 
 
 class Clips:
-    """What a training asks of its clips; the defaults suit clips that are neither skipped nor cut on the device."""
+    """What a training needs of its clips; the defaults suit clips that are neither skipped nor cut on the device."""
 
     tasks: tuple[int, ...] = ()  # The number of classes of each data set, if the scores of several stand side by side.
     skipped: Skipped | None = None  # The clips that could not be read and were left out, if that is allowed.
@@ -87,7 +88,7 @@ class ClipStream(Clips):
     skipped: Skipped | None = None  # Notes clips that can't be read, instead of stopping at them.
 
     def __post_init__(self) -> None:
-        """Refuses sizes and augmentations that don't exist, and choices that exclude each other."""
+        """Refuses impossible sizes, unknown augmentations, and choices that exclude each other."""
         for name in ("batch_size", "crop_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received {getattr(self, name)}.")
@@ -106,7 +107,7 @@ class ClipStream(Clips):
 
     @cached_property
     def rows(self) -> sampling.Draw:
-        """Returns which of the videos the batch of a step shows, int32[batch]."""
+        """The function from a step to the rows of the videos that its batch shows, int32[batch]."""
         return sampling.draw_rows(self.videos, self.batch_size, self.seed, balance=self.balance)
 
     @property
@@ -125,7 +126,7 @@ class ClipStream(Clips):
         if self.batch_size % number:
             shared = f"A batch of {self.batch_size} can't be shared by {number} machines"
             raise ValueError(f"{shared}: pass a multiple of {number}.")
-        self.plan(step)  # Makes what plans hold: a tensor that is made inside a graph belongs to that graph alone.
+        self.plan(step)  # Makes the constants of plans here, since those that are made in a graph belong to that graph.
         part = plainly(lambda step: {name: values[index * size :][:size] for name, values in self.plan(step).items()})
         plans = tf.data.Dataset.range(step, np.iinfo(np.int64).max // (2 * self.batch_size)).map(part)
         batches = self._loaded(plans, size) if self.skipped is None else self._replaced(plans, size, step)

@@ -44,7 +44,7 @@ def distinct_views(
 
 
 def view_images(source: Source, num_views: int) -> tf.data.Dataset:
-    """Builds `(images, of_file, of_view, row)` of each video: files decoded, and what clips and views hold of them."""
+    """Builds `(images, of_file, of_view, row)` of each video: its decoded files, and which of them its views show."""
     starts = source.view_starts(num_views)
 
     @plainly

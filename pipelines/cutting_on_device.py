@@ -1,6 +1,6 @@
-"""The crop where the network runs: the host only reads and decodes, an accelerator cuts, resizes, mirrors and colours.
+"""Cuts clips where the network runs: the host reads and decodes, the accelerator cuts, resizes, mirrors and colours.
 
-The recipe is that of the pipeline, from the same random numbers: both ways give the same clips within a level.
+It follows the recipe of the pipeline with the same random numbers, so that both give the same clips within a level.
 """
 
 import tensorflow as tf
@@ -14,7 +14,7 @@ from pipelines.source import Source
 def read_fields(
     source: Source, examples: dict[str, tf.Tensor], crop_size: int, augmentation: str, side: int, shown: str = "pixels"
 ) -> dict[str, tf.Tensor]:
-    """Reads what will be resized of the planes of one example, in the corner of squares of `side`.
+    """Reads the boxes of the planes of one example, each in the upper left corner of a square of `side`.
 
     `planes` are those of all segments, uint8[1, planes, side, side, 1 or 3], with zeros below and to the right.
     """

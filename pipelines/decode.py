@@ -1,4 +1,4 @@
-"""Bytes become tensors: the one decode of training, testing and prediction."""
+"""Decodes the bytes of images and of flow, for training, testing and prediction alike."""
 
 import tensorflow as tf
 

@@ -12,7 +12,7 @@ ASSEMBLED = ("trajectory", "bidirectional")
 # How clips may be cut, mirrored and coloured; see docs/pipelines.md.
 AUGMENTATIONS = ("none", "flip", "paper", "corners")
 
-# What of a frame a clip shows: a square of so many pixels as they are stored; a square of most of the short side,
+# How much of a frame a clip shows: a square of so many pixels as they are stored; a square of most of the short side,
 # resized; or all of it, squeezed into a square.
 SHOWN = ("pixels", "most", "whole")
 # The side of the square in "most", as a share of the frame's short side: 224 of 256 pixels, as is usual.
@@ -45,8 +45,8 @@ class Input:
     flow_spread     L fields spread evenly over the whole video, x1 y1 x2 y2 ...               2 L
     ==============  =========================================================================  ========
 
-    A clip takes every `stride`-th frame or field. One that is spread has no start; with `window` it is spread over so
-    many items from its start on, as a long video is looked at piece by piece. With `segments` K > 1 an example is one
+    A clip takes every `stride`-th frame or field. One that is spread over the whole video has no start. With `window`
+    it is spread over so many items from its start on, which suits long videos. With `segments` K > 1 an example is one
     clip from each of K equal parts of its video: [K, H, W, channels].
     """
 

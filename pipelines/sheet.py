@@ -1,7 +1,7 @@
-"""The contact sheet: clips as a person can judge them, grey and colour as they are, flow in the colour wheel.
+"""Draws the contact sheet: clips as a person can judge them, frames as they are and flow in the colour wheel.
 
-A column is a clip of a batch, under the whole frame that lies on disk with the box that is cut from it; a row is an
-input, its parts in their order. What has one part only stands beside that frame.
+A column is a clip. At its top is the whole frame that lies on disk, with the box that is cut from it. A row is an
+input, with its parts in order. An input of one part stands beside the frame.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from data.optical_flow.picture import colour_wheel
 from pipelines.inputs import Input
 
-# Sizes in pixels of the sheet, which is saved at twice that: the largest part, and what is between things.
+# Sizes in pixels; the sheet is saved at twice these: the largest part of a clip, lines, gaps, margins and labels.
 LARGEST, LINE, HALVES, COLUMNS, ROWS, MARGIN, LABELS, NUMBERS, HEAD = 160, 3, 12, 30, 12, 18, 172, 17, 40
 INK, PALE, BOX = "#1a1a1a", "#6b6b6b", "#e5007d"
 MEANING = {
@@ -57,7 +57,7 @@ class Row:
 
 @dataclass
 class _Canvas:
-    """A figure that is drawn on in pixels from its top left."""
+    """A figure whose places are given in pixels from its top left corner."""
 
     width: int
     height: int
@@ -67,7 +67,7 @@ class _Canvas:
         self.figure = Figure(figsize=(self.width / 100, self.height / 100), dpi=200)
 
     def part(self, pixels: np.ndarray, name: str, left: float, top: float, size: int, width: int = 0) -> Axes:
-        """Draws a picture of so much height, and its name over it."""
+        """Draws a picture of the height `size`, with its name above it."""
         width, below = width or size, top + NUMBERS + size
         place = left / self.width, 1 - below / self.height, width / self.width, size / self.height
         axes = self.figure.add_axes(place)
@@ -82,7 +82,7 @@ class _Canvas:
 
 
 def draw_sheet(columns: Sequence[Column], rows: Sequence[Row], path: Path, note: str = "") -> None:
-    """Writes the sheet; flow is in full colour from its 99th percentile on, and a wheel says how much that is."""
+    """Writes the sheet; flow has full colour from its 99th percentile on, and a wheel shows how much that is."""
     stacks = [row for row in rows if len(row.numbers[0]) > 1 and row.clip.kind != "sg3i"]
     singles = [row for row in rows if row not in stacks]
     size, scale = min(LARGEST, rows[0].images[0].shape[0]), _scales(rows)
@@ -124,7 +124,7 @@ def parts_of(row: Row, number: int, scale: dict[str, float]) -> list[np.ndarray]
 
 
 def names_of(row: Row, number: int) -> list[str]:
-    """Returns what stands over the parts of a clip: of which frames they are, as files are numbered."""
+    """Returns the names of the parts of a clip: the numbers of their frames, as files are numbered."""
     numbers, kind = row.numbers[number], row.clip.kind
     if row.clip.is_flow:
         half = len(numbers) // 2 if kind == "bidirectional" else len(numbers)
@@ -141,7 +141,7 @@ def _differences(image: np.ndarray) -> np.ndarray:
 
 
 def _scales(rows: Sequence[Row]) -> dict[str, float]:
-    """Returns how much motion, and how large a difference, is in full colour: what 99 of 100 pixels don't exceed."""
+    """Returns the motion and the difference that get full colour: those that 99 of 100 pixels don't exceed."""
     lengths = [
         np.hypot(image[..., 0::2], image[..., 1::2]).ravel() for row in rows if row.clip.is_flow for image in row.images
     ]
@@ -175,7 +175,7 @@ def _draw_row(canvas: _Canvas, row: Row, scale: dict[str, float], lefts: Sequenc
 
 
 def _draw_wheel(canvas: _Canvas, full: float, size: int) -> None:
-    """Draws which colour is which motion, and how far full colour goes."""
+    """Draws a wheel that shows the colour of each motion, and says how much motion has full colour."""
     across = np.stack(np.meshgrid(*[np.linspace(-1, 1, 4 * size)] * 2), axis=-1)
     wheel = colour_wheel(across, 1.0)
     wheel[np.hypot(across[..., 0], across[..., 1]) > 1] = 255

@@ -1,4 +1,4 @@
-"""What a contact sheet shows of the first batch of a training: the frames, the boxes cut from them, and the clips."""
+"""Collects what a contact sheet shows of a first batch: the frames, the boxes that are cut from them, and the clips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from pipelines.sheet import Column, Row, draw_sheet
 
 @dataclass(frozen=True)
 class FirstBatch:
-    """How the first batch of a training is made, whatever the kind of its clips."""
+    """Describes the first batch of a training, whatever the kind of its clips."""
 
     dataset: DataSet
     videos: Sequence[Video]

@@ -1,4 +1,4 @@
-"""Draws what a network really sees: one row an input, one column a clip, as training cuts, mirrors and colours it.
+"""Draws the clips of a first batch as a network sees them, with a row for each input and a column for each clip.
 
 python pipelines/show.py --out inputs.png
 python pipelines/show.py --dataset ucf101 --augment corners --crop-size 224 --inputs rgb flow
@@ -19,7 +19,7 @@ from data.ready import ready_dataset
 from data.store.index import read_description
 from pipelines.inputs import AUGMENTATIONS, KINDS, Input
 
-NO_WARPED = "warped is not shown: it needs flow that is compensated for the camera, of prepare.py --method warped."
+NO_WARPED = "warped is not shown: it needs flow that prepare.py --method warped has compensated for the camera."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -43,18 +43,39 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="shapes", metavar="NAME", help="whose training list (default: shapes)")
+    parser.add_argument(
+        "--dataset", default="shapes", metavar="NAME", help="data set whose training clips are drawn (default: shapes)"
+    )
     parser.add_argument("--root", type=Path, metavar="DIR", help="its folder (default: datasets/<data set>)")
-    parser.add_argument("--split", type=positive, default=1, metavar="N", help="of the training list (default: 1)")
-    parser.add_argument("--inputs", nargs="+", choices=KINDS, help="(default: all that the data set's flow is fit for)")
+    parser.add_argument("--split", type=positive, default=1, metavar="N", help="its split (default: 1)")
+    parser.add_argument(
+        "--inputs",
+        nargs="+",
+        choices=KINDS,
+        help="kinds of input to draw (default: all for which the data set has flow)",
+    )
     parser.add_argument(
         "--length", type=positive, default=4, metavar="L", help="frames or fields in a clip (default: 4)"
     )
-    parser.add_argument("--augment", choices=AUGMENTATIONS, default="corners")
-    parser.add_argument("--crop-size", type=positive, default=64, metavar="PIXELS", help="(default: 64)")
-    parser.add_argument("--clips", type=positive, default=2, metavar="N", help="of each input (default: 2)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the training that is shown (default: 0)")
-    parser.add_argument("--out", type=Path, default=Path("inputs.png"), metavar="FILE", help="(default: inputs.png)")
+    parser.add_argument("--augment", choices=AUGMENTATIONS, default="corners", help="(default: corners)")
+    parser.add_argument(
+        "--crop-size",
+        type=positive,
+        default=64,
+        metavar="PIXELS",
+        help="side of the square that the network sees (default: 64)",
+    )
+    parser.add_argument(
+        "--clips", type=positive, default=2, metavar="N", help="clips to draw of each input (default: 2)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the training (default: 0)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("inputs.png"),
+        metavar="FILE",
+        help="where to write the picture (default: inputs.png)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was drawn here too")
     return parser.parse_args(argv)
 

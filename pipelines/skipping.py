@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from pipelines.source import Example, at_once, plainly
 
-# Clips that can't be read: the video, the step of training, or IN_VALIDATION, and the clip's place in its batch, or in
-# validation. Each is there once, however often it is made: for a look at it, in every epoch. Those of steps that were
-# made ahead are there, too, whether or not they are ever taken.
+# The clips that can't be read: video, step of training (or IN_VALIDATION), and place in the batch (or in validation).
+# A clip that is read again, in a later epoch for instance, is in it once. Batches are made ahead, so that clips of
+# steps that are never taken may be in it, too.
 Skipped = set[tuple[str, int, int]]
 IN_VALIDATION = -1
 
@@ -69,7 +69,7 @@ def _loaded(
 
     @plainly
     def load_or_nothing(example: Example) -> tuple[tf.Tensor, ...]:
-        # An error can't be caught in a graph, only dropped from a data set: so each clip is a data set of its own.
+        # A graph can't catch an error, but a data set can drop the element that failed: so each clip is a data set.
         one = tf.data.Dataset.from_tensors(example).map(load).ignore_errors()
         nothing = tf.zeros(shape, tf.uint8), False
         clip, is_good = one.reduce(nothing, lambda _, loaded: (tf.ensure_shape(loaded, shape), True))
@@ -79,7 +79,7 @@ def _loaded(
 
 
 def _count(skipped: Skipped, names: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-    """Notes clips of these videos at these places, and warns once a video; returns how many they are."""
+    """Notes the clips at these places, warns once for each video, and returns how many clips there are."""
 
     def count(names: np.ndarray, places: np.ndarray) -> np.int64:
         for name, place in zip(names, places, strict=True):

@@ -1,4 +1,4 @@
-"""Which file of a batch or of a view can't be read, and what to type."""
+"""Names the file of a batch or of a view that can't be read, and says what to do about it."""
 
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -64,7 +64,7 @@ def frame_of_wrong_size(source: Source, rows: tf.Tensor, starts: tf.Tensor, cut:
 def readable_views(
     dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int
 ) -> Iterator[DistinctViews]:
-    """Yields what `distinct_views` holds; a file that can't be read is an error that names it and what to type."""
+    """Yields what `distinct_views` returns; a file that can't be read raises an error that says what to do about it."""
     views = iter(distinct_views(dataset, videos, clip, num_views=num_views))
     for video in videos:
         try:
