@@ -58,7 +58,7 @@ def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
         "--short-side",
         type=_not_negative,
         metavar="N",
-        help="shorter side of frames; 0 keeps it (default: 256, own videos at most)",
+        help="shorter side of frames; 0 keeps it (default: 256; own videos: at most 256)",
     )
     sizes.add_argument("--size", type=_size, metavar="WxH", help="exact size of frames, even if it distorts them")
     some = made.add_mutually_exclusive_group()

@@ -147,7 +147,11 @@ def test_an_evaluation_of_other_models_is_not_used(evaluated, tmp_path):
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
-    [("lstm", "kept no fusion 'lstm'"), ("avrage", "no fusion method"), ("weighted:1", "one weight for each stream")],
+    [
+        ("lstm", "did not save a fusion 'lstm'"),
+        ("avrage", "no fusion method"),
+        ("weighted:1", "one weight for each stream"),
+    ],
 )
 def test_a_fusion_that_can_not_be_had_is_refused_with_what_there_is(wanted, message, loaded):
     with pytest.raises(ValueError, match=message):
@@ -160,7 +164,7 @@ def test_a_damaged_file_is_named_with_what_makes_it_again(text, tmp_path):
     path.write_text(text)
 
     with pytest.raises(
-        ValueError, match=r"fusion.json holds no fusion, or a damaged one .* run fusion/evaluate.py again"
+        ValueError, match=r"fusion.json is not a fusion file, or is damaged .* run fusion/evaluate.py again"
     ):
         KeptFusions.read(path)
 

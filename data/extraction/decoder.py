@@ -115,7 +115,7 @@ def resized(
 ) -> np.ndarray:
     """Returns a frame of this size (width, height), or with this shorter side; the frame itself if none is given.
 
-    Without `enlarge`, a frame whose shorter side is less keeps its size: enlarging costs time and shows nothing more.
+    Without `enlarge`, a frame with a smaller short side keeps its size: enlarging costs time and adds no detail.
     """
     height, width = frame.shape[:2]
     if short_side and not size and (enlarge or short_side < min(height, width)):

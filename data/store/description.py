@@ -25,7 +25,7 @@ class Recipe:
     bound: float = 20.0
     rule: str = "centred"
     short_side: int | None = None  # If this and `size` are None, frames keep the size of the video.
-    enlarge: bool = True  # Whether videos whose short side is less are enlarged to it.
+    enlarge: bool = True  # Whether videos with a smaller short side are enlarged to it.
     size: tuple[int, int] | None = None  # Width and height.
     usual_size: tuple[int, int] | None = None  # The commonest frame size, if videos keep theirs and it is known.
     fps: float | None = None  # Frames to keep per second; None keeps all that `every` keeps.

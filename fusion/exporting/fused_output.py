@@ -1,4 +1,4 @@
-"""Builds the fused output of an exported model: the same numbers as fusion/methods, as layers of a network."""
+"""Builds the fused output of an exported model as layers, with the same results as fusion/methods."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from fusion.methods.kept import PROBABILITIES, Fusion
 
 
 def fused_output(fusion: Fusion, logits: Sequence[keras.KerasTensor], *, multi_label: bool) -> keras.KerasTensor:
-    """Returns the probabilities of the classes, from the logits of each stream for one clip.
+    """Returns the probabilities of the classes from the logits of each stream for one clip.
 
-    `vote` counts views, of which a clip is one: the mean of the probabilities stands in for it.
+    `vote` needs many views, but a clip is a single one, so the mean of the probabilities replaces it.
     """
     share = ops.sigmoid if multi_label else ops.softmax
     learned = {name: np.asarray(value, np.float32) for name, value in fusion.parameters.items()}
@@ -39,7 +39,7 @@ def fused_output(fusion: Fusion, logits: Sequence[keras.KerasTensor], *, multi_l
 
 
 def _sum(values: Sequence[keras.KerasTensor], weights: np.ndarray) -> keras.KerasTensor:
-    """Returns a weighted sum; each weight is one number, or one a class."""
+    """Returns a weighted sum; each weight is one number, or one per class."""
     return sum(layers.Rescaling(weight.tolist())(each) for each, weight in zip(values, weights, strict=True))
 
 

@@ -33,7 +33,7 @@ Answer: TypeAlias = Callable[[Arrays], Arrays]
 
 
 def joined(scorers: Mapping[str, Scorer], fusion: Fusion = AVERAGE) -> keras.Model:
-    """Returns one network with the inputs of all streams, and the probabilities of each and of both fused."""
+    """Returns one network with the inputs of all streams; its outputs are their probabilities and the fused ones."""
     inputs, outputs, of_stream = {}, {}, {}
     for name, scorer in scorers.items():
         own = {each.name: keras.Input(each.shape[1:], dtype="uint8", name=each.name) for each in scorer.network.inputs}
@@ -49,7 +49,7 @@ def joined(scorers: Mapping[str, Scorer], fusion: Fusion = AVERAGE) -> keras.Mod
 
 
 def metadata(cards: Mapping[str, ModelCard], fusion: Fusion) -> dict[str, str]:
-    """Returns what a written model says of itself, as texts by the name of their file."""
+    """Returns the texts that are stored in a written model (labels, cards), by file name."""
     classes = next(iter(cards.values())).classes
     described = json.dumps({name: asdict(card) for name, card in cards.items()}, indent=2)
     texts = {LABELS: "\n".join(classes) + "\n", CARDS: described}
@@ -57,7 +57,7 @@ def metadata(cards: Mapping[str, ModelCard], fusion: Fusion) -> dict[str, str]:
 
 
 def write(model: keras.Model, texts: Mapping[str, str], kind: str, path: Path) -> None:
-    """Writes a joined model in one of the formats, with what it says of itself."""
+    """Writes a joined model in one of the formats, with its metadata."""
     writers = {"keras": _write_keras, "savedmodel": _write_savedmodel, "onnx": _write_onnx, "litert": _write_litert}
     writers[kind](model, texts, path)
 

@@ -1,4 +1,4 @@
-"""Which way to fuse is the best on videos that it has not learned from, and when its answers are to be doubted."""
+"""Chooses the fusion method that is best on held-out videos, and the probability below which answers are unsure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,22 +12,22 @@ from fusion.methods.measures import is_right
 from fusion.methods.sequences import SEQUENCES
 from fusion.methods.table import LEARNED, by_folds, given_rule
 
-# Methods that would train networks again for every fold: they are kept, and taken only if they are named.
+# Methods that train networks, which would take too long for every fold: used only if the user names them.
 _SLOW = ("fusenet", *SEQUENCES)
-# With more videos than this, three folds are enough to choose by.
+# With more videos than this, three folds are enough for the choice.
 _MANY = 500
-# The share of the classes' own videos that must still be answered.
+# The share of known videos whose answers must stay above the threshold.
 KEPT = 0.95
-# With fewer videos, the threshold would be the one video that is least sure.
+# With fewer videos, the threshold would depend on a single video.
 _LEAST = 20
 
 
 def fusions_of(
     parameters: Mapping[str, Parameters], known: Evidence, learned_from: str
 ) -> tuple[str, dict[str, Fusion]]:
-    """Returns the method that does best on `known`, and for every method what it needs to fuse other videos.
+    """Returns the best method on `known`, and for every method the parameters that it needs for other videos.
 
-    A method that learns is judged by folds of `known` over groups: by videos that it has not learned from.
+    Methods that learn are cross-validated on `known` over groups, so they are evaluated on held-out videos.
     """
     held_out = {method: scores for method in parameters if (scores := _held_out(method, known)) is not None}
     chosen = _best(held_out, known) if held_out else next(iter(parameters))
@@ -40,7 +40,7 @@ def fusions_of(
 
 
 def _held_out(method: str, known: Evidence) -> np.ndarray | None:
-    """Returns the scores of `known` by a method that has not learned from them; None where that can't be."""
+    """Returns the scores of a method for `known` without learning from the scored videos; None if impossible."""
     if method in _SLOW or not travels(method):
         return None
     if method not in LEARNED:
@@ -52,7 +52,7 @@ def _held_out(method: str, known: Evidence) -> np.ndarray | None:
 
 
 def _best(held_out: Mapping[str, np.ndarray], known: Evidence) -> str:
-    """Returns the first method that is not worse than the best by more than a standard error over groups."""
+    """Returns the first method that is within one standard error (over groups) of the best."""
     best = max(held_out, key=lambda method: quality(held_out[method], known))
     if known.is_multi_label:
         return best
@@ -71,7 +71,7 @@ def _standard_error(values: np.ndarray, groups: Sequence[str] | np.ndarray) -> f
 
 
 def _with_doubt(fusion: Fusion, held_out: np.ndarray | None, known: Evidence) -> Fusion:
-    """Adds what makes probabilities of an SVM's decisions, and below which probability an answer is unsure."""
+    """Adds the temperature of an SVM's decisions, and the probability below which an answer counts as unsure."""
     if held_out is None:
         return fusion
     sharpness = 1.0
@@ -80,7 +80,7 @@ def _with_doubt(fusion: Fusion, held_out: np.ndarray | None, known: Evidence) ->
     doubt = None
     if not known.is_multi_label and known.num_videos >= _LEAST:
         sure = as_probabilities(fusion.method, sharpness * held_out, multi_label=False).max(axis=1)
-        # Rounded down, so that not one more is doubted than was meant.
+        # Rounded down, so that rounding never makes another answer unsure.
         below = float(np.floor(1e4 * np.quantile(sure, 1 - KEPT)) / 1e4)
         doubt = Doubt(below, float((sure >= below).mean()), known.num_videos)
     return Fusion(fusion.method, fusion.streams, fusion.parameters, sharpness, doubt, fusion.why)

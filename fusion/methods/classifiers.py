@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
-# The decision for a class of which there was no video to learn from: below any other.
+# The score of a class without training videos: below any other.
 _NEVER = -100.0
 
 
@@ -70,7 +70,7 @@ def _normalised(evidence: Evidence) -> np.ndarray:
 def _fit(
     classifier: "LinearSVC | LogisticRegression", inputs: np.ndarray, evidence: Evidence
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns weights [D, C] and offsets [C] of the decisions; classes that were never seen come last."""
+    """Returns weights [D, C] and offsets [C] of the classifier; classes without training videos rank last."""
     labels, num_classes = evidence.labels, evidence.view_logits[0].shape[2]
     if evidence.is_multi_label:
         present = np.flatnonzero((labels.min(axis=0) == 0) & (labels.max(axis=0) == 1))
@@ -85,7 +85,7 @@ def _fit(
         weights.append(np.array(classifier.coef_))
         offsets.append(np.array(classifier.intercept_))
     rows, constants = np.concatenate(weights), np.concatenate(offsets)
-    if len(rows) == 1:  # Two classes share one decision.
+    if len(rows) == 1:  # With two classes, scikit-learn returns only the score of the second.
         rows, constants = np.concatenate([-rows, rows]), np.concatenate([-constants, constants])
     kernel, bias = np.zeros((inputs.shape[1], num_classes)), np.full(num_classes, _NEVER)
     kernel[:, present], bias[present] = rows.T, constants

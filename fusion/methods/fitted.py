@@ -18,11 +18,11 @@ class Rule(NamedTuple):
 
     combine: Callable[[Evidence], np.ndarray]
     learned: str = ""
-    parameters: Parameters | None = None  # None if they are too large to be kept beside a report.
+    parameters: Parameters | None = None  # None if they are too large to be saved.
 
     @classmethod
     def of(cls, combine: Combine, learned: str, **parameters: object) -> "Rule":
-        """Returns the rule of a function that needs nothing but the evidence and these parameters."""
+        """Returns the rule of a function that needs only the evidence and these parameters."""
         kept = {name: np.asarray(value, np.float64) for name, value in parameters.items()}
         return cls(lambda unseen: combine(unseen, kept), learned, kept)
 

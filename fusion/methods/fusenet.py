@@ -26,7 +26,7 @@ def fusenet(evidence: Evidence) -> Rule:
     fit = {"epochs": _EPOCHS, "batch_size": _BATCH, "patience": 20}
     network, epochs = trained(_network, rows, evidence, weight_decay=1e-2, **fit)
     gamma, beta, mean, variance, hidden, hidden_bias, kernel, bias = network.get_weights()
-    # Without its normalisation, which is a scale and an offset once the network is trained.
+    # Normalisation is folded into scale and offset, which is all it is after training.
     scale = gamma / np.sqrt(variance + network.get_layer("normalised").epsilon)
     hidden_bias = hidden_bias + (beta - mean * scale) @ hidden
     weights = {"hidden": hidden * scale[:, None], "hidden_bias": hidden_bias, "kernel": kernel, "bias": bias}
@@ -34,7 +34,7 @@ def fusenet(evidence: Evidence) -> Rule:
 
 
 def sum_and_more(evidence: Evidence, parameters: Parameters) -> np.ndarray:
-    """Returns the logits of the network: the streams' log-probabilities, and what its hidden layer adds."""
+    """Returns the logits of the network: the streams' log-probabilities, plus the correction of its hidden layer."""
     logs = log_shares(evidence, parameters["temperatures"])
     flat = logs.transpose(1, 0, 2).reshape(logs.shape[1], -1)
     hidden = np.maximum(flat @ parameters["hidden"] + parameters["hidden_bias"], 0.0)

@@ -1,4 +1,4 @@
-"""A fusion that travels: what an evaluation learned, kept in a file, so that other videos are fused in the same way."""
+"""Saves what an evaluation has learned about fusion in a file, so that other videos can be fused in the same way."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,32 +13,32 @@ from fusion.methods.fitted import Parameters
 from fusion.methods.fixed import sigmoid, softmax
 from fusion.methods.table import APPLY, LEARNED, METHODS, check_method, given_rule
 
-# The scores of these are probabilities as they are.
+# Methods whose scores are probabilities already.
 PROBABILITIES = ("average", "vote", "weighted", "calibrated")
 _FORMAT = 1
-# Digits of a parameter: more than single precision has.
+# Digits that are saved of a parameter: more than single precision has.
 _DIGITS = 9
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """When an answer counts as unsure, and what that rests on."""
+    """The threshold below which an answer counts as unsure, and how it was set."""
 
-    below: float  # The probability of the likeliest class.
-    kept: float  # The share of videos of the classes that are still answered.
-    videos: int  # By how many videos that was set; none of them was learned from.
+    below: float  # Answers are unsure if the top probability is below this.
+    kept: float  # The share of known videos that are at or above the threshold.
+    videos: int  # The number of held-out videos that set it.
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """A way to fuse streams, with all that it learned."""
+    """A fusion method with everything that it has learned."""
 
     method: str = "average"
     streams: tuple[str, ...] = ()  # In the order of the parameters; empty if there are none.
     parameters: Parameters = field(default_factory=dict)
-    sharpness: float = 1.0  # By what scores are multiplied to become logits, where they are neither.
+    sharpness: float = 1.0  # Factor that turns scores into logits, if they are neither logits nor probabilities.
     doubt: Doubt | None = None
-    why: str = ""  # By what it was chosen, in words.
+    why: str = ""  # The reason for choosing it, as text.
 
     def scores(self, logits: Mapping[str, np.ndarray], *, multi_label: bool = False) -> np.ndarray:
         """Returns one score for each class of each video, [V, C], from each stream's logits, [V, views, C]."""
@@ -56,17 +56,17 @@ class Fusion:
 
     @property
     def name(self) -> str:
-        """The name of the method, without weights that were given."""
+        """The name of the method, without given weights."""
         return self.method.partition(":")[0]
 
     def as_json(self) -> dict[str, object]:
-        """Returns what JSON can hold of it."""
+        """Returns the fusion as plain values for JSON."""
         rounded = {name: _rounded(value.tolist()) for name, value in self.parameters.items()}
         return {**asdict(replace(self, parameters={})), "parameters": rounded}
 
     @classmethod
     def of_json(cls, found: Mapping[str, object]) -> "Fusion":
-        """Returns what a file holds."""
+        """Returns the fusion that plain values of JSON describe."""
         known = dict(found)
         parameters, doubt = known.pop("parameters"), known.pop("doubt")
         arrays = {name: np.asarray(value, np.float64) for name, value in dict(parameters).items()}  # type: ignore[call-overload]
@@ -79,7 +79,7 @@ AVERAGE = Fusion()
 
 @dataclass(frozen=True)
 class KeptFusions:
-    """All that one evaluation learned: a fusion for each method, and which of them validation chose."""
+    """Everything that one evaluation has learned: a fusion for each method, and the one that validation chose."""
 
     chosen: str
     classes: tuple[str, ...]
@@ -87,24 +87,26 @@ class KeptFusions:
     fusions: Mapping[str, Fusion]
 
     def write(self, path: Path) -> None:
-        """Writes the file, whole or not at all."""
+        """Writes the file, completely or not at all."""
         write_text(path, json.dumps(self.as_json()) + "\n")
 
     def as_json(self) -> dict[str, object]:
-        """Returns what JSON can hold of it."""
+        """Returns all fusions as plain values for JSON."""
         fusions = {name: fusion.as_json() for name, fusion in self.fusions.items()}
         return {"format": _FORMAT, **asdict(replace(self, fusions={})), "fusions": fusions}
 
     @classmethod
     def read(cls, path: Path) -> "KeptFusions":
-        """Reads such a file."""
+        """Reads a file of fusions."""
         if not path.is_file():
-            raise FileNotFoundError(f"There is no file {path} of a fusion. fusion/evaluate.py writes fusion.json.")
+            raise FileNotFoundError(
+                f"There is no fusion file {path}. Run fusion/evaluate.py, which writes fusion.json."
+            )
         return cls.of_text(path.read_text(encoding="utf-8"), path)
 
     @classmethod
     def of_text(cls, text: str, path: Path) -> "KeptFusions":
-        """Returns what the text of a file says; `path` is named where it says nothing of use."""
+        """Returns the fusions in the text of a file; `path` only appears in error messages."""
         try:
             found = json.loads(text)
             if found.pop("format") != _FORMAT:
@@ -116,21 +118,21 @@ class KeptFusions:
             return kept
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{path} holds no fusion, or a damaged one ({error}). Delete it and run fusion/evaluate.py again."
+                f"{path} is not a fusion file, or is damaged ({error}). Delete it and run fusion/evaluate.py again."
             ) from error
 
     def named(self, method: str) -> Fusion:
         """Returns the fusion of a method."""
         if method not in self.fusions:
             raise ValueError(
-                f"The evaluation kept no fusion {method!r}, only {', '.join(self.fusions)}. "
+                f"The evaluation did not save a fusion {method!r}, only {', '.join(self.fusions)}. "
                 f"Evaluate with --method {method} first."
             )
         return self.fusions[method]
 
 
 def given(method: str, streams: Sequence[str]) -> Fusion:
-    """Returns the fusion of a method that learns nothing, or whose weights are given, as `weighted:1,1.5`."""
+    """Returns the fusion of a method that learns nothing or has given weights, like `weighted:1,1.5`."""
     check_method(method)
     rule = given_rule(method, len(streams))
     return Fusion(method, tuple(streams), rule.parameters or {}, why="as named")
@@ -147,7 +149,7 @@ def learns(method: str) -> bool:
 
 
 def names() -> str:
-    """Returns the methods that travel, in words."""
+    """Returns the names of the methods that can fuse other videos, for messages."""
     return ", ".join(name for name in METHODS if name in APPLY)
 
 

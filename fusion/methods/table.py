@@ -49,8 +49,8 @@ TRAINED: Mapping[str, Callable[[Evidence], np.ndarray]] = {"conv": fixed.conv}
 METHODS = (*FIXED, *LEARNED, *TRAINED)
 # Methods that also accept given weights, like weighted:1,1.5.
 WEIGHTED = ("weighted", "weighted-logits")
-# How each method fuses by what it has learned, without learning again. Recurrent networks look at features, and conv is
-# a network of its own: these are not here.
+# The function by which each method fuses videos with its learned parameters. Recurrent networks are left out because
+# they need features, and conv because it is a network of its own.
 APPLY: Mapping[str, Combine] = {
     **{name: partial(_by_nothing, method=method) for name, method in FIXED.items()},
     "weighted": weighted_shares,
@@ -69,7 +69,7 @@ class Fused(NamedTuple):
     scores: dict[str, np.ndarray]
     learned: dict[str, str]
     missing: dict[str, str]
-    parameters: dict[str, Parameters]  # Of each method that can fuse other videos without learning again.
+    parameters: dict[str, Parameters]  # Learned parameters of each method that can fuse other videos.
 
 
 def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, folds: bool, why_not: str = "") -> Fused:
@@ -110,7 +110,7 @@ def check_method(method: str) -> None:
 
 
 def given_rule(method: str, count: int) -> Rule:
-    """Returns the rule of a method that learns nothing from videos, for so many streams."""
+    """Returns the rule of a method that does not learn from videos, for a number of streams."""
     if method in TRAINED:
         return Rule(TRAINED[method])
     if method in FIXED:
@@ -119,7 +119,7 @@ def given_rule(method: str, count: int) -> Rule:
 
 
 def by_folds(method: str, evidence: Evidence, most: int = 5) -> tuple[np.ndarray, str]:
-    """Returns the scores of a method that has learned from the other folds by group, and what the first ones taught."""
+    """Returns the cross-validated scores of a method over groups, and what it learned in the first fold."""
     scores = np.zeros((evidence.num_videos, evidence.view_logits[0].shape[2]))
     learned = ""
     for rows, others in evidence.folds(most):

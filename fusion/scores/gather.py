@@ -32,7 +32,7 @@ class Gathered(NamedTuple):
     why_not: str  # The reason if there are no videos to learn from.
     learns_from: str
     joint: Scores | None = None  # Scores of a network of both streams, for the videos to evaluate.
-    is_held_out: bool = False  # Whether the streams have not learned from the videos to learn from.
+    is_held_out: bool = False  # Whether the videos to learn from are new to the streams.
     held_out: tuple[str, ...] = ()  # Training videos to learn from, if each was scored by a fold that had not seen it.
 
 
@@ -64,7 +64,7 @@ def from_models(
     held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else []
     if held_out:
         groups = [dataset.videos[name].group for name in held_out[0].videos]
-        said = f"{len(groups)} training videos, each scored by folds that had not seen its group"
+        said = f"{len(groups)} training videos, each scored by a fold that had not seen its group"
         return Gathered(scores, unseen, Evidence.of(held_out, groups), "", said, joint, True, held_out[0].videos)
     videos, why_not = _to_learn_from(dataset, split, streams, scoring, fit)
     if not videos:
@@ -154,7 +154,7 @@ def _to_learn_from(
             return (), f"{config} does not say what {stream} was validated on. Pass --fit train or folds."
         if chosen_by == "folds":
             return (), (
-                f"{stream} was trained by the protocol folds, and what its folds held out is missing or of another "
+                f"{stream} was trained by the protocol folds, but its held-out scores are missing or from another "
                 f"model. Train it again with --again, or pass --fit folds."
             )
         if chosen_by != "validation":

@@ -44,7 +44,7 @@ def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], sco
 def _in_order(
     videos: Iterable[DistinctViews], clip: Input, scorer: Scorer, scoring: Scoring
 ) -> Iterable[DistinctViews]:
-    """Returns views with their frames or fields in the order that is wanted."""
+    """Returns views with their frames or fields in the wanted order."""
     if not scoring.order:
         return videos
     rule = scorer.flow_rule

@@ -1,4 +1,4 @@
-"""Clips whose time is changed: standing still, shuffled or backwards, to see whether a network looks at motion."""
+"""Changes the order of time in clips (frozen, shuffled or backwards) to test whether a network uses motion."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,13 +9,13 @@ from pipelines.inputs import Input
 
 
 def in_other_time(views: tf.Tensor, clip: Input, order: str, rule: str) -> tf.Tensor:
-    """Returns clips [B, H, W, C] that are spread over a video with their frames, or fields, in another order.
+    """Returns clips [B, H, W, C] that are spread over a video, with their frames or fields in another order.
 
-    Frozen clips repeat their middle frame, and nothing moves in them. Backwards, each field is the opposite motion;
-    shuffled, the fields are what they were.
+    Frozen clips repeat their middle frame and show no motion. Backwards, fields are also replaced by the opposite
+    motion; shuffled, they are unchanged.
     """
     if not clip.is_spread:
-        raise ValueError(f"Only clips that are spread over a video can be {order}. Received {clip.kind}.")
+        raise ValueError(f"Only clips that are spread over a video can be {order}. Received the input {clip.kind}.")
     depth = views.shape[-1] // clip.num_items
     items = tf.reshape(views, [*tf.unstack(tf.shape(views)[:3]), clip.num_items, depth])
     if order == "frozen" and clip.is_flow:

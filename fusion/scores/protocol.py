@@ -7,7 +7,7 @@ from data.catalog import DataSet
 from streams.runs.model_file import ModelCard
 from streams.runs.run_folder import Run
 
-# Orders in which networks that look at motion should not recognise what they recognise otherwise.
+# Orders of time that networks which use motion should recognise less well than the real one.
 ORDERS = ("frozen", "shuffled", "reversed")
 
 
@@ -20,7 +20,7 @@ class Scoring:
     crops: str = "10"
     precision: str = "float32"
     layer: str = ""  # The layer whose output is kept instead of logits, like "features".
-    order: str = ""  # The order of frames and fields, if it is not that of the videos: one of ORDERS.
+    order: str = ""  # One of ORDERS to change the order of frames and fields; empty keeps that of the videos.
     rescore: bool = False
     models: dict[str, Path] = field(default_factory=dict)  # Model files to use instead of those of the runs, by stream.
 
@@ -40,7 +40,7 @@ class Scoring:
 
 
 def in_words(protocol: str, card: ModelCard) -> str:
-    """Returns how a model looked at videos: views and crops, unless it sees all of a video or of a frame at once."""
+    """Describes the views of a model: their number and crops, or that it sees whole clips or whole frames."""
     views, _, crops = protocol.partition("-")[0].partition("x")
     seen = (
         "the whole clip at once"

@@ -1,7 +1,7 @@
 """Reads pickles of other tools without Python's unpickler: nothing that a file names is ever imported or called.
 
-A pickle is a program for a small stack machine. `_Machine` runs it, and knows only the instructions that build plain
-values and numeric arrays. Whatever else a file asks for is refused.
+A pickle is a program for a small stack machine. `_Machine` runs it, but has only the instructions that build plain
+values and numeric arrays. Everything else is refused.
 """
 
 import io
@@ -16,18 +16,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# No file of scores is nested deeper than this.
+# Greatest depth of nested values; score files need less.
 _MOST_DEEP = 16
 _PLAIN_TYPE = re.compile(r"[<>=|]?([biufSU])(\d{1,6})|\?")
 _OBJECTS = re.compile(r"[|]?O(4|8)?")
 
 
 class _Mark:
-    """Separates the values of a list from those before it, on the stack."""
+    """Marks on the stack where the values of a list begin."""
 
 
 class _Name(NamedTuple):
-    """A class or function that a pickle names. It stays a name."""
+    """The name of a class or function in a pickle, which is never looked up."""
 
     module: str
     name: str
@@ -42,7 +42,7 @@ class _Type:
         self.text = text
 
     def build(self, state: tuple[Any, ...]) -> None:
-        """Takes the byte order, and refuses types that consist of others."""
+        """Sets the byte order; refuses types that consist of several others."""
         _, order, *parts = state
         if order not in ("<", ">", "=", "|") or any(part is not None for part in parts[:3]):
             raise ValueError("its arrays are of several types at once")
@@ -67,7 +67,7 @@ class _Type:
 
 
 class _Array:
-    """An array that a pickle has announced; its content follows."""
+    """An array whose content follows later in the pickle."""
 
     def __init__(self, *_: object) -> None:
         self.content: np.ndarray | None = None
@@ -103,7 +103,7 @@ def _bytes(*words: Any) -> bytes:
     return _encoded(*words) if len(words) == 2 else bytes(_sequence(words[0] if words else b""))
 
 
-# What stands for the functions that pickles of arrays name: ours, whatever the name would mean to Python.
+# Our replacements for the functions that pickles of arrays name; Python's own are never used.
 _ARRAYS: Mapping[str, Callable[..., object]] = {"_reconstruct": _Array, "scalar": _scalar, "_frombuffer": _buffer}
 _BUILT_IN: Mapping[str, Callable[..., object]] = {
     "list": lambda values=(): [*_sequence(values)],
@@ -135,7 +135,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, stored: bytes) -> object:
-        """Returns the value that the instructions leave."""
+        """Runs all instructions and returns the value that they leave on the stack."""
         for instruction, argument, _ in pickletools.genops(stored):
             name = instruction.name
             if name == "STOP":
@@ -157,7 +157,7 @@ class _Machine:
         return self.stack.pop()
 
     def pop_to_mark(self) -> list[Any]:
-        """Takes all values off the stack that came after the last mark, and the mark."""
+        """Takes the last mark off the stack, and returns the values after it."""
         taken: list[Any] = []
         while self.stack:
             value = self.stack.pop()
@@ -167,7 +167,7 @@ class _Machine:
         raise ValueError("it lacks a mark")
 
     def top(self, kind: type) -> Any:
-        """Returns the last value, which must be of a kind."""
+        """Returns the last value, which must have the given type."""
         if not self.stack or not isinstance(self.stack[-1], kind):
             raise ValueError(f"it takes something else for a {kind.__name__}")
         return self.stack[-1]
@@ -177,16 +177,16 @@ class _Machine:
         self.memo[len(self.memo) if place is None else int(place)] = self.top(object)
 
     def get(self, place: int) -> None:
-        """Puts a value on the stack that was remembered."""
+        """Puts a remembered value on the stack."""
         self.stack.append(self.memo[int(place)])
 
     def name_from_stack(self) -> None:
-        """Makes a name of a module and what is in it."""
+        """Replaces a module and an attribute on the stack by a name."""
         name, module = self.pop(), self.pop()
         self.stack.append(_Name(str(module), str(name)))
 
     def reduce(self) -> None:
-        """Lets our own function stand for the one that the pickle names."""
+        """Calls our replacement for the function that the pickle names."""
         words, called = self.pop(), self.pop()
         stand_in = _STAND_INS.get(called.module, {}).get(called.name) if isinstance(called, _Name) else None
         if stand_in is None:
@@ -195,7 +195,7 @@ class _Machine:
         self.stack.append(stand_in(*_sequence(words)))
 
     def build(self) -> None:
-        """Gives an array or its type the content that was announced."""
+        """Gives an array or its type the content on the stack."""
         state = self.pop()
         built = self.top(object)
         if not isinstance(built, _Array | _Type) or not isinstance(state, tuple):
@@ -203,7 +203,7 @@ class _Machine:
         built.build(state)
 
     def add_items(self, pairs: list[Any]) -> None:
-        """Adds keys and values, in turn, to the dictionary on the stack."""
+        """Adds alternating keys and values to the dictionary on the stack."""
         self.top(dict).update(_dictionary(zip(pairs[::2], pairs[1::2], strict=True)))
 
     def add_members(self) -> None:
@@ -293,17 +293,17 @@ def _unpickle(stored: bytes, path: Path) -> object:
 
 
 class _Plain:
-    """Puts arrays in their places, and refuses values that are within themselves or shared too often.
+    """Puts arrays into their places; refuses values that contain themselves or are shared too often.
 
-    A value takes at least a byte of the file, so that only values which contain each other many times are more than
-    the file has bytes. Those could fill any memory.
+    Every value takes at least one byte of the file. If there are more values than bytes, some are contained many times,
+    and could fill any memory.
     """
 
     def __init__(self, most: int) -> None:
         self.left = most
 
     def of(self, value: Any, depth: int = 0) -> Any:
-        """Returns the value that a pickle means."""
+        """Returns the final value of a pickle."""
         self.left -= 1
         if depth > _MOST_DEEP or self.left < 0:
             raise ValueError(f"its values are nested more than {_MOST_DEEP} deep, or within each other")
@@ -333,7 +333,7 @@ def _in_pairs(values: list[Any]) -> dict[object, object]:
 
 
 def _key(value: object) -> object:
-    """Returns a value that may be a key: plain ones only, because the hash of a nested tuple can take for ever."""
+    """Returns a value as a key; only plain values, because hashing a nested tuple may take for ever."""
     if value is not None and not isinstance(value, str | bytes | bool | int | float):
         raise ValueError(f"it has a {type(value).__name__} for a key")
     return value

@@ -31,7 +31,7 @@ class Worker:
         self, models: Mapping[str, Path], method: str | None, limits: Limits, folder: Path, fusion: str = ""
     ) -> None:
         self._arguments = (dict(models), method, limits, folder, fusion)
-        self.fusion = ""  # How the streams are fused, in words, once the models are loaded.
+        self.fusion = ""  # Description of the fusion, available once the models are loaded.
         self._limits = limits
         self._process: SpawnProcess | None = None
         self._connection: Connection
@@ -107,7 +107,7 @@ def _work(
     folder: Path,
     fusion: str,
 ) -> None:
-    # What libraries leave in their temporary folder, when this process is killed, goes when the service ends.
+    # If this process is killed, libraries leave temporary files in this folder, which the service removes at its end.
     tempfile.tempdir = str(folder)
     quiet_tensorflow()
     from fusion.serving.looking import answer_requests  # Imports TensorFlow, which the service itself does not need.
