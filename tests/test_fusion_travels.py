@@ -150,7 +150,7 @@ def test_an_evaluation_of_other_models_is_not_used(evaluated, tmp_path):
     [
         ("lstm", "did not save a fusion 'lstm'"),
         ("avrage", "no fusion method"),
-        ("weighted:1", "one weight for each stream"),
+        ("weighted:1", "one weight per stream"),
     ],
 )
 def test_a_fusion_that_can_not_be_had_is_refused_with_what_there_is(wanted, message, loaded):

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 
 from commands.files import project_on_path
 
-ATTEMPTS = 2
+ATTEMPTS = 2  # A crash may have had another cause than the video, so each gets a second chance.
 BEAT = b""  # Sent by a process that is slow but alive.
 SECONDS_A_BEAT = 1.0
 

@@ -19,6 +19,7 @@ from fusion.prediction.views import Spread, Stopwatch, video_views
 from fusion.two_stream import TwoStream
 from streams.networks.scoring import centres
 
+# Rounding differs between runtimes: ONNX and LiteRT come within 1e-5 of Keras for small networks.
 TOLERANCE = 1e-4
 TIMED_RUNS, TIMED_SECONDS = 20, 5.0
 # Inputs with more channels than this are checked on fewer clips, since each clip is much work.

@@ -19,7 +19,8 @@ from streams.runs.run_folder import Run
 from streams.runs.score_file import Scores, read_scores
 
 # The videos that methods learn from: the validation groups that the streams were not trained on; the streams' own
-# training list, as for the paper's SVM; or, by cross-validation, the other folds of the evaluated videos.
+# training list, as for the paper's SVM; or, by cross-validation, the other folds of the evaluated videos. Streams are
+# more confident on their training list than on other videos, which misleads every method that learns from it.
 FITS = ("validation", "train", "folds")
 
 

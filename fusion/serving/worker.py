@@ -35,7 +35,7 @@ class Worker:
         self._limits = limits
         self._process: SpawnProcess | None = None
         self._connection: Connection
-        self.restarts = -1
+        self.restarts = -1  # The first start is not a restart.
 
     def start(self) -> None:
         """Starts the process and waits until its models are loaded; raises ValueError with the reason if they fail."""

@@ -37,6 +37,7 @@ class TVL1Parameters:
 
     attachment: float = 0.4
     """Weight of the data term against smoothness (lambda), per grey level of 0..255. Less gives smoother flow."""
+    # No single attachment suits all frames: noisy ones need 0.15 or less, clean ones 0.3 or more.
     tolerance: float = 1.5
     """Noise in grey levels (median difference) that is accepted; with more noise, the attachment is reduced."""
     tightness: float = 0.25
