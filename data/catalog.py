@@ -37,15 +37,15 @@ class Layout:
 
     @property
     def is_float(self) -> bool:
-        """Tells whether flow lies in `.npy` files of `float[H, W, 2]` pixels, x and y together."""
+        """Tells whether flow is stored in `.npy` files of `float[H, W, 2]` pixels, x and y together."""
         return self.rule == FLOATS
 
     def frame_path(self, root: Path, video: Video, index: int) -> Path:
-        """Returns where frame `index`, counted from 0, lies."""
+        """Returns the path of frame `index`, counted from 0."""
         return self._path(self.frame, self.digits, root, video, index)
 
     def flow_paths(self, root: Path, video: Video, index: int) -> tuple[Path, Path]:
-        """Returns where the x and y parts of the flow from frame `index` to the next one lie."""
+        """Returns the paths of the x and y parts of the flow from frame `index` to the next one."""
         x, y = (self._path(pattern, self.flow_digits, root, video, index) for pattern in (self.flow_x, self.flow_y))
         return x, y
 
@@ -76,7 +76,7 @@ HALF_PACKED = "half packed"  # The same while only some videos are packed, which
 
 
 def layout_path(root: Path) -> Path:
-    """Returns where a data set says that its frames lie in another layout than ours."""
+    """Returns the path of `layout.json`, which a data set has if its layout is not ours."""
     return root / "layout.json"
 
 
@@ -94,17 +94,17 @@ def read_layout(root: Path) -> Layout:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One video: who it is, what it shows, and what of it lies on disk."""
+    """One video: its name, its classes, its group, and what is prepared of it."""
 
     name: str  # Unique in its data set: the file's name without its extension.
-    folder: str  # Where it lies below `videos/` and `rawframes/`, usually the class; empty for the top.
+    folder: str  # Its folder below `videos/` and `rawframes/`, usually the class; empty for the top.
     extension: str  # With its dot; empty where only frames are known.
     labels: tuple[int, ...]  # One class, or several (or none) in a multi-label data set.
     group: str  # Videos of one group show the same people or place: never parted by a split.
     num_frames: int = 0  # On disk, according to the index; 0 when not prepared.
     num_flows: int = 0
-    file: str = ""  # Where it lies below `videos/`, where folder, name and extension don't say so.
-    stored: str = ""  # The name of its folder below `rawframes/`, where other tools spelt it differently.
+    file: str = ""  # Its path below `videos/`, if that does not follow from folder, name and extension.
+    stored: str = ""  # The name of its folder below `rawframes/`, if another tool spelt it differently.
 
     @property
     def label(self) -> int:
@@ -114,12 +114,12 @@ class Video:
 
     @property
     def relative_path(self) -> Path:
-        """Where the video file lies below `videos/`."""
+        """Path of the video file below `videos/`."""
         return Path(self.file) if self.file else Path(self.folder) / f"{self.name}{self.extension}"
 
     @property
     def relative_folder(self) -> Path:
-        """Where its frames lie below `rawframes/`."""
+        """Path of the folder of its frames below `rawframes/`."""
         return Path(self.folder) / self.name
 
 
@@ -172,7 +172,7 @@ class DataSet:
 
 
 def in_words(name: str, root: Path) -> str:
-    """Returns what names a data set on a command line: its name, and its folder where that isn't the usual one."""
+    """Returns a data set as typed on a command line: its name, and --root if its folder is not the usual one."""
     usual = root.resolve() == (DATASETS / name).resolve()
     return shlex.quote(name) if usual else f"{shlex.quote(name)} --root {shlex.quote(str(root))}"
 

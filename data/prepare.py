@@ -1,6 +1,6 @@
-"""Turns the videos of a data set into frames and flow on disk, and an index of them.
+"""Turns the videos of a data set into frames and flow on disk, with an index.
 
-Interrupted, the same command goes on where it stopped; run again, it does no work twice.
+After an interruption, run the same command to continue; finished videos are not prepared again.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.Argu
         every=options.every,
         step=options.step,
         backward=options.backward,
-        # Only tvl1 is looked up, since finding a GPU takes importing TensorFlow.
+        # Only for tvl1, since looking for a GPU has to import TensorFlow.
         engine="cpu" if options.engine == "cpu" else _found_engine(options),
         only=options.only,
     )
@@ -91,10 +91,10 @@ def _short_side(options: argparse.Namespace, dataset: DataSet) -> tuple[int | No
     if options.short_side is not None or options.size or not is_own(dataset.name):
         return (dataset.short_side if options.short_side is None else options.short_side or None), True
     before = find_description(dataset.root)
-    if "short_side" in before:  # What lies there already goes on as it was begun.
+    if "short_side" in before:  # An interrupted preparation continues with the same size.
         return before["short_side"], before.get("enlarge", True)
     print(
-        f"Frames whose short side is above {dataset.short_side} pixels are made smaller; others keep their size "
+        f"Frames with a short side above {dataset.short_side} pixels are made smaller; others keep their size "
         "(--short-side N gives all videos the same)."
     )
     return dataset.short_side, False
@@ -149,7 +149,7 @@ def _say(dataset: DataSet, rows: Sequence[Row], options: argparse.Namespace) -> 
 
 
 def _link_own(name: str, root: Path, frames: Path) -> None:
-    """Lets the classes and splits of own frames be found: in their metadata, or as folders of classes."""
+    """Links the metadata or class folders of extracted frames, so that their classes and splits are found."""
     if not is_own(name) or (root / "annotations").exists():
         return
     if (frames / "metadata").is_dir():
@@ -159,7 +159,7 @@ def _link_own(name: str, root: Path, frames: Path) -> None:
 
 
 def _link(place: Path, target: Path | None) -> None:
-    """Lets `place` lead to the folder that the user named, so that later commands need not be told."""
+    """Makes `place` a link to the folder that the user named, so that later commands find it."""
     if target is None or (place.exists() and place.resolve() == target.resolve()):
         return
     if not target.is_dir():

@@ -1,4 +1,4 @@
-"""Opens a data set by its name: from its lists alone, or prepared, with what is on disk of each video."""
+"""Opens a data set by its name, either from its lists only or with the prepared files of each video."""
 
 import dataclasses
 import difflib
@@ -41,7 +41,7 @@ _OF_FRAMES = ("short_side", "enlarge", "size", "fps", "every")
 
 
 def open_dataset(name: str, root: Path) -> DataSet:
-    """Returns the data set of this name that lies in `root`, from its lists alone: no video is opened."""
+    """Returns the data set of this name in `root`, from its lists only: no video is opened."""
     if name not in KNOWN and not root.is_dir():
         raise _unknown(name)
     opened = KNOWN.get(name, KNOWN[OWN]).open(root)
@@ -50,18 +50,18 @@ def open_dataset(name: str, root: Path) -> DataSet:
 
 
 def home_of(name: str) -> Path:
-    """Returns the folder of a data set where none is named."""
+    """Returns the default folder of a data set."""
     known = KNOWN.get(name)
     return DATASETS / (known.shares if known and known.shares else name)
 
 
 def is_own(name: str) -> bool:
-    """Tells whether a name is that of a folder of own videos rather than of a published data set."""
+    """Tells whether a name is that of the user's own videos rather than of a published data set."""
     return name not in KNOWN or name == OWN
 
 
 def ready_dataset(name: str, root: Path | None) -> DataSet:
-    """Returns a prepared data set with its counts; the built-in one is prepared where it is not, and this is said."""
+    """Returns a prepared data set with its counts; the built-in one is prepared first if necessary, with a message."""
     dataset = open_dataset(name, root or home_of(name))
     if dataset.make_videos:
         print(f"Using the built-in data set {name} in {dataset.root} (--dataset names another).", flush=True)
@@ -87,7 +87,7 @@ def _prepare_built_in(dataset: DataSet) -> None:
 
 
 def flow_description(root: Path) -> Description:
-    """Returns what `flow.json` says of the flow in `root`."""
+    """Returns the description of the flow in `root` by its `flow.json`."""
     description = find_description(root)
     if "method" not in description:
         raise _no_flow(root)
@@ -106,7 +106,7 @@ def _unknown(name: str) -> ValueError:
     meant = f"; did you mean {guess[0]!r}?" if guess else "."
     return ValueError(
         f"There is no data set named {name!r}{meant} Those known are {', '.join(sorted(KNOWN))}. To make one of your "
-        f"own videos, one folder a class, run: python data/prepare.py {shlex.quote(name)} --videos FOLDER"
+        f"own videos, with one folder per class, run: python data/prepare.py {shlex.quote(name)} --videos FOLDER"
     )
 
 
@@ -116,7 +116,7 @@ def _is_indexed(dataset: DataSet) -> bool:
 
 
 def _without_unusable(dataset: DataSet, states: Counter[str]) -> DataSet:
-    """Returns the data set without the videos that are not ready, and says how many these are."""
+    """Returns the data set without the videos that are not ready, and prints how many these are."""
     ready = states.pop(READY, 0)
     if not ready:
         raise ValueError(

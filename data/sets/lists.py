@@ -1,4 +1,4 @@
-"""Reads published lists of videos, and says which videos train and which of them choose the weights."""
+"""Reads published lists of videos, and divides the training list into training and validation."""
 
 import random
 from collections import Counter
@@ -62,7 +62,7 @@ def cut_validation(
     chosen: set[str] = set()
     for group in drawn:
         counts = _count_labels(groups[group])
-        # What taking the group gains in classes that are short of videos, less what it takes of those that are not.
+        # The gain of classes that still need validation videos, minus the loss of those that have enough.
         gain = sum(min(count, max(0.0, fraction * total[label] - taken[label])) for label, count in counts.items())
         if gain > sum(counts.values()) / 2 and all(taken[label] + counts[label] < total[label] for label in counts):
             chosen.add(group)
@@ -82,7 +82,7 @@ def _no_lists(folder: Path, landmark: str, source: str) -> FileNotFoundError:
 
 def _no_validation(num_videos: int, num_groups: int) -> ValueError:
     return ValueError(
-        f"No validation part can be cut from {num_videos} videos in {num_groups} groups without parting a group. "
+        f"No validation part can be cut from {num_videos} videos in {num_groups} groups without dividing a group. "
         "Add groups, or train on the whole list with --protocol paper."
     )
 

@@ -6,7 +6,7 @@ from data.catalog import Archive, DataSet, Split, Video
 from data.sets.lists import bad_line, find_lists, lines_of
 
 SOURCE = "UCF101TrainTestSplits-RecognitionTask.zip"
-# Training and test videos of each split; 13,320 videos of 101 classes in 25 groups a class.
+# Training and test videos of each split; 13,320 videos of 101 classes in 25 groups per class.
 OFFICIAL = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}
 ADDRESS = "https://www.crcv.ucf.edu/data/UCF101"
 # The size and the checksum are those that TensorFlow Datasets records; the authors publish none.
@@ -22,7 +22,7 @@ ARCHIVES = (
 
 
 def open_dataset(root: Path) -> DataSet:
-    """Returns the data set from its lists, which lie in `root`/annotations as published."""
+    """Returns the data set that the published lists in `root`/annotations describe."""
     lists = find_lists(root, "classInd.txt", ["ucfTrainTestlist"], SOURCE)
     classes = _read_classes(lists / "classInd.txt")
     videos: dict[str, Video] = {}

@@ -1,4 +1,4 @@
-"""Reads and writes what is on disk of each video (`index.csv`), and how frames and flow were made (`flow.json`)."""
+"""Reads and writes the index of prepared videos (`index.csv`), and how frames and flow were made (`flow.json`)."""
 
 import csv
 import dataclasses
@@ -19,7 +19,7 @@ READY, BROKEN, MISSING, STOPPED = "ready", "broken", "missing", "stopped"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The state of one video, and what of it is on disk."""
+    """The state of one video, and the counts of its files."""
 
     video: str
     folder: str
@@ -30,7 +30,7 @@ class Row:
     bytes: int = 0
     state: str = READY
     reason: str = ""
-    stored: str = ""  # The name of its folder where other tools spelt it differently.
+    stored: str = ""  # The name of its folder, if another tool spelt it differently.
 
 
 # A file that lacks one of these is not an index of ours. `stored` is missing in indexes of earlier versions.
@@ -55,17 +55,17 @@ class Description(FlowDescription, total=False):
 
 
 def index_path(root: Path) -> Path:
-    """Returns where the index of the data set in `root` lies."""
+    """Returns the path of the index of the data set in `root`."""
     return root / "index.csv"
 
 
 def shard_path(root: Path, number: int, count: int) -> Path:
-    """Returns where the index of one of `count` shards lies until they are merged."""
+    """Returns the path of the index of one of `count` shards, until they are merged."""
     return root / f"index.{number}-of-{count}.csv"
 
 
 def write_index(path: Path, rows: Iterable[Row]) -> None:
-    """Writes the index, sorted by folder and name, whole or not at all."""
+    """Writes the index, sorted by folder and name, completely or not at all."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in dataclasses.fields(Row))
@@ -98,7 +98,7 @@ def with_counts(dataset: DataSet, rows: Mapping[str, Row] | None = None) -> Data
 def _counted(video: Video, row: Row | None) -> Video:
     if row is None or row.state != READY:
         return video
-    # Spelt out: dataclasses.replace takes four times as long, and there may be hundreds of thousands.
+    # Not dataclasses.replace: it takes four times as long, and there may be hundreds of thousands.
     known = video.name, row.folder, video.extension, video.labels, video.group
     return Video(*known, row.frames, row.flows, video.file, row.stored)
 
@@ -115,17 +115,17 @@ def _row(fields: Mapping[str, str]) -> Row:
 def _unreadable(path: Path, error: Exception) -> ValueError:
     return ValueError(
         f"{path} can't be read as an index ({error}): another version or another tool wrote it, or it was changed "
-        "by hand. Delete it and run data/prepare.py again, which finds what is prepared already and keeps it."
+        "by hand. Delete it and run data/prepare.py again; prepared videos are kept."
     )
 
 
 def description_path(root: Path) -> Path:
-    """Returns where the file lies that describes how frames and flow of a data set were made."""
+    """Returns the path of `flow.json`, which describes how frames and flow of a data set were made."""
     return root / "flow.json"
 
 
 def find_description(root: Path) -> Description:
-    """Returns what `flow.json` says of the frames and the flow in `root`, or nothing where there is none."""
+    """Returns the content of `flow.json` in `root`, or nothing if there is none."""
     path = description_path(root)
     try:
         description: Description = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -135,7 +135,7 @@ def find_description(root: Path) -> Description:
 
 
 def read_description(root: Path) -> Description:
-    """Returns what `flow.json` says of the frames and the flow in `root`."""
+    """Returns the content of `flow.json` in `root`; raises FileNotFoundError if there is none."""
     if not description_path(root).exists():
         raise FileNotFoundError(
             f"{root} has no flow.json: it is not prepared. Run: python data/prepare.py {in_words(root.name, root)}"

@@ -1,8 +1,8 @@
-"""Compiling numba kernels, and keeping what was compiled in a folder of its own for every version of the sources.
+"""Compiles numba kernels and caches the machine code, in a new folder for every version of the sources.
 
-numba's own cache knows only the file of the kernel, so a constant changed in another file could be served
-from stale machine code. Here the folder's name holds a hash of all that decides the machine code:
-every source of the kernels, the versions, the processor. Old folders are simply never read again.
+numba's own cache checks only the file of a kernel, so after a change of a constant in another file it would load old
+code. Here the name of the folder is a hash of everything that decides the machine code: all sources of the kernels,
+versions, and the processor. Old folders are never read again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OPTIONS: dict[str, bool | str] = {"nogil": True, "error_model": "numpy"}
 
 SEAL_BYTES = hashlib.sha256().digest_size
 _PROJECT = Path(__file__).resolve().parents[3]
-# What is compiled: a change in any of these starts a new folder.
+# The sources of the kernels: a change in any of them starts a new folder.
 SOURCES = ("data/optical_flow/tvl1/*.py", "pipelines/resizing.py")
 
 
@@ -40,7 +40,7 @@ def inner(function: Function) -> Function:
 
 
 def kernel(function: Function) -> Function:
-    """Compiles a function that Python calls: on its first call, or from the cache folder."""
+    """Makes a kernel of a function that Python calls; it is compiled on its first call, or loaded from the cache."""
     dispatcher = numba.njit(**OPTIONS)(function)
     if _FOLDER is not None:
         dispatcher._cache = _Cache(function)
@@ -49,7 +49,7 @@ def kernel(function: Function) -> Function:
 
 
 class _Locator(UserProvidedCacheLocator):
-    """Where numba looks for a kernel: in our folder, also where that can only be read."""
+    """Makes numba look for kernels in our folder, even if it is read-only."""
 
     def __init__(self, function: Callable[..., object], file: str) -> None:
         super().__init__(function, file)
@@ -66,14 +66,14 @@ class _Implementation(CompileResultCacheImpl):
 
 
 class _SealedFile(IndexDataCacheFile):
-    """A file for each signature of a kernel, named by it, which begins with the hash of what follows.
+    """Stores each signature of a kernel in its own file, which begins with a hash of its content.
 
-    LLVM ends the process on machine code that is damaged, so nothing else may reach it. And numba's index, shared by
-    all signatures, lets two processes that compile at once give the same name to two of them.
+    The hash keeps damaged machine code from LLVM, which would end the process. Separate files are needed because numba
+    has one index for all signatures, in which two processes that compile at once can give two of them the same name.
     """
 
     def load(self, key: object) -> object:
-        """Returns what was kept under a key, or None."""
+        """Returns the content that was saved under a key, or None."""
         try:
             content = self._path(key).read_bytes()
         except FileNotFoundError:
@@ -85,7 +85,7 @@ class _SealedFile(IndexDataCacheFile):
         return data if found == key else None
 
     def save(self, key: object, data: object) -> None:
-        """Keeps something under a key."""
+        """Saves content under a key."""
         kept = self._dump((key, data))
         with self._open_for_write(str(self._path(key))) as file:
             file.write(hashlib.sha256(kept).digest() + kept)
@@ -95,7 +95,7 @@ class _SealedFile(IndexDataCacheFile):
 
 
 class _Cache(FunctionCache):
-    """numba's cache, but a damaged file counts as a missing one, and a full disk only costs the next process time."""
+    """numba's cache, except that a damaged file counts as missing, and a full disk is not an error."""
 
     _impl_class = _Implementation
 
@@ -105,25 +105,25 @@ class _Cache(FunctionCache):
         self._cache_file = _SealedFile(self._cache_path, self._impl.filename_base, locator.get_source_stamp())
 
     def load_overload(self, signature: object, target: object) -> object:
-        """Returns what was compiled before, or None."""
+        """Returns the code that was compiled before, or None."""
         try:
             return super().load_overload(signature, target)
-        except Exception:  # Not to be read, or of an unknown form: what is compiled now takes its place.
+        except Exception:  # Unreadable or of unknown form: it is compiled and saved again.
             return None
 
     def save_overload(self, signature: object, compiled: object) -> None:
-        """Keeps what was compiled, if that can be."""
+        """Saves compiled code, if the folder can be written."""
         with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
             super().save_overload(signature, compiled)
 
 
 def target_features() -> str:
-    """Returns the processor features that numba compiles for, as it decides itself: none is a setting, too."""
+    """Returns the processor features that numba compiles for; a setting may be empty, which means none."""
     return get_host_cpu_features() if numba.config.CPU_FEATURES is None else numba.config.CPU_FEATURES
 
 
 def cache_key(sources: Path) -> str:
-    """Returns a hash of all that decides the machine code of the kernels below a folder of sources."""
+    """Returns a hash of everything that decides the machine code of the kernels below a folder of sources."""
     key = hashlib.sha256()
     for source in sorted(path for pattern in SOURCES for path in sources.glob(pattern)):
         key.update(source.name.encode() + source.read_bytes())
@@ -134,7 +134,7 @@ def cache_key(sources: Path) -> str:
 
 
 def cache_folder(roots: Iterable[Path]) -> Path | None:
-    """Returns the folder of the present kernels below the first root that can be written or holds them, or None."""
+    """Returns the folder of these kernels in the first root that holds them or can be written, or None."""
     for root in roots:
         folder = root / f"kernels-{cache_key(_PROJECT)}"
         try:
