@@ -73,7 +73,7 @@ def plan_for(clips: Clips, minutes: float | None, processors: int) -> Plan:
         if plan.minutes <= minutes:
             return plan
     each = (plan.minutes - _plan(Clips(0), QUICK, False, processors).minutes) / max(1, clips.count)
-    left = minutes - _plan(Clips(0), QUICK, False, processors).minutes
+    left = (minutes or 0.0) - _plan(Clips(0), QUICK, False, processors).minutes
     limit = min(clips.count, max(LEAST_CLIPS, int(left / each)))
     fewer = _plan(Clips(limit, clips.size), QUICK, False, processors)
     return Plan(QUICK, False, limit if limit < clips.count else 0, fewer.seconds)

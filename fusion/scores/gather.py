@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,12 +62,21 @@ def from_models(
     with_joint = with_joint and (BOTH in scoring.models or scoring.model(dataset, split, BOTH).is_file())
     joint = stream_scores(dataset, split, "test", test, BOTH, scoring) if with_joint else None
     unseen = evidence_of("test", test, scores, joint)
-    held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else []
-    if held_out:
-        groups = [dataset.videos[name].group for name in held_out[0].videos]
+    held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else {}
+    trained = [stream for stream in streams if stream not in held_out]
+    if not trained:
+        shared = _shared(list(held_out.values()))
+        groups = [dataset.videos[name].group for name in shared[0].videos]
         said = f"{len(groups)} training videos, each scored by a fold that had not seen its group"
-        return Gathered(scores, unseen, Evidence.of(held_out, groups), "", said, joint, True, held_out[0].videos)
-    videos, why_not = _to_learn_from(dataset, split, streams, scoring, fit)
+        return Gathered(scores, unseen, Evidence.of(shared, groups), "", said, joint, True, shared[0].videos)
+    videos, why_not = _to_learn_from(dataset, split, trained, scoring, fit)
+    if held_out and videos:
+        validated = [stream_scores(dataset, split, fit, videos, stream, scoring) for stream in trained]
+        found = {each.stream: each for each in (*validated, *held_out.values())}
+        shared = _shared([found[stream] for stream in streams])
+        groups = [dataset.videos[name].group for name in shared[0].videos]
+        said = f"{len(groups)} videos that no stream was trained on"
+        return Gathered(scores, unseen, Evidence.of(shared, groups), "", said, joint, is_held_out=True)
     if not videos:
         itself = f"the other folds, by group, of these {len(test)} videos" if fit == "folds" else ""
         return Gathered(scores, unseen, None, why_not, itself, joint)
@@ -110,27 +119,31 @@ def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, name
     )
 
 
-def _held_out(dataset: DataSet, split: int, streams: Sequence[str], scoring: Scoring) -> list[Scores]:
-    """Returns held-out scores of the training videos if every model was solved by folds, otherwise nothing."""
-    found = []
+def _held_out(dataset: DataSet, split: int, streams: Sequence[str], scoring: Scoring) -> dict[str, Scores]:
+    """Returns held-out scores of the training videos, by stream, for models that were solved by folds."""
+    found = {}
     for stream in streams:
         model = scoring.model(dataset, split, stream)
         path = Run(model.parent).held_out
-        if not path.is_file():
-            return []
-        scores = read_scores(path)
-        if scores.model_hash != file_hash(model) or scores.classes != dataset.classes:
-            return []
-        found.append(scores)
-    shared = set(found[0].videos).intersection(*(scores.videos for scores in found[1:]))
-    return [_only(scores, shared) for scores in found] if shared <= dataset.videos.keys() else []
+        scores = read_scores(path) if path.is_file() else None
+        if scores is None or scores.model_hash != file_hash(model) or scores.classes != dataset.classes:
+            continue
+        if set(scores.videos) <= dataset.videos.keys():
+            found[stream] = scores
+    return found
 
 
-def _only(scores: Scores, names: Set[str]) -> Scores:
-    """Returns the scores for some of the videos."""
-    rows = [row for row, name in enumerate(scores.videos) if name in names]
-    videos = tuple(scores.videos[row] for row in rows)
-    return dataclasses.replace(scores, videos=videos, labels=scores.labels[rows], view_logits=scores.view_logits[rows])
+def _shared(streams: Sequence[Scores]) -> list[Scores]:
+    """Returns the scores of the videos that all streams have scored, in the order of the first, as of one part."""
+    names = set(streams[0].videos).intersection(*(scores.videos for scores in streams[1:]))
+    videos = tuple(name for name in streams[0].videos if name in names)
+    found = []
+    for scores in streams:
+        place = {name: row for row, name in enumerate(scores.videos)}
+        rows = [place[name] for name in videos]
+        labels, logits = scores.labels[rows], scores.view_logits[rows]
+        found.append(dataclasses.replace(scores, part="held-out", videos=videos, labels=labels, view_logits=logits))
+    return found
 
 
 def _to_learn_from(

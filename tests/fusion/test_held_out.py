@@ -75,7 +75,24 @@ def test_where_the_model_is_another_since_its_held_out_scores_are_not_used(datas
 def test_where_one_stream_has_none_neither_is_used(dataset, runs):
     Run.of(runs, dataset.name, "temporal", 1).held_out.unlink()
 
-    assert gathered(dataset, runs).known is None
+    found = gathered(dataset, runs)
+    assert found.known is None
+    assert "temporal was trained by the protocol folds, and what its folds held out is missing" in found.why_not
+    assert "--fit train" not in found.why_not  # Which would fit no model that was solved by folds.
+
+
+def test_a_stream_that_was_trained_is_joined_by_its_validation_videos(dataset, runs):
+    place = Run.of(runs, dataset.name, "spatial", 1)
+    place.held_out.unlink()
+    place.config.write_text('{"options": {"protocol": "validation", "validation": 0.34, "seed": 0}}')
+
+    found = gathered(dataset, runs)
+
+    assert (
+        found.is_held_out and found.learns_from == f"{found.known.num_videos} videos that were kept apart from training"
+    )
+    assert 0 < found.known.num_videos < 3
+    assert not set(found.known.groups) & set(found.unseen.groups)
 
 
 def test_only_videos_that_both_streams_held_out_are_learnt_from(dataset, runs):

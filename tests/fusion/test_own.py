@@ -2,8 +2,10 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +15,7 @@ from fusion.own_plan import Clips, Clock, duration, plan_for, sentences
 from tests.conftest import PROJECT
 from tests.makers.data import write_clip
 from tests.makers.imagenet import write_imagenet
+from tests.makers.videos import moving_frames, write_turned
 
 MOTIONS = {"left": (-2, 0), "right": (2, 0)}
 
@@ -139,20 +142,23 @@ def weights(tmp_path_factory):
     return write_imagenet(tmp_path_factory.mktemp("weights")).parent
 
 
-def own(folder, place, weights, *words):
-    """Runs the command, and returns its exit code and what it said."""
+def own(folder, place, weights, *words, stop_at=""):
+    """Runs the command, and returns its exit code and what it said; stopped as by Ctrl-C once it says `stop_at`."""
     command = [sys.executable, "fusion/own.py", str(folder), "--datasets", str(place / "datasets")]
     environment = {**os.environ, "TWO_STREAM_WEIGHTS": str(weights), "KERAS_HOME": str(place / "keras")}
-    done = subprocess.run(
-        [*command, "--runs", str(place / "runs"), *words],
-        cwd=PROJECT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
-    errors = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
-    return SimpleNamespace(code=done.returncode, said=" ".join((done.stdout + done.stderr).split()), errors=errors)
+    command += ["--runs", str(place / "runs"), *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
+    process = subprocess.Popen(command, cwd=PROJECT, env=environment, start_new_session=True, **pipes)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if stop_at and stop_at in line:
+            time.sleep(3)  # Into the step, whose process may have imported what it needs, or not yet.
+            os.killpg(process.pid, signal.SIGINT)
+            stop_at = ""
+    code = process.wait(timeout=60)
+    errors = [line for line in lines if line.startswith("Error:")]
+    return SimpleNamespace(code=code, said=" ".join("".join(lines).split()), errors=errors)
 
 
 @pytest.mark.slow
@@ -230,3 +236,52 @@ def test_few_clips_and_clips_of_several_sizes_go_through(tmp_path, weights, case
 
     assert done.code == 0, done.said
     assert (tmp_path / "runs" / "clips" / "fusion" / "split1" / "report.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_clips_as_phones_and_people_make_them_go_through_and_the_broken_one_is_named(tmp_path, weights):
+    folder = write_clips(tmp_path / "meine Clips für ヨガ", 6, classes={"links herum": (-2, 0), "右": (2, 0)})
+    for place, path in enumerate(sorted(folder.rglob("*.avi"))):
+        path.rename(path.with_name(f"clip ({place}) é.avi"))
+    write_clip(folder / "links herum" / "slow.avi", frames=8, shift=-2, size=(80, 64), fps=7.5)
+    write_clip(folder / "右" / "fast.avi", frames=16, shift=2, size=(80, 64), fps=60.0)
+    write_turned(folder / "右" / "upright phone.mp4", moving_frames(8, (80, 64)))
+    (folder / "右" / "broken one.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
+
+    done = own(folder, tmp_path, weights)
+
+    assert done.code == 0, done.said
+    assert "1 broken" in done.said
+    rows = (tmp_path / "datasets" / "meine_Clips_für_ヨガ" / "index.csv").read_text(encoding="utf-8")
+    assert re.search("upright phone,.*,64,80", rows)  # Turned as its metadata ask for.
+    assert (tmp_path / "runs" / "meine_Clips_für_ヨガ" / "fusion" / "split1" / "report.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_stopped_at_any_step_the_same_command_goes_on(tmp_path, weights):
+    folder = write_clips(tmp_path / "moving")
+
+    for step in range(1, 7):
+        stopped = own(folder, tmp_path, weights, stop_at=f"[{step}/6]")
+        assert stopped.code == 130, stopped.said
+        assert "Stopped. The same command goes on from here." in stopped.said
+        assert "Traceback" not in stopped.said
+    done = own(folder, tmp_path, weights)
+
+    assert done.code == 0, done.said
+    assert "both streams" in done.said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_without_imagenet_weights_the_spatial_stream_learns_from_scratch_and_that_is_said(tmp_path):
+    folder = write_clips(tmp_path / "moving", 8)
+    (tmp_path / "none").mkdir()
+
+    done = own(folder, tmp_path, tmp_path / "none")
+
+    assert done.code == 0, done.said
+    assert "There are no ImageNet weights on this machine: the spatial stream learns from scratch" in done.said
+    assert "videos that were kept apart from training" in done.said
