@@ -3,7 +3,6 @@
 import contextlib
 import math
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,16 +130,7 @@ class Clock:
     """The time that is left of a plan, by how long its steps have taken so far against what was planned."""
 
     planned: Mapping[str, float]
-    taken: dict[str, float] = field(default_factory=dict)
-    _began: float = 0.0
-
-    def begin(self) -> None:
-        """Notes that a step begins."""
-        self._began = time.monotonic()
-
-    def end(self, step: str) -> None:
-        """Notes that a step is done."""
-        self.taken[step] = time.monotonic() - self._began
+    taken: dict[str, float] = field(default_factory=dict)  # Seconds of the steps that are done.
 
     def left(self, steps: Sequence[str]) -> float:
         """Returns the seconds that these steps will take; a machine that was slower so far stays so."""

@@ -94,17 +94,18 @@ def test_smaller_parts_are_parts_of_larger_ones_and_no_judged_group_is_learned_f
     assert not {subsets.groups[row] for row in some(1.0)} & {subsets.groups[row] for row in others}
 
 
-def test_a_class_that_lies_apart_is_told_from_the_others_and_one_between_them_is_not():
+def test_an_unknown_class_between_others_is_doubted_and_one_beyond_them_is_not():
     random = np.random.default_rng(0)
-    labels = np.arange(120) % 4
-    # The last class lies between the first two; the third beside them all.
-    centres = np.array([[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0], [4.0, 0, 0]])
-    features = (centres[labels] + 0.3 * random.normal(size=(120, 3))).astype(np.float32)
-    found = outside_of(Subsets([features], labels, [str(row) for row in range(120)]), ("a", "b", "c", "like a"))
+    labels = np.arange(160) % 4
+    centres = np.array([[-4.0, 0], [4.0, 0], [0, 0], [9.0, 0]])
+    features = (centres[labels] + 0.3 * random.normal(size=(160, 2))).astype(np.float32)
+    subsets = Subsets([features], labels, [str(row) for row in range(160)])
+
+    found = outside_of(subsets, ("left", "right", "between", "beyond"))
 
     by_name = {row["name"]: row for row in found["rows"]}
-    assert by_name["like a"]["auroc"] < by_name["c"]["auroc"]
-    assert by_name["like a"]["false_alarms"] > 0.8
+    assert by_name["between"]["auroc"] > 0.9 and by_name["between"]["false_alarms"] < 0.2
+    assert by_name["beyond"]["auroc"] < 0.5 and by_name["beyond"]["false_alarms"] > 0.9
     assert found["auroc"] == pytest.approx(np.mean([row["auroc"] for row in found["rows"]]))
 
 

@@ -17,7 +17,9 @@ from fusion.report.more_clips import MoreClips, Outside, more_clips_of, outside_
 from fusion.report.scene import Scene, scene_of
 from fusion.scores.gather import Gathered
 from fusion.scores.protocol import Scoring
+from streams.runs.model_file import load_model
 from streams.runs.run_folder import Run
+from streams.runs.score_file import read_scores
 
 # Seconds that solving last layers again may take.
 _SECONDS = 45.0
@@ -108,9 +110,7 @@ def _doubt(fusion: Fusion) -> dict[str, float] | None:
 
 def _kept_parts(model: Path, names: tuple[str, ...], dataset: DataSet) -> list[np.ndarray]:
     """Returns the features [V, D] of each part that a model uses, of the videos that are named."""
-    from streams.networks.frames_in_time import parts_of
-    from streams.runs.model_file import load_model
-    from streams.runs.score_file import read_scores
+    from streams.networks.frames_in_time import parts_of  # Brings Keras.
 
     run = Run(model.parent)
     of_file = read_scores(run.held_out).videos

@@ -75,7 +75,7 @@ def from_models(
         found = {each.stream: each for each in (*validated, *held_out.values())}
         shared = _shared([found[stream] for stream in streams])
         groups = [dataset.videos[name].group for name in shared[0].videos]
-        said = f"{len(groups)} videos that no stream was trained on"
+        said = f"{len(groups)} videos that were kept apart from training"
         return Gathered(scores, unseen, Evidence.of(shared, groups), "", said, joint, is_held_out=True)
     if not videos:
         itself = f"the other folds, by group, of these {len(test)} videos" if fit == "folds" else ""
