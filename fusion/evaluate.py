@@ -17,7 +17,7 @@ from rich.table import Table
 
 from commands.files import RUNS, write_json
 from commands.options import as_dictionary, option, parse
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from data.catalog import DataSet
 from data.ready import home_of, open_dataset, ready_dataset
 from fusion.methods.sequences import SEQUENCES
@@ -27,8 +27,8 @@ from fusion.report.all_splits import MeanReport, mean_report, write_mean
 from fusion.report.compare import compare
 from fusion.report.markup import by_reason, title
 from fusion.report.numbers import Report
-from fusion.report.one_split import Evaluation, evaluate, examples_of, write_report
-from fusion.report.questions import questions_of, sentences
+from fusion.report.one_split import Evaluation, evaluate, write_report
+from fusion.report.questions import sentences
 from fusion.scores.gather import FITS, Gathered, from_files, from_models
 from fusion.scores.protocol import Scoring, in_words
 from streams.runs.model_file import BOTH, read_card
@@ -120,16 +120,19 @@ def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tu
         with_joint="conv" in methods,
     )
     found = _finish(config, gathered, methods)
+    quiet_tensorflow()
+    from fusion.report import from_networks  # Brings TensorFlow, which reports of score files do without.
+
     for each in (*gathered.streams, *([gathered.joint] if gathered.joint else [])):
         looked = in_words(each.protocol, read_card(scoring.model(dataset, split, each.stream)))
         found.report["streams" if each is not gathered.joint else "joint"][each.stream]["looked_at"] = looked
     if config.questions and found.kept and gathered.held_out and not dataset.multi_label:
         fusion = found.kept.named(found.kept.chosen)
-        found.report["questions"] = questions_of(gathered, dataset, scoring, fusion)
+        found.report["questions"] = from_networks.questions_of(gathered, dataset, scoring, fusion)
         for line in sentences(found.report["questions"]):
             print(line)
     folder = config.runs / dataset.name / "fusion" / f"split{split}"
-    examples = examples_of(gathered, found.shown, dataset, scoring)
+    examples = from_networks.examples_of(gathered, found.shown, dataset, scoring)
     return found.report, write_report(folder, found, gathered, examples, config.runs)
 
 

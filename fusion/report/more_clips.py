@@ -4,13 +4,15 @@ Last layers are solved again on the features that training kept: from fewer vide
 """
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from fusion.methods.choosing import KEPT
 from fusion.methods.measures import Interval, interval
-from streams.last_layer.subsets import Outsiders, Step, Subsets
+
+if TYPE_CHECKING:  # It brings Keras, which reports of score files do without.
+    from streams.last_layer.subsets import Outsiders, Step, Subsets
 
 _DRAWS = 1000
 # The steepest fall of errors that is believed: with twice the videos, half of the errors.
@@ -64,7 +66,7 @@ class Outside(TypedDict):
     left_out: list[str]
 
 
-def more_clips_of(subsets: Subsets, classes: Sequence[str]) -> MoreClips:
+def more_clips_of(subsets: "Subsets", classes: Sequence[str]) -> MoreClips:
     """Returns the learning curve and what it promises."""
     steps = subsets.learning_curve()
     resample = _Resample(subsets.groups)
@@ -105,7 +107,7 @@ def more_clips_of(subsets: Subsets, classes: Sequence[str]) -> MoreClips:
     )
 
 
-def outside_of(subsets: Subsets, classes: Sequence[str]) -> Outside | None:
+def outside_of(subsets: "Subsets", classes: Sequence[str]) -> Outside | None:
     """Returns how well confidence tells an unknown class from the others; None with fewer than three classes."""
     labels = np.unique(subsets.labels).tolist()
     if len(labels) < 3:
@@ -123,7 +125,7 @@ def outside_of(subsets: Subsets, classes: Sequence[str]) -> Outside | None:
     )
 
 
-def _row(name: str, found: Outsiders) -> OutsiderRow:
+def _row(name: str, found: "Outsiders") -> OutsiderRow:
     below = np.quantile(found.sure_of_known, 1 - KEPT)
     return OutsiderRow(
         name=name,
@@ -162,5 +164,5 @@ def _slope(counts: np.ndarray, errors: np.ndarray, least: float) -> float:
     return float(np.clip(-(centred @ y) / (centred @ centred), 0.0, _STEEPEST))
 
 
-def _point(step: Step, drawn: np.ndarray) -> CurvePoint:
+def _point(step: "Step", drawn: np.ndarray) -> CurvePoint:
     return CurvePoint(videos=round(step.videos), accuracy=float(step.right.mean()), interval=interval(drawn))

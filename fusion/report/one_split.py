@@ -1,6 +1,5 @@
 """One split, evaluated: scores, every way of fusing them, and the report in its folder."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,17 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from commands.files import write_json, write_text
-from commands.running import quiet_tensorflow
-from data.catalog import DataSet
 from fusion.methods.choosing import fusions_of
 from fusion.methods.kept import KeptFusions
 from fusion.methods.table import Fused, fuse
 from fusion.prediction.chosen_fusion import FUSION_FILE
-from fusion.report.examples import Example, choose_examples, picture
+from fusion.report.examples import Example
 from fusion.report.numbers import Report, build_report, suspects_of, warnings_of
 from fusion.report.page import page
 from fusion.scores.gather import Gathered
-from fusion.scores.protocol import Scoring
 from streams.runs.run_folder import Run
 
 
@@ -60,25 +56,6 @@ def _kept(gathered: Gathered, fused: Fused) -> KeptFusions | None:
     chosen, fusions = fusions_of(fused.parameters, gathered.known, gathered.learns_from)
     hashes = {scores.stream: scores.model_hash for scores in gathered.streams}
     return KeptFusions(chosen, gathered.streams[0].classes, hashes, fusions)
-
-
-def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, scoring: Scoring) -> list[Example]:
-    """Returns videos worth looking at, with pictures of what they show and of where each stream looks."""
-    quiet_tensorflow()
-    from fusion.prediction.explain import heat_pictures  # Brings TensorFlow, which reports of score files do without.
-
-    streams, split = gathered.streams, gathered.streams[0].split
-    chosen = choose_examples(gathered.unseen.logits, fused, gathered.unseen.labels)
-    videos = [dataset.videos[streams[0].videos[place]] for place, _ in chosen]
-    examples = [picture(dataset, video, *why) for video, why in zip(videos, chosen, strict=True)]
-    shown = [place for place, video in enumerate(videos) if video.labels]
-    labelled = [(videos[place], videos[place].labels[0]) for place in shown]
-    models = {each.stream: scoring.model(dataset, split, each.stream) for each in streams}
-    heat = {stream: heat_pictures(dataset, model, labelled) for stream, model in models.items()}
-    for number, place in enumerate(shown):
-        seen = {stream: drawn[number] for stream, drawn in heat.items() if drawn}
-        examples[place] = dataclasses.replace(examples[place], looks=seen)
-    return examples
 
 
 def write_report(

@@ -22,6 +22,8 @@ from streams.runs.score_file import Scores, read_scores
 # training list, as for the paper's SVM; or, by cross-validation, the other folds of the evaluated videos. Streams are
 # more confident on their training list than on other videos, which misleads every method that learns from it.
 FITS = ("validation", "train", "folds")
+_APART = "videos that were kept apart from training"
+_BY_FOLDS = "training videos, each scored by folds that had not seen its group"
 
 
 class Gathered(NamedTuple):
@@ -64,19 +66,14 @@ def from_models(
     unseen = evidence_of("test", test, scores, joint)
     held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else {}
     trained = [stream for stream in streams if stream not in held_out]
-    if not trained:
-        shared = _shared(list(held_out.values()))
-        groups = [dataset.videos[name].group for name in shared[0].videos]
-        said = f"{len(groups)} training videos, each scored by a fold that had not seen its group"
-        return Gathered(scores, unseen, Evidence.of(shared, groups), "", said, joint, True, shared[0].videos)
-    videos, why_not = _to_learn_from(dataset, split, trained, scoring, fit)
-    if held_out and videos:
-        validated = [stream_scores(dataset, split, fit, videos, stream, scoring) for stream in trained]
-        found = {each.stream: each for each in (*validated, *held_out.values())}
+    videos, why_not = _to_learn_from(dataset, split, trained, scoring, fit) if trained else ((), "")
+    if held_out and (videos or not trained):
+        of_trained = [stream_scores(dataset, split, fit, videos, stream, scoring) for stream in trained]
+        found = {each.stream: each for each in (*of_trained, *held_out.values())}
         shared = _shared([found[stream] for stream in streams])
-        groups = [dataset.videos[name].group for name in shared[0].videos]
-        said = f"{len(groups)} videos that were kept apart from training"
-        return Gathered(scores, unseen, Evidence.of(shared, groups), "", said, joint, is_held_out=True)
+        known = Evidence.of(shared, [dataset.videos[name].group for name in shared[0].videos])
+        said, names = (_APART, ()) if trained else (_BY_FOLDS, shared[0].videos)
+        return Gathered(scores, unseen, known, "", f"{known.num_videos} {said}", joint, True, names)
     if not videos:
         itself = f"the other folds, by group, of these {len(test)} videos" if fit == "folds" else ""
         return Gathered(scores, unseen, None, why_not, itself, joint)

@@ -81,17 +81,23 @@ def test_where_one_stream_has_none_neither_is_used(dataset, runs):
     assert "--fit train" not in found.why_not  # Which would fit no model that was solved by folds.
 
 
-def test_a_stream_that_was_trained_is_joined_by_its_validation_videos(dataset, runs):
-    place = Run.of(runs, dataset.name, "spatial", 1)
-    place.held_out.unlink()
-    place.config.write_text('{"options": {"protocol": "validation", "validation": 0.34, "seed": 0}}')
+def test_a_stream_that_was_trained_is_joined_by_its_validation_videos(tmp_path):
+    made = made_dataset(tmp_path / "data", dict.fromkeys("abcdefghijkl", 8))
+    dataset = dataclasses.replace(made, splits={1: Split(tuple("abcdefghi"), tuple("jkl"))})
+    for stream in STREAMS:
+        place = Run.of(tmp_path, dataset.name, stream, 1)
+        place.model.parent.mkdir(parents=True)
+        make_model(place.model, stream, classes=CLASSES)
+        protocol = "validation" if stream == "spatial" else "folds"
+        place.config.write_text(f'{{"options": {{"protocol": "{protocol}", "validation": 0.34, "seed": 0}}}}')
+    keep_held_out(Run.of(tmp_path, dataset.name, "temporal", 1), dataset, "temporal", tuple("abcdefghi"))
 
-    found = gathered(dataset, runs)
+    found = gathered(dataset, tmp_path)
 
-    assert (
-        found.is_held_out and found.learns_from == f"{found.known.num_videos} videos that were kept apart from training"
-    )
-    assert 0 < found.known.num_videos < 3
+    assert found.is_held_out
+    assert found.learns_from == f"{found.known.num_videos} videos that were kept apart from training"
+    assert 0 < found.known.num_videos < 9
+    assert found.known.logits[1].argmax(axis=1).tolist() == found.known.labels.tolist()
     assert not set(found.known.groups) & set(found.unseen.groups)
 
 

@@ -1,0 +1,92 @@
+"""Parts of a report that need networks again, and so TensorFlow: pictures of examples, answers about own clips."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from data.catalog import DataSet
+from fusion.methods.kept import Doubt, Fusion
+from fusion.prediction.explain import heat_pictures
+from fusion.report.examples import Example, choose_examples, picture
+from fusion.report.more_clips import more_clips_of, outside_of
+from fusion.report.questions import Questions
+from fusion.report.scene import scene_of
+from fusion.scores.gather import Gathered
+from fusion.scores.protocol import Scoring
+from streams.last_layer.subsets import Subsets
+from streams.networks.frames_in_time import parts_of
+from streams.runs.model_file import load_model
+from streams.runs.run_folder import Run
+from streams.runs.score_file import read_scores
+
+# Seconds of processor time that solving last layers again may take.
+_SECONDS = 60.0
+
+
+def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, scoring: Scoring) -> list[Example]:
+    """Returns videos worth looking at, with pictures of what they show and of where each stream looks."""
+    streams, split = gathered.streams, gathered.streams[0].split
+    chosen = choose_examples(gathered.unseen.logits, fused, gathered.unseen.labels)
+    videos = [dataset.videos[streams[0].videos[place]] for place, _ in chosen]
+    examples = [picture(dataset, video, *why) for video, why in zip(videos, chosen, strict=True)]
+    shown = [place for place, video in enumerate(videos) if video.labels]
+    labelled = [(videos[place], videos[place].labels[0]) for place in shown]
+    models = {each.stream: scoring.model(dataset, split, each.stream) for each in streams}
+    heat = {stream: heat_pictures(dataset, model, labelled) for stream, model in models.items()}
+    for number, place in enumerate(shown):
+        seen = {stream: drawn[number] for stream, drawn in heat.items() if drawn}
+        examples[place] = dataclasses.replace(examples[place], looks=seen)
+    return examples
+
+
+def questions_of(gathered: Gathered, dataset: DataSet, scoring: Scoring, fusion: Fusion) -> Questions:
+    """Returns answers about models whose last layers were solved by folds."""
+    answers: Questions = {"more_clips": None, "outside": None, "scene": None, "doubt": _doubt(fusion), "why_not": {}}
+    answers["scene"] = scene_of(gathered, dataset, scoring, fusion)
+    assert gathered.known is not None
+    try:
+        parts = [
+            part
+            for each in gathered.streams
+            for part in _kept_parts(scoring.model(dataset, each.split, each.stream), gathered.held_out, dataset)
+        ]
+    except (OSError, KeyError, ValueError) as error:
+        answers["why_not"] = dict.fromkeys(
+            ("more_clips", "outside"), f"features that training kept are missing: {error}"
+        )
+        return answers
+
+    subsets = Subsets(parts, gathered.known.labels, gathered.known.groups.tolist(), seconds=_SECONDS)
+    answers["more_clips"] = more_clips_of(subsets, dataset.classes)
+    answers["outside"] = outside_of(subsets, dataset.classes)
+    if not answers["outside"]:
+        answers["why_not"]["outside"] = "leaving a class out takes three classes at least"
+    return answers
+
+
+def _doubt(fusion: Fusion) -> dict[str, float] | None:
+    doubt: Doubt | None = fusion.doubt
+    return {"below": doubt.below, "kept": doubt.kept} if doubt else None
+
+
+def _kept_parts(model: Path, names: tuple[str, ...], dataset: DataSet) -> list[np.ndarray]:
+    """Returns the features [V, D] of each part that a model uses, of the videos that are named."""
+    run = Run(model.parent)
+    of_file = read_scores(run.held_out).videos
+    with h5py.File(run.features("train")) as file:
+        features = file["features"][()].mean(axis=1)
+    if len(features) != len(of_file):
+        raise ValueError(f"{run.features('train')} holds {len(features)} videos, not {len(of_file)}")
+    place = {name: row for row, name in enumerate(of_file)}
+    rows = [place[name] for name in names]
+    weights = json.loads(run.config.read_text(encoding="utf-8"))["parts"]
+    sizes = parts_of(load_model(model)[0])
+    edges = np.cumsum([0, *sizes.values()])
+    return [
+        features[rows, start:end]
+        for name, start, end in zip(sizes, edges[:-1], edges[1:], strict=True)
+        if weights.get(name, 0.0) > 0
+    ]
