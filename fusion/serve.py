@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         try:
             print("Loading the models ...", flush=True)
             worker.start()
-            print(worker.fusion, flush=True)
+            if worker.fusion:
+                print(worker.fusion, flush=True)
             application = create_application(worker, limits, Path(folder), (HERE, "localhost"))
             print(f"Open http://{HERE}:{listener.getsockname()[1]} (Ctrl-C stops).", flush=True)
             config = uvicorn.Config(application, log_level="warning", timeout_keep_alive=5, server_header=False)

@@ -8,12 +8,13 @@ import numpy as np
 from fusion.methods import measures
 from fusion.methods.evidence import Evidence
 from fusion.methods.fixed import probabilities
+from fusion.methods.kept import as_probabilities
 from fusion.methods.measures import Interval
 from fusion.report.questions import Questions
 from streams.runs.score_file import Scores
 
-# Methods whose scores are probabilities, so that their calibration can be measured.
-_PROBABILITIES = ("average", "weighted", "calibrated")
+# Methods whose scores are probabilities, or logits of some, so that their calibration can be measured.
+_CALIBRATED = ("average", "weighted", "calibrated", "weighted-logits")
 
 
 class Network(TypedDict):
@@ -227,7 +228,11 @@ def _gain(results: Mapping[str, np.ndarray], evidence: Evidence, method: str) ->
 
 def _reliability(evidence: Evidence, fused: Mapping[str, np.ndarray]) -> dict[str, Calibration]:
     shares = dict(zip(evidence.streams, probabilities(evidence), strict=True))
-    shares |= {name: scores for name, scores in fused.items() if name.partition(":")[0] in _PROBABILITIES}
+    shares |= {
+        name: as_probabilities(name, scores, multi_label=evidence.is_multi_label)
+        for name, scores in fused.items()
+        if name.partition(":")[0] in _CALIBRATED
+    }
     bins = {name: measures.reliability(of_method, evidence.labels) for name, of_method in shares.items()}
     return {name: {"bins": each, "error": measures.calibration_error(each)} for name, each in bins.items()}
 
