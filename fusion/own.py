@@ -9,21 +9,24 @@ and the same command goes on.
 
 import argparse
 import contextlib
+import hashlib
 import json
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from commands.files import DATASETS, PROJECT, RUNS
+from commands.files import DATASETS, PROJECT, RUNS, write_json
 from commands.running import run, usable_processors
+from data.store.index import description_path, index_path
 from fusion.own_plan import Clips, Clock, Plan, duration, plan_for, sentences
-from streams.recipes.chosen import PRETRAINED
+from streams.recipes.chosen import PRETRAINED, STREAMS
 from streams.recipes.imagenet_files import find_imagenet
 
 # The preset of the flow that the recipe was measured with.
@@ -59,7 +62,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         left = duration(clock.left([*commands][number - 1 :]))
         print(f"\n[{number}/{len(commands)}] {TITLES[step]}; about {left} left in all.", flush=True)
         began = time.monotonic()
-        _step(words, fatal=step != "doctor")
+        trained = Trained(options.runs / name / "own.json", step, state_of(options.datasets / name, folder, words))
+        again = step in STREAMS and trained.is_of_before
+        if again:
+            print("The clips or the recipe are others than before: this stream is trained again.")
+        _step([*words, *(["--again"] if again else [])], fatal=step != "doctor")
+        if step in STREAMS:
+            trained.keep()
         clock.taken[step] = time.monotonic() - began
     _say_end(name, options, plan, time.monotonic() - start)
 
@@ -105,6 +114,37 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _name_of(folder: Path) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in folder.name) or "clips"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a stream was last trained on, so that other clips or another recipe train it again."""
+
+    file: Path
+    stream: str
+    state: str
+
+    @property
+    def is_of_before(self) -> bool:
+        """Tells whether the stream was trained on something else than there is now."""
+        return self._read().get(self.stream, self.state) != self.state
+
+    def keep(self) -> None:
+        """Notes that the stream was trained on what there is now."""
+        write_json(self.file, {**self._read(), self.stream: self.state})
+
+    def _read(self) -> dict[str, str]:
+        with contextlib.suppress(OSError, ValueError):
+            return dict(json.loads(self.file.read_text(encoding="utf-8")))
+        return {}
+
+
+def state_of(root: Path, folder: Path, words: Sequence[str]) -> str:
+    """Returns what changes with the clips that are ready, their lists, how they were made, and how is trained."""
+    found = hashlib.sha256("\n".join(words).encode())
+    for path in (index_path(root), description_path(root), folder / "videos.csv"):
+        found.update(path.read_bytes() if path.is_file() else b"")
+    return found.hexdigest()
 
 
 def _step(words: Sequence[str], *, fatal: bool) -> None:

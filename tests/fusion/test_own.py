@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fusion.own import _name_of, _parse, main
+from fusion.own import Trained, _name_of, _parse, main, state_of
 from fusion.own_plan import Clips, Clock, duration, plan_for, sentences
 from tests.conftest import PROJECT
 from tests.makers.data import write_clip
@@ -133,6 +133,26 @@ def test_wrong_words_end_with_2_and_one_sentence(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_other_clips_or_another_recipe_train_a_stream_again_and_the_same_ones_do_not(tmp_path):
+    root, folder, file = tmp_path / "data", tmp_path / "clips", tmp_path / "runs" / "own.json"
+    root.mkdir(), folder.mkdir()
+    (root / "index.csv").write_text("first")
+
+    def trained(recipe="own", stream="spatial"):
+        return Trained(file, stream, state_of(root, folder, ["--recipe", recipe]))
+
+    assert not trained().is_of_before  # Nothing is known of it: whoever trains says what is there.
+    trained().keep()
+    trained("own-quick", "temporal").keep()
+    assert not trained().is_of_before
+    assert trained("own-quick").is_of_before
+    assert trained(stream="temporal").is_of_before
+    for path in (root / "index.csv", root / "flow.json", folder / "videos.csv"):
+        path.write_text("second")
+        assert trained().is_of_before
+        trained().keep()
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """A folder with a stand-in for the ImageNet file."""
@@ -172,6 +192,10 @@ def test_clips_become_a_report_and_a_model_and_a_second_time_nothing_anew(tmp_pa
     assert (place / "fusion" / "split1" / "report.html").is_file()
     assert len(kept) == 2
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    third = own(folder, tmp_path, weights, "--minutes", "0.1")
+    fourth = own(write_clips(folder, 7), tmp_path, weights)
+    assert (third.code, fourth.code) == (0, 0), third.said + fourth.said
+    assert third.said.count("this stream is trained again") == fourth.said.count("this stream is trained again") == 2
     for part in ("both streams 100.0% (95 % interval", "temporal 100.0%", "./run predict VIDEO --dataset moving"):
         assert part in first.said
     assert "Features ━" in first.said
