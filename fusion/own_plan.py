@@ -15,8 +15,8 @@ from streams.recipes.chosen import OWN, QUICK
 # clip with each stream.
 PREPARING = 0.3
 LOOKING = {OWN: {"temporal": 0.3, "spatial": 0.7}, QUICK: {"temporal": 0.2, "spatial": 0.4}}
-# Seconds that a step takes for imports, graphs and files, however few the clips.
-STARTING = {"prepare": 4.0, "doctor": 3.0, "temporal": 14.0, "spatial": 14.0, "report": 22.0, "export": 16.0}
+# Seconds that a step takes for imports, graphs, solving and files, however few the clips.
+STARTING = {"prepare": 4.0, "doctor": 3.0, "temporal": 30.0, "spatial": 20.0, "report": 22.0, "export": 16.0}
 # Those of solving last layers again for the report, at most, and clips that are looked at three times more for it.
 _SOLVING, _LOOKED_AT_AGAIN = 60.0, 40
 # The part of the clips that is kept for the test, about.

@@ -191,6 +191,7 @@ def test_an_exported_file_fuses_as_its_streams_did_and_says_how(method, evaluate
     np.testing.assert_allclose(np.asarray(model(clips)["fused"]), expected, atol=1e-5)
     opened = TwoStream.load(model=path).fusion
     assert opened.method == method
+    assert str(evaluated[0]) not in metadata(cards, two_stream.fusion)["fusion.json"]  # No path of this machine.
     np.testing.assert_allclose(opened.probabilities(logits), expected, atol=1e-8)
 
 

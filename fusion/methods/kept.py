@@ -39,6 +39,7 @@ class Fusion:
     sharpness: float = 1.0  # Factor that turns scores into logits, if they are neither logits nor probabilities.
     doubt: Doubt | None = None
     why: str = ""  # The reason for choosing it, as text.
+    source: str = ""  # The file that it was read from, which is not written into another.
 
     def scores(self, logits: Mapping[str, np.ndarray], *, multi_label: bool = False) -> np.ndarray:
         """Returns one score for each class of each video, [V, C], from each stream's logits, [V, views, C]."""
@@ -62,7 +63,9 @@ class Fusion:
     def as_json(self) -> dict[str, object]:
         """Returns the fusion as plain values for JSON."""
         rounded = {name: _rounded(value.tolist()) for name, value in self.parameters.items()}
-        return {**asdict(replace(self, parameters={})), "parameters": rounded}
+        described = asdict(replace(self, parameters={}))
+        del described["source"]
+        return {**described, "parameters": rounded}
 
     @classmethod
     def of_json(cls, found: Mapping[str, object]) -> "Fusion":

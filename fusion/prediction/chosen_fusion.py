@@ -41,7 +41,8 @@ def chosen_fusion(models: Mapping[str, Path], wanted: str = "") -> Fusion:
 
 def sentence(fusion: Fusion) -> str:
     """Returns a sentence that says how the streams are fused, and why so."""
-    why = f" ({fusion.why})" if fusion.why else ""
+    reasons = [each for each in (fusion.why, fusion.source) if each]
+    why = f" ({'; '.join(reasons)})" if reasons else ""
     doubt = f"; unsure below {fusion.doubt.below:.1%}" if fusion.doubt else ""
     return f"Both streams are fused by {fusion.method}{why}{doubt}."
 
@@ -73,8 +74,7 @@ def _of_one_file(path: Path, wanted: str) -> Fusion:
 
 
 def _named_or_chosen(kept: KeptFusions, wanted: str, path: Path) -> Fusion:
-    fusion = kept.named(wanted or kept.chosen)
-    return replace(fusion, why=f"{fusion.why}; {path}")
+    return replace(kept.named(wanted or kept.chosen), source=str(path))
 
 
 def _is_one_network(path: Path) -> bool:

@@ -174,3 +174,76 @@ def test_the_served_page_says_what_it_takes():
 
     assert re.search(r"at most 2\.5 MB and\s+20 seconds", short)
     assert re.search(r"at most 200 MB and\s+10 minutes", long)
+
+
+def asked(**changed):
+    """Answers about own clips, as fusion/report/from_networks.py finds them; class names that try to be HTML."""
+    steps = [{"videos": 10 * n, "accuracy": 0.5 + 0.1 * n, "interval": (0.4 + 0.1 * n, 0.6 + 0.1 * n)} for n in (1, 2)]
+    need = {"name": HOSTILE, "videos": 12, "recognised": 0.5, "gain": 0.021, "interval": (0.01, 0.03)}
+    orders = ("as they are", "frozen", "shuffled", "reversed")
+    return {
+        "more_clips": {
+            "steps": steps,
+            "doubled": {"videos": 40, "accuracy": 0.75, "interval": (0.6, 0.85)},
+            "gain": 0.05,
+            "gain_interval": (0.01, 0.08),
+            "classes": [need],
+            "left_out": ["late"],
+        },
+        "scene": {
+            "videos": 40,
+            "accuracy": {order: {"spatial": 0.6, "fused": 0.7 if order == "as they are" else 0.3} for order in orders},
+            "lost": dict.fromkeys(orders[1:], 0.4),
+            "interval": dict.fromkeys(orders[1:], (0.2, 0.6)),
+        },
+        "outside": {
+            "rows": [{"name": HOSTILE, "auroc": 0.7, "false_alarms": 0.62}],
+            "auroc": 0.7,
+            "false_alarms": 0.62,
+            "kept": 0.95,
+            "left_out": [],
+        },
+        "doubt": {"below": 0.531, "kept": 0.95},
+        "why_not": {},
+        **changed,
+    }
+
+
+def test_the_page_answers_what_is_asked_of_own_clips_and_reads_no_name_as_html():
+    report, evidence, fused = made({"spatial": 1.0, "temporal": 2.0})
+    report["questions"] = asked()
+
+    text = page(report, evidence, fused, [], {})
+
+    shown = " ".join(Elements(text).text.split())
+    assert "Twice as many would bring about +5.0 percentage points (95 % interval +1.0 to +8.0)." in shown
+    assert "There was no time for late." in shown
+    assert "Of clips that stand still 30 % are recognised, of the same clips as they are 70 %: motion decides." in shown
+    assert "62 % still get an answer at the threshold that 95 % of the others pass. Below 53.1 % predict says" in shown
+    assert " ".join(HOSTILE.split()) in shown and HOSTILE not in text
+    assert "nan" not in text
+
+
+def test_what_could_not_be_answered_has_its_reason_on_the_page():
+    report, evidence, fused = made({"spatial": 1.0, "temporal": 2.0})
+    reasons = {"more_clips": "features are missing", "outside": "leaving a class out takes three classes at least"}
+    report["questions"] = asked(more_clips=None, outside=None, doubt=None, why_not=reasons)
+
+    shown = " ".join(Elements(page(report, evidence, fused, [], {})).text.split())
+
+    assert "This can’t be said: features are missing." in shown
+    assert "can’t be measured here: leaving a class out takes three classes at least." in shown
+
+
+def test_a_report_of_models_that_can_not_answer_says_so_in_one_sentence():
+    report, evidence, fused = made({"spatial": 1.0, "temporal": 2.0})
+    without = " ".join(Elements(page(report, evidence, fused, [], {})).text.split())
+    for network in report["streams"].values():
+        network["looked_at"] = "25 views, 10 crops"
+
+    shown = " ".join(Elements(page(report, evidence, fused, [], {})).text.split())
+
+    assert "This report does not say. fusion/evaluate.py finds out for streams whose last layer is solved" in shown
+    assert "This report does not say" not in without  # Of score files nothing of the kind can be asked.
+    assert "looked at: 25 views, 10 crops" in shown
+    assert "looked at: views × crops 2x1" in without
