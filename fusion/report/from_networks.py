@@ -60,10 +60,12 @@ def questions_of(gathered: Gathered, dataset: DataSet, scoring: Scoring, fusion:
         return answers
 
     subsets = Subsets(parts, gathered.known.labels, gathered.known.groups.tolist(), seconds=_SECONDS)
-    answers["more_clips"] = more_clips_of(subsets, dataset.classes)
     answers["outside"] = outside_of(subsets, dataset.classes)
+    answers["more_clips"] = more_clips_of(subsets, dataset.classes)
     if not answers["outside"]:
-        answers["why_not"]["outside"] = "leaving a class out takes three classes at least"
+        few = len(np.unique(subsets.labels)) < 3
+        reason = "leaving a class out takes three classes at least" if few else "there was no time for it"
+        answers["why_not"]["outside"] = reason
     return answers
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from streams.last_layer.likelihood import log_softmax, losses
-from streams.last_layer.solving import PENALTIES, group_folds, regressions, rotated
+from streams.last_layer.solving import PENALTIES, RANK, group_folds, regressions, rotated
 
 # Shares of the training videos that are learned from, and how often each is drawn.
 SHARES, DRAWS = (0.25, 0.5, 0.75, 1.0), 4
@@ -43,7 +43,7 @@ class Subsets:
     ) -> None:
         """Takes features of parts [V, D] and one label a video; begins nothing after `seconds` of processor time."""
         self.labels, self.groups = labels, np.asarray(groups)
-        self._space = np.concatenate([rotated(part) for part in parts], axis=1) / np.sqrt(len(parts))
+        self._space = _spanned(np.concatenate([rotated(part) for part in parts], axis=1) / np.sqrt(len(parts)))
         self._num_classes = int(labels.max()) + 1
         self._folds = list(group_folds(labels, groups))
         self._until = time.process_time() + seconds
@@ -76,8 +76,8 @@ class Subsets:
 
     def with_fewer(self, label: int, share: float = 0.5) -> np.ndarray | None:
         """Returns how often each video is right from all videos but a part of one class; None without the time."""
-        draws = [self._right(share, draw, label)[1] for draw in range(DRAWS) if self.has_time]
-        return np.mean(draws, axis=0) if len(draws) == DRAWS else None
+        draws = [self._right(share, draw, label)[1] for draw in range(DRAWS // 2) if self.has_time]
+        return np.mean(draws, axis=0) if len(draws) == DRAWS // 2 else None
 
     def without(self, label: int) -> Outsiders | None:
         """Returns how sure the last layer is of videos of a class that it has not learned; None without the time."""
@@ -116,6 +116,14 @@ class Subsets:
         ((kernel, bias),) = _solved(self._space[rows], self.labels[rows], self._num_classes, penalty)
         logits: np.ndarray = self._space[others] @ kernel + bias
         return logits
+
+
+def _spanned(features: np.ndarray) -> np.ndarray:
+    """Returns features in as many directions as the videos span: distances stay, so regressions stay what they are."""
+    sizes, axes = np.linalg.eigh(features @ features.T)
+    kept = np.argsort(-sizes)[: min(RANK, features.shape[1])]
+    spanned: np.ndarray = axes[:, kept] * np.sqrt(np.maximum(sizes[kept], 0.0))
+    return spanned
 
 
 def _solved(
