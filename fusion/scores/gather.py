@@ -23,7 +23,7 @@ from streams.runs.score_file import Scores, read_scores
 # more confident on their training list than on other videos, which misleads every method that learns from it.
 FITS = ("validation", "train", "folds")
 _APART = "videos that were kept apart from training"
-_BY_FOLDS = "training videos, each scored by folds that had not seen its group"
+_BY_FOLDS = "training videos, each scored by a fold that had not seen its group"
 
 
 class Gathered(NamedTuple):

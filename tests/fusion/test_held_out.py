@@ -77,7 +77,7 @@ def test_where_one_stream_has_none_neither_is_used(dataset, runs):
 
     found = gathered(dataset, runs)
     assert found.known is None
-    assert "temporal was trained by the protocol folds, and what its folds held out is missing" in found.why_not
+    assert "temporal was trained by the protocol folds, but its held-out scores are missing" in found.why_not
     assert "--fit train" not in found.why_not  # Which would fit no model that was solved by folds.
 
 

@@ -154,7 +154,9 @@ def test_shuffled_clips_keep_every_frame_whole():
 
 
 def test_clips_that_are_not_spread_are_refused():
-    with pytest.raises(ValueError, match=r"Only clips that are spread over a video can be frozen. Received flow"):
+    with pytest.raises(
+        ValueError, match=r"Only clips that are spread over a video can be frozen. Received the input flow"
+    ):
         in_other_time(FRAMES, Input("flow", 6), "frozen", "centred")
 
 
