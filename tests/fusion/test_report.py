@@ -53,6 +53,17 @@ def test_average_precision_is_that_of_a_ranking_that_can_be_counted():
     assert mean_average_precision(scores, labels) == pytest.approx((1 / 1 + 2 / 3) / 2)
 
 
+@pytest.mark.parametrize(("num_groups", "least"), [(4, 0.40), (40, 0.91), (400, 0.99)])
+def test_a_few_groups_that_are_all_right_do_not_prove_that_all_others_will_be(num_groups, least):
+    labels = np.arange(num_groups) % 2
+    right, groups = np.eye(2)[labels], np.arange(num_groups).astype(str)
+
+    low, high = accuracy_interval(right, labels, groups)
+
+    assert (low, high) == (pytest.approx(least, abs=0.01), 1.0)
+    assert accuracy_interval(1 - right, labels, groups) == (0.0, pytest.approx(1 - least, abs=0.01))
+
+
 def test_the_interval_is_wider_where_videos_of_a_group_go_together():
     scores = np.zeros((200, 2))
     scores[:, 0] = np.repeat([1, -1, 1, 1, -1, 1, -1, 1, 1, 1], 20)
