@@ -11,18 +11,20 @@ from data.extraction.decoder import Decoder
 from data.extraction.video_files import is_video, walk_files
 from streams.recipes.chosen import OWN, QUICK
 
-# Seconds of one processor, as measured on clips of two seconds: preparing a million pixels of frames, and looking at a
-# clip with each stream.
-PREPARING = 0.3
+# Seconds of one processor, as measured on clips of two seconds: preparing a clip, and each million pixels of its
+# frames; looking at it with each stream.
+PREPARING_CLIP, PREPARING = 0.15, 0.3
 LOOKING = {OWN: {"temporal": 0.3, "spatial": 0.7}, QUICK: {"temporal": 0.2, "spatial": 0.4}}
 # Seconds that a step takes for imports, graphs, solving and files, however few the clips.
-STARTING = {"prepare": 4.0, "doctor": 3.0, "temporal": 30.0, "spatial": 20.0, "report": 22.0, "export": 16.0}
+STARTING = {"prepare": 12.0, "doctor": 3.0, "temporal": 30.0, "spatial": 20.0, "report": 22.0, "export": 16.0}
 # Those of solving last layers again for the report, at most, and clips that are looked at three times more for it.
 _SOLVING, _LOOKED_AT_AGAIN = 60.0, 40
 # The part of the clips that is kept for the test, about.
 _TEST = 0.3
 # Clips whose length and size are looked at, and millions of pixels of a clip of which nothing is known.
 _PROBED, _USUAL = 15, 4.0
+# Seconds of the plan that stand beside those measured: the first short step alone must not set the pace.
+_TRUSTED = 30.0
 # With fewer clips nothing can be learnt.
 LEAST_CLIPS = 20
 
@@ -83,7 +85,7 @@ def _plan(clips: Clips, recipe: str, questions: bool, processors: int) -> Plan:
     again = min(_TEST * count, _LOOKED_AT_AGAIN) * 3 * sum(looking.values()) if questions else 0.0
     solving = min(_SOLVING, 0.2 * count) if questions else 0.0
     work = {
-        "prepare": count * clips.size * PREPARING,
+        "prepare": count * (PREPARING_CLIP + clips.size * PREPARING),
         "doctor": 0.05 * count,
         "temporal": (1 - _TEST) * count * looking["temporal"],
         "spatial": (1 - _TEST) * count * looking["spatial"],
@@ -135,5 +137,5 @@ class Clock:
     def left(self, steps: Sequence[str]) -> float:
         """Returns the seconds that these steps will take; a machine that was slower so far stays so."""
         done = sum(self.planned[step] for step in self.taken)
-        pace = min(10.0, max(0.2, sum(self.taken.values()) / done)) if done else 1.0
+        pace: float = (sum(self.taken.values()) + _TRUSTED) / (done + _TRUSTED)
         return pace * sum(self.planned[step] for step in steps)

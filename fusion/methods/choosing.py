@@ -18,6 +18,8 @@ _SLOW = ("fusenet", *SEQUENCES)
 _MANY = 500
 # The share of known videos whose answers must stay above the threshold.
 KEPT = 0.95
+# The highest threshold: beyond it, only digits of the confidence in known videos would differ.
+_HIGHEST = 0.99
 # With fewer videos, the threshold would depend on a single video.
 _LEAST = 20
 
@@ -81,6 +83,6 @@ def _with_doubt(fusion: Fusion, held_out: np.ndarray | None, known: Evidence) ->
     if not known.is_multi_label and known.num_videos >= _LEAST:
         sure = as_probabilities(fusion.method, sharpness * held_out, multi_label=False).max(axis=1)
         # Rounded down, so that rounding never makes another answer unsure.
-        below = float(np.floor(1e4 * np.quantile(sure, 1 - KEPT)) / 1e4)
+        below = min(_HIGHEST, float(np.floor(1e4 * np.quantile(sure, 1 - KEPT)) / 1e4))
         doubt = Doubt(below, float((sure >= below).mean()), known.num_videos)
     return Fusion(fusion.method, fusion.streams, fusion.parameters, sharpness, doubt, fusion.why)

@@ -30,7 +30,7 @@ def test_every_format_gives_the_answers_of_the_keras_models_and_knows_its_labels
         pytest.importorskip(package, reason="needs pip install -r requirements-export.txt")
     from fusion import TwoStream
     from fusion.exporting.formats import squares
-    from fusion.exporting.one_model import FORMATS, labels_in, opened
+    from fusion.exporting.one_model import FORMATS, labels_in, opened, text_in
 
     main(
         [
@@ -51,6 +51,8 @@ def test_every_format_gives_the_answers_of_the_keras_models_and_knows_its_labels
     clips = squares(two_stream, video)
     answers = opened(kind, written)({name: clip[:2] for name, clip in clips.items()})
     assert labels_in(kind, written) == CLASSES
+    assert json.loads(text_in(kind, written, "fusion.json"))["chosen"] == "average"
+    assert set(json.loads(text_in(kind, written, "streams.json"))) == {"spatial", "temporal"}
     assert set(answers) == {"spatial", "temporal", "fused"}
     np.testing.assert_allclose(answers["fused"], (answers["spatial"] + answers["temporal"]) / 2, atol=1e-5)
     (found,) = json.loads((tmp_path / "a.json").read_text())

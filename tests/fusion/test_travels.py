@@ -225,6 +225,12 @@ def test_an_answer_is_unsure_where_almost_no_video_of_the_classes_is_so_little_s
     assert doubt.kept >= KEPT - 1e-9
 
 
+def test_where_all_is_sure_an_answer_of_99_percent_is_not_doubted():
+    chosen, fusions = chosen_of(made((30.0, 30.0)), ("average", "weighted"))
+
+    assert fusions[chosen].doubt.below == 0.99 and fusions[chosen].doubt.kept > KEPT
+
+
 def test_a_few_videos_set_no_threshold():
     chosen, fusions = chosen_of(made((1.5, 1.5), num_videos=12), ("average", "weighted-logits"))
 
