@@ -64,9 +64,7 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
     """Returns a prepared data set with its counts; the built-in one is prepared first if necessary, with a message."""
     dataset = open_dataset(name, root or home_of(name))
     if dataset.make_videos:
-        print(f"Using the built-in data set {name} in {dataset.root} (--dataset names another).", flush=True)
-        if not _is_indexed(dataset):
-            _prepare_built_in(dataset)
+        _prepare_built_in(dataset)
     if not index_path(dataset.root).exists():
         words = in_words(name, dataset.root)
         raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: python data/prepare.py {words}")
@@ -77,8 +75,10 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
 
 
 def _prepare_built_in(dataset: DataSet) -> None:
+    print(f"Using the built-in data set {dataset.name} in {dataset.root} (--dataset names another).", flush=True)
     try:
-        prepare(dataset, usable_processors())
+        if not _is_indexed(dataset):
+            prepare(dataset, usable_processors())
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"Stopped while the data set {dataset.name} was being prepared in {dataset.root}; nothing else had begun. "

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property, partial
 from typing import TypeAlias
@@ -71,7 +71,11 @@ class Clips:
 
 @dataclass(frozen=True)
 class ClipStream(Clips):
-    """Clips of one kind from the videos of one data set. A batch depends on the seed and the step alone."""
+    """Clips of one kind from the videos of one data set. A batch depends on the seed and the step alone.
+
+    Every pass over the videos takes one random clip from each, so that long videos weigh no more than short ones
+    (Sec. 5 of the paper).
+    """
 
     dataset: DataSet
     videos: Sequence[Video]
@@ -89,16 +93,9 @@ class ClipStream(Clips):
 
     def __post_init__(self) -> None:
         """Refuses impossible sizes, unknown augmentations, and choices that exclude each other."""
-        for name in ("batch_size", "crop_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1. Received {getattr(self, name)}.")
-        if self.on_device and self.skipped is not None:
-            raise ValueError("Clips that can't be read can be skipped only if the pipeline cuts, not the device.")
-        if self.on_device and self.shown == "whole":
-            raise ValueError("Whole frames are squeezed where they are read, not on the device. Pass --crop-on host.")
-        if self.augment not in AUGMENTATIONS:
-            known = ", ".join(AUGMENTATIONS)
-            raise ValueError(f"There is no augmentation {self.augment!r}. Those known are: {known}.")
+        for is_wrong, message in _REFUSED:
+            if is_wrong(self):
+                raise ValueError(message.format(**vars(self)))
 
     @cached_property
     def source(self) -> Source:
@@ -116,16 +113,11 @@ class ClipStream(Clips):
         return len(self.videos) // self.batch_size
 
     def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
-        """Builds an endless dataset of `(clips, labels)` from `step` on, or of a machine's part of each batch.
-
-        Every pass over the videos takes one random clip from each, so that long videos weigh no more than short
-        ones (Sec. 5 of the paper).
-        """
+        """Builds an endless dataset of `(clips, labels)` from `step` on, or of a machine's part of each batch."""
         index, number = shard
         size = self.batch_size // number
-        if self.batch_size % number:
-            shared = f"A batch of {self.batch_size} can't be shared by {number} machines"
-            raise ValueError(f"{shared}: pass a multiple of {number}.")
+        if size * number != self.batch_size:
+            raise _not_shared(self.batch_size, number)
         self.plan(step)  # Makes the constants of plans here, since those that are made in a graph belong to that graph.
         part = plainly(lambda step: {name: values[index * size :][:size] for name, values in self.plan(step).items()})
         plans = tf.data.Dataset.range(step, np.iinfo(np.int64).max // (2 * self.batch_size)).map(part)
@@ -212,6 +204,29 @@ class ClipStream(Clips):
     def _one_clip(self, source: Source, augmentation: str, example: Example) -> tf.Tensor:
         examples = {name: values[None] for name, values in example.items()}
         return read_clips(source, examples, self.crop_size, augmentation, self.shown)[0]
+
+
+# What no stream of clips can be, and what to say of it.
+_REFUSED: tuple[tuple[Callable[[ClipStream], bool], str], ...] = (
+    (lambda clips: clips.batch_size < 1, "batch_size must be at least 1. Received {batch_size}."),
+    (lambda clips: clips.crop_size < 1, "crop_size must be at least 1. Received {crop_size}."),
+    (
+        lambda clips: clips.on_device and clips.skipped is not None,
+        "Clips that can't be read can be skipped only if the pipeline cuts, not the device.",
+    ),
+    (
+        lambda clips: clips.on_device and clips.shown == "whole",
+        "Whole frames are squeezed where they are read, not on the device. Pass --crop-on host.",
+    ),
+    (
+        lambda clips: clips.augment not in AUGMENTATIONS,
+        f"There is no augmentation {{augment!r}}. Those known are: {', '.join(AUGMENTATIONS)}.",
+    ),
+)
+
+
+def _not_shared(batch_size: int, machines: int) -> ValueError:
+    return ValueError(f"A batch of {batch_size} can't be shared by {machines} machines: pass a multiple of {machines}.")
 
 
 def _validation_views(source: Source, num_views: int) -> Example:

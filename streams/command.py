@@ -23,6 +23,14 @@ from streams.runs.run_folder import Run, say_result
 Options = TypeVar("Options", bound=TrainConfig)
 # A data set and the lists of its videos that are read.
 Data: TypeAlias = tuple[DataSet, Sequence[Sequence[Video]]]
+_TOO_FEW = (
+    "Split {split} has {count} videos to train on, fewer than a batch of {batch_size}. "
+    "Pass --batch-size {most} or less."
+)
+_NO_VIDEO = (
+    "Split {3} has no video to train on of {1} of {2} classes, {0!r} among them. Add videos of it, or take it off the "
+    "list of classes."
+)
 
 
 def training_options(kind: type[Options], argv: Sequence[str] | None, description: str, stream: str) -> Options:
@@ -75,17 +83,11 @@ def _what_is_lost(config: TrainConfig) -> str:
 def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video]) -> None:
     """Refuses lists from which a network can't learn."""
     if len(training) < config.batch_size and config.optimizer != EXACT:  # An exact solution takes all videos at once.
-        raise ValueError(
-            f"Split {config.split} has {len(training)} videos to train on, fewer than a batch of {config.batch_size}. "
-            f"Pass --batch-size {max(1, len(training))} or less."
-        )
+        raise ValueError(_TOO_FEW.format(count=len(training), most=max(1, len(training)), **vars(config)))
     shown = {label for video in training for label in video.labels}
     missing = [name for label, name in enumerate(dataset.classes) if label not in shown]
     if missing:
-        raise ValueError(
-            f"Split {config.split} has no video to train on of {len(missing)} of {len(dataset.classes)} classes, "
-            f"{missing[0]!r} among them. Add videos of it, or take it off the list of classes."
-        )
+        raise ValueError(_NO_VIDEO.format(missing[0], len(missing), len(dataset.classes), config.split))
     if config.augment != "corners" and config.shown == "pixels":
         _check_crop(config.crop_size, dataset, training)
 

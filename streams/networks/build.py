@@ -5,6 +5,8 @@ Every network has layers of these names: `map`, its last convolutional map; `fea
 scores are computed; `logits`, the scores.
 """
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
@@ -47,13 +49,16 @@ def build_network(
 def _features(inputs: keras.KerasTensor, pixels: Pixels, parts: Backbone, dense_dropout: float) -> keras.KerasTensor:
     build = parts.build_for_flow if parts.build_for_flow and pixels.family == "flow" else parts.build
     last_map = layers.Identity(name="map")(build(scaled(inputs, pixels, parts.scaling)))
-    if not parts.dense:
-        return layers.GlobalAveragePooling2D(name="features")(last_map)
-    x = layers.Flatten(name="flatten")(last_map)
-    for number, units in enumerate(parts.dense, 1):
+    if parts.dense:
+        return _dense(layers.Flatten(name="flatten")(last_map), parts.dense, dense_dropout)
+    return layers.GlobalAveragePooling2D(name="features")(last_map)
+
+
+def _dense(x: keras.KerasTensor, sizes: Sequence[int], dropout: float) -> keras.KerasTensor:
+    for number, units in enumerate(sizes, 1):
         if number > 1:
-            x = layers.Dropout(dense_dropout, name=f"dense{number - 1}_dropout")(x)
-        name = "features" if number == len(parts.dense) else f"dense{number}_relu"
+            x = layers.Dropout(dropout, name=f"dense{number - 1}_dropout")(x)
+        name = "features" if number == len(sizes) else f"dense{number}_relu"
         x = layers.Dense(units, name=f"dense{number}", kernel_initializer="he_normal")(x)
         x = layers.Activation("relu", name=name)(x)
     return x

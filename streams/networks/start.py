@@ -1,6 +1,7 @@
 """How a fresh network starts: the weights that it gets, from ImageNet, a file or a run of ours, and which layers learn.
 
-Weights are converted where the input differs.
+Unless the options say else, networks of frames start from ImageNet, if Keras has such weights, and networks of flow
+from random weights. Weights are converted where the input differs.
 """
 
 import math
@@ -30,11 +31,7 @@ _HOW_TO_GO_ON = "Pass --weights FILE (.keras, .weights.h5 or .h5), or --weights 
 
 
 def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Sequence[str]) -> keras.Model:
-    """Returns the network of a clip's kind, ready to be trained; says what it starts from and what of it learns.
-
-    Unless the options say else, networks of frames start from ImageNet, if Keras has such weights, and networks of
-    flow from random weights.
-    """
+    """Returns the network of a clip's kind, ready to be trained; says what it starts from and what of it learns."""
     source = options.weights
     if source == "auto":
         source = "imagenet" if BACKBONES[options.backbone].application and not clip.is_flow else "none"
@@ -56,7 +53,7 @@ def set_trainable(network: keras.Model, place: str = "all", freeze_bn: str = "no
 
     A batch normalisation that does not learn uses the statistics that it has, in training as in prediction.
     """
-    first = _first_index(network, place)
+    first = 0 if place == "all" else _first_index(network, place)
     for index, layer in enumerate(network.layers):
         layer.trainable = index >= first
     # In a network of both streams, each has its own first one.
@@ -100,8 +97,6 @@ def weighted_layers(network: keras.Model) -> list[keras.Layer]:
 
 def _first_index(network: keras.Model, place: str) -> int:
     names = [layer.name for layer in network.layers]
-    if place == "all":
-        return 0
     wanted = "features" if place == "last-layer" else place.removeprefix("after-")
     if wanted not in names:
         alike = [name for name in names if name[:3] == wanted[:3]] or names[-8:]

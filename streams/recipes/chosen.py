@@ -65,11 +65,8 @@ def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
         parser.add_argument(f"--{name}", default="")
     words = sys.argv[1:] if argv is None else argv
     given = parser.parse_known_args(words)[0]
-    try:
-        if given.recipe and given.recipe not in OWN_RECIPES:
-            return _named(given.recipe, stream)
-    except ValueError as error:
-        parser.error(str(error))
+    if given.recipe and given.recipe not in OWN_RECIPES:
+        return _named(given.recipe, stream, parser)
     if {"-h", "--help"} & set(words):
         return {}
     options, said = _fitting(given, words, stream)
@@ -97,11 +94,14 @@ def listing() -> str:
     return "\n\n".join(_described(name, recipe) for name, recipe in RECIPES.items())
 
 
-def _named(name: str, stream: str) -> Options:
+def _named(name: str, stream: str, parser: argparse.ArgumentParser) -> Options:
     if name == "list":
         print(listing())
         sys.exit(0)
-    return recipe_named(name).options(stream)
+    try:
+        return recipe_named(name).options(stream)
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def _described(name: str, recipe: Recipe) -> str:

@@ -103,7 +103,7 @@ def card_of(stream: str, config: TrainConfig, dataset: DataSet, clip: Input) -> 
         config.shown,
         statistics.median_low([video.num_frames for video in dataset.videos.values()]) if clip.is_spread else 0,
     )
-    return card.having_learnt(lessons_in(config.weights))
+    return card.having_learnt(lessons_in(config.weights)) if Path(config.weights).suffix == ".keras" else card
 
 
 def save_model(model: "keras.Model", card: ModelCard, path: Path) -> None:

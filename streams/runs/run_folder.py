@@ -20,6 +20,9 @@ except ImportError:  # Windows has no such locks: two processes on one folder ar
 Options = TypeVar("Options", bound=TrainConfig)
 
 _HOW_TO_MEND = "Restore it from a copy, pass --again to train anew, or --runs DIR for another place."
+_NO_ENTRY = (
+    f"{{}} has no entry {{!r}} that can be used: another version wrote it, or it was changed by hand. {_HOW_TO_MEND}"
+)
 # The videos whose loss chooses the best epoch, in words.
 CHOSEN_BY = {
     "validation": "validation",
@@ -97,10 +100,7 @@ class Run:
         """Returns one entry of the configuration."""
         found = self.described().get(name)
         if not isinstance(found, _ENTRIES[name]):
-            raise ValueError(
-                f"{self.config} has no entry {name!r} that can be used: another version wrote it, or it was changed "
-                f"by hand. {_HOW_TO_MEND}"
-            )
+            raise ValueError(_NO_ENTRY.format(self.config, name))
         return found
 
     def forget_checkpoints(self) -> None:

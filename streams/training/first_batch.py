@@ -36,6 +36,10 @@ _KEEPS_INPUT = (
 )
 _WIDTHS = {"float16": 2, "bfloat16": 2, "uint8": 1}
 _KEEPS_OUTPUT = (keras.layers.Activation, keras.layers.ReLU, keras.layers.MaxPooling2D)
+_SCALED = (
+    "Warning: most flow fields reach both ends of their range, as if each were scaled by its own extremes, which loses "
+    "how fast things move. Prepare the flow with a fixed bound: python data/prepare.py"
+)
 
 
 def look_at_first_batch(
@@ -87,10 +91,7 @@ def check_inputs(clips: np.ndarray, *, is_flow: bool) -> list[str]:
     lines = [f"First batch of {'flow' if is_flow else 'frames'}: levels {low} to {high}, mean {mean:.1f}{clipped}."]
     planes = clips.reshape(-1, clips.shape[-3] * clips.shape[-2], clips.shape[-1]) if clips.ndim > 3 else clips[None]
     if is_flow and np.mean((planes.min(1) <= 1) & (planes.max(1) >= 254)) > 0.5:
-        lines.append(
-            "Warning: most flow fields reach both ends of their range, as if each were scaled by its own extremes, "
-            "which loses how fast things move. Prepare the flow with a fixed bound: python data/prepare.py"
-        )
+        lines.append(_SCALED)
     # One by one: of a whole batch, NumPy would hold the squares in eight times its memory.
     if np.mean([_is_dead(plane, is_flow) for plane in planes]) > 0.5:
         kind = "flow fields show no motion" if is_flow else "images are of one colour"
@@ -120,11 +121,8 @@ def contact_sheet(clips: np.ndarray, *, is_flow: bool, most: int = 16) -> np.nda
 def estimate_memory(
     model: keras.Model, config: TrainConfig | None = None, validation: tf.data.Dataset | None = None
 ) -> tuple[float, float]:
-    """Returns `(bytes however many examples at once, bytes for each of them)` that a training needs on a device.
-
-    With the options and the validation batches, it includes segments and input. It is within a quarter of what
-    benchmarks/training_memory.py measured on a processor.
-    """
+    """Returns the bytes that a training needs on a device, and those that each example at once needs beside them."""
+    # Within a quarter of what benchmarks/training_memory.py measured on a processor.
     found = list(layers_of(model))
     kinds = model.variables, model.trainable_variables, model.optimizer.variables
     weights, trained, slots = (4 * sum(_size(each.shape) for each in variables) for variables in kinds)
@@ -182,7 +180,11 @@ def check_memory(config: TrainConfig, fixed: float, per_clip: float, *, machines
     needed, free = here * (fixed + per_clip * clips_at_once(config)), free_memory()
     if free is None or needed <= free:
         return []
-    words = f"{free / _GIGABYTE:.2f} GB are free. {what_fits(config, here * fixed, here * per_clip)}"
+    return _too_little(needed, free, what_fits(config, here * fixed, here * per_clip))
+
+
+def _too_little(needed: float, free: float, advice: str) -> list[str]:
+    words = f"{free / _GIGABYTE:.2f} GB are free. {advice}"
     if needed > _HOPELESS * free:
         raise RuntimeError(f"This training needs about {needed / _GIGABYTE:.2f} GB of memory; {words}")
     return [f"Warning: {words}"]

@@ -191,7 +191,7 @@ def described_training(config: TrainConfig, run: Run, stream: str, *, begun: boo
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
     return {
         "options": options,
-        "recipe_says": departures(config.recipe, stream, options),
+        "recipe_says": departures(config.recipe, stream, options) if config.recipe else {},
         "data_hash": run.data_hash,
         "threads": num_threads(),
         "versions": first_versions(run, versions) if begun else versions,

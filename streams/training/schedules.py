@@ -59,10 +59,8 @@ def make_optimizer(config: TrainConfig, rate: Rate) -> keras.optimizers.Optimize
 
 
 def best_epoch(history: History) -> int:
-    """Returns the epoch, counted from 1, with the lowest validation loss; the last one where nothing is chosen.
-
-    The loss, not the accuracy: fusion needs scores that know how sure they are.
-    """
+    """Returns the epoch, counted from 1, with the lowest validation loss; the last one where nothing is chosen."""
+    # The loss, not the accuracy: fusion needs scores that know how sure they are.
     if not history or "val_loss" not in history[-1]:
         return len(history)
     return 1 + min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
