@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prepares, computes missing results, and prints them all."""
     options = _parse(argv)
     folder: Path = options.folder.resolve()
-    work: Path = options.work or RUNS / "real_video" / folder.name
+    work: Path = (options.work or RUNS / "real_video") / folder.name
     seconds = _prepare(folder, work, options.preset)
     quiet_tensorflow()
     dataset = ready_dataset(folder.name, work / "dataset")
