@@ -150,7 +150,7 @@ class ClipStream(Clips):
 
     def names(self, step: int) -> tuple[str, ...]:
         """Returns the names of the videos in the batch of a step, in order."""
-        return tuple(self.videos[row].name for row in self.plan(step)["row"].numpy())
+        return tuple(self.videos[row].name for row in self.rows(tf.constant(step, tf.int64)).numpy())
 
     def broken(self, step: int) -> str:
         """Returns which file of a step's batch, or of validation, can't be read or cut, and what to do about it."""
