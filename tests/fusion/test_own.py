@@ -167,7 +167,8 @@ def own(folder, place, weights, *words, stop_at=""):
     environment = {**os.environ, "TWO_STREAM_WEIGHTS": str(weights), "KERAS_HOME": str(place / "keras")}
     command += ["--runs", str(place / "runs"), *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
-    process = subprocess.Popen(command, cwd=PROJECT, env=environment, start_new_session=True, **pipes)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # Tests in the background ignore Ctrl-C.
+    process = subprocess.Popen(command, cwd=PROJECT, env=environment, start_new_session=True, preexec_fn=heard, **pipes)
     lines = []
     for line in process.stdout:
         lines.append(line)
