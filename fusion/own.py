@@ -88,8 +88,8 @@ def _commands(options: argparse.Namespace, folder: Path, name: str, plan: Plan) 
         "prepare": ["data/prepare.py", name, *where, "--videos", str(folder), "--preset", PRESET, *limit],
         "doctor": ["data/doctor.py", name, *where],
         "temporal": ["temporal/train.py", *learning, "--recipe", plan.recipe],
-        "spatial": ["spatial/train.py", *learning, *([] if has_weights else ["--weights", "none"])]
-        + (["--recipe", plan.recipe] if has_weights else []),
+        "spatial": ["spatial/train.py", *learning]
+        + (["--recipe", plan.recipe] if has_weights else ["--weights", "none"]),
         "report": ["fusion/evaluate.py", *learning, *methods, *([] if plan.questions else ["--no-questions"])],
         "export": ["fusion/export.py", "--dataset", name, "--runs", str(options.runs)],
     }

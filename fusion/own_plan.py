@@ -73,9 +73,9 @@ def plan_for(clips: Clips, minutes: float | None, processors: int) -> Plan:
         plan = _plan(clips, recipe, questions, processors)
         if plan.minutes <= minutes:
             return plan
-    each = (plan.minutes - _plan(Clips(0), QUICK, False, processors).minutes) / max(1, clips.count)
-    left = (minutes or 0.0) - _plan(Clips(0), QUICK, False, processors).minutes
-    limit = min(clips.count, max(LEAST_CLIPS, int(left / each)))
+    without_clips = _plan(Clips(0), QUICK, False, processors).minutes
+    each = (plan.minutes - without_clips) / max(1, clips.count)
+    limit = min(clips.count, max(LEAST_CLIPS, int((minutes - without_clips) / each)))
     fewer = _plan(Clips(limit, clips.size), QUICK, False, processors)
     return Plan(QUICK, False, limit if limit < clips.count else 0, fewer.seconds)
 

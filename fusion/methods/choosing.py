@@ -1,6 +1,6 @@
 """Chooses the fusion method that is best on held-out videos, and the probability below which answers are unsure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from fusion.methods.kept import Doubt, Fusion, as_probabilities, travels
 from fusion.methods.measures import is_right
 from fusion.methods.sequences import SEQUENCES
 from fusion.methods.table import LEARNED, by_folds, given_rule
+from streams.last_layer.mixing import standard_error
 
 # Methods that train networks, which would take too long for every fold: used only if the user names them.
 _SLOW = ("fusenet", *SEQUENCES)
@@ -61,15 +62,9 @@ def _best(held_out: Mapping[str, np.ndarray], known: Evidence) -> str:
     right = {method: is_right(scores, known.labels).astype(float) for method, scores in held_out.items()}
     for method, ours in right.items():
         loss = right[best] - ours
-        if loss.mean() <= _standard_error(loss, known.groups):
+        if loss.mean() <= standard_error(loss, known.groups):
             return method
     return best
-
-
-def _standard_error(values: np.ndarray, groups: Sequence[str] | np.ndarray) -> float:
-    _, member = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.bincount(member, values - values.mean())
-    return float(np.sqrt((sums**2).sum() * len(sums) / max(1, len(sums) - 1)) / len(values))
 
 
 def _with_doubt(fusion: Fusion, held_out: np.ndarray | None, known: Evidence) -> Fusion:

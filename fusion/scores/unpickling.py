@@ -99,6 +99,10 @@ def _dictionary(pairs: object = ()) -> dict[object, object]:
     return found
 
 
+def _set(values: object = ()) -> set[object]:
+    return {_key(value) for value in _sequence(values)}
+
+
 def _bytes(*words: Any) -> bytes:
     return _encoded(*words) if len(words) == 2 else bytes(_sequence(words[0] if words else b""))
 
@@ -108,8 +112,8 @@ _ARRAYS: Mapping[str, Callable[..., object]] = {"_reconstruct": _Array, "scalar"
 _BUILT_IN: Mapping[str, Callable[..., object]] = {
     "list": lambda values=(): [*_sequence(values)],
     "tuple": lambda values=(): tuple(_sequence(values)),
-    "set": lambda values=(): {_key(value) for value in _sequence(values)},
-    "frozenset": lambda values=(): {_key(value) for value in _sequence(values)},
+    "set": _set,
+    "frozenset": _set,
     "dict": _dictionary,
     "bytes": _bytes,
     "bytearray": lambda *words: bytearray(_bytes(*words)),
@@ -204,12 +208,12 @@ class _Machine:
 
     def add_items(self, pairs: list[Any]) -> None:
         """Adds alternating keys and values to the dictionary on the stack."""
-        self.top(dict).update(_dictionary(zip(pairs[::2], pairs[1::2], strict=True)))
+        self.top(dict).update(_in_pairs(pairs))
 
     def add_members(self) -> None:
         """Adds values to the set on the stack."""
         members = self.pop_to_mark()
-        self.top(set).update(map(_key, members))
+        self.top(set).update(_set(members))
 
     def push_last(self, count: int) -> None:
         """Makes a tuple of the last values."""
@@ -248,7 +252,7 @@ _STEPS: Mapping[str, Callable[[_Machine, Any], object]] = {
     "TUPLE2": lambda machine, _: machine.push_last(2),
     "TUPLE3": lambda machine, _: machine.push_last(3),
     "DICT": lambda machine, _: machine.stack.append(_in_pairs(machine.pop_to_mark())),
-    "FROZENSET": lambda machine, _: machine.stack.append({_key(value) for value in machine.pop_to_mark()}),
+    "FROZENSET": lambda machine, _: machine.stack.append(_set(machine.pop_to_mark())),
     "APPEND": lambda machine, _: machine.append([machine.pop()]),
     "APPENDS": lambda machine, _: machine.append(machine.pop_to_mark()),
     "SETITEM": lambda machine, _: machine.add_items([machine.pop(), machine.pop()][::-1]),

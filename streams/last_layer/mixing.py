@@ -31,7 +31,7 @@ def choose_weights(held_out: Sequence[np.ndarray], labels: np.ndarray, groups: S
     weights = minimize(loss, np.full(len(shares), 1 / len(shares)), method="L-BFGS-B", bounds=[(0, 20)] * len(shares)).x
     gain = losses(calibrated[alone], labels) - losses(np.tensordot(weights, shares, 1), labels)
     # Of sources that know less than nothing, no weights at all would be likeliest: then every class would be the first.
-    if gain.mean() <= _standard_error(gain, groups) or not weights.any():
+    if gain.mean() <= standard_error(gain, groups) or not weights.any():
         weights = np.eye(len(shares))[alone]
     chosen: np.ndarray = np.where(weights < 0.01 * weights.max(), 0.0, weights) * heat
     return chosen
@@ -48,9 +48,8 @@ def _unlikely(scale: float, num_videos: int) -> float:
     return float(PRIOR * np.log(max(scale, 1e-9)) ** 2 / num_videos)
 
 
-def _standard_error(values: np.ndarray, groups: Sequence[str]) -> float:
+def standard_error(values: np.ndarray, groups: Sequence[str] | np.ndarray) -> float:
     """Returns the standard error of a mean whose values go together by groups."""
-    names = np.asarray(groups)
-    centred = values - values.mean()
-    sums = np.array([centred[names == name].sum() for name in np.unique(names)])
+    _, member = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.bincount(member, values - values.mean())
     return float(np.sqrt((sums**2).sum() * len(sums) / max(1, len(sums) - 1)) / len(values))

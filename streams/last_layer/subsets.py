@@ -5,7 +5,7 @@ takes seconds. The answers are those of one regression on all parts of the featu
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -113,7 +113,7 @@ class Subsets:
     def _logits(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Returns the logits of videos by a regression on others; its penalty a video is that of all videos."""
         penalty = self._penalty * len(self.labels) / len(rows)
-        ((kernel, bias),) = _solved(self._space[rows], self.labels[rows], self._num_classes, penalty)
+        ((kernel, bias),) = regressions(self._space[rows], self.labels[rows], self._num_classes, (penalty,))
         logits: np.ndarray = self._space[others] @ kernel + bias
         return logits
 
@@ -124,9 +124,3 @@ def _spanned(features: np.ndarray) -> np.ndarray:
     kept = np.argsort(-sizes)[: min(RANK, features.shape[1])]
     spanned: np.ndarray = axes[:, kept] * np.sqrt(np.maximum(sizes[kept], 0.0))
     return spanned
-
-
-def _solved(
-    features: np.ndarray, labels: np.ndarray, num_classes: int, penalty: float
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    return regressions(features, labels, num_classes, (penalty,))

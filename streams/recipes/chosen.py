@@ -83,7 +83,7 @@ def recipe_named(name: str) -> Recipe:
 
 def departures(name: str, stream: str, options: Options) -> dict[str, Any]:
     """Returns the options that differ from their recipe's, with the recipe's values."""
-    if not name or name in OWN_RECIPES:
+    if name in OWN_RECIPES:
         return {}
     wanted = recipe_named(name).options(stream)
     return {key: value for key, value in wanted.items() if options[key] != (list(value) if _is_list(value) else value)}
@@ -122,10 +122,9 @@ def _fitting(given: argparse.Namespace, words: Sequence[str], stream: str) -> tu
     name = given.dataset or BUILT_IN
     root = Path(given.root) if given.root else home_of(name)
     shaping = [word for word in words if word.startswith("--") and word[2:].partition("=")[0] not in _BESIDE]
-    is_chosen = given.recipe in OWN_RECIPES
-    if not is_chosen and (shaping or stream not in STREAMS):
+    if not given.recipe and (shaping or stream not in STREAMS):
         return _most_of_the_frame(name, root, given.crop_size)
-    if not is_chosen and not is_own(name):
+    if not given.recipe and not is_own(name):
         return _published(name, stream)
     if not index_path(root).exists():
         return {}, ""  # The command says what to do.

@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 
 from fusion.export import NEEDS, main
-from tests.makers.models import CLASSES, make_model, make_video
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    return {stream: make_model(folder / f"{stream}.keras", stream) for stream in ("spatial", "temporal")}
+from tests.makers.models import CLASSES, make_video
 
 
 @pytest.fixture(scope="module")

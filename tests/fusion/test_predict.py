@@ -20,12 +20,6 @@ from tests.makers.models import CLASSES, make_model, make_video
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    return {stream: make_model(folder / f"{stream}.keras", stream) for stream in ("spatial", "temporal")}
-
-
-@pytest.fixture(scope="module")
 def two_stream(models):
     from fusion import TwoStream
 

@@ -18,7 +18,7 @@ import pytest
 from fusion.serving.limits import Limits
 from fusion.serving.worker import JobError, Worker
 from tests.makers.chromium import Browser
-from tests.makers.models import CLASSES, make_model, make_video
+from tests.makers.models import CLASSES, make_video
 
 pytest.importorskip("fastapi", reason="needs pip install -r requirements-serve.txt")
 pytest.importorskip("uvicorn", reason="needs pip install -r requirements-serve.txt")
@@ -43,12 +43,6 @@ def serving(models, temporary, *options):
         process.terminate()
         process.wait(20)
         process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    return {stream: make_model(folder / f"{stream}.keras", stream) for stream in ("spatial", "temporal")}
 
 
 @pytest.fixture(scope="module")

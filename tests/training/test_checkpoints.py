@@ -26,12 +26,6 @@ from tests.makers.training import (
 )
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A training of three epochs that was never interrupted."""
-    return train_made(tmp_path_factory.mktemp("whole"), epochs=3)
-
-
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_it(whole, tmp_path, capsys):
     stop_in_step(tmp_path, 2 * STEPS_PER_EPOCH + 2)
     newest = sorted((tmp_path / "checkpoints").glob("step*"))[-1]

@@ -23,12 +23,6 @@ from tests.makers.training import (
 )
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A training of three epochs that was never interrupted."""
-    return train_made(tmp_path_factory.mktemp("whole"), epochs=3)
-
-
 @pytest.mark.parametrize("step", [STEPS_PER_EPOCH + 2, 2 * STEPS_PER_EPOCH], ids=["mid-epoch", "end-of-epoch"])
 def test_a_stopped_training_goes_on_bit_for_bit(whole, tmp_path, step, capsys):
     stop_in_step(tmp_path, step)

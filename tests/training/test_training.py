@@ -25,12 +25,6 @@ from tests.makers.training import (
 )
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A training of three epochs that was never interrupted."""
-    return train_made(tmp_path_factory.mktemp("whole"), epochs=3)
-
-
 def rows(run):
     return run.history.read_text().splitlines()[1:]
 
