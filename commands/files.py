@@ -1,17 +1,37 @@
 """Says where things lie, and writes files that appear whole or not at all."""
 
 import contextlib
+import csv
+import errno
+import io
 import json
 import os
 import re
+import shutil
 import socket
+import stat
+import tempfile
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: two processes on one folder are then not noticed.
+    fcntl = None  # type: ignore[assignment]
+
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+# The locks of folders that this process shares.
+_locks: dict[Path, int] = {}
 
 PROJECT = Path(__file__).resolve().parents[1]
 DATASETS = PROJECT / "datasets"
 RUNS = PROJECT / "runs"
+# How the names of files and folders begin that are not finished, and of those that are only needed now.
+_UNFINISHED, _SCRATCH = ".incomplete.", "two-stream-"
+# No text or description that we read is larger; more would only fill the memory.
+MOST_BYTES = 256 * 2**20
 _HOST = re.sub(r"\W", "_", socket.gethostname())
 
 
@@ -19,6 +39,54 @@ def project_on_path() -> dict[str, str]:
     """Returns the environment of a process that imports this project from wherever it is started."""
     paths = [str(PROJECT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Returns the content of a file; a pipe, which may never end, and a file that is too large are refused."""
+    check_file(path)
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path} has more than the {most:,} bytes that such a file may have")
+    return content
+
+
+def check_file(path: Path) -> None:
+    """Refuses a pipe, a device or a folder: opening a pipe would wait for somebody to write into it."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"{path} is a folder, a pipe or a device; expected a file")
+
+
+def read_text(path: Path) -> str:
+    """Returns the content of a text file in UTF-8, with or without a mark of that at its beginning."""
+    try:
+        return read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8 (byte {error.start:,} is wrong). Save it as UTF-8.") from None
+
+
+def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Returns the columns of a CSV and its rows; a cell that is missing is empty."""
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="")
+    try:
+        return [name or "" for name in reader.fieldnames or ()], list(reader)
+    except csv.Error as error:
+        raise ValueError(f"{path} can't be read as a CSV: line {reader.line_num}: {error}.") from None
+
+
+def read_member(path: Path, name: str, most: int = MOST_BYTES) -> bytes | None:
+    """Returns one file of a ZIP archive, or None where it has none of this name; a damaged one is refused."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if name not in archive.namelist():
+                return None
+            if archive.getinfo(name).file_size > most:
+                raise ValueError(f"its {name} is larger than {most:,} bytes")
+            return archive.read(name)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # A damaged archive lets Python raise nearly anything.
+        raise ValueError(f"{path} is no archive that can be read, or a damaged one: {error}") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -48,14 +116,73 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def scratch_folder(place: Path | None = None) -> Iterator[Path]:
+    """Gives a folder for what is needed only now, and removes those that killed processes left in its place."""
+    prefix = _UNFINISHED if place else _SCRATCH  # What lies with a user's files is hidden.
+    place = place or Path(tempfile.gettempdir())
+    sweep(place, prefix, own=False)
+    with tempfile.TemporaryDirectory(prefix=f"{prefix}{owner()}-", dir=place, ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def sweep(folder: Path, prefix: str = _UNFINISHED, *, own: bool = True) -> None:
+    """Removes unfinished files and folders that nobody will finish; those of this process only where it says so."""
+    for path in folder.glob(f"{prefix}*") if folder.is_dir() else ():
+        if is_abandoned(path, prefix) and (own or not path.name.startswith(f"{prefix}{owner()}-")):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(root: Path, *, alone: bool = True) -> Iterator[None]:
+    """Keeps a folder to this process alone, or shares it with all but those who want it alone, until the block ends."""
+    held = _locks.get(root.resolve())
+    file = _lock(root, alone=alone, file=held)
+    try:
+        yield
+    finally:
+        if held is None:
+            os.close(file)
+        else:  # This process reads there, and goes on doing so.
+            _lock(root, alone=False, file=held)
+
+
+def share(root: Path) -> None:
+    """Keeps others from changing the form of what lies in a folder, until this process ends."""
+    with contextlib.suppress(PermissionError):  # What nobody may write here is not changed either.
+        _locks[root.resolve()] = _lock(root, alone=False, file=_locks.get(root.resolve()))
+
+
+def _lock(root: Path, *, alone: bool, file: int | None = None) -> int:
+    """Locks a folder by a file in it. Nothing in it is changed, and a link that was planted there is not followed."""
+    try:
+        file = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666) if file is None else file
+        if fcntl is not None:
+            fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        return file
+    except OSError as error:
+        raise _not_locked(root, error, alone=alone) from None
+
+
+def _not_locked(root: Path, error: OSError, *, alone: bool) -> Exception:
+    if error.errno == errno.ELOOP:
+        return ValueError(f"{root / '.lock'} is a link, which a lock never is: somebody has put it there. Delete it.")
+    if error.errno in (errno.EROFS, errno.EACCES):
+        return PermissionError(error.errno, error.strerror, str(root))
+    if not isinstance(error, BlockingIOError):
+        return error
+    what = "is used by another command" if alone else "is being packed, unpacked or changed by another command"
+    return RuntimeError(f"{root} {what}. Wait for that, then run this command again.")
+
+
 def owner() -> str:
     """Returns the machine and the process that unfinished files and folders carry in their names."""
     return f"{_HOST}-{os.getpid()}"
 
 
-def is_abandoned(unfinished: Path) -> bool:
+def is_abandoned(unfinished: Path, prefix: str = _UNFINISHED) -> bool:
     """Tells whether nobody will finish a file or folder: its process is this one, or has ended on this machine."""
-    host, _, rest = unfinished.name.removeprefix(".incomplete.").partition("-")
+    host, _, rest = unfinished.name.removeprefix(prefix).partition("-")
     process = rest.partition("-")[0]
     return host == _HOST and (process == str(os.getpid()) or not _is_alive(process))
 

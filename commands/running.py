@@ -6,11 +6,20 @@ import errno
 import importlib.metadata
 import os
 import re
+import select
+import signal
 import sys
 import tempfile
+import traceback
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+from commands.text import printable
+
+# Characters of a line in a message, which may quote a file that has nothing but one line.
+_LONGEST = 2000
+_OURS = str(Path(__file__).resolve().parents[1])
 # By the numbers of malloc.h: the size from which on a block is mapped apart, the free memory that is kept, and the
 # memory that is asked for in advance. By default glibc gives memory back to the system and asks for it again, empty:
 # training with real input took up to 1.8 times as long. Peak memory is the same within 1 %.
@@ -18,18 +27,75 @@ _KEPT_MEMORY = ((-3, 32 * 2**20), (-1, 256 * 2**20), (-2, 16 * 2**20))
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a command and exits: 0 when it did its work, 1 with one message when it could not, 130 on Ctrl-C."""
+    """Runs a command and exits: 0 when it did its work, 1 with one message when it could not, 130 when it was stopped.
+
+    Ctrl-C and SIGTERM stop it alike. Any command takes `--debug`, which shows where in the code an error arose.
+    """
+    debug = "--debug" in sys.argv[1:]
+    sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # Names of files may hold bytes that are not text.
+            stream.reconfigure(errors="backslashreplace")
     try:
         _check_opencv()
         main()
+        _flush()
     except KeyboardInterrupt as interruption:
-        print("\n" + (str(interruption) or "Stopped. The same command goes on from here."), file=sys.stderr)
-        sys.exit(130)
+        _end(130, "\n" + (str(interruption) or "Stopped. The same command goes on from here."))
     except Exception as error:
-        if os.environ.get("TWO_STREAM_TRACEBACK") or not isinstance(error, _explicable()):
-            raise
-        print(f"Error: {_first_words(error)}", file=sys.stderr)
-        sys.exit(1)
+        if _has_no_reader():  # As in `| head`: nobody is there to be told anything.
+            _end(1)
+        if debug:
+            traceback.print_exc()
+        _end(1, f"Error: {_first_words(error) if _is_explicable(error) else _surprise(error)}")
+    except SystemExit as ending:  # Argparse has printed its help, for instance.
+        if _has_no_reader():
+            _end(1)
+        raise ending
+
+
+def _flush() -> None:
+    """Writes what was printed now: at the end of Python, a pipe that is closed would print a traceback."""
+    if sys.stdout:
+        sys.stdout.flush()
+
+
+def _has_no_reader() -> bool:
+    """Tells whether standard output is a pipe whose reader has gone."""
+    try:
+        _flush()
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except BrokenPipeError:
+        return True
+    except (AttributeError, OSError, ValueError):  # No standard output, none of the system's, or no poll on Windows.
+        return False
+
+
+def _end(code: int, message: str = "") -> None:
+    """Prints a message and exits; what a closed pipe did not take is dropped."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if message:
+            lines = (line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …" for line in message.split("\n"))
+            print(printable("\n".join(lines), keep="\n"), file=sys.stderr, flush=True)
+        if _has_no_reader():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _surprise(error: Exception) -> str:
+    """Returns the message of an error that nobody foresaw: where it arose, and how to report it."""
+    place = next(
+        (frame for frame in reversed(traceback.extract_tb(error.__traceback__)) if frame.filename.startswith(_OURS)),
+        None,
+    )
+    where = f" in {Path(place.filename).relative_to(_OURS)}, line {place.lineno}" if place else ""
+    return (
+        f"{type(error).__name__}{where}: {first_line(error)}. This is a fault of the program. Please report it as "
+        "SECURITY.md says, with what the same command prints with --debug."
+    )
 
 
 def first_line(error: BaseException) -> str:
@@ -58,11 +124,15 @@ def _check_opencv() -> None:
     )
 
 
-def _explicable() -> tuple[type[Exception], ...]:
-    """Returns the kinds of errors that tell a user what to mend; TensorFlow's are among them once it is imported."""
+def _is_explicable(error: Exception) -> bool:
+    """Tells whether an error says to a user what to mend; TensorFlow's do, once it is imported."""
     tensorflow = sys.modules.get("tensorflow")
-    own = (ValueError, OSError, RuntimeError, ImportError, MemoryError, zipfile.BadZipFile)
-    return (*own, tensorflow.errors.OpError) if tensorflow else own
+    own = (ValueError, OSError, RuntimeError, ImportError, zipfile.BadZipFile)
+    return isinstance(error, (*own, tensorflow.errors.OpError) if tensorflow else own) or _is_of_memory(error)
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or "Insufficient memory" in str(error)  # OpenCV's own error.
 
 
 def _first_words(error: BaseException) -> str:
@@ -70,10 +140,9 @@ def _first_words(error: BaseException) -> str:
     if type(error).__module__.startswith("tensorflow"):  # The first of many lines says what happened.
         remedy = " Make room, then run the same command again." if "No space left" in str(error) else ""
         return f"{first_line(error).rstrip('.')}.{remedy}"
-    if isinstance(error, MemoryError):
-        return (
-            f"Out of memory{': ' if str(error) else ''}{error}. Ask for less at once: smaller batches, fewer workers."
-        )
+    if _is_of_memory(error):
+        what = f": {first_line(error)}" if str(error) else ""
+        return f"Out of memory{what}. Ask for less at once: smaller batches, fewer workers."
     if isinstance(error, zipfile.BadZipFile):
         return f"A file is damaged: {error}."
     if isinstance(error, OSError) and error.filename:

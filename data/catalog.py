@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from commands.files import DATASETS
+from commands.schema import read_json
 
 # How the pixels of a flow file become displacements: the rules of data/optical_flow/levels.py, and files of floats.
 FLOATS = "floats"
+_RULES = ("centred", "classic")
+_MOST_FIRST = 10**6
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,25 @@ def read_layout(root: Path) -> Layout:
     path = layout_path(root)
     if not path.exists():
         return OURS
-    try:
-        return Layout(**json.loads(path.read_text(encoding="utf-8")))
-    except (TypeError, ValueError) as error:
-        wanted = f"It is JSON with the fields {_FIELDS}."
-        raise ValueError(f"{path} can't be read as a layout ({error}). {wanted}") from error
+    layout = read_json(path, Layout, f"It is JSON with the fields {_FIELDS}.")
+    _check_patterns(layout, path)
+    return layout
+
+
+def _check_patterns(layout: Layout, path: Path) -> None:
+    """Refuses patterns and numbers that no file can have: a pattern is filled in once for every file."""
+    for pattern in (layout.frame, layout.flow_x, layout.flow_y, layout.back_x, layout.back_y):
+        fields = re.sub(r"{{|}}|{(folder|video|next)}", "", pattern)
+        if re.sub("{number}", "", fields) == fields or re.search("[{}]", fields.replace("{number}", "")):
+            raise ValueError(
+                f"{path} has the pattern {pattern!r}. Patterns hold {{number}}, and {{folder}}, {{video}}."
+            )
+    if layout.rule not in (*_RULES, FLOATS):
+        raise ValueError(f"{path} has the rule {layout.rule!r}. Rules are {', '.join((*_RULES, FLOATS))}.")
+    if not all(0 <= number <= most for number, most in ((layout.digits, 12), (layout.flow_digits, 12))):
+        raise ValueError(f"{path} has numbers of {layout.digits} and {layout.flow_digits} digits; at most are 12.")
+    if not 0 <= layout.first <= _MOST_FIRST:
+        raise ValueError(f"{path} begins with number {layout.first}; expected 0 to {_MOST_FIRST:,}.")
 
 
 @dataclass(frozen=True, slots=True)

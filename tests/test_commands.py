@@ -2,17 +2,22 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 
-from commands.files import replacing, write_json
+from commands.files import locked, owner, replacing, scratch_folder, write_json
 from commands.options import as_dictionary, option, parse
 from commands.running import run
+from commands.schema import parsed
+from commands.text import as_cell, of_cell, printable
+from data.store.index import read_index
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -158,6 +163,154 @@ def test_what_a_user_can_mend_ends_with_1_and_one_message(error, said, capsys):
     assert capsys.readouterr().err.startswith(f"Error: {said}")
 
 
-def test_a_mistake_of_the_program_keeps_its_traceback():
-    with pytest.raises(AttributeError):
-        run(lambda: None.nothing)
+def test_a_mistake_of_the_program_is_one_line_that_says_where_it_is_and_how_to_report_it(capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(lambda: parse(Options, 3, "A test."))
+
+    (said,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 1
+    assert said.startswith("Error: TypeError in commands/options.py, line ")
+    assert "SECURITY.md" in said and "--debug" in said
+
+
+def test_debug_shows_the_traceback_of_any_error(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["command", "--debug", "word"])
+
+    with pytest.raises(SystemExit):
+        run(lambda: write_json(PROJECT / "no folder" / "file" / "\0", {}))
+
+    assert sys.argv == ["command", "word"]
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [("data/doctor.py", "--help"), ("fusion/evaluate.py", "--help"), ("data/prepare.py", "no-such-set")]
+)
+def test_a_reader_that_goes_away_is_told_nothing(words):
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    done = subprocess.run([sys.executable, *words], cwd=PROJECT, stdout=writing, stderr=subprocess.PIPE, text=True)
+
+    os.close(writing)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_stopped_says_so_in_one_line(number, tmp_path):
+    code = "import os, time; from commands.running import run; run(lambda: (print(flush=True), time.sleep(60)))"
+    running = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stdout=-1, stderr=-1, text=True)
+    running.stdout.readline()
+
+    running.send_signal(number)
+
+    assert running.communicate(timeout=20)[1].strip() == "Stopped. The same command goes on from here."
+    assert running.returncode == 130
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Käse und Brot 🎬", "Käse und Brot 🎬"),
+        ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+        (os.fsdecode(b"caf\xe9.avi"), "caf\\xe9.avi"),
+        ("a\u202egnp.exe", "a\\u202egnp.exe"),
+        ("two\nlines", "two\\x0alines"),
+    ],
+)
+def test_names_are_shown_without_what_a_terminal_would_act_on(text, shown):
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize("text", ["plain", "=1+1", "+x", "-aB3_x", "@y", "'=1+1", "''-z", "'quoted'", "", "-1.5e3"])
+def test_no_cell_is_a_formula_and_every_cell_gives_its_text_back(text):
+    assert not as_cell(text).startswith(("=", "+", "@"))
+    assert of_cell(as_cell(text)) == text
+
+
+class Described(TypedDict, total=False):
+    size: list[int] | None
+    rule: str
+
+
+@dataclass(frozen=True)
+class Card:
+    name: str
+    sides: tuple[int, ...]
+    made: dict[str, float] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        ("[]", Card, r"it is \[\], not an object"),
+        ('{"name": "a"}', Card, "it has no entry 'sides'"),
+        ('{"name": "a", "sides": [], "more": 1}', Card, "unknown entry 'more'"),
+        ('{"name": 5, "sides": []}', Card, "'name' is 5, not a text"),
+        ('{"name": "a", "sides": [1, true]}', Card, r"'sides'\[1\] is True, not a whole number"),
+        ('{"name": "a", "sides": [], "made": {"b": "c"}}', Card, r"'made'\['b'\] is 'c', not a number"),
+        ('{"name": "\\u001b[2J", "sides": []}', Card, "'name' holds control characters"),
+        ('{"size": 3}', Described, "'size' is 3, not a list"),
+        ("[" * 100_000, Card, "nested too deeply"),
+        ("{", Card, "not JSON"),
+    ],
+)
+def test_json_that_is_not_of_its_kind_is_refused_with_the_place(text, kind, said):
+    with pytest.raises(ValueError, match=said):
+        parsed(text, kind)
+
+
+def test_json_of_its_kind_is_taken_as_it_is():
+    text = '{"name": "ü", "sides": [1, 2], "made": {"b": 1, "c": 0.5}}'
+
+    assert parsed(text, Card) == Card("ü", (1, 2), {"b": 1, "c": 0.5})
+    assert parsed('{"size": null, "later": {}}', Described) == {"size": None, "later": {}}
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "index.csv")
+
+    with pytest.raises(ValueError, match=r"index\.csv is a folder, a pipe or a device"):
+        read_index(tmp_path / "index.csv")
+
+
+def test_a_link_in_the_place_of_a_lock_is_neither_followed_nor_emptied(tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "precious")
+
+    with pytest.raises(ValueError, match="is a link, which a lock never is"), locked(tmp_path / "run"):
+        pass
+
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_a_folder_is_shared_by_readers_and_changed_by_one_alone(tmp_path):
+    code = "import sys, pathlib; from commands.files import share; share(pathlib.Path(sys.argv[1])); print(flush=True);"
+    reader = subprocess.Popen([sys.executable, "-c", f"{code} input()", tmp_path], cwd=PROJECT, stdin=-1, stdout=-1)
+    reader.stdout.readline()
+
+    with locked(tmp_path, alone=False):
+        pass
+    with pytest.raises(RuntimeError, match="is used by another command"), locked(tmp_path):
+        pass
+
+    reader.communicate(b"\n")
+    with locked(tmp_path):
+        done = command("-c", code, tmp_path)
+    assert "is being packed, unpacked or changed by another command" in done.stderr
+
+
+def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = owner().rpartition("-")[0]
+    for name in (f".incomplete.{host}-{dead.pid}-a", f".incomplete.{host}-1-b", f".incomplete.elsewhere-{dead.pid}-c"):
+        (tmp_path / name).mkdir()
+
+    with scratch_folder(tmp_path) as folder:
+        there = {path.name for path in tmp_path.iterdir()}
+
+    assert there == {f".incomplete.{host}-1-b", f".incomplete.elsewhere-{dead.pid}-c", folder.name}

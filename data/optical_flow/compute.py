@@ -19,7 +19,7 @@ class FlowDescription(TypedDict, total=False):
 
     method: str  # "unknown" if another tool made the flow; absent if there is no flow.
     preset: str
-    parameters: dict[str, float]
+    parameters: dict[str, float | bool]
     bound: float
     rule: str
     made_by: dict[str, int | str]

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from commands.files import write_text
+from commands.text import is_printable, printable
 from data.catalog import DataSet, Split, Video, in_words
 from data.sets.lists import cut_validation
 from data.sets.own_lists import PARTS, TEST, TRAIN, read_csv, read_folders, read_frame_folders, read_metadata
@@ -64,6 +65,8 @@ def _from_rows(root: Path, source: Path, rows: Sequence[dict[str, str]]) -> Data
     if not rows:
         raise ValueError(f"{source} holds no videos. Expected one folder per class with videos in it, or a videos.csv.")
     rows, left_out = _without_repeats(rows)
+    rows, unfit = _of_fit_names(rows)
+    left_out |= unfit
     labels = [tuple(part for part in row["label"].split("|") if part) for row in rows]
     classes = tuple(sorted({name for names in labels for name in names}, key=_as_number))
     multi_label = any(len(names) > 1 for names in labels)
@@ -106,6 +109,15 @@ def _without_repeats(rows: Sequence[dict[str, str]]) -> tuple[list[dict[str, str
                 f"not the second ({row.get('split') or 'no split'})"
             )
     return list(first.values()), left_out
+
+
+def _of_fit_names(rows: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """Returns the rows whose names can be printed and written to lists, and the reason for leaving out the others."""
+    reason = "its name or class holds control characters, or bytes that are not UTF-8: rename it"
+    unfit = [row for row in rows if not is_printable(row["video"] + row["label"] + row.get("group", ""), keep="\n")]
+    return [row for row in rows if row not in unfit] if unfit else list(rows), {
+        printable(row["video"]): reason for row in unfit
+    }
 
 
 def _given(videos: Sequence[Video], parts: Sequence[str]) -> Split:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from commands.text import is_printable
 from data.catalog import DataSet, Video
 
 # How weights are chosen: on groups cut from the training list; not at all, after a fixed schedule on the whole list;
@@ -26,6 +27,8 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; the other lists of the data set are in that folder.")
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        if not line.isprintable() and not is_printable(line, keep="\t"):
+            raise ValueError(f"Line {number} of {path} holds control characters. Get the published list again.")
         if line.strip():
             yield number, line.strip()
 

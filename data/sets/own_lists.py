@@ -1,10 +1,10 @@
 """Reads the videos and classes of your own data set from a CSV, class folders, or train/val/test metadata."""
 
-import csv
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+from commands.files import read_table
 from data.extraction.video_files import is_video, walk_files
 
 TRAIN, TEST = "train", "test"
@@ -34,46 +34,44 @@ def read_metadata(folder: Path) -> Iterator[dict[str, str]]:
         path = folder / f"{part}.csv"
         if not path.is_file():
             continue
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-            video = next((names[name] for name in VIDEO_COLUMNS if name in names), None)
-            label = next((names[name] for name in LABEL_COLUMNS if name in names), None)
-            if video is None or label is None:
-                raise ValueError(
-                    f"{path} must have a column of videos ({', '.join(VIDEO_COLUMNS)}) and one of classes "
-                    f"({', '.join(LABEL_COLUMNS)}). It has {', '.join(names)}."
-                )
-            for row in reader:
-                yield {
-                    "video": f"{part}/{row[label]}/{PurePosixPath(row[video]).name}",
-                    "label": row[label],
-                    "split": part,
-                }
+        columns, rows = read_table(path)
+        names = {name.strip().lower(): name for name in columns}
+        video = next((names[name] for name in VIDEO_COLUMNS if name in names), None)
+        label = next((names[name] for name in LABEL_COLUMNS if name in names), None)
+        if video is None or label is None:
+            raise ValueError(
+                f"{path} must have a column of videos ({', '.join(VIDEO_COLUMNS)}) and one of classes "
+                f"({', '.join(LABEL_COLUMNS)}). It has {', '.join(names)}."
+            )
+        for row in rows:
+            yield {
+                "video": f"{part}/{row[label]}/{PurePosixPath(row[video]).name}",
+                "label": row[label],
+                "split": part,
+            }
 
 
 def read_csv(path: Path) -> Iterator[dict[str, str]]:
     """Yields the checked rows of a CSV of videos."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = {"video", "label"} - set(reader.fieldnames or ())
-        if missing:
+    columns, rows = read_table(path)
+    missing = {"video", "label"} - set(columns)
+    if missing:
+        raise ValueError(
+            f"{path} has no column {' and no column '.join(sorted(missing))}. Its first line must be "
+            "video,label, optionally followed by group and split."
+        )
+    # Interned, because hundreds of thousands of rows repeat the same few classes and parts.
+    same: dict[str, Callable[[str], str]] = {"label": sys.intern, "split": sys.intern, "group": str, "video": str}
+    for number, row in enumerate(rows, start=2):
+        values = {name: text((row.get(name, "")).strip()) for name, text in same.items()}
+        video = values["video"]
+        if not video:
+            raise ValueError(f"Line {number} of {path} names no video.")
+        if video.startswith("/") or ".." in video.split("/"):
+            raise ValueError(f"Line {number} of {path}: {video} is outside the folder of the videos.")
+        if values.get("split", "").lower() not in PARTS:
             raise ValueError(
-                f"{path} has no column {' and no column '.join(sorted(missing))}. Its first line must be "
-                "video,label, optionally followed by group and split."
+                f"Line {number} of {path} has the split {values['split']!r}. "
+                f"Expected {', '.join(filter(None, PARTS))}, or nothing."
             )
-        # Interned, because hundreds of thousands of rows repeat the same few classes and parts.
-        same: dict[str, Callable[[str], str]] = {"label": sys.intern, "split": sys.intern, "group": str, "video": str}
-        for row in reader:
-            values = {name: text((row.get(name) or "").strip()) for name, text in same.items()}
-            video = values["video"]
-            if not video:
-                raise ValueError(f"Line {reader.line_num} of {path} names no video.")
-            if video.startswith("/") or ".." in video.split("/"):
-                raise ValueError(f"Line {reader.line_num} of {path}: {video} is outside the folder of the videos.")
-            if values.get("split", "").lower() not in PARTS:
-                raise ValueError(
-                    f"Line {reader.line_num} of {path} has the split {values['split']!r}. "
-                    f"Expected {', '.join(filter(None, PARTS))}, or nothing."
-                )
-            yield values
+        yield values

@@ -14,6 +14,7 @@ from data.store.index import Description, description_path, find_description, re
 # At 95, JPEG adds 0.002 px to the error of flow, a tenth of what its 256 levels add, and halves the size of PNG.
 JPEG_QUALITY = 95
 FRAMES, FLOW = "frames", "flow"
+_MOST_SIDE = 16_384  # The most pixels of a frame's side.
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,18 @@ class Recipe:
         if known.get("rule") not in RULES:
             known.pop("rule", None)
         return cls(**known)
+
+    def check(self) -> None:
+        """Raises ValueError if nothing can be made so."""
+        sizes = (self.short_side, *(self.size or ()), *(self.usual_size or ()))
+        if any(side is not None and not 1 <= side <= _MOST_SIDE for side in sizes):
+            raise ValueError(f"its frames have sides of {sizes}; expected 1 to {_MOST_SIDE} pixels")
+        if any(len(size) != 2 for size in (self.size, self.usual_size) if size is not None):
+            raise ValueError("the size of its frames is not two numbers")
+        if self.every < 1 or not 1 <= self.step <= _MOST_SIDE or not (self.fps is None or 0 < self.fps < 10_000):
+            raise ValueError(f"it takes {self.fps} frames a second, one in {self.every}, with a step of {self.step}")
+        if self.method != "unknown":
+            flow_description(self.method, self.preset, self.bound, self.rule, **self.parameters)
 
     def description(self) -> Description:
         """Returns the settings that all videos of a data set must share."""

@@ -87,7 +87,9 @@ def _read_npy(path: Path) -> np.ndarray:
         with path.open("rb") as file:
             # Not np.load, which would also accept an archive of arrays.
             flow: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-    except ValueError as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # A damaged header lets NumPy raise nearly anything.
         raise ValueError(f"{path} can't be read as an array: {error}") from error
     if flow.ndim == 3 and flow.shape[0] == 2 and flow.shape[2] != 2:
         flow = np.moveaxis(flow, 0, -1)

@@ -1,5 +1,6 @@
 """Reads and writes the index of prepared videos (`index.csv`), and how frames and flow were made (`flow.json`)."""
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -8,11 +9,16 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from commands.files import write_text
+from commands.files import check_file, write_text
+from commands.schema import read_json
+from commands.text import as_cell, is_printable, of_cell, printable
 from data.catalog import DataSet, Video, in_words, read_layout
 from data.optical_flow.compute import FlowDescription
 
+# The most frames that a video may have, and the most pixels of a side: a hundred hours, and more than JPEG can hold.
+MOST_COUNTED = 10_000_000
 # A missing video has no file. One that was stopped is not at fault, and never comes into the index.
 READY, BROKEN, MISSING, STOPPED = "ready", "broken", "missing", "stopped"
 
@@ -54,6 +60,18 @@ class Description(FlowDescription, total=False):
     usual_size: list[int]  # Only in the files of models: the width and height of most frames.
 
 
+# What prepare.py writes into `flow.json`, by name and type; it is smaller than this.
+_USUAL = {
+    *((name, str) for name in ("method", "preset", "rule", "engine", "layout")),
+    *((name, float) for name in ("bound", "fps")),
+    *((name, int) for name in ("step", "short_side", "every", "jpeg_quality")),
+    *((name, bool) for name in ("backward", "enlarge")),
+    *((name, type(None)) for name in ("short_side", "size", "fps")),
+    *((name, dict) for name in ("parameters", "made_by")),
+}
+_MOST_DESCRIBED = 2**20
+
+
 def index_path(root: Path) -> Path:
     """Returns the path of the index of the data set in `root`."""
     return root / "index.csv"
@@ -69,7 +87,8 @@ def write_index(path: Path, rows: Iterable[Row]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in dataclasses.fields(Row))
-    writer.writerows(dataclasses.astuple(row) for row in sorted(rows, key=lambda row: (row.folder, row.video)))
+    ordered = sorted(rows, key=lambda row: (row.folder, row.video))
+    writer.writerows([as_cell(value) for value in dataclasses.astuple(row)] for row in ordered)
     write_text(path, text.getvalue())
 
 
@@ -78,12 +97,12 @@ def read_index(path: Path) -> dict[str, Row]:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: the data set is not prepared. Run: python data/prepare.py")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ValueError(f"it has no column {missing[0]}")
-            return {row["video"]: _row(row) for row in reader}
+        check_file(path)
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+        missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"it has no column {missing[0]}")
+        return {row.video: row for row in map(_row, reader)}
     except (ValueError, TypeError, csv.Error) as error:
         raise _unreadable(path, error) from error
 
@@ -104,12 +123,23 @@ def _counted(video: Video, row: Row | None) -> Video:
 
 
 def _row(fields: Mapping[str, str]) -> Row:
-    frames, flows, width, height, size = (int(fields[name]) for name in _NUMBERS)
+    frames, flows, width, height, size = numbers = [int(fields[name]) for name in _NUMBERS]
     if fields["state"] not in (READY, BROKEN, MISSING):
         raise ValueError(f"the state of {fields['video']} is {fields['state']!r}")
-    folder = sys.intern(fields["folder"])  # One text for all videos of a class.
-    about = fields["state"], fields["reason"], fields.get("stored", "")
-    return Row(fields["video"], folder, frames, flows, width, height, size, *about)
+    video, folder, reason, stored = (_text(fields.get(name) or "") for name in ("video", "folder", "reason", "stored"))
+    if min(numbers) < 0 or max(numbers[:4]) > MOST_COUNTED:
+        raise ValueError(f"the numbers of {video!r} can't be right")
+    # One text for all videos of a class.
+    return Row(video, sys.intern(folder), frames, flows, width, height, size, fields["state"], reason, stored)
+
+
+def _text(cell: str) -> str:
+    """Returns the text of a cell; nearly all are as they are."""
+    if cell.isprintable() and not cell.startswith("'"):
+        return cell
+    if not is_printable(cell, keep="\n"):
+        raise ValueError(f"{printable(cell)} holds control characters")
+    return of_cell(cell)
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:
@@ -127,11 +157,13 @@ def description_path(root: Path) -> Path:
 def find_description(root: Path) -> Description:
     """Returns the content of `flow.json` in `root`, or nothing if there is none."""
     path = description_path(root)
-    try:
-        description: Description = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}). Delete it and prepare again.") from error
-    return description
+    if not path.exists():
+        return {}
+    with contextlib.suppress(ValueError, RecursionError):  # What prepare.py wrote needs no closer look.
+        found = json.loads(path.read_bytes()) if path.is_file() and path.stat().st_size < _MOST_DESCRIBED else None
+        if isinstance(found, dict) and {(name, type(value)) for name, value in found.items()} <= _USUAL:
+            return cast(Description, found)
+    return read_json(path, Description, "Delete it and prepare again.")
 
 
 def read_description(root: Path) -> Description:

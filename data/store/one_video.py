@@ -7,6 +7,7 @@ import uuid
 import zipfile
 from pathlib import Path
 
+from commands.schema import parsed
 from data.store.archive import TABLE, archive_of, pack_folder, write_archive
 
 COUNTS = "video.json"  # Written last, so a folder that has it is complete.
@@ -140,5 +141,7 @@ def _unfinished(folder: Path, run: str) -> Path:
 
 
 def _parsed(text: bytes) -> Counts:
-    counts: Counts = json.loads(text)
-    return counts
+    counts = parsed(text, Counts)
+    if any(not isinstance(counts.get(name), int) for name in ("frames", "flows", "width", "height", "bytes")):
+        raise ValueError("it lacks a count")
+    return {"remark": "", **counts}
