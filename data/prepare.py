@@ -17,6 +17,7 @@ from commands.files import write_json, write_text
 from commands.running import run
 from data.catalog import DataSet
 from data.extraction.all_videos import Work, merge_shards, prepare
+from data.extraction.decoder import Bounds
 from data.extraction.download import download
 from data.extraction.other_tools import recognise, use_in_place
 from data.optical_flow.engine import flow_engine
@@ -117,6 +118,7 @@ def _work(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Work:
         time_limit=options.time_limit,
         check_space=not options.no_space_check,
         packed=options.pack,
+        bounds=Bounds(None, round(options.most_megapixels * 1e6), options.most_frames),
     )
 
 

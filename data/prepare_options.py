@@ -8,6 +8,7 @@ from commands.options import positive
 from commands.running import usable_processors
 from data.extraction.all_videos import Work
 from data.extraction.other_tools import AUTO, LAYOUTS
+from data.extraction.video_limits import add_limits
 from data.optical_flow.compute import METHODS
 from data.optical_flow.engine import ENGINES
 from data.optical_flow.parameters import bound_in_pixels, named_value
@@ -84,6 +85,7 @@ def _add_how_it_is_done(done: argparse._ArgumentGroup) -> None:
         default=Work.time_limit,
         help="seconds that decoding one frame may take (default: 300)",
     )
+    add_limits(done)
     done.add_argument("--no-space-check", action="store_true", help="continue even if the disk seems too small")
 
 

@@ -13,8 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data.extraction.decoder import USUAL, Bounds
 from fusion.exporting.one_model import scorers_in
-from fusion.prediction.as_prepared import UNBOUNDED, Bounds, PreparedVideo, clip_of, making_of
+from fusion.prediction.as_prepared import PreparedVideo, clip_of, making_of
 from fusion.prediction.chosen_fusion import chosen_fusion
 from fusion.prediction.chosen_models import check_models, trained_models
 from fusion.prediction.prediction import Prediction
@@ -134,7 +135,7 @@ class TwoStream:
         crops: int = 10,
         hop: float | None = None,
         partial: bool = False,
-        bounds: Bounds = UNBOUNDED,
+        bounds: Bounds = USUAL,
         progress: Progress | None = None,
     ) -> Prediction:
         """Looks at a video file with every stream.
@@ -166,7 +167,7 @@ class TwoStream:
         )
 
     def prepare(
-        self, video: Path, partial: bool = False, bounds: Bounds = UNBOUNDED
+        self, video: Path, partial: bool = False, bounds: Bounds = USUAL
     ) -> tuple[PreparedVideo, tuple[str, ...]]:
         """Returns a video's frames as the models' training data were made, and what is to be said of them."""
         prepared = PreparedVideo(video, self.making, bounds)

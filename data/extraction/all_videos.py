@@ -3,22 +3,22 @@
 import dataclasses
 import os
 import re
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from commands.files import is_abandoned, owner
+from commands.files import locked, owner, share, sweep
 from commands.running import usable_processors
-from data.catalog import DataSet, Video
+from data.catalog import OURS, DataSet, Video, read_layout
+from data.extraction.decoder import USUAL, Bounds
 from data.extraction.disk_space import Space
 from data.extraction.one_video import Job, broken_row, extract_video, finished_row
-from data.extraction.own_process import LostError
+from data.extraction.own_process import KilledError, LostError
 from data.extraction.video_files import find_sources
 from data.extraction.workers import run_jobs
 from data.optical_flow.engine import flow_engine
@@ -38,6 +38,7 @@ class Work:
     limit: int = 0  # Number of videos, spread evenly over the lists; 0 means all.
     time_limit: float = 300.0  # A decoder that brings no frame for so many seconds counts as hung.
     check_space: bool = True
+    bounds: Bounds = USUAL  # Larger and longer videos count as broken.
     packed: bool = False  # Stores one archive per video instead of loose files.
 
 
@@ -46,6 +47,10 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     work = work or Work(workers)
     recipe = recipe or Recipe(short_side=dataset.short_side)
     dataset.root.mkdir(parents=True, exist_ok=True)
+    share(dataset.root)
+    if work.packed and read_layout(dataset.root).name == OURS.name:
+        with locked(dataset.root):  # Nobody may be reading loose files that are about to be packed.
+            begin_storing(dataset.root, dataset.name, packed=True)
     begin_storing(dataset.root, dataset.name, packed=work.packed)
     if dataset.make_videos:
         dataset.make_videos(dataset.root, work.workers)
@@ -68,7 +73,11 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
         rows += _extract_all(able, work, dataset.root)
     finally:
         _sweep(dataset.root, jobs)
+    left = [row for row in rows if row.state == STOPPED]
+    rows = [row for row in rows if row.state != STOPPED]
     _write(dataset, rows, work)
+    if left:
+        raise _left_over(left)
     if work.shard == (1, 1):
         end_storing(dataset.root, _folders(dataset))
     return rows
@@ -118,7 +127,8 @@ def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work
             video.name,
             video.folder,
             recipe,
-            work.packed,
+            bounds=work.bounds,
+            packed=work.packed,
             run=run,
         )
         for video in _chosen(list(dataset.videos.values()), work)
@@ -158,23 +168,41 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
         TimeRemainingColumn(),
     )
     space = Space(jobs, root)
-    with Progress(*columns) as progress, _flow_service(jobs[0].recipe, work) as address:
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(*columns))
+        address = stack.enter_context(_flow_service(jobs[0].recipe, work))
         task = progress.add_task("", total=len(jobs), rate="")
-        for job, outcome in run_jobs(
+        outcomes = run_jobs(
             extract_video,
             [dataclasses.replace(job, flow_service=address) for job in jobs],
             workers=min(work.workers, len(jobs)),
             cluster=work.cluster,
             time_limit=work.time_limit,
-        ):
-            row = broken_row(job, str(outcome)) if isinstance(outcome, LostError) else outcome
-            if row.state == STOPPED:
+        )
+        for job, outcome in stack.enter_context(closing(outcomes)):
+            row = _lost_row(job, outcome) if isinstance(outcome, LostError) else outcome
+            if row.state == STOPPED and not isinstance(outcome, LostError):
                 raise OSError(f"{row.reason}, then run the same command again; finished videos are kept.")
             if work.check_space and space.counts(job, row):
                 progress.console.print(space.estimate())
             speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
             progress.update(task, advance=1, rate=f"{speed:.1f} videos/s" if speed else "")
             yield row
+
+
+def _lost_row(job: Job, error: LostError) -> Row:
+    """Returns the row of a video that has no result. One whose process was killed is not at fault: it is left over."""
+    if isinstance(error, KilledError):
+        return Row(job.name, job.parent, state=STOPPED, reason=str(error))
+    return broken_row(job, str(error))
+
+
+def _left_over(rows: Sequence[Row]) -> RuntimeError:
+    return RuntimeError(
+        f"{len(rows)} videos are left over, {rows[0].video} among them: the processes that worked on them were killed, "
+        "by the system if memory ran out. All others are finished. Run the same command again to go on with those, "
+        "with fewer --workers if memory is short."
+    )
 
 
 def _flow_service(recipe: Recipe, work: Work) -> AbstractContextManager[str]:
@@ -199,6 +227,4 @@ def _write(dataset: DataSet, rows: Iterable[Row], work: Work) -> None:
 def _sweep(root: Path, jobs: Sequence[Job]) -> None:
     """Removes unfinished files of this run and of dead runs on this machine, but not of runs that are still going."""
     for folder in {root, root / "annotations", *(job.folder.parent for job in jobs)}:
-        for path in folder.glob(".incomplete.*") if folder.is_dir() else ():
-            if is_abandoned(path):
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        sweep(folder)

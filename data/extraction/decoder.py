@@ -2,12 +2,19 @@
 
 import os
 import stat
+import struct
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from commands.files import owner, scratch_folder
+from commands.text import is_printable
 from data.extraction.video_files import is_of_pictures, pictures_in
 
 # OpenCV and FFmpeg print warnings about bad files. They are silenced here, since the index records the reason.
@@ -16,36 +23,77 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 # The frame rate that is assumed for a folder of pictures.
 RATE_OF_PICTURES = 25.0
+# The most pixels that a frame may be enlarged to; the flow of one has fifty times as many bytes.
+_MOST_RESIZED = 50_000_000
+# Beginnings of files whose headers say at once how large their pictures are.
+_PICTURES = (b"GIF8", b"\x89PNG", b"RIFF", b"BM", b"\xff\xd8", b"II*\x00", b"MM\x00*")
 # Beginnings of playlists, which would make the decoder open other files or the network.
 PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"v=0")
+
+
+class Bounds(NamedTuple):
+    """How much of a video is admitted; None for any."""
+
+    duration: float | None = None  # Seconds that it plays.
+    pixels: int | None = 50_000_000  # Of one frame; 8K has 33 million.
+    frames: int | None = 1_000_000  # Eleven hours.
+
+    def check_size(self, width: int, height: int) -> None:
+        """Refuses frames that are too large."""
+        if self.pixels and width * height > self.pixels:
+            raise ValueError(
+                f"Its frames are {width}x{height}, more than {self.pixels / 1e6:g} megapixels. Make it smaller, or "
+                "allow more with --most-megapixels."
+            )
+
+    def check_count(self, count: int) -> None:
+        """Refuses more frames than are admitted."""
+        if self.frames and count > self.frames:
+            raise ValueError(f"It has more than {self.frames:,} frames. Cut it, or allow more with --most-frames.")
+
+
+UNBOUNDED = Bounds(None, None, None)
+USUAL = Bounds()
 
 
 class Decoder:
     """One pass over the frames of a video file or a folder of pictures, with its declared length and frame rate."""
 
-    def __init__(self, path: Path) -> None:
-        self.decoded_frames, self._pictures = 0, list[Path]()
+    def __init__(self, path: Path, bounds: Bounds = USUAL) -> None:
+        self.decoded_frames, self._pictures, self._bounds = 0, list[Path](), bounds
         if is_of_pictures(path):
             self._pictures = pictures_in(path)
             self.declared_frames, self.frame_rate = len(self._pictures), RATE_OF_PICTURES
             return
-        _check_file(path)
+        _check_file(path, bounds)
+        with _plainly_named(path) as name:
+            self._open(name)
+
+    def _open(self, name: str) -> None:
         # One thread, because several videos are decoded in parallel. FFmpeg only, because OpenCV's other readers
         # take a name with a % in it for a series of pictures.
-        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not self._capture.isOpened():
             raise ValueError("It can't be opened as a video: it is damaged, cut off, or not a video.")
+        # Before a frame is decoded: a file of a few bytes may say that it has gigabytes of pixels.
+        bounds_of = (int(self._capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        self._bounds.check_size(*bounds_of)
         # Containers often count wrongly, so this number is only compared with the frames that were decoded.
         self.declared_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self.frame_rate = float(self._capture.get(cv2.CAP_PROP_FPS))
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yields the time in seconds and the uint8 RGB pixels of each frame, rotated as the metadata say."""
-        yield from self._decoded_pictures() if self._pictures else self._decoded_video()
+        for seconds, frame in self._decoded_pictures() if self._pictures else self._decoded_video():
+            self._bounds.check_count(self.decoded_frames)
+            self._bounds.check_size(*frame.shape[1::-1])
+            yield seconds, frame
 
     def _decoded_pictures(self) -> Iterator[tuple[float, np.ndarray]]:
         for path in self._pictures:
-            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            _check_picture(path, self._bounds)
+            data = np.fromfile(path, np.uint8)
+            picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
             if picture is None:
                 raise ValueError(f"{path.name} can't be decoded: it is damaged, cut off, or not a picture.")
             self.decoded_frames += 1
@@ -123,26 +171,69 @@ def resized(
         size = (round(width * scale), round(height * scale))
     if size in (None, (width, height)):
         return frame
+    if size[0] * size[1] > max(_MOST_RESIZED, width * height) or min(size) < 1:
+        raise ValueError(f"Its frames of {width}x{height} would become {size[0]}x{size[1]}, which nothing can hold.")
     smaller = size[0] * size[1] < width * height
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 def write_video(path: Path, frames: Iterator[np.ndarray], frame_rate: float, codec: str = "MJPG") -> None:
     """Writes uint8 RGB frames as a video file."""
-    writer = None
+    with _plainly_named(path, of_folder=True) as name:
+        count = _write(name, path, frames, frame_rate, codec)
+    # OpenCV reports no error when the disk is full, so the video is read again.
+    if (written := _readable_frames(path)) < count:
+        raise OSError(
+            f"Only {written} of {count} frames of a video could be written to {path.parent}. Is the disk full? Make "
+            "room, then run the same command again."
+        )
+
+
+def _write(name: str, path: Path, frames: Iterator[np.ndarray], frame_rate: float, codec: str) -> int:
+    writer, count = None, 0
     for frame in frames:
+        count += 1
         if writer is None:
             height, width = frame.shape[:2]
-            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), frame_rate, (width, height))
+            writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*codec), frame_rate, (width, height))
             if not writer.isOpened():
                 raise OSError(f"OpenCV can't write {path} with the codec {codec}.")
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     if writer is None:
         raise ValueError(f"No frames were given for {path}.")
     writer.release()
+    return count
 
 
-def _check_file(path: Path) -> None:
+def _readable_frames(path: Path) -> int:
+    try:
+        return sum(1 for _ in Decoder(path).frames())
+    except ValueError:
+        return 0
+
+
+@contextmanager
+def _plainly_named(path: Path, *, of_folder: bool = False) -> Iterator[str]:
+    """Gives a name under which OpenCV opens a file: it crashes on names that are not UTF-8.
+
+    With `of_folder` the file need not be there yet.
+    """
+    name = str(path.absolute())
+    if is_printable(name):
+        yield name
+        return
+    with scratch_folder() as folder:
+        link = folder / f"link{'' if of_folder else path.suffix}"
+        link.symlink_to(path.absolute().parent if of_folder else path.absolute())
+        if not of_folder:
+            yield str(link)
+            return
+        written = link / f".incomplete.{owner()}-video{path.suffix}"
+        yield str(written)
+        written.replace(path)
+
+
+def _check_file(path: Path, bounds: Bounds) -> None:
     """Raises ValueError with the exact reason, where OpenCV would only say that a file can't be opened."""
     try:
         status = path.stat()
@@ -161,3 +252,18 @@ def _check_file(path: Path) -> None:
         raise ValueError("It can't be read: permission denied.") from error
     if start.startswith(PLAYLISTS):
         raise ValueError("It is a playlist, which would make the decoder open other files; expected a video.")
+    if start.startswith(_PICTURES):
+        _check_picture(path, bounds)
+
+
+def _check_picture(path: Path, bounds: Bounds) -> None:
+    """Refuses a picture, or a film of pictures, whose header says that it is too large; decoders believe it."""
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            with Image.open(path) as picture:
+                size = picture.size
+        except Image.DecompressionBombError:
+            size = (2**16, 2**16)
+        except (OSError, ValueError, SyntaxError, struct.error):
+            return  # Damaged, or of a kind that only the decoder knows.
+    bounds.check_size(*size)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from data.catalog import OURS
-from data.extraction.decoder import Decoder, resized, sample_frames
+from data.extraction.decoder import USUAL, Bounds, Decoder, resized, sample_frames
 from data.optical_flow.compute import flow_of_video
 from data.optical_flow.engine import FlowEngine, flow_engine
 from data.optical_flow.gpu_service import ask_flow
@@ -36,6 +36,7 @@ class Job:
     recipe: Recipe
     packed: bool = False  # One archive instead of loose files.
     flow_service: str = ""  # The address of the process that computes flow for all workers of this machine.
+    bounds: Bounds = USUAL
     run: str = "alone"  # Names what is unfinished, so that leftovers of dead runs are known as such.
 
 
@@ -114,7 +115,7 @@ class _Extraction:
         """Writes all files and returns their counts, their size, and a remark if the video is too short."""
         cv2.setNumThreads(1)
         self.show_life()
-        decoder = Decoder(self.job.source or Path())
+        decoder = Decoder(self.job.source or Path(), self.job.bounds)
         wanted = sample_frames(
             decoder.frames(), every=self.recipe.every, fps=self.recipe.fps, frame_rate=decoder.frame_rate
         )

@@ -1,7 +1,6 @@
 """Runs a function in a separate process, so that a crash or a hang loses only one job.
 
-Dask restarts a worker that dies, but gives up when several die quickly, and results that the dead worker still held are
-lost. So each worker runs its jobs in a companion process, and replaces only that.
+Each worker has a companion process, to which it alone is connected, runs its jobs there, and replaces it when it dies.
 """
 
 import contextlib
@@ -15,10 +14,15 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from typing import cast
 
 from commands.files import project_on_path
 
 ATTEMPTS = 2  # A crash may have had another cause than the video, so each gets a second chance.
+# Who is killed is not at fault: by the system when memory runs out, or by hand.
+KILLS = 4
+KILLED = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM))
+SECONDS_TO_DIE = 5.0
 BEAT = b""  # Sent by a process that is slow but alive.
 SECONDS_A_BEAT = 1.0
 
@@ -27,15 +31,21 @@ class LostError(RuntimeError):
     """The reason why a job has no result: its process crashed every time, or hung."""
 
 
-def run_apart(work: bytes, time_limit: float = 0.0) -> object:
+class KilledError(LostError):
+    """The reason why a job has no result: its process was killed again and again, which is no fault of the job."""
+
+
+def run_apart(work: bytes, time_limit: float = 0.0, companion: "Companion | None" = None) -> object:
     """Calls the pickled `(function, job)` as `function(job, show_life)`; returns the result, or a `LostError`.
 
-    A job that crashes is tried once more. A job counts as hung if it does not call `show_life` for `time_limit`
-    seconds (0 waits for ever). Exceptions of the function are raised here.
+    A job that crashes is tried once more, and one whose process is killed a few times more. A job counts as hung if it
+    does not call `show_life` for `time_limit` seconds (0 waits for ever). Exceptions of the function are raised here.
     """
-    for _ in range(ATTEMPTS):
-        connection = _companion.connection()
+    companion = companion or _of_this_thread()
+    crashes = kills = 0
+    while crashes < ATTEMPTS and kills < KILLS:
         try:
+            connection = companion.connection()
             connection.send_bytes(work)
             while connection.poll(time_limit or None):
                 answer = connection.recv_bytes()
@@ -45,17 +55,22 @@ def run_apart(work: bytes, time_limit: float = 0.0) -> object:
                         raise error
                     return result
         except (EOFError, ConnectionError, BrokenPipeError):
-            _companion.end()
+            if companion.end() in KILLED:
+                kills += 1
+            else:
+                crashes += 1
             continue
-        _companion.end()
+        companion.kill()
+        companion.end()
         return LostError(f"The decoder hung: no new frame within {time_limit:g} seconds.")
+    if crashes < ATTEMPTS:
+        return KilledError(f"The process that worked on it was killed {kills} times.")
     return LostError(f"The decoder crashed {ATTEMPTS} times.")
 
 
 def serve(socket_number: int) -> None:
     """Runs the jobs that arrive, in the companion process, until its parent is gone."""
     connection = Connection(socket_number)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the command, which then ends this process.
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
@@ -63,34 +78,63 @@ def serve(socket_number: int) -> None:
             connection.send_bytes(pickle.dumps(_answer(function, job, _beats(connection))))
 
 
-class _Companion:
-    """The companion of this process, started when it is first needed."""
+class Companion:
+    """The companion of one worker, started when it is first needed."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._is_closed = False
 
     def connection(self) -> Connection:
+        """Returns the connection to the process."""
+        if self._is_closed:
+            raise RuntimeError("The work was stopped.")
         if self._connection is None:
             ours, theirs = socket.socketpair()
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from data.extraction.own_process import serve; serve({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()],
                 env=project_on_path(),
+                process_group=0,  # Ctrl-C reaches the command alone, which then ends this process.
             )
             theirs.close()
             self._connection = Connection(ours.detach())
         return self._connection
 
-    def end(self) -> None:
-        if self._process is not None and self._connection is not None:
-            self._connection.close()
-            self._process.kill()
-            self._process.wait()
+    def end(self) -> int:
+        """Ends the process; returns the signal that had ended it before, or 0."""
+        if self._process is None or self._connection is None:
+            return 0
+        self._connection.close()
+        try:
+            code = self._process.wait(SECONDS_TO_DIE)
+        except subprocess.TimeoutExpired:
+            code = 0
+        self.kill()
+        self._process.wait()
         self._process = self._connection = None
+        return max(0, -code)
+
+    def kill(self) -> None:
+        """Kills the process, from any thread; who waits for an answer of it then finds out."""
+        if self._process is not None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """Kills the process and lets no other one be started."""
+        self._is_closed = True
+        self.kill()
 
 
-_companion = _Companion()
+_own = threading.local()
+
+
+def _of_this_thread() -> Companion:
+    """Returns the companion of a thread, for workers that others start."""
+    if not hasattr(_own, "companion"):
+        _own.companion = Companion()
+    return cast(Companion, _own.companion)
 
 
 def _answer(

@@ -1,20 +1,20 @@
-"""Runs one function over many jobs with Dask, on one machine or on many. Nothing here is specific to videos."""
+"""Runs one function over many jobs, on this machine or on many with Dask. Nothing here is specific to videos."""
 
 import logging
 import pickle
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from data.extraction.own_process import LostError, run_apart
+from data.extraction.own_process import Companion, LostError, run_apart
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -31,88 +31,87 @@ def run_jobs(
     workers: int = 1,
     cluster: str = "",
     time_limit: float = 0.0,
-) -> Iterator[tuple[Work, Result | LostError]]:
+) -> Generator[tuple[Work, Result | LostError]]:
     """Yields each job with its result as it finishes; on this machine, or on the scheduler at the address `cluster`.
 
-    The function must be importable by name. It runs in a process beside Dask's worker, so a crash or a hang loses only
-    that job. If a worker is killed, another one takes over its job.
+    The function must be importable by name. It runs in a process beside the worker, so a crash or a hang loses only
+    that job. On this machine nothing listens: a worker and its process share a pair of sockets without a name.
     """
-    # Imported here because Dask takes a second, which commands with nothing to prepare should not wait for.
+    # Pickled here, so that workers don't have to import what only their companion process uses.
+    packed = ((job, pickle.dumps((function, job))) for job in jobs)
+    yield from (
+        _on_cluster(packed, cluster, time_limit) if cluster else _on_this_machine(packed, max(1, workers), time_limit)
+    )
+
+
+def _on_this_machine(jobs: Iterator[tuple[Work, bytes]], workers: int, time_limit: float) -> Iterator[tuple[Work, Any]]:
+    companions = [Companion() for _ in range(workers)]
+    free: SimpleQueue[Companion] = SimpleQueue()
+    for companion in companions:
+        free.put(companion)
+
+    def run(work: bytes) -> object:
+        companion = free.get()
+        try:
+            return run_apart(work, time_limit, companion)
+        finally:
+            free.put(companion)
+
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = {pool.submit(run, work): job for job, work in islice(jobs, workers)}
+        try:
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    job = waiting.pop(future)
+                    waiting |= {pool.submit(run, work): following for following, work in islice(jobs, 1)}
+                    yield job, future.result()
+        finally:  # After an interruption, too: no process goes on, or is started again.
+            for companion in companions:
+                companion.close()
+            pool.shutdown(cancel_futures=True)
+            for companion in companions:
+                companion.end()
+
+
+def _on_cluster(jobs: Iterator[tuple[Work, bytes]], cluster: str, time_limit: float) -> Iterator[tuple[Work, Any]]:
+    """Runs the jobs on the machines of a Dask scheduler. If a worker is killed, another one takes over its job."""
+    # Imported here because Dask takes a second.
     import dask
     from distributed import as_completed
 
-    upcoming = iter(jobs)
-    with dask.config.set(SETTINGS), _client(workers, cluster) as client:
-
-        def submit(job: Work) -> "Future":
-            # Pickled here, so that workers don't have to import what only their companion process uses.
-            return client.submit(run_apart, pickle.dumps((function, job)), time_limit, pure=False)
-
+    with dask.config.set(SETTINGS), _client(cluster) as client:
         window = WINDOW_A_WORKER * max(1, sum(client.nthreads().values()))
-        waiting = {submit(job): job for job in islice(upcoming, window)}
+        waiting = {client.submit(run_apart, work, time_limit, pure=False): job for job, work in islice(jobs, window)}
         completed = as_completed(list(waiting), loop=client.loop)
         for future in completed:
             job = waiting.pop(future)
-            outcome: Result | LostError = future.result()
-            for following in islice(upcoming, 1):
-                submitted = submit(following)
+            outcome = future.result()
+            for following, work in islice(jobs, 1):
+                submitted = client.submit(run_apart, work, time_limit, pure=False)
                 waiting[submitted] = following
                 completed.add(submitted)
             yield job, outcome
 
 
 @contextmanager
-def _client(workers: int, cluster: str) -> Iterator["Client"]:
+def _client(cluster: str) -> Iterator["Client"]:
     # Dask would log every restarted worker. Here that is expected, and recorded in the index.
     for name in ("distributed.nanny", "distributed.scheduler", "distributed.core", "distributed.worker"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
-    if cluster:
-        try:
-            client = Client(cluster, set_as_default=False, timeout="20s")
-        except OSError as error:
-            raise OSError(
-                f"No Dask scheduler answers at {cluster}. Start one with: dask scheduler --host ADDRESS --port 8786"
-            ) from error
-        with client:
-            _let_cluster_import(client)
-            if not client.nthreads():
-                raise OSError(
-                    f"The scheduler at {cluster} has no workers. Start some: dask worker {cluster} --nthreads 1"
-                )
-            yield client
-        return
-    with ExitStack() as stack:
-        with _deaf_to_interrupts():
-            local = stack.enter_context(
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",  # Dask has no authentication, so only this machine may reach it.
-                    # Without an address, Dask would still open port 8787, and complain if it is taken.
-                    dashboard_address="127.0.0.1:0",
-                    scheduler_kwargs={"dashboard": False},
-                    memory_limit=0,
-                    silence_logs=logging.CRITICAL,
-                )
-            )
-        yield stack.enter_context(Client(local, set_as_default=False))
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Makes processes that start in this block ignore Ctrl-C, which the command alone handles."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows: workers print a message before they end.
-        yield
-        return
-    resource_tracker.ensure_running()  # Otherwise the first process would start it, and starting it unblocks Ctrl-C.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        client = Client(cluster, set_as_default=False, timeout="20s")
+    except (OSError, ValueError, TypeError) as error:  # No address, nobody there, or TLS that it lacks.
+        raise OSError(
+            f"No Dask scheduler answers at {cluster} ({error or type(error).__name__}). Start one with: dask scheduler "
+            "--host ADDRESS --port 8786"
+        ) from error
+    with client:
+        _let_cluster_import(client)
+        if not client.nthreads():
+            raise OSError(f"The scheduler at {cluster} has no workers. Start some: dask worker {cluster} --nthreads 1")
+        yield client
 
 
 def _let_cluster_import(client: "Client") -> None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from data.extraction.decoder import Decoder, resized, sample_frames
+from data.extraction.decoder import USUAL, Bounds, Decoder, resized, sample_frames
 from data.store.description import Recipe
 from pipelines.inputs import Input
 from streams.runs.model_file import ModelCard
@@ -36,20 +35,10 @@ def clip_of(card: ModelCard) -> Input:
     return Input(card.input_kind, card.length)
 
 
-class Bounds(NamedTuple):
-    """How much of a video is admitted: None for any."""
-
-    duration: float | None = None  # Seconds that it plays.
-    pixels: int | None = None  # Of one frame.
-
-
-UNBOUNDED = Bounds()
-
-
 class PreparedVideo:
     """The frames of a video file as preparing them would keep them."""
 
-    def __init__(self, path: Path, making: Recipe, bounds: Bounds = UNBOUNDED) -> None:
+    def __init__(self, path: Path, making: Recipe, bounds: Bounds = USUAL) -> None:
         """Counts the frames; refuses a video that plays longer, or has larger frames, than the bounds admit."""
         self.path, self.making, self._bounds = path, making, bounds
         self._short_side, self._enlarge, self.resized = making.short_side, making.enlarge, ""
@@ -71,16 +60,13 @@ class PreparedVideo:
         decoder = self._decoder()
         rate = decoder.frame_rate if 0 < decoder.frame_rate < 1000 else 25.0
         kept_rate = min(rate, self.making.fps) if self.making.fps else rate / self.making.every
-        longest, most_pixels = self._bounds
+        longest = self._bounds.duration
         most_frames = longest * kept_rate if longest else np.inf
         num_frames = 0
-        for frame in self._kept(decoder):
+        for frame in self._named(self._kept(decoder)):
             if num_frames == 0:
                 self._choose_size(frame)
             num_frames += 1
-            height, width = frame.shape[:2]
-            if most_pixels and height * width > most_pixels:
-                raise ValueError(f"{self.path}: its frames are {width}x{height}, more than {most_pixels} pixels.")
             if num_frames > most_frames:
                 raise ValueError(f"{self.path}: it plays for more than {longest:g} seconds. Send a shorter one.")
         if num_frames == 0:
@@ -102,7 +88,14 @@ class PreparedVideo:
 
     def _decoder(self) -> Decoder:
         try:
-            return Decoder(self.path)
+            return Decoder(self.path, self._bounds)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error
+
+    def _named(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yields the frames; errors then name the video."""
+        try:
+            yield from frames
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
 

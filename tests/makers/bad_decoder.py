@@ -1,4 +1,4 @@
-"""An OpenCV that crashes or hangs on some videos, as real ones have been seen to; for workers to import."""
+"""An OpenCV that crashes, hangs or is killed on some videos, as real ones have been seen to; for workers to import."""
 
 import os
 import signal
@@ -22,6 +22,8 @@ class BadCapture:
     def read(self):
         if "crash" in Path(self.path).stem:
             os.kill(os.getpid(), signal.SIGSEGV)
+        if "killed" in Path(self.path).stem:
+            os.kill(os.getpid(), signal.SIGKILL)
         if "hang" in Path(self.path).stem:
             threading.Event().wait()
         return self.real.read()
