@@ -16,7 +16,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from rich.progress import track
 
-from commands.files import write_json
+from commands.files import locked, write_json
 from commands.running import run
 from data.catalog import HALF_PACKED, OURS, PACKED, DataSet, layout_path
 from data.ready import BUILT_IN, KNOWN, home_of, open_dataset
@@ -33,8 +33,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to this file")
     options = parser.parse_args(argv)
     root = options.root or home_of(options.dataset)
-    dataset = with_counts(open_dataset(options.dataset, root))
-    count = unpack(dataset) if options.unpack else pack(dataset)
+    with locked(root):
+        dataset = with_counts(open_dataset(options.dataset, root))
+        count = unpack(dataset) if options.unpack else pack(dataset)
     form = "loose files" if options.unpack else "archives"
     print(f"The {count} videos of {dataset.name} are now {form}, in {root}.")
     if options.json:

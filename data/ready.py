@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from commands.files import DATASETS
+from commands.files import DATASETS, share
 from commands.running import usable_processors
 from data.catalog import Archive, DataSet, Split, in_words
 from data.extraction.all_videos import prepare
@@ -68,6 +68,7 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
     if not index_path(dataset.root).exists():
         words = in_words(name, dataset.root)
         raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: python data/prepare.py {words}")
+    share(dataset.root)
     rows = read_index(index_path(dataset.root))
     states = Counter(rows[name].state if name in rows else "not prepared" for name in dataset.videos)
     counted = with_counts(dataset, rows)

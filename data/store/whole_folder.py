@@ -2,10 +2,10 @@
 
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from commands.files import write_json
+from commands.files import owner, sweep, write_json
 from data.catalog import HALF_PACKED, OURS, PACKED, DataSet, Video, in_words, layout_path, read_layout
 from data.store.archive import TABLE, archive_of, member_name, pack_folder
 
@@ -15,8 +15,10 @@ def archive_path(dataset: DataSet, video: Video) -> Path:
     return archive_of(dataset.frame_folder(video))
 
 
-def check_stored(dataset: DataSet, videos: Iterable[Video]) -> None:
-    """Raises ValueError if a video has neither an archive nor a folder that looks complete."""
+def check_stored(dataset: DataSet, videos: Collection[Video]) -> None:
+    """Raises ValueError if a video has neither an archive nor a folder that looks complete; sweeps first."""
+    for above in {dataset.frame_folder(video).parent for video in videos}:
+        sweep(above)
     mend = f"Run: python data/doctor.py {in_words(dataset.name, dataset.root)} --fix, then this command again."
     for video in videos:
         folder = dataset.frame_folder(video)
@@ -34,7 +36,7 @@ def pack_video(dataset: DataSet, video: Video) -> Path:
     if not folder.is_dir():
         return path  # Packed before.
     if not path.exists():  # If it exists, an earlier run was interrupted while it removed the folder.
-        unfinished = path.with_name(f".incomplete.{path.name}")
+        unfinished = path.with_name(f".incomplete.{owner()}-{path.name}")
         pack_folder(folder, unfinished)
         unfinished.replace(path)
     _remove(folder)
@@ -46,7 +48,7 @@ def unpack_video(dataset: DataSet, video: Video) -> Path:
     folder, path = dataset.frame_folder(video), archive_path(dataset, video)
     if not path.exists():
         return folder
-    unfinished = folder.with_name(f".incomplete.{folder.name}")
+    unfinished = folder.with_name(f".incomplete.{owner()}-{folder.name}")
     try:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(unfinished, [name for name in archive.namelist() if name != TABLE])

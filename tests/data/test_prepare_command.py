@@ -105,6 +105,60 @@ def test_a_decoder_that_crashes_or_hangs_takes_only_its_own_video_with_it(tmp_pa
 
 
 @pytest.mark.slow
+def test_who_is_killed_is_not_at_fault_and_is_left_for_the_next_run(tmp_path, monkeypatch):
+    make_videos(tmp_path, count=2)
+    (tmp_path / "videos" / "a b" / "a b 0.avi").rename(tmp_path / "videos" / "a b" / "killed.avi")
+    dataset = open_dataset("mine", tmp_path)
+    monkeypatch.setattr("data.extraction.all_videos.extract_video", extract_with_bad_decoder)
+
+    with pytest.raises(RuntimeError, match=r"1 videos are left over, killed among them: .* were killed"):
+        prepare(dataset, recipe=RECIPE)
+    between = set(read_index(index_path(tmp_path)))
+    monkeypatch.undo()
+    rows = prepare(dataset, recipe=RECIPE)
+
+    assert between == {"a b 1", "it's ü 0", "it's ü 1"}
+    assert {row.state for row in rows} == {"ready"} and len(rows) == 4
+    assert not list(tmp_path.rglob(".incomplete*"))
+
+
+def test_names_that_can_not_be_written_to_lists_are_left_out_with_the_reason(tmp_path):
+    for name in ("left/a.avi", "right/b.avi", os.fsdecode(b"left/caf\xe9.avi"), "right/\x1b[2J.avi"):
+        write_clip(tmp_path / "videos" / name, frames=2)
+    with pytest.raises(ValueError, match="can't be split"):  # A group a class is too few for a split.
+        open_dataset("mine", tmp_path)
+    for name in ("left/c.avi", "right/d.avi"):
+        write_clip(tmp_path / "videos" / name, frames=2)
+
+    dataset = open_dataset("mine", tmp_path)
+
+    assert set(dataset.videos) == {"a", "b", "c", "d"}
+    assert set(dataset.left_out) == {"left/caf\\xe9.avi", "right/\\x1b[2J.avi"}
+    assert all("rename it" in reason for reason in dataset.left_out.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("made", "changed"), [([], []), (["--pack"], ["--unpack"])])
+def test_a_data_set_that_is_read_is_neither_packed_nor_unpacked(tmp_path, made, changed):
+    make_videos(tmp_path, count=2)
+    assert run_prepare(tmp_path, *made).returncode == 0
+    before = contents(tmp_path)
+    code = "import sys, pathlib; from data.ready import ready_dataset; ready_dataset('mine', pathlib.Path(sys.argv[1]))"
+    reader = subprocess.Popen(
+        [sys.executable, "-c", f"{code}; print(flush=True); input()", tmp_path], cwd=PROJECT, stdin=-1, stdout=-1
+    )
+    reader.stdout.readline()
+
+    pack = [sys.executable, PROJECT / "data" / "pack.py", "mine", "--root", tmp_path, *changed]
+    done = subprocess.run(pack, capture_output=True, text=True)
+
+    reader.communicate(b"\n")
+    assert (done.returncode, "is used by another command" in done.stderr) == (1, True), done.stderr
+    assert contents(tmp_path) == before
+    assert subprocess.run(pack, capture_output=True).returncode == 0
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("words", [(), ("--pack",)])
 def test_after_any_number_of_kills_the_result_is_that_of_an_uninterrupted_run(tmp_path, words):
@@ -180,7 +234,7 @@ def test_ctrl_c_is_heard_while_the_workers_start(tmp_path, later):
     make_videos(tmp_path, count=60, frames=60)
 
     def workers_start(running):
-        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text()
+        children = [path for path in Path(f"/proc/{running.pid}/task").glob("*/children") if path.read_text()]
         time.sleep(later if children else 0)
         return children
 
