@@ -4,19 +4,32 @@ import hashlib
 import re
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPMessage
 from pathlib import Path
+from typing import IO, TypedDict
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from commands.files import write_json, write_text
+from commands.schema import read_json
 from data.catalog import Archive
 from data.extraction.unpack import require_tool, unpack
 
 BLOCK = 1 << 20
 Progressed = Callable[[int, int], None]  # Called with the bytes received so far and the bytes in all.
+_FIRST = "first-downloads.json"  # What the files were that nobody publishes a checksum of.
 TRIES = 5  # Attempts in a row that bring no bytes before a download is given up.
+
+
+class _First(TypedDict):
+    """A file as it was when it was first downloaded."""
+
+    bytes: int
+    sha256: str
 
 
 def download(archives: Sequence[Archive], root: Path) -> None:
@@ -72,16 +85,23 @@ def fetch(archive: Archive, folder: Path) -> Path:
                 f"{_size(part):,} bytes. {_by_hand(archive, path)}"
             )
     _check(archive, part, expected)
+    if not archive.sha256:
+        _check_against_first(archive, part)
     part.rename(path)
+    _version_of(part).unlink(missing_ok=True)
     return path
 
 
 def _receive(archive: Archive, part: Path, progress: Progressed) -> int:
     """Appends the missing bytes to the part; returns the size of the whole file, or 0 if the server doesn't say."""
-    start = _size(part)
-    request = urllib.request.Request(archive.address, headers={"Range": f"bytes={start}-"} if start else {})
+    start, version = _size(part), _version_of(part)
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    if start and version.is_file():  # If the file has changed meanwhile, all of it is sent.
+        headers["If-Range"] = version.read_text(encoding="utf-8").strip()
+    _check_safe(archive.address)
+    request = urllib.request.Request(archive.address, headers=headers)
     try:
-        answer = urllib.request.urlopen(request, timeout=60)
+        answer = urllib.request.build_opener(_SafeRedirects).open(request, timeout=60)
     except urllib.error.HTTPError as error:
         whole = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
         if error.code == 416 and whole and int(whole[1]) == start:
@@ -89,6 +109,8 @@ def _receive(archive: Archive, part: Path, progress: Progressed) -> int:
         raise
     with answer:
         continued = answer.status == 206
+        if tag := answer.headers.get("ETag") or answer.headers.get("Last-Modified"):
+            write_text(version, tag)
         total = int(answer.headers.get("Content-Length") or 0) + (start if continued else 0)
         with part.open("ab" if continued else "wb") as file:
             progress(file.tell(), total)
@@ -113,6 +135,46 @@ def _check(archive: Archive, part: Path, expected: int) -> None:
                 f"{archive.address} has the SHA-256 {found_hash}; expected {archive.sha256}. It is damaged or not the "
                 "published file, so it was deleted. Try again, or download it by hand and compare."
             )
+
+
+def _check_against_first(archive: Archive, part: Path) -> None:
+    """Compares a file whose checksum nobody publishes with the first one that came from its address, or notes it."""
+    kept = part.with_name(_FIRST)
+    known = read_json(kept, dict[str, _First], "Delete it to trust the next download.") if kept.is_file() else {}
+    with part.open("rb") as file:
+        found: _First = {"bytes": _size(part), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    first = known.setdefault(archive.address, found)
+    if first != found:
+        part.unlink()
+        raise ValueError(
+            f"{archive.address} has the SHA-256 {found['sha256']}; when it was first downloaded, it had "
+            f"{first['sha256']}. It was deleted. If its authors have changed it, delete {kept} and try again."
+        )
+    write_json(kept, known)
+    print(f"{archive.file} has {found['bytes']:,} bytes and the SHA-256 {found['sha256']}, now noted in {kept}.")
+
+
+def _check_safe(address: str) -> None:
+    """Refuses addresses that anybody on the way could answer."""
+    parts = urllib.parse.urlsplit(address)
+    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
+        raise ValueError(f"{address} is not loaded: only https addresses are.")
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections, but not to where anybody on the way could answer."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        """Returns the request to the new place."""
+        _check_safe(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _version_of(part: Path) -> Path:
+    """Returns the file that holds the server's mark of the version that a part is of."""
+    return part.with_name(f"{part.name}.version")
 
 
 def _by_hand(archive: Archive, path: Path) -> str:
