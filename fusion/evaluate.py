@@ -33,6 +33,8 @@ from fusion.scores.gather import FITS, Gathered, from_files, from_models
 from fusion.scores.protocol import Scoring, in_words
 from streams.runs.model_file import BOTH, read_card
 
+_PLACES = ("root", "runs", "json")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
@@ -148,7 +150,8 @@ def _evaluate_files(config: EvaluateConfig) -> tuple[Report, Path]:
 def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) -> Evaluation:
     found = evaluate(gathered, methods)
     report = found.report
-    report["options"] = as_dictionary(config)
+    # Where things lie changes nothing, and is nobody's business who reads the report.
+    report["options"] = {name: value for name, value in as_dictionary(config).items() if name not in _PLACES}
     report["comparison"] = compare(report, config.compare) if config.compare else None
     print_report(report)
     if found.kept:

@@ -24,6 +24,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from commands.files import DATASETS, PROJECT, RUNS, write_json
 from commands.running import run, usable_processors
+from commands.schema import read_json
 from data.store.index import description_path, index_path
 from fusion.own_plan import Clips, Clock, Plan, duration, plan_for, sentences
 from streams.recipes.chosen import PRETRAINED, STREAMS
@@ -137,7 +138,7 @@ class Trained:
 
     def _read(self) -> dict[str, str]:
         with contextlib.suppress(OSError, ValueError):
-            return dict(json.loads(self.file.read_text(encoding="utf-8")))
+            return read_json(self.file, dict[str, str])
         return {}
 
 

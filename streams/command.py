@@ -3,12 +3,10 @@
 import contextlib
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from commands.files import write_json
+from commands.files import scratch_folder, write_json
 from commands.options import parse
 from commands.running import quiet_tensorflow
 from data.catalog import DataSet, Video
@@ -44,8 +42,8 @@ def run_folder(config: TrainConfig, stream: str, clip: Input, *data: Data) -> It
     data_hash = hash_of_data(clip, *data)
     try:
         if config.dry_run:
-            with tempfile.TemporaryDirectory(prefix="rehearsal.") as folder:
-                yield Run(Path(folder), data_hash=data_hash)
+            with scratch_folder() as folder:
+                yield Run(folder, data_hash=data_hash)
         else:
             yield Run.of(config.runs, data[0][0].name, stream, config.split, data_hash)
     except KeyboardInterrupt as interruption:

@@ -1,7 +1,6 @@
 """Exports models; a file is written only if its format gives the same answers as the Keras model."""
 
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from commands.files import DATASETS
+from commands.files import DATASETS, scratch_folder
 from fusion.exporting.one_model import FORMATS, Answer, Arrays, joined, labels_in, metadata, opened, write
 from fusion.prediction.chosen_fusion import sentence
 from fusion.prediction.views import Spread, Stopwatch, video_views
@@ -73,8 +72,8 @@ def squares(two_stream: TwoStream, video: Path, views: int = 4) -> Arrays:
 
 def _export(model: keras.Model, two_stream: TwoStream, kind: str, path: Path, check: _Check) -> Found:
     """Writes one format, completely or not at all, after its answers agree with those of the Keras model."""
-    with tempfile.TemporaryDirectory(prefix=".incomplete.", dir=path.parent) as folder:
-        written = Path(folder) / path.name
+    with scratch_folder(path.parent) as folder:
+        written = folder / path.name
         texts = metadata({name: scorer.card for name, scorer in two_stream.scorers.items()}, two_stream.fusion)
         write(model, texts, kind, written)
         answer = opened(kind, written)

@@ -12,13 +12,15 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from commands.files import read_member
 from commands.running import swallowed_stderr
+from commands.schema import parsed
 from fusion.exporting.fused_output import fused_output
 from fusion.methods.kept import AVERAGE, Fusion
 from fusion.prediction.chosen_fusion import FUSION_FILE, as_metadata
 from fusion.prediction.prediction import FUSED
 from fusion.prediction.scorer import Scorer
-from streams.runs.model_file import BOTH, ModelCard, read_card
+from streams.runs.model_file import BOTH, ModelCard, open_network, read_card, save_alike
 
 # The name of the file or folder of each format.
 FORMATS = {
@@ -70,21 +72,23 @@ def opened(kind: str, path: Path) -> Answer:
 
 def scorers_in(path: Path) -> dict[str, Scorer]:
     """Returns the streams that an exported Keras file joins, or the network itself if it was trained as one."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            described = json.loads(archive.read(CARDS)) if CARDS in archive.namelist() else None
-        if described is None and read_card(path).stream == BOTH:
+    text = read_member(path, CARDS)
+    if text is None:
+        if read_card(path).stream == BOTH:
             return {FUSED: Scorer.load(path)}
-    except (ValueError, zipfile.BadZipFile):
-        described = None
-    if described is None:
         raise ValueError(
             f"{path} is neither a model that fusion/export.py wrote nor a network of both streams that this project "
             "trained. Pass the model of one stream as --spatial or --temporal."
         )
-    cards = {name: ModelCard.of_json(card) for name, card in described.items()}
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return {name: Scorer(model.get_layer(name), card) for name, card in cards.items()}
+    try:
+        cards = {name: card.checked() for name, card in parsed(text, dict[str, ModelCard]).items()}
+        model = open_network(path)
+        scorers = {name: Scorer(model.get_layer(name), card) for name, card in cards.items()}
+        if not scorers or any(each.network.output_shape[-1] != len(each.card.classes) for each in scorers.values()):
+            raise ValueError("its streams don't score the classes that it names")
+        return scorers
+    except ValueError as error:
+        raise ValueError(f"{path} can't be used as an exported model: {error}. Export it again.") from None
 
 
 def labels_in(kind: str, path: Path) -> tuple[str, ...]:
@@ -105,8 +109,7 @@ def text_in(kind: str, path: Path, name: str) -> str:
 
 
 def _write_keras(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
-    model.save(path)
-    _append(texts, path)
+    save_alike(model, path, texts)
 
 
 def _write_savedmodel(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
@@ -137,11 +140,11 @@ def _write_litert(model: keras.Model, texts: Mapping[str, str], path: Path) -> N
 def _append(texts: Mapping[str, str], path: Path) -> None:
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in texts.items():
-            archive.writestr(name, text)
+            archive.writestr(zipfile.ZipInfo(name), text)
 
 
 def _open_keras(path: Path) -> Answer:
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    model = open_network(path)
     return lambda inputs: {name: np.asarray(value) for name, value in model(inputs, training=False).items()}
 
 

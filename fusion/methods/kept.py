@@ -4,10 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
-from commands.files import write_text
+from commands.files import read_file, write_text
+from commands.schema import checked, parsed
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Parameters
 from fusion.methods.fixed import sigmoid, softmax
@@ -68,16 +70,41 @@ class Fusion:
         return {**described, "parameters": rounded}
 
     @classmethod
-    def of_json(cls, found: Mapping[str, object]) -> "Fusion":
+    def of_json(cls, found: "_Described") -> "Fusion":
         """Returns the fusion that plain values of JSON describe."""
-        known = dict(found)
-        parameters, doubt = known.pop("parameters"), known.pop("doubt")
-        arrays = {name: np.asarray(value, np.float64) for name, value in dict(parameters).items()}  # type: ignore[call-overload]
-        known["streams"] = tuple(known["streams"])  # type: ignore[arg-type]
-        return cls(**known, parameters=arrays, doubt=Doubt(**doubt) if doubt else None)  # type: ignore[arg-type]
+        arrays = {name: np.asarray(value, np.float64) for name, value in found["parameters"].items()}
+        return cls(
+            found["method"],
+            tuple(found["streams"]),
+            arrays,
+            found["sharpness"],
+            checked(found["doubt"], Doubt) if found["doubt"] else None,
+            found["why"],
+        )
 
 
 AVERAGE = Fusion()
+
+
+class _Described(TypedDict):
+    """A fusion in a file."""
+
+    method: str
+    streams: list[str]
+    parameters: dict[str, float | list[float] | list[list[float]]]
+    sharpness: float
+    doubt: dict[str, float] | None
+    why: str
+
+
+class _File(TypedDict):
+    """A file of fusions."""
+
+    format: int
+    chosen: str
+    classes: list[str]
+    models: dict[str, str]
+    fusions: dict[str, _Described]
 
 
 @dataclass(frozen=True)
@@ -105,24 +132,38 @@ class KeptFusions:
             raise FileNotFoundError(
                 f"There is no fusion file {path}. Run fusion/evaluate.py, which writes fusion.json."
             )
-        return cls.of_text(path.read_text(encoding="utf-8"), path)
+        return cls.of_text(read_file(path), path)
 
     @classmethod
-    def of_text(cls, text: str, path: Path) -> "KeptFusions":
+    def of_text(cls, text: str | bytes, path: Path) -> "KeptFusions":
         """Returns the fusions in the text of a file; `path` only appears in error messages."""
         try:
-            found = json.loads(text)
-            if found.pop("format") != _FORMAT:
+            found = parsed(text, _File)
+            if found["format"] != _FORMAT:
                 raise ValueError("it is of another version")
-            fusions = {name: Fusion.of_json(fusion) for name, fusion in found.pop("fusions").items()}
-            kept = cls(**{**found, "classes": tuple(found["classes"]), "fusions": fusions})
+            fusions = {name: Fusion.of_json(fusion) for name, fusion in found["fusions"].items()}
+            kept = cls(found["chosen"], tuple(found["classes"]), found["models"], fusions)
             if kept.chosen not in fusions:
                 raise ValueError(f"it holds no {kept.chosen}")
+            kept.check()
             return kept
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except ValueError as error:
             raise ValueError(
                 f"{path} is not a fusion file, or is damaged ({error}). Delete it and run fusion/evaluate.py again."
             ) from error
+
+    def check(self) -> None:
+        """Raises ValueError if one of the fusions can't fuse scores of these classes."""
+        for name, fusion in self.fusions.items():
+            if fusion.name not in APPLY or name != fusion.method:
+                raise ValueError(f"its {name} is a fusion {fusion.method!r}")
+            streams = fusion.streams or ("spatial", "temporal")
+            try:
+                found = fusion.probabilities({stream: np.zeros((1, 1, len(self.classes))) for stream in streams})
+            except (IndexError, KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"its {name} lacks a number, or has one too many: {error}") from None
+            if found.shape != (1, len(self.classes)) or not np.isfinite(found).all():
+                raise ValueError(f"its {name} gives no probabilities of {len(self.classes)} classes")
 
     def named(self, method: str) -> Fusion:
         """Returns the fusion of a method."""

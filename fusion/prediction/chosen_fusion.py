@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from commands.files import read_member
 from fusion.methods.kept import AVERAGE, Fusion, KeptFusions, given, learns, names
 from streams.runs.model_file import BOTH, file_hash, read_card
 
@@ -49,10 +50,8 @@ def sentence(fusion: Fusion) -> str:
 
 def fusion_in(path: Path) -> KeptFusions | None:
     """Returns the fusion that an exported file carries."""
-    with zipfile.ZipFile(path) as archive:
-        if FUSION_FILE not in archive.namelist():
-            return None
-        return KeptFusions.of_text(archive.read(FUSION_FILE).decode(), path)
+    text = read_member(path, FUSION_FILE)
+    return None if text is None else KeptFusions.of_text(text, path)
 
 
 def _of_one_file(path: Path, wanted: str) -> Fusion:

@@ -1,11 +1,11 @@
 """The numbers behind the charts of the report; templates/charts.html draws them as inline SVG."""
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from commands.files import read_table
 from fusion.report.more_clips import MoreClips
 
 # Columns of history.csv that are drawn, with their names and whether they are shares.
@@ -88,9 +88,8 @@ def read_history(path: Path) -> dict[str, list[float]]:
     """Returns the columns of a history; cells without a number are NaN, and a missing file has no columns."""
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [_number(row[name]) for row in rows] for name in rows[0]} if rows else {}
+    columns, rows = read_table(path)
+    return {name: [_number(row[name]) for row in rows] for name in columns} if rows else {}
 
 
 def confusion_cells(counts: list[list[int]]) -> list[Cell]:

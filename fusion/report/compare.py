@@ -1,12 +1,23 @@
 """One evaluation beside another of the same videos: which is better, and whether that may be chance."""
 
-import json
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
+from commands.schema import read_json
 from fusion.methods.measures import mcnemar
 from fusion.report.numbers import ComparedRow, Comparison, Report
+
+
+class _Compared(TypedDict):
+    """The part of a report that is compared."""
+
+    videos: list[str]
+    labels: list[int] | list[list[int]]
+    classes: list[str]
+    decisions: dict[str, list[int]]
+    video_accuracy: dict[str, float]
 
 
 def compare(ours: Report, path: Path) -> Comparison:
@@ -36,19 +47,19 @@ def compare(ours: Report, path: Path) -> Comparison:
     return {"with": str(path), "rows": rows}
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> _Compared:
     """Reads a `report.json` that an evaluation left."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no report {path}. Pass the report.json of another evaluation.")
-    try:
-        report: Report = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}.") from None
-    if not {"videos", "labels", "classes", "decisions", "video_accuracy"} <= report.keys():
-        raise ValueError(f"{path} is no report of an evaluation of one split.")
+    report = read_json(path, _Compared, "Pass the report.json of an evaluation of one split.")
+    count, classes = len(report["videos"]), len(report["classes"])
+    decisions = report["decisions"].values()
+    fits = all(len(each) == count for each in (report["labels"], *decisions))
+    if not fits or not all(0 <= label < classes for each in decisions for label in each):
+        raise ValueError(f"{path} can't be used: its labels or decisions don't fit its {count} videos.")
     return report
 
 
-def _right(report: Report, name: str) -> np.ndarray:
+def _right(report: Report | _Compared, name: str) -> np.ndarray:
     labels, decisions = np.array(report["labels"]), np.array(report["decisions"][name])
     return np.take_along_axis(labels, decisions[:, None], axis=1)[:, 0] > 0 if labels.ndim == 2 else decisions == labels

@@ -1,12 +1,12 @@
 """Parts of a report that need networks again, and so TensorFlow: pictures of examples, answers about own clips."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from commands.schema import checked
 from data.catalog import DataSet
 from fusion.methods.kept import Doubt, Fusion
 from fusion.prediction.explain import heat_pictures
@@ -84,7 +84,7 @@ def _kept_parts(model: Path, names: tuple[str, ...], dataset: DataSet) -> list[n
         raise ValueError(f"{run.features('train')} holds {len(features)} videos, not {len(of_file)}")
     place = {name: row for row, name in enumerate(of_file)}
     rows = [place[name] for name in names]
-    weights = json.loads(run.config.read_text(encoding="utf-8"))["parts"]
+    weights = checked(run.described().get("parts"), dict[str, float])
     sizes = parts_of(load_model(model)[0])
     edges = np.cumsum([0, *sizes.values()])
     return [

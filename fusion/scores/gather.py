@@ -1,13 +1,13 @@
 """Collects the scores to fuse, and those to learn from, either of saved models or of score files."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 
+from commands.schema import checked
 from data.catalog import DataSet, Video
 from data.sets.lists import training_lists
 from fusion.methods.evidence import Evidence
@@ -24,6 +24,14 @@ from streams.runs.score_file import Scores, read_scores
 FITS = ("validation", "train", "folds")
 _APART = "videos that were kept apart from training"
 _BY_FOLDS = "training videos, each scored by a fold that had not seen its group"
+
+
+class _Options(TypedDict, total=False):
+    """The options of a training that say what it was validated on."""
+
+    protocol: Literal["validation", "paper", "test-selected", "folds"]
+    validation: float
+    seed: int
 
 
 class Gathered(NamedTuple):
@@ -159,9 +167,9 @@ def _to_learn_from(
                 f"{config} is missing, so the validation videos of {stream} are unknown. Pass --fit train or folds.",
             )
         try:
-            options = json.loads(config.read_text(encoding="utf-8"))["options"]
+            options = checked(Run(config.parent).entry("options"), _Options)
             chosen_by, share, seed = options.get("protocol", "validation"), options["validation"], options["seed"]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError):
             return (), f"{config} does not say what {stream} was validated on. Pass --fit train or folds."
         if chosen_by == "folds":
             return (), (

@@ -1,18 +1,25 @@
 """Reads score files: ours, NumPy arrays, those of TSN, pickled dictionaries, and CSV."""
 
 import csv
+import io
+import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from commands.files import read_text
+from commands.running import first_line
+from commands.text import is_printable
 from data.extraction.video_files import is_video
 from fusion.scores.unpickling import read_object_array, read_pickle
 from streams.runs.score_file import read_scores
 
 # Usual names of the array of video names in a `.npz` file.
 _NAMES = ("clips", "videos", "names")
+# How many times larger than the file its unpacked arrays may be.
+_MOST_PACKED = 1000
 
 
 @dataclass(frozen=True)
@@ -33,13 +40,31 @@ def read_score_file(source: str, names: Path | None = None) -> NamedScores:
     readers = {".h5": _hdf5, ".npz": _npz, ".npy": _npy, ".pickle": _pickled, ".pkl": _pickled, ".csv": _csv}
     if path.suffix not in readers:
         raise ValueError(f"{path} has an unknown extension. Score files end in {', '.join(readers)}.")
-    scores: NamedScores = readers[path.suffix](path, array, names)
+    try:
+        scores: NamedScores = readers[path.suffix](path, array, names)
+    except (ValueError, OSError, MemoryError):
+        raise
+    except Exception as error:  # A damaged header lets NumPy, csv and zipfile raise nearly anything.
+        raise ValueError(f"{path} can't be read as a score file: {first_line(error)}.") from None
+    _check(path, scores)
+    return scores
+
+
+def _check(path: Path, scores: NamedScores) -> None:
+    """Raises ValueError unless there is one row of finite scores for each video, and names that can be shown."""
+    if scores.view_logits.ndim != 3 or min(scores.view_logits.shape[1:]) < 1 or scores.view_logits.shape[2] < 2:
+        raise ValueError(
+            f"{path} must hold scores of at least two classes for every video. Received {scores.view_logits.shape}."
+        )
+    if not np.isfinite(scores.view_logits).all():
+        raise ValueError(f"{path} holds scores that are infinite or no numbers. Score these videos again.")
+    if not all(is_printable(name, keep="\n") for name in (*scores.videos, *scores.classes)):
+        raise ValueError(f"{path} holds names with control characters, or that are not UTF-8. Rename them.")
     if not len(scores.videos) == len(scores.view_logits) == len(set(scores.videos)):
         raise ValueError(
             f"{path} must have one row of scores per video. It has {len(scores.view_logits)} rows for "
             f"{len(scores.videos)} names, {len(set(scores.videos))} of them different."
         )
-    return scores
 
 
 def _parted(source: str) -> tuple[Path, str]:
@@ -54,6 +79,7 @@ def _hdf5(path: Path, array: str, names: Path | None) -> NamedScores:
 
 
 def _npz(path: Path, array: str, names: Path | None) -> NamedScores:
+    _check_unpacked(path)
     with np.load(path, allow_pickle=False) as stored:
         own_names = next((name for name in _NAMES if name in stored.files), "")
         candidates = [name for name in stored.files if name not in (own_names, "labels")]
@@ -76,6 +102,14 @@ def _npy(path: Path, array: str, names: Path | None) -> NamedScores:
     return NamedScores(path.stem, _listed(path, names), _stacked(path, np.load(path, allow_pickle=False)))
 
 
+def _check_unpacked(path: Path) -> None:
+    """Raises ValueError if arrays would fill the memory once unpacked: zeros shrink to nearly nothing."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > max(_MOST_PACKED * path.stat().st_size, 2**20):
+        raise ValueError(f"{path} would unpack to {size:,} bytes, {_MOST_PACKED} times as much as it has.")
+
+
 def _pickled(path: Path, array: str, names: Path | None) -> NamedScores:
     stored = read_pickle(path)
     if isinstance(stored, Mapping) and array:
@@ -86,8 +120,10 @@ def _pickled(path: Path, array: str, names: Path | None) -> NamedScores:
 
 
 def _csv(path: Path, array: str, names: Path | None) -> NamedScores:
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+    try:
+        header, *rows = list(csv.reader(io.StringIO(read_text(path), newline=""))) or [[]]
+    except csv.Error as error:
+        raise ValueError(f"{path} can't be read as a CSV: {error}.") from None
     if not rows or len(header) < 3:
         raise ValueError(f"{path} must have a first line `video,<class>,<class>,...` and then one line per video.")
     try:
@@ -126,9 +162,7 @@ def _listed(path: Path, names: Path | None) -> tuple[str, ...]:
         raise FileNotFoundError(
             f"{path} does not name its videos, and there is no list {beside}. Pass --names LIST, one video per line."
         )
-    return tuple(
-        plain_name(line.split()[0]) for line in beside.read_text(encoding="utf-8").splitlines() if line.strip()
-    )
+    return tuple(plain_name(line.split()[0]) for line in read_text(beside).splitlines() if line.strip())
 
 
 def plain_name(entry: str) -> str:

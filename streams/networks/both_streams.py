@@ -9,6 +9,7 @@ from keras import layers, ops
 from streams.config import FUSIONS
 from streams.networks.build import build_network
 from streams.networks.preprocessing import Pixels
+from streams.runs.model_file import open_network
 
 # The least probability that is counted, so that every one has a logarithm.
 _LEAST = 1e-12
@@ -56,7 +57,7 @@ def _opened(stream: Stream | None, fresh: Pixels, num_classes: int, *, name: str
     if stream is None:
         network = build_network("small", fresh, num_classes)
     elif isinstance(stream, Path):
-        network = keras.saving.load_model(stream, compile=False, safe_mode=True)
+        network = open_network(stream)
     else:
         network = stream
     found = network.inputs[0].name, network.output_shape[-1]

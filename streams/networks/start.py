@@ -20,7 +20,7 @@ from pipelines.inputs import Input
 from streams.config import TrainConfig
 from streams.networks.backbones.table import BACKBONES, Backbone
 from streams.recipes.imagenet_files import find_imagenet
-from streams.runs.model_file import card_of_weights, check_unseen
+from streams.runs.model_file import card_of_weights, check_unseen, open_network
 
 # The layers of class scores in our networks and in Keras'. Their weights are not taken over.
 _HEADS = ("logits", "predictions")
@@ -154,10 +154,7 @@ def _source_network(network: keras.Model, backbone: str, source: str) -> keras.M
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of weights {path}. {_HOW_TO_GO_ON}")
     if path.suffix == ".keras":
-        try:
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
-        except ValueError as error:
-            raise ValueError(f"{path} cannot be opened as a Keras model: {first_line(error)}") from error
+        return open_network(path)
     if path.suffix != ".h5":
         raise ValueError(f"Weights are read from .keras, .weights.h5 or .h5 files. Received {path}.")
     return _read_h5(network, backbone, path)

@@ -2,17 +2,22 @@
 
 import hashlib
 import json
+import re
 import statistics
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from commands.files import replacing
+from commands.files import read_member, replacing
+from commands.running import first_line
+from commands.schema import checked, parsed
 from data.catalog import DataSet
 from data.ready import flow_description, frame_description, home_of
-from pipelines.inputs import Input
+from data.store.description import Recipe
+from data.store.index import Description
+from pipelines.inputs import SHOWN, Input
 from streams.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -20,6 +25,10 @@ if TYPE_CHECKING:
 
 # A file in the archive, which Keras ignores.
 _CARD = "two_stream.json"
+# The most bytes that the description of a network or of its data may have: a hundred times what a large one takes.
+_MOST_CONFIG = 64 * 2**20
+_SHARED = re.compile(rb'("shared_object_id": )(\d+)')
+_MAKE_AGAIN = "Train or export it again, or name another file."
 # The stream of a network that looks at frames and flow at once, with inputs `rgb` and `flow`.
 BOTH = "two_stream"
 # A data set, the split that was trained on, zero for all its videos, and how weights were chosen.
@@ -45,10 +54,23 @@ class ModelCard:
     learnt: tuple[Lesson, ...] = ()  # The other data that its weights were trained on, before or beside this data set.
 
     @classmethod
-    def of_json(cls, card: dict[str, Any]) -> "ModelCard":
-        """Returns the card that a file holds."""
-        learnt = ((name, split, selection) for name, split, selection in card.get("learnt", ()))
-        return cls(**{**card, "classes": tuple(card["classes"]), "learnt": tuple(learnt)})
+    def of_json(cls, text: str | bytes) -> "ModelCard":
+        """Returns the card that a file holds; one that no network can have is refused."""
+        return parsed(text, cls).checked()
+
+    def checked(self) -> "ModelCard":
+        """Returns the card itself; refuses one that no network can have."""
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            raise ValueError(f"its {len(self.classes)} classes are too few, or two of them are the same")
+        if not all(1 <= number <= most for number, most in ((self.length, 1000), (self.window + 1, 2**30))):
+            raise ValueError(f"its length is {self.length} and its window {self.window}")
+        if self.shown not in SHOWN:
+            raise ValueError(f"its shown is {self.shown!r}, not one of {', '.join(SHOWN)}")
+        for part in self.parts.values():
+            Input(part.input_kind, part.length)
+        for made in (self.flow, self.frames):
+            Recipe.of(checked(dict(made), Description)).check()
+        return self
 
     @classmethod
     def joint(cls, spatial: "ModelCard", temporal: "ModelCard") -> "ModelCard":
@@ -110,17 +132,59 @@ def save_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
     """Writes a model and its card as one file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        model.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(_CARD, json.dumps(asdict(card), indent=2))
+        save_alike(model, temporary, {_CARD: json.dumps(asdict(card), indent=2)})
+
+
+def save_alike(model: "keras.Model", path: Path, texts: Mapping[str, str]) -> None:
+    """Saves a model and texts beside it; equal ones give equal bytes, whenever and wherever they are saved."""
+    saved = path.with_name(f"{path.stem}.saved.keras")
+    try:
+        model.save(saved)
+        with zipfile.ZipFile(saved) as archive, zipfile.ZipFile(path, "w") as written:
+            for name in archive.namelist():
+                written.writestr(
+                    zipfile.ZipInfo(name), _alike(archive.read(name)) if ".json" in name else archive.read(name)
+                )
+            for name, text in texts.items():
+                written.writestr(zipfile.ZipInfo(name), text)
+    finally:
+        saved.unlink(missing_ok=True)
+
+
+def _alike(text: bytes) -> bytes:
+    """Returns a description of Keras' without the time, and without where objects that layers share lie in memory."""
+    numbers: dict[bytes, bytes] = {}
+    text = re.sub(rb'("date_saved": )"[^"]*"', rb'\1""', text)
+    return _SHARED.sub(lambda found: found[1] + numbers.setdefault(found[2], b"%d" % len(numbers)), text)
 
 
 def load_model(path: Path) -> tuple["keras.Model", ModelCard]:
     """Opens a model that `save_model` wrote, in Keras' safe mode."""
+    card, network = read_card(path), open_network(path)
+    outputs = network.outputs[0].shape[-1]
+    if outputs != len(card.classes):
+        raise ValueError(f"{path} scores {outputs} classes, and its {_CARD} names {len(card.classes)}. {_MAKE_AGAIN}")
+    channels = sorted(each.shape[-1] for each in network.inputs)
+    wanted = sorted(Input(part.input_kind, part.length).channels for part in card.parts.values())
+    if channels != wanted:
+        raise ValueError(f"{path} takes {channels} channels, and its {_CARD} says {wanted}. {_MAKE_AGAIN}")
+    return network, card
+
+
+def open_network(path: Path) -> "keras.Model":
+    """Opens a network in Keras' safe mode; whatever is wrong with the file, the message names it."""
     import keras  # Imported here, because a card is read without TensorFlow.
 
-    card = read_card(path)
-    return keras.saving.load_model(path, compile=False, safe_mode=True), card
+    try:
+        config = read_member(path, "config.json", _MOST_CONFIG)
+        if config is None:
+            raise ValueError("it has no config.json inside")
+        parsed(config, dict[str, object])
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (MemoryError, FileNotFoundError):
+        raise
+    except Exception as error:  # A damaged or hostile file lets Keras raise nearly anything.
+        raise ValueError(f"{path} can't be opened as a Keras model: {first_line(error)[:300]}. {_MAKE_AGAIN}") from None
 
 
 def read_card(path: Path) -> ModelCard:
@@ -128,11 +192,12 @@ def read_card(path: Path) -> ModelCard:
     if not path.is_file():
         raise FileNotFoundError(f"There is no model {path}. Train it first, or name another file.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            card = json.loads(archive.read(_CARD))
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(f"{path} is not a model that this project saved: it has no {_CARD} inside.") from error
-    return ModelCard.of_json(card)
+        text = read_member(path, _CARD, _MOST_CONFIG)
+        if text is None:
+            raise ValueError("there is none")
+        return ModelCard.of_json(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a model that this project saved; of its {_CARD}: {error}.") from None
 
 
 def lessons_in(weights: str) -> tuple[Lesson, ...]:

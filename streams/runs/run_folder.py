@@ -6,18 +6,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, TextIO, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from commands.files import is_abandoned
+from commands.files import is_abandoned, locked
 from streams.config import TrainConfig
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks: two processes on one folder are then not noticed.
-    fcntl = None  # type: ignore[assignment]
-
-
 Options = TypeVar("Options", bound=TrainConfig)
+
 
 _HOW_TO_MEND = "Restore it from a copy, pass --again to train anew, or --runs DIR for another place."
 _NO_ENTRY = (
@@ -38,7 +33,9 @@ _REACHED = {
 }
 _BEST = "Best epoch {epoch} of {epochs}: {chosen_by} loss {val_loss:.3f}, frame accuracy {val_accuracy:.1%}."
 # The entries of a run's configuration that others read, and of what type each is.
-_ENTRIES = {"options": dict, "data_hash": str, "threads": int, "versions": dict, "result": dict}
+_ENTRIES = {"options": dict, "data_hash": str, "threads": int, "versions": dict, "result": dict, "skipped": dict}
+# More threads than any machine has; TensorFlow would start them all.
+_MOST_THREADS = 4096
 # The values of options in runs that are older than these options.
 _BEFORE = {"shown": "pixels"}
 
@@ -91,7 +88,7 @@ class Run:
     def described(self) -> dict[str, Any]:
         """Reads the configuration."""
         try:
-            return _object(self.config.read_text(encoding="utf-8"))
+            return _object(self.config.read_text(encoding="utf-8") if self.config.is_file() else "")
         except (FileNotFoundError, ValueError) as error:
             what = f"is damaged ({error})" if self.config.exists() else "is missing"
             raise ValueError(f"{self.config} {what}. It holds the options of this run. {_HOW_TO_MEND}") from error
@@ -102,6 +99,13 @@ class Run:
         if not isinstance(found, _ENTRIES[name]):
             raise ValueError(_NO_ENTRY.format(self.config, name))
         return found
+
+    @property
+    def threads(self) -> int:
+        """How many threads the training began with."""
+        if not 1 <= self.entry("threads") <= _MOST_THREADS:
+            raise ValueError(_NO_ENTRY.format(self.config, "threads"))
+        return int(self.entry("threads"))
 
     def forget_checkpoints(self) -> None:
         """Deletes checkpoints that a kill left in a finished run, unless another process works there."""
@@ -135,30 +139,29 @@ class Run:
     @contextlib.contextmanager
     def locked(self, *, writes: bool = True) -> Iterator[None]:
         """Keeps other processes out of this folder. The lock ends with its process."""
-        if not writes or fcntl is None:
+        if not writes:
             yield
             return
-        with self._lock_file() as file:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RuntimeError(
-                    f"Another process is training in {self.folder}. Wait for it, or pass --runs DIR for another place."
-                ) from None
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(self.folder))
+            except (OSError, RuntimeError) as error:
+                raise self._not_locked(error) from error
             for half_written in self.folder.rglob(".incomplete.*"):
                 if is_abandoned(half_written):  # Others may be an evaluation's, which writes its scores.
                     half_written.unlink(missing_ok=True)
             yield
 
-    def _lock_file(self) -> TextIO:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            return (self.folder / ".lock").open("w")
-        except OSError as error:
-            raise RuntimeError(
+    def _not_locked(self, error: Exception) -> RuntimeError:
+        if isinstance(error, OSError):
+            return RuntimeError(
                 f"The run folder {self.folder} can't be written ({error.strerror}). Make room, or pass --runs DIR "
                 "for a place that you may write to."
-            ) from error
+            )
+        return RuntimeError(
+            f"Another process is training in {self.folder}. Wait for it, or pass --runs DIR for another place."
+        )
 
 
 def is_finished(config: TrainConfig, run: Run) -> bool:
@@ -232,7 +235,7 @@ def threads_before(config: TrainConfig, run: Run) -> int | None:
     """
     for _, place in () if config.again else stages_of(config, run):
         if place.config.exists() and (place.model.exists() or place.has_checkpoint):
-            return int(place.entry("threads"))
+            return place.threads
     return None
 
 
@@ -249,7 +252,7 @@ def first_versions(run: Run, now: dict[str, str]) -> dict[str, str]:
 
 def skipped_in(run: Run) -> dict[str, int]:
     """Returns how many clips of each video a finished run skipped, the highest count first."""
-    return dict(run.described().get("skipped", {}))
+    return dict(run.entry("skipped")) if "skipped" in run.described() else {}
 
 
 def say_skipped(run: Run) -> None:
@@ -262,7 +265,10 @@ def say_skipped(run: Run) -> None:
 
 def say_result(run: Run) -> dict[str, Any]:
     """Prints the result of a finished run, and returns it."""
-    result, selection = run.entry("result"), run.entry("options")["protocol"]
-    sentence = _REACHED.get(selection, _BEST).format(**result, chosen_by=CHOSEN_BY[selection])
+    result, selection = run.entry("result"), run.entry("options").get("protocol", "validation")
+    try:
+        sentence = _REACHED.get(selection, _BEST).format(**result, chosen_by=CHOSEN_BY[selection])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(_NO_ENTRY.format(run.config, "result")) from None
     print(f"{sentence} Saved {run.model}")
     return {"model": str(run.model), "selection": selection, **result, "skipped": skipped_in(run)}

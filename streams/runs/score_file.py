@@ -1,5 +1,6 @@
 """The score file: a stream's logits for each video, and what two files must have in common to be fused."""
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,9 +8,12 @@ import h5py
 import numpy as np
 
 from commands.files import replacing
+from commands.text import is_printable
 
 _TEXT = ("stream", "data_set", "part", "protocol", "model_hash", "data_hash", "selection")
 
+# The beginning of a list of texts of any length, HDF5's "global heap collection", in its only version.
+_HEAP = b"GCOL\x01\0\0\0"
 # How many times larger than the file its unpacked content may be. Those that we write are not packed at all.
 _MOST_PACKED = 100
 
@@ -56,6 +60,7 @@ def read_scores(path: Path) -> Scores:
     if not path.is_file():
         raise FileNotFoundError(f"There is no score file {path}.")
     try:
+        _check_heaps(path.read_bytes())
         with h5py.File(path) as file:
             return _checked(
                 Scores(
@@ -67,8 +72,24 @@ def read_scores(path: Path) -> Scores:
                     view_logits=_own(file, "view_logits", path)[()],
                 )
             )
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, struct.error) as error:
         raise ValueError(f"{path} is no score file, or a damaged one: {error}. Delete it; it is made again.") from error
+
+
+def _check_heaps(content: bytes) -> None:
+    """Raises ValueError where the lists of texts in a file are damaged, on which HDF5 itself would loop for ever."""
+    place = content.find(_HEAP)
+    while place >= 0:
+        (size,) = struct.unpack_from("<Q", content, place + 8)
+        end, at = place + size, place + 16
+        if end > len(content):
+            raise ValueError("it is damaged where its texts are")
+        while at + 16 <= end:  # Each entry has a number, or none for the room that is left, and its size.
+            number, length = struct.unpack_from("<H6xQ", content, at)
+            at += 16 + (length + 7) // 8 * 8 if number else length
+            if at > end or (not number and length < 16):
+                raise ValueError("it is damaged where its texts are")
+        place = content.find(_HEAP, place + 4)
 
 
 def _own(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
@@ -89,4 +110,9 @@ def _checked(scores: Scores) -> Scores:
         raise ValueError(f"its logits are {logits.dtype}{list(logits.shape)}, not one row a video and class")
     if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or len(labels) != len(scores.videos):
         raise ValueError(f"its labels are {labels.dtype}{list(labels.shape)}, not one a video")
+    highest = 1 if labels.ndim == 2 else len(scores.classes) - 1
+    if labels.size and not (labels.min() >= 0 and labels.max() <= highest):
+        raise ValueError("its labels name classes that it does not have")
+    if not all(is_printable(name, keep="\n") for name in (*scores.videos, *scores.classes, scores.stream)):
+        raise ValueError("its names hold control characters")
     return scores

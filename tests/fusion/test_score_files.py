@@ -322,3 +322,17 @@ def test_a_list_is_asked_for_where_a_file_names_no_videos(tmp_path):
 
     with pytest.raises(FileNotFoundError, match="--names"):
         read_score_file(str(tmp_path / "a.npy"))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("size", [2**64 - 40, 2**40, 0])
+def test_texts_on_whose_damage_hdf5_would_loop_for_ever_are_refused(tmp_path, size):
+    write_scores(tmp_path / "scores.h5", scores())
+    content = bytearray((tmp_path / "scores.h5").read_bytes())
+    heap = content.find(b"GCOL")
+    entry = heap + 16 if size else content.find(b"v_Sit_g01_c01", heap) + 16  # Or the room that is left.
+    content[entry + 8 : entry + 16] = size.to_bytes(8, "little")
+    (tmp_path / "scores.h5").write_bytes(content)
+
+    with pytest.raises(ValueError, match="damaged where its texts are"):
+        read_scores(tmp_path / "scores.h5")
