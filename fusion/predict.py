@@ -15,17 +15,17 @@ from rich.console import Console
 
 from commands.options import positive
 from commands.running import quiet_tensorflow, run
+from data.extraction.video_limits import add_limits
 from fusion.prediction.chosen_models import add_model_options, model_files
 from fusion.prediction.named_videos import named_videos
-from fusion.prediction.prediction import Prediction
-from fusion.prediction.tables import CODECS, STANDARD_OUTPUT, write_csv, write_predictions
+from fusion.prediction.tables import CODECS, STANDARD_OUTPUT, Results
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Predicts the videos that the command line names; those that fail are named and don't stop the others."""
     options = _parse(argv)
-    # What programs read has standard output to itself.
-    out = Console(stderr=STANDARD_OUTPUT in (options.json, options.csv), highlight=False)
+    # What programs read has standard output to itself. Names are no markup.
+    out = Console(stderr=STANDARD_OUTPUT in (options.json, options.csv), highlight=False, markup=False, emoji=False)
     with named_videos(options.videos) as videos:
         models = model_files(options, out.print)
         quiet_tensorflow()
@@ -35,12 +35,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if options.camera:
             each_video.watch_live(two_stream, options, out)
             return
-        results = list(each_video.predict_all(two_stream, videos, options, out))
-    predictions = [result for result in results if isinstance(result, Prediction)]
-    failed = [result for result in results if not isinstance(result, Prediction)]
-    window = options.window if options.timeline else None
-    write_predictions(options.json, predictions, failed, count=options.top, window=window)
-    write_csv(options.csv, predictions, options.top)
+        window = options.window if options.timeline else None
+        with Results(options.json, options.csv, count=options.top, window=window) as results:
+            for result in each_video.predict_all(two_stream, videos, options, out):
+                results.add(result)
+    failed = results.failed
     if failed and len(videos) == 1:
         raise ValueError(failed[0]["error"])
     if failed:
@@ -65,6 +64,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--camera", metavar="SOURCE", help="a camera's number, a URL, a pipe: look as it comes")
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="how many classes are shown")
     parser.add_argument("--partial", action="store_true", help="go by what can be decoded of videos that are cut off")
+    add_limits(parser)
     for kind in ("json", "csv"):
         words = f"write {kind.upper()}, to standard output unless FILE is given"
         parser.add_argument(f"--{kind}", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=words)

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from commands.files import replacing
 from commands.running import swallowed_stderr
+from commands.text import printable
 from data import flow
 from data.extraction.decoder import write_video
 from data.store.description import Recipe
@@ -21,7 +22,7 @@ from fusion.prediction.timeline import Timeline, clock, timeline
 from fusion.prediction.views import Stopwatch, View, Wanted, video_views
 from pipelines.inputs import Input
 
-PANE, GAP, HEAD, ROW, ROWS = 400, 16, 44, 26, 5
+PANE, TALLEST, GAP, HEAD, ROW, ROWS = 400, 1200, 16, 44, 26, 5
 DARK, PANEL, FAINT, WHITE = (17, 20, 26), (36, 41, 51), (139, 148, 163), (240, 243, 248)
 ACCENTS = {"spatial": (94, 184, 255), "temporal": (255, 138, 190), "fused": (122, 220, 150)}
 
@@ -43,7 +44,7 @@ def annotated_frames(
     video: PreparedVideo, line: Timeline, prediction: Prediction, making: Recipe
 ) -> Iterator[np.ndarray]:
     """Yields the frames of the annotated video; the last have no flow of their own and keep that before them."""
-    labels, title = [label for label, _ in prediction.top(ROWS)], Path(prediction.video).name
+    labels, title = [label for label, _ in prediction.top(ROWS)], printable(Path(prediction.video).name)
     pictures: deque[np.ndarray] = deque()
     field, number = None, 0
     for view in _pictures(video, making):
@@ -63,7 +64,9 @@ def draw(
     frame: np.ndarray, field: np.ndarray, line: Timeline, labels: list[str], seconds: float, title: str
 ) -> np.ndarray:
     """Returns one frame of the annotated video."""
-    height = round(PANE * frame.shape[0] / frame.shape[1])
+    # Frames may be as flat as 4000x4 pixels, or as tall.
+    scale = min(PANE / frame.shape[1], TALLEST / frame.shape[0])
+    width, height = (max(1, round(side * scale)) for side in frame.shape[1::-1])
     columns = list(line.probabilities)
     size = (2 * PANE + 3 * GAP, HEAD + height + 2 * GAP + 30 + ROWS * ROW + GAP)
     canvas = Image.new("RGB", (size[0] - size[0] % 2, size[1] - size[1] % 2), DARK)
@@ -71,8 +74,8 @@ def draw(
     pen.text((GAP, 13), _shortened(title, 70), WHITE, _font(16, bold=True))
     pen.text((canvas.width - GAP, 14), f"{clock(seconds)} / {clock(line.duration)}", FAINT, _font(14), anchor="ra")
     for number, picture in enumerate((frame, flow_in_colour(field))):
-        pane = cv2.resize(np.ascontiguousarray(picture), (PANE, height), interpolation=cv2.INTER_AREA)
-        canvas.paste(Image.fromarray(pane), (GAP + number * (PANE + GAP), HEAD))
+        pane = cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_AREA)
+        canvas.paste(Image.fromarray(pane), (GAP + number * (PANE + GAP) + (PANE - width) // 2, HEAD))
     moment = int(np.abs(line.times - seconds).argmin())
     width = (canvas.width - (len(columns) + 1) * GAP) // len(columns)
     for number, name in enumerate(columns):

@@ -10,12 +10,15 @@ from rich.live import Live
 from rich.progress import track
 from rich.text import Text
 
+from commands.running import first_line
+from commands.text import printable
+from data.extraction.decoder import Bounds
 from fusion.live.decisions import Glance, watch
 from fusion.prediction.annotate import write_annotated
 from fusion.prediction.as_prepared import PreparedVideo
 from fusion.prediction.chosen_fusion import sentence
 from fusion.prediction.prediction import Prediction
-from fusion.prediction.tables import STANDARD_OUTPUT, Failure, as_line, as_table, place_of, write_to
+from fusion.prediction.tables import STANDARD_OUTPUT, Failure, as_line, as_table, places_of, write_to
 from fusion.prediction.timeline import as_text, clock, timeline, write_picture
 from fusion.two_stream import TwoStream
 
@@ -37,35 +40,55 @@ def predict_all(
 ) -> Iterator[Prediction | Failure]:
     """Yields what the streams say of each video, or why they can't, after it has been printed and written."""
     followed = track(videos, "Predicting", console=out) if len(videos) > 1 else videos
+    bounds = Bounds(None, round(options.most_megapixels * 1e6), options.most_frames)
+    show = _Shown(two_stream, videos, options, out)
     for video in followed:
         try:
             prediction = two_stream.predict(
-                video, views=options.views, crops=options.crops, hop=options.hop, partial=options.partial
+                video,
+                views=options.views,
+                crops=options.crops,
+                hop=options.hop,
+                partial=options.partial,
+                bounds=bounds,
             )
             out.print(as_table(prediction, options.top) if len(videos) == 1 else as_line(prediction))
-            _show_over_time(prediction, two_stream, options, out, several=len(videos) > 1)
-        except (ValueError, OSError) as error:
-            yield {"video": str(video), "error": str(error)}
+            show.over_time(prediction)
+        except Exception as error:  # Whatever is wrong with one video, the others are still predicted.
+            yield {"video": printable(video), "error": printable(_reason(video, error))}
             continue
         yield prediction
 
 
-def _show_over_time(
-    prediction: Prediction, two_stream: TwoStream, options: argparse.Namespace, out: Console, *, several: bool
-) -> None:
-    """Prints and draws the timeline and writes the annotated video, where they are asked for."""
-    if options.timeline:
-        line = timeline(prediction, options.window)
-        out.print(as_text(line.stretches()))
-        if options.timeline != STANDARD_OUTPUT:
-            path = place_of(options.timeline, prediction.video, ".png", several=several)
-            frames = list(PreparedVideo(Path(prediction.video), two_stream.making).spread(8))
-            write_picture(path, line, frames, Path(prediction.video).name)
-            out.print(f"The timeline is in {path}", soft_wrap=True)
-    if options.save:
-        path = place_of(options.save, prediction.video, ".webm", several=several)
-        write_annotated(path, prediction, two_stream.making, options.window)
-        out.print(f"The annotated video is in {path}", soft_wrap=True)
+def _reason(video: Path, error: Exception) -> str:
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    return f"{video}: {type(error).__name__}: {first_line(error)}"
+
+
+class _Shown:
+    """Prints and draws timelines and writes annotated videos, where they are asked for."""
+
+    def __init__(
+        self, two_stream: TwoStream, videos: Sequence[Path], options: argparse.Namespace, out: Console
+    ) -> None:
+        self._two_stream, self._options, self._out = two_stream, options, out
+        pictures = options.timeline if options.timeline != STANDARD_OUTPUT else None
+        self._pictures = places_of(pictures, videos, ".png") if pictures else {}
+        self._films = places_of(options.save, videos, ".webm") if options.save else {}
+
+    def over_time(self, prediction: Prediction) -> None:
+        """Shows one prediction."""
+        video, options, making = Path(prediction.video), self._options, self._two_stream.making
+        if options.timeline:
+            line = timeline(prediction, options.window)
+            self._out.print(as_text(line.stretches()))
+        if path := self._pictures.get(video):
+            write_picture(path, line, list(PreparedVideo(video, making).spread(8)), printable(video.name))
+            self._out.print(f"The timeline is in {printable(path)}", soft_wrap=True)
+        if path := self._films.get(video):
+            write_annotated(path, prediction, making, options.window)
+            self._out.print(f"The annotated video is in {printable(path)}", soft_wrap=True)
 
 
 BAR = 20

@@ -3,21 +3,21 @@
 import glob
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from commands.files import scratch_folder
 from data.extraction.video_files import VIDEO_EXTENSIONS, is_of_pictures, is_video, walk_files
 
 
 @contextmanager
 def named_videos(names: Sequence[str]) -> Iterator[list[Path]]:
     """Gives the files that are meant; what came through standard input is deleted afterwards."""
-    with tempfile.TemporaryDirectory(prefix="two-stream-") as folder:
+    with scratch_folder() as folder:
         videos: list[Path] = []
         for name in names:
-            videos.extend([_from_standard_input(Path(folder))] if name == "-" else _files(name))
+            videos.extend([_from_standard_input(folder)] if name == "-" else _files(name))
         yield list(dict.fromkeys(videos))
 
 

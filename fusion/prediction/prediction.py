@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from commands.text import printable
 from fusion.methods.fixed import sigmoid, softmax
 from fusion.methods.kept import AVERAGE, Fusion
 
@@ -67,7 +68,7 @@ class Prediction:
     def as_dictionary(self, count: int = 5) -> Json:
         """Returns what JSON can hold of it."""
         return {
-            "video": self.video,
+            "video": printable(self.video),
             "frames": self.num_frames,
             "frame_rate": round(self.frame_rate, 3),
             "top": {

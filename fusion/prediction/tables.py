@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypedDict
@@ -14,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from commands.files import write_json, write_text
-from fusion.prediction.prediction import Prediction
+from commands.text import as_cell, printable
+from fusion.prediction.prediction import Json, Prediction
 from fusion.prediction.timeline import timeline
 
 STANDARD_OUTPUT = "-"
@@ -22,6 +25,8 @@ STANDARD_OUTPUT = "-"
 CODECS = {".webm": "VP90", ".mp4": "mp4v", ".avi": "MJPG"}
 BAR = 16
 UNSURE = "Unsure: it may be none of the classes. {0.kept:.0%} of their own videos reached {0.below:.1%}."
+# Writing the results takes at most the reciprocal of this of the time.
+_SHARE_OF_TIME = 20
 COLOURS = {"spatial": "cyan", "temporal": "magenta", "fused": "green"}
 
 
@@ -41,7 +46,7 @@ def as_table(prediction: Prediction, count: int) -> Group:
         columns.append([_bar(label, score, COLOURS.get(name, "blue")) for label, score in prediction.top(count, name)])
     for row in zip(*columns, strict=True):
         table.add_row(*row)
-    return Group(Text(prediction.video, "bold"), table, Text(_caption(prediction), "bright_black"))
+    return Group(Text(printable(prediction.video), "bold"), table, Text(_caption(prediction), "bright_black"))
 
 
 def as_line(prediction: Prediction) -> str:
@@ -50,24 +55,53 @@ def as_line(prediction: Prediction) -> str:
     streams = [name for name in prediction.view_logits if len(prediction.view_logits) > 1]
     others = ", ".join(f"{name} {prediction.top(1, name)[0][0]}" for name in streams)
     decided = f"unsure, {label} {score:.1%}" if prediction.is_unsure else f"{label} {score:.1%}"
-    return f"{prediction.video}: {decided}" + (f" ({others})" if others else "")
+    return f"{printable(prediction.video)}: {decided}" + (f" ({others})" if others else "")
 
 
-def write_predictions(
-    place: str | None,
-    predictions: Sequence[Prediction],
-    failed: Sequence[Failure],
-    *,
-    count: int,
-    window: float | None = None,
-) -> None:
-    """Writes what came out as JSON, to a file or to standard output; with a `window` also what happens when."""
-    found = [prediction.as_dictionary(count) for prediction in predictions]
-    if window:
-        for prediction, fields in zip(predictions, found, strict=True):
-            line = timeline(prediction, window)
-            fields["timeline"] = {name: [asdict(part) for part in line.stretches(name)] for name in line.probabilities}
-    write_to(place, {"predictions": found, "failed": list(failed)})
+class Results:
+    """The results of several videos as JSON and CSV, written as they come: what is finished is not lost with the rest.
+
+    With a `window`, the JSON also says what happens when.
+    """
+
+    def __init__(self, json: str | None, csv: str | None, *, count: int, window: float | None = None) -> None:
+        self.failed: list[Failure] = []
+        self._json, self._csv, self._count, self._window = json, csv, count, window
+        self._predictions: list[Json] = []
+        self._rows: list[tuple[object, ...]] = []
+        self._next = 0.0
+
+    def __enter__(self) -> "Results":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Writes all that has come, after an interruption too; what programs read from a pipe is written only now."""
+        self._write(self._json, self._csv)
+
+    def add(self, result: Prediction | Failure) -> None:
+        """Takes in what became of one video, and writes the files unless that would take too long each time."""
+        if isinstance(result, Prediction):
+            self._predictions.append(self._described(result))
+            self._rows += _rows(result, self._count)
+        else:
+            self.failed.append(result)
+        began = time.monotonic()
+        if began >= self._next:
+            self._write(*(place if place != STANDARD_OUTPUT else None for place in (self._json, self._csv)))
+            # Each writing writes everything: with ever more videos, it has to become rarer.
+            self._next = time.monotonic() + _SHARE_OF_TIME * (time.monotonic() - began)
+
+    def _described(self, prediction: Prediction) -> Json:
+        found = prediction.as_dictionary(self._count)
+        if self._window:
+            line = timeline(prediction, self._window)
+            found["timeline"] = {name: [asdict(part) for part in line.stretches(name)] for name in line.probabilities}
+        return found
+
+    def _write(self, json: str | None, csv: str | None) -> None:
+        write_to(json, {"predictions": self._predictions, "failed": self.failed})
+        _write_csv(csv, self._rows)
 
 
 def write_to(place: str | None, value: object) -> None:
@@ -79,15 +113,18 @@ def write_to(place: str | None, value: object) -> None:
         write_json(Path(place), value)
 
 
-def write_csv(place: str | None, predictions: Sequence[Prediction], count: int) -> None:
-    """Writes one row for each of the best classes of each stream, to a file or to standard output."""
+def _rows(prediction: Prediction, count: int) -> Iterator[tuple[object, ...]]:
+    """Yields one row for each of the best classes of each stream."""
+    for name in prediction.probabilities:
+        for rank, (label, score) in enumerate(prediction.top(count, name), start=1):
+            yield as_cell(printable(prediction.video)), name, rank, as_cell(label), f"{score:.6f}"
+
+
+def _write_csv(place: str | None, rows: Sequence[tuple[object, ...]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video", "stream", "rank", "class", "probability"])
-    for prediction in predictions:
-        for name in prediction.probabilities:
-            for rank, (label, score) in enumerate(prediction.top(count, name), start=1):
-                writer.writerow([prediction.video, name, rank, label, f"{score:.6f}"])
+    writer.writerows(rows)
     if place == STANDARD_OUTPUT:
         print(text.getvalue(), end="")
     elif place:
@@ -109,7 +146,31 @@ def _caption(prediction: Prediction) -> str:
     )
 
 
-def place_of(name: str, video: str, extension: str, *, several: bool) -> Path:
-    """Returns where something about a video is written: under its name in a folder where there are several videos."""
+def _label(video: Path, depth: int) -> str:
+    """Returns a name for what is written about a video: its own, then with its extension, then with its folders."""
+    if depth == 0:
+        return printable(video.stem)
+    folders = [part for part in video.parts[:-1] if part not in (video.anchor, "..")]
+    return printable("_".join([*folders[len(folders) - depth + 1 :], video.name]))
+
+
+def places_of(name: str, videos: Sequence[Path], extension: str) -> dict[Path, Path]:
+    """Returns where something about each video is written: at `name`, or in that folder under the video's name.
+
+    Videos of one name in several folders get longer names, so that none overwrites another.
+    """
     place = Path(name)
-    return place / f"{Path(video).stem}{extension}" if several or place.is_dir() else place
+    if len(videos) == 1 and place.suffix and not place.is_dir():
+        return {videos[0]: place}
+    deepest = max((len(video.parts) for video in videos), default=0)
+    labels = [{video: _label(video, depth) for video in videos} for depth in range(deepest + 1)]
+    counts = [Counter(of_depth.values()) for of_depth in labels]
+    taken: set[str] = set()
+    found = {}
+    for video in videos:
+        alone = [of_depth[video] for of_depth, count in zip(labels, counts, strict=True) if count[of_depth[video]] == 1]
+        numbered = (f"{_label(video, 0)}-{number}" for number in range(2, len(videos) + 2))
+        label = next(each for each in (*alone, *numbered) if each not in taken)
+        taken.add(label)
+        found[video] = place / f"{label}{extension}"
+    return found

@@ -80,9 +80,11 @@ def clock(seconds: float) -> str:
 
 def write_picture(path: Path, line: Timeline, frames: Sequence[np.ndarray] = (), title: str = "") -> None:
     """Draws the stretches of each stream, the probabilities over time, and frames from the video above them."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 6.2 if len(frames) else 4.6), layout="constrained", facecolor="white")
+    with rc_context({"text.parse_math": False}):  # Names may have dollar signs.
+        figure = Figure(figsize=(12, 6.2 if len(frames) else 4.6), layout="constrained", facecolor="white")
     heights = [1.5, 1.1, 2.6] if len(frames) else [1.1, 2.6]
     axes = figure.subplots(len(heights), 1, gridspec_kw={"height_ratios": heights}, squeeze=False)[:, 0]
     colours = _colours(line)

@@ -1,22 +1,27 @@
 import io
 import json
+import os
+import struct
 import subprocess
 import sys
 import wave
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data.extraction.decoder import read_frames
+from data.extraction.decoder import Bounds, read_frames, write_video
 from data.extraction.video_files import VIDEO_EXTENSIONS
 from data.store.description import Recipe
 from fusion.predict import main
-from fusion.prediction.as_prepared import Bounds, PreparedVideo
+from fusion.prediction.as_prepared import PreparedVideo
 from fusion.prediction.named_videos import named_videos
 from fusion.prediction.prediction import fused
+from fusion.prediction.tables import Results
 from fusion.prediction.views import Stopwatch, Wanted, video_views
 from tests.conftest import PROJECT
-from tests.makers.models import CLASSES, make_model, make_video
+from tests.makers.models import CLASSES, make_model, make_video, moving_texture
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +247,7 @@ def test_a_video_is_not_looked_at_nowhere(two_stream, video, where, message):
 def test_a_video_outside_of_the_bounds_is_refused(two_stream, video):
     with pytest.raises(ValueError, match=r"plays for more than 0\.5 seconds"):
         two_stream.predict(video, bounds=Bounds(duration=0.5))
-    with pytest.raises(ValueError, match="64x48, more than 1000 pixels"):
+    with pytest.raises(ValueError, match=r"64x48, more than 0\.001 megapixels"):
         two_stream.predict(video, bounds=Bounds(pixels=1000))
 
 
@@ -325,3 +330,157 @@ def test_a_folder_is_searched_for_all_kinds_of_videos_that_can_be_prepared(tmp_p
 
     with named_videos([str(tmp_path)]) as found:
         assert [path.name for path in found] == [f"clip{extension.upper()}"]
+
+
+def test_names_that_are_no_text_or_act_on_terminals_and_spreadsheets_are_predicted_and_escaped(
+    models, tmp_path, capsys
+):
+    content = make_video(tmp_path / "clip.avi", 4).read_bytes()
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in (b"caf\xe9.avi", b"\x1b[31mred.avi", b"[bold]x[nothing].avi", b"plain.avi"):
+        (folder / os.fsdecode(name)).write_bytes(content)
+    written = [f"--{kind}={tmp_path / kind}" for kind in ("json", "csv")]
+
+    main([str(folder), f"--spatial={models['spatial']}", "--views=1", "--crops=1", *written])
+
+    names = [Path(each["video"]).name for each in json.loads((tmp_path / "json").read_text())["predictions"]]
+    assert names == ["\\x1b[31mred.avi", "[bold]x[nothing].avi", "caf\\xe9.avi", "plain.avi"]
+    assert "\x1b[31m" not in capsys.readouterr().out
+
+
+def test_a_name_that_is_a_formula_is_text_in_a_csv(models, tmp_path, monkeypatch):
+    make_video(tmp_path / "=cmd|' -C calc'!A0.avi", 4)
+    monkeypatch.chdir(tmp_path)
+
+    main(["=cmd|' -C calc'!A0.avi", f"--spatial={models['spatial']}", "--views=1", "--crops=1", "--csv=all.csv"])
+
+    assert {line[:6] for line in (tmp_path / "all.csv").read_text().splitlines()[1:]} == {"'=cmd|"}
+
+
+def test_videos_of_one_name_are_saved_beside_each_other(models, tmp_path):
+    for folder in ("a", "b"):
+        make_video(tmp_path / "videos" / folder / "clip.avi", 4)
+    options = [f"--spatial={models['spatial']}", "--views=1", "--crops=1", "--timeline", str(tmp_path / "lines")]
+
+    main([str(tmp_path / "videos"), *options, "--save", str(tmp_path / "saved")])
+
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == ["a_clip.avi.webm", "b_clip.avi.webm"]
+    assert len(list((tmp_path / "lines").iterdir())) == 2
+
+
+def test_a_folder_that_is_not_there_yet_is_made_for_one_video_too(models, video, tmp_path):
+    main([str(video), f"--spatial={models['spatial']}", "--views=1", "--crops=1", "--save", str(tmp_path / "saved")])
+
+    assert [path.name for path in (tmp_path / "saved").iterdir()] == ["v_Run_g01_c01.webm"]
+
+
+def test_an_odd_video_in_a_batch_fails_alone_and_every_result_is_written(models, tmp_path):
+    make_video(tmp_path / "videos" / "a.avi", 4)
+    make_video(tmp_path / "videos" / "b.avi", 3, width=4000, height=4)
+    make_video(tmp_path / "videos" / "c.avi", 4)
+    (tmp_path / "videos" / "d.avi").write_bytes(b"no video")
+    options = [f"--{name}={path}" for name, path in models.items()]
+
+    with pytest.raises(ValueError, match="of 4 videos could not be predicted"):
+        main([str(tmp_path / "videos"), *options, "--views=1", "--crops=1", f"--json={tmp_path / 'all.json'}"])
+
+    found = json.loads((tmp_path / "all.json").read_text())
+    assert {"a.avi", "c.avi"} <= {Path(each["video"]).name for each in found["predictions"]}
+    assert "d.avi" in {Path(each["video"]).name for each in found["failed"]}
+
+
+def test_a_flat_video_can_be_annotated(models, tmp_path):
+    video = make_video(tmp_path / "flat.avi", 3, width=4000, height=64)
+
+    main([str(video), f"--spatial={models['spatial']}", "--views=1", "--crops=1", "--save", str(tmp_path / "out.avi")])
+
+    assert sum(1 for _ in read_frames(tmp_path / "out.avi")) == 3
+
+
+def test_results_are_on_the_disk_before_the_next_video_is_looked_at(two_stream, tmp_path):
+    with Results(str(tmp_path / "all.json"), None, count=1) as results:
+        results.add({"video": "a", "error": "It is empty."})
+        there = json.loads((tmp_path / "all.json").read_text())
+
+    assert there["failed"] == [{"video": "a", "error": "It is empty."}]
+
+
+def test_a_video_that_a_full_disk_cuts_off_is_not_said_to_be_written(tmp_path):
+    (tmp_path / "full.avi").symlink_to("/dev/full")
+
+    with pytest.raises(OSError, match=r"Only 0 of 5 frames .* Is the disk full\?"):
+        write_video(tmp_path / "full.avi", moving_texture(5), 10)
+
+
+def test_a_picture_that_claims_gigabytes_is_refused_by_its_header(two_stream, tmp_path):
+    huge = b"GIF89a" + struct.pack("<HH", 16_000, 16_000) + b"\xf7\x00\x00" + bytes(768) + b";"
+    (tmp_path / "huge.gif").write_bytes(huge)
+
+    with pytest.raises(ValueError, match=r"huge\.gif: Its frames are 16000x16000, more than 50 megapixels"):
+        two_stream.predict(tmp_path / "huge.gif")
+
+
+def test_a_video_of_more_frames_than_are_admitted_is_refused(models, video):
+    with pytest.raises(ValueError, match=r"more than 5 frames\. Cut it, or allow more with --most-frames"):
+        main([str(video), f"--spatial={models['spatial']}", "--most-frames", "5"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda card: card.pop("classes"), "it has no entry 'classes'"),
+        (lambda card: card.update(classes="abc"), "'classes' is 'abc', not a list"),
+        (lambda card: card.update(classes=["a", "a", "a"]), "classes are too few, or two of them are the same"),
+        (lambda card: card.update(classes=["a", "b"]), "scores 3 classes, and its two_stream.json names 2"),
+        (lambda card: card.update(surprise=1), "unknown entry 'surprise'"),
+        (lambda card: card.update(length=10**9), "its length is 1000000000"),
+        (lambda card: card.update(input_kind="smell"), "There is no input kind 'smell'"),
+        (lambda card: card.update(input_kind="grey", length=7), r"takes \[3\] channels"),
+        (lambda card: card.update(frames={"size": [10**6, 10**6]}), "expected 1 to 16384 pixels"),
+        (lambda card: card.update(classes=["a", "b", "\x1b[2J"]), "holds control characters"),
+    ],
+)
+def test_a_card_that_no_model_can_have_is_named_in_one_message(models, video, tmp_path, change, said):
+    path = rewritten(models["spatial"], tmp_path / "changed.keras", "two_stream.json", change)
+
+    with pytest.raises(ValueError, match=said):
+        main([str(video), "--spatial", str(path), "--views=1", "--crops=1"])
+
+
+def foreign_class(config):
+    config["config"]["layers"][1].update(module="os", class_name="system", registered_name=None)
+
+
+@pytest.mark.parametrize("change", [foreign_class, dict.clear, lambda config: config.update(config=[])])
+def test_a_network_that_can_not_be_opened_is_named_in_one_message(models, video, tmp_path, change):
+    path = rewritten(models["spatial"], tmp_path / "changed.keras", "config.json", change)
+
+    with pytest.raises(
+        ValueError, match=r"changed\.keras can't be opened as a Keras model: .* Train or export it again"
+    ):
+        main([str(video), "--spatial", str(path)])
+
+
+def rewritten(model, path, member, change):
+    """Copies a model with one of its JSON files changed."""
+    with zipfile.ZipFile(model) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == member:
+                value = json.loads(content)
+                change(value)
+                content = json.dumps(value).encode()
+            target.writestr(name, content)
+    return path
+
+
+def test_equal_models_give_equal_files_whenever_they_are_saved(tmp_path):
+    import keras
+
+    contents = []
+    for name in ("1", "2"):
+        keras.utils.clear_session()  # Otherwise layers without a name are numbered on.
+        contents.append(make_model(tmp_path / name / "a.keras", "temporal").read_bytes())
+
+    assert contents[0] == contents[1]
