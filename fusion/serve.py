@@ -8,13 +8,13 @@ import importlib.util
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from commands.files import scratch_folder
 from commands.running import run
 from fusion.prediction.chosen_models import add_model_options, model_files
 from fusion.serving.limits import Limits
@@ -32,28 +32,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ImportError(f"The service needs {', '.join(missing)}: pip install -r requirements-serve.txt")
     import uvicorn
 
-    from fusion.serving.application import create_application
+    from fusion.serving.application import configuration, create_application
 
     limits = Limits(
         queue=options.queue,
         megabytes=options.megabytes,
         duration=options.duration,
+        megapixels=options.most_megapixels,
         seconds=options.seconds,
         upload_seconds=options.upload_seconds,
     )
     # Ends as Ctrl-C does, so that what lies in the temporary folder goes, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with _listening(options.port) as listener, tempfile.TemporaryDirectory(prefix="two-stream-") as folder:
-        worker = Worker(model_files(options), options.method, limits, Path(folder), options.fusion)
+    with _listening(options.port) as listener, scratch_folder() as folder:
+        worker = Worker(model_files(options), options.method, limits, folder, options.fusion)
         try:
             print("Loading the models ...", flush=True)
             worker.start()
             if worker.fusion:
                 print(worker.fusion, flush=True)
-            application = create_application(worker, limits, Path(folder), (HERE, "localhost"))
+            application = create_application(worker, limits, folder, (HERE, "localhost"))
             print(f"Open http://{HERE}:{listener.getsockname()[1]} (Ctrl-C stops).", flush=True)
-            config = uvicorn.Config(application, log_level="warning", timeout_keep_alive=5, server_header=False)
-            uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(configuration(application, limits)).run(sockets=[listener])
         finally:
             worker.stop()
 
@@ -81,6 +81,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--queue", type=int, default=limits.queue, help="videos at once; more are told to come again")
     parser.add_argument("--megabytes", type=float, default=limits.megabytes, help="of one upload, at most")
     parser.add_argument("--duration", type=float, default=limits.duration, help="seconds that a video may play")
+    parser.add_argument("--most-megapixels", type=float, default=limits.megapixels, help="of a frame, at most")
     parser.add_argument("--seconds", type=float, default=limits.seconds, help="for looking at one video, at most")
     parser.add_argument("--upload-seconds", type=float, default=limits.upload_seconds, help="for sending it, at most")
     return parser.parse_args(argv)

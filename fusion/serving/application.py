@@ -2,22 +2,31 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import errno
+import logging
+import re
+from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
+import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from starlette.datastructures import UploadFile
-from starlette.types import Message
+from starlette.datastructures import Headers, MutableHeaders, UploadFile
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from commands.running import first_line
 from fusion.prediction.prediction import Json
 from fusion.report.markup import render
+from fusion.serving.connections import BACKLOG, bounded_protocol
 from fusion.serving.jobs import FullError, Job, Jobs
 from fusion.serving.limits import Limits
 from fusion.serving.worker import Worker
 
+_log = logging.getLogger("uvicorn.error")
 FOLDER = Path(__file__).parent
+# Seconds that videos which are being analysed get when the service ends, and bytes of a request's headers.
+GRACE_SECONDS, MOST_OF_HEADERS = 2, 16_384
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
 # The page loads nothing from other sites, so the browser is told to refuse anything from there.
 HEADERS = {
@@ -48,8 +57,9 @@ ANSWERS: dict[int | str, Json] = {
     408: {"description": "The upload took too long"},
     413: {"description": "The upload is too large"},
     422: {"description": "The file can't be decoded as a video, or is too long"},
-    503: {"description": "The queue is full; Retry-After says when to try again"},
+    503: {"description": "The queue is full, or the analysis was killed twice; Retry-After says when to try again"},
     504: {"description": "Analysing the video took too long"},
+    507: {"description": "The disk of the service is full"},
 }
 
 
@@ -67,27 +77,75 @@ def create_application(worker: Worker, limits: Limits, folder: Path, hosts: tupl
 
     # FastAPI's own documentation pages are off, since they load scripts from other sites. See /openapi.json instead.
     application = FastAPI(title="Two streams", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    application.middleware("http")(_guard(hosts))
+    application.add_middleware(Guard, hosts=hosts)
     _add_pages(application, limits)
     _add_predictions(application, limits)
     return application
 
 
-def _guard(hosts: tuple[str, ...]) -> Callable[..., Awaitable[Response]]:
-    """Refuses requests for other host names or from other sites' pages, so no foreign page can use the service."""
+def configuration(application: FastAPI, limits: Limits) -> uvicorn.Config:
+    """Returns how the service is run: with so many connections, and not waiting for clients."""
+    return uvicorn.Config(
+        application,
+        http=bounded_protocol(limits.queue),
+        ws="none",
+        backlog=BACKLOG,
+        log_level="warning",
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        h11_max_incomplete_event_size=MOST_OF_HEADERS,
+        server_header=False,
+    )
 
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        origin = request.headers.get("origin")
-        named = request.url.hostname
-        foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-        if foreign or named not in hosts:
-            response: Response = JSONResponse({"detail": "This service only answers its own page."}, 403)
-        else:
-            response = await call_next(request)
-        response.headers.update(HEADERS)
-        return response
 
-    return guard
+class Guard:
+    """Answers only requests for this host from its own page, adds headers to all answers, and logs in one line."""
+
+    def __init__(self, application: ASGIApp, hosts: tuple[str, ...]) -> None:
+        self._application = application
+        self._host = re.compile(rf"({'|'.join(map(re.escape, hosts))})(:[0-9]{{1,5}})?", re.IGNORECASE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        begun = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        status, said = 500, ""
+        try:
+            if not self._is_own(Headers(scope=scope)):
+                status, said = 403, "This service only answers its own page."
+            else:
+                await self._application(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            _log.warning("A client went away before it had sent its video.")
+            return
+        except asyncio.CancelledError:
+            status, said = 503, "The service has been stopped."
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            status, said = (507, "The disk of the service is full.") if full else (500, "The service failed.")
+            _log.warning("A request failed: %s", error)
+        except Exception as error:
+            said = "The service failed."
+            _log.warning("A request failed: %s: %s", type(error).__name__, first_line(error))
+        if said and not begun:
+            await JSONResponse({"detail": said}, status)(scope, receive, send_with_headers)
+
+    def _is_own(self, headers: Headers) -> bool:
+        """Tells whether a request names this host, and comes from no other site's page."""
+        named, origins = headers.getlist("host"), headers.getlist("origin")
+        if len(named) != 1 or not self._host.fullmatch(named[0]):
+            return False
+        return all(origin in (f"http://{named[0]}", f"https://{named[0]}") for origin in origins)
 
 
 def _add_pages(application: FastAPI, limits: Limits) -> None:
@@ -129,7 +187,7 @@ def _add_predictions(application: FastAPI, limits: Limits) -> None:
             return JSONResponse({"id": job.identifier}, 202)
         await job.finished.wait()
         if job.error:
-            raise HTTPException(job.status, job.error)
+            raise HTTPException(job.status, job.error, {"Retry-After": "5"} if job.status == 503 else None)
         return JSONResponse(job.result)
 
     @application.get("/jobs/{identifier}", summary="Returns the progress and the result of a video")
@@ -183,7 +241,7 @@ def _bound_body(request: Request, limits: Limits) -> None:
 
 async def _drain(request: Request, limits: Limits) -> None:
     """Reads the rest of a refused upload, because many clients read the answer only after they have sent everything."""
-    with contextlib.suppress(TimeoutError, HTTPException):
+    with contextlib.suppress(TimeoutError, HTTPException, ClientDisconnect):
         _bound_body(request, limits)
         async with asyncio.timeout(min(5.0, limits.upload_seconds)):
             async for _ in request.stream():

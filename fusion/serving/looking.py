@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from fusion.prediction.as_prepared import Bounds
+from data.extraction.decoder import Bounds
 from fusion.prediction.chosen_fusion import sentence
 from fusion.prediction.explain import Moment, explain, looker_of
 from fusion.prediction.gradcam import Looker

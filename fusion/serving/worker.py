@@ -9,11 +9,13 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from commands.running import quiet_tensorflow
+from data.extraction.own_process import KILLED, SECONDS_TO_DIE
 from fusion.prediction.prediction import Json
 from fusion.serving.limits import Limits
 
 # Seconds that loading the models may take before the worker counts as broken.
 LOADING_SECONDS = 300.0
+ATTEMPTS = 2
 
 
 class JobError(Exception):
@@ -69,10 +71,24 @@ class Worker:
         return 0 if self._process is None else int(self._process.pid or 0)
 
     def look_at(self, video: Path, name: str, progress: Callable[[Json], None]) -> Json:
-        """Returns the analysis of a video file; raises JobError if it fails, and can be used again afterwards."""
-        if not self.is_alive:
-            self.stop()
-            self.start()
+        """Returns the analysis of a video file; raises JobError if it fails, and can be used again afterwards.
+
+        If the process is killed, which is no fault of the file, the video is analysed once more.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                if not self.is_alive:
+                    self.stop()
+                    self.start()
+                return self._look_at(video, name, progress)
+            except (EOFError, OSError):
+                killed = self._was_killed()
+                self.stop()
+                if not killed:
+                    raise JobError(422, "This video crashed the decoder, so the file is probably damaged.") from None
+        raise JobError(503, "The analysis was killed, perhaps because memory ran out. Try again later.")
+
+    def _look_at(self, video: Path, name: str, progress: Callable[[Json], None]) -> Json:
         deadline = time.monotonic() + self._limits.seconds
         try:
             self._connection.send((str(video), name))
@@ -88,9 +104,13 @@ class Worker:
             self.stop()
             message = f"Analysing this video took longer than {self._limits.seconds:g} seconds. Send a shorter one."
             raise JobError(504, message) from None
-        except (EOFError, OSError):
-            self.stop()
-            raise JobError(422, "This video crashed the decoder, so the file is probably damaged.") from None
+
+    def _was_killed(self) -> bool:
+        """Tells whether the process, whose connection has ended, was killed rather than crashed."""
+        if self._process is None:
+            return False
+        self._process.join(SECONDS_TO_DIE)
+        return -(self._process.exitcode or 0) in KILLED
 
     def _answer(self, deadline: float) -> tuple[str, Json]:
         if not self._connection.poll(max(0.0, deadline - time.monotonic())):

@@ -5,9 +5,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from commands.files import owner
 from fusion.serving.limits import Limits
 from fusion.serving.worker import JobError, Worker
 from tests.makers.chromium import Browser
@@ -28,11 +31,18 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def serving(models, temporary, *options):
-    """Runs the service and gives its address."""
+def serving(models, temporary, *options, files=1024):
+    """Runs the service, which may have so many files open, and gives its address; its errors go to a file."""
     command = [sys.executable, str(PROJECT / "fusion" / "serve.py"), "--port", "0", *options]
     command += [f"--{name}={path}" for name, path in models.items()]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(temporary)})
+    with (temporary / "errors").open("w") as errors:
+        process = subprocess.Popen(
+            ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "TMPDIR": str(temporary)},
+        )
     try:
         for line in process.stdout:
             if found := re.search(r"http://\S+", line):
@@ -41,7 +51,7 @@ def serving(models, temporary, *options):
         pytest.fail("the service did not start")
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(30)
         process.stdout.close()
 
 
@@ -84,7 +94,10 @@ def ask(request):
 
 def left_behind(uploads):
     # TensorFlow keeps code that it has made of ours there, too.
-    return [path for path in uploads.rglob("*") if path.is_file() and "autograph" not in path.name]
+    ours = ("errors",)
+    return [
+        path for path in uploads.rglob("*") if path.is_file() and "autograph" not in path.name and path.name not in ours
+    ]
 
 
 def test_a_video_is_answered_with_what_each_stream_says(service, video, uploads):
@@ -230,6 +243,118 @@ def test_a_crash_of_the_decoder_costs_only_its_own_video(models, tmp_path, video
 
     assert after["video"] == "clip.avi"
     assert worker.restarts == 1
+
+
+def killed_during(worker, videos, times):
+    """Analyses a long video while the worker's process is killed so many times."""
+    with ThreadPoolExecutor(1) as pool:
+        under_way = threading.Event()
+        analysis = pool.submit(worker.look_at, videos / "long.avi", "long.avi", lambda _: under_way.set())
+        killed = {0}
+        while len(killed) <= times:
+            assert under_way.wait(60)
+            under_way.clear()  # What the process said before it was killed may still come.
+            if (process := worker.process_id) not in killed:
+                os.kill(process, signal.SIGKILL)
+                killed.add(process)
+        return analysis.result()
+
+
+def test_who_is_killed_is_asked_once_more_and_then_told_to_come_again(models, tmp_path):
+    make_video(tmp_path / "long.avi", 300, width=320, height=240)
+    worker = Worker(models, None, Limits(), tmp_path)
+    worker.start()
+    try:
+        answer = killed_during(worker, tmp_path, 1)
+        with pytest.raises(JobError, match="Try again later") as refused:
+            killed_during(worker, tmp_path, 2)
+    finally:
+        worker.stop()
+
+    assert answer["frames"] == 300
+    assert refused.value.status == 503
+
+
+def connected(address):
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=60)
+
+
+UPLOAD = (
+    b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    b"Content-Length: 100000\r\n\r\n"
+    b'--b\r\nContent-Disposition: form-data; name="video"; filename="slow.avi"\r\n\r\n'
+)
+
+
+def test_clients_that_ask_for_nothing_are_closed_and_others_are_answered(models, tmp_path):
+    with serving(models, tmp_path, "--queue", "4", files=96) as address:
+        idle = []
+        for _ in range(150):
+            idle.append(connected(address))
+            with suppress(OSError):
+                idle[-1].sendall(b"GET / HTTP/1.1\r\nX: ")
+        # Those too many are closed at once; the others after ten seconds.
+        ended = sum(closed_by_now(each) for each in idle)
+        for each in idle[:30]:
+            each.close()
+        health = ask(f"{address}/health")[0]
+
+    assert ended >= 100
+    assert health == 200
+    assert len((tmp_path / "errors").read_text()) < 10_000
+
+
+def closed_by_now(connection):
+    connection.settimeout(12)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def test_clients_that_go_away_cost_a_line_each(models, tmp_path):
+    with serving(models, tmp_path) as address:
+        for _ in range(5):
+            with closing(connected(address)) as connection:
+                connection.sendall(UPLOAD)
+        assert ask(f"{address}/health")[0] == 200
+
+    lines = (tmp_path / "errors").read_text().splitlines()
+    assert 1 <= len(lines) <= 5
+    assert all("went away" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1@elsewhere.example", "localhost.elsewhere.example", "localhost:80:80", "127.0.0.1/x", ""]
+)
+def test_the_host_that_a_request_names_must_be_this_one_exactly(service, host):
+    with closing(connected(service)) as connection:
+        connection.sendall(f"GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+
+        assert connection.recv(100).startswith((b"HTTP/1.1 403", b"HTTP/1.1 400"))
+
+
+def test_a_service_that_is_stopped_waits_for_no_upload(models, tmp_path):
+    with serving(models, tmp_path) as address, closing(connected(address)) as connection:
+        connection.sendall(UPLOAD)
+        began = time.monotonic()
+
+    assert time.monotonic() - began < 8
+    assert "Traceback" not in (tmp_path / "errors").read_text()
+    assert not list(tmp_path.glob("two-stream-*"))
+
+
+def test_uploads_of_a_service_that_was_killed_are_swept_by_the_next(models, tmp_path):
+    host = owner().rpartition("-")[0]
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / f"two-stream-{host}-{dead.pid}-abc"
+    left.mkdir()
+    (left / "upload").write_text("half")
+
+    with serving(models, tmp_path):
+        assert not left.exists()
 
 
 def test_the_page_shows_what_the_streams_say(service, video, tmp_path):
