@@ -6,13 +6,34 @@ import json
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+from commands.help_page import HelpAll, Layout, help_page, typed, with_suggestion
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Options = TypeVar("Options")
 Default = TypeVar("Default")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help shows first what is used first, and whose errors suggest what was meant."""
+
+    def __init__(self, description: str | None, layout: Layout | None = None) -> None:
+        super().__init__(description=description, allow_abbrev=False)
+        self.layout = layout or Layout()
+        self.add_argument(
+            "--help-all", action=HelpAll, nargs=0, default=argparse.SUPPRESS, help="show all options, and exit"
+        )
+
+    def format_help(self) -> str:
+        """Returns the page of `--help`."""
+        return help_page(self, self.layout)
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with exit code 2, what is wrong, and what may have been meant."""
+        self.exit(2, f"Error: {with_suggestion(self, message)}\n{typed()} --help shows the options.\n")
 
 
 def option(
@@ -30,9 +51,7 @@ def parse(kind: type[Options], argv: Sequence[str] | None, description: str, **p
 
     `presets` take the place of the defaults of their fields.
     """
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(description, getattr(kind, "layout", None))
     types_of = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         if "help" in field.metadata:
@@ -64,12 +83,10 @@ def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[object], kind
         action = argparse.BooleanOptionalAction if default or field.default else "store_true"
         parser.add_argument(name, action=action, default=default, help=arguments["help"])
         return
-    is_repeated = arguments["action"] == "append"
-    if is_repeated and default:
+    if arguments["action"] == "append" and default:
         arguments["help"] += f" (default: {' '.join(map(str, cast(Sequence[object], default)))})"
-    # Argparse would append what is typed to a default rather than replace it, and print "(default: None)" where the
-    # help text says what happens instead.
-    shown = argparse.SUPPRESS if default is None or is_repeated else default
+    # Argparse would append what is typed to a default rather than replace it.
+    shown = argparse.SUPPRESS if arguments["action"] == "append" else default
     parser.add_argument(name, **arguments, default=shown, type=_value_type(kind))
 
 

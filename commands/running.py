@@ -5,17 +5,22 @@ import ctypes
 import errno
 import importlib.metadata
 import os
+import platform
 import re
 import select
 import signal
+import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from commands.files import PROJECT
 from commands.text import printable
+from commands.waiting import Now, breaking_silence
 
 # Characters of a line in a message, which may quote a file that has nothing but one line.
 _LONGEST = 2000
@@ -32,15 +37,16 @@ def run(main: Callable[[], None]) -> None:
     Ctrl-C and SIGTERM stop it alike. Any command takes `--debug`, which shows where in the code an error arose.
     """
     debug = "--debug" in sys.argv[1:]
-    sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
+    
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # Names of files may hold bytes that are not text.
             stream.reconfigure(errors="backslashreplace")
     try:
-        _check_opencv()
-        main()
-        _flush()
+        with breaking_silence():
+            _check_opencv()
+            main()
+            _flush()
     except KeyboardInterrupt as interruption:
         _end(130, "\n" + (str(interruption) or "Stopped. The same command goes on from here."))
     except Exception as error:
@@ -110,6 +116,18 @@ def usable_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def origin() -> dict[str, str]:
+    """Returns when a result is made, by which commit of this project, and on which machine."""
+    words = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12"]
+    processor, commit = platform.processor() or platform.machine(), ""
+    with contextlib.suppress(OSError):  # Neither git nor Linux is a must.
+        commit = subprocess.run(words, capture_output=True, text=True).stdout.strip()
+        found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+        processor = found[1] if found else processor
+    machine = f"{usable_processors()} x {processor}, {platform.system()}"
+    return {"date": time.strftime("%Y-%m-%d"), "commit": commit or "unknown", "machine": machine}
+
+
 def _check_opencv() -> None:
     """Refuses two OpenCV packages side by side: they overwrite each other's files, so that both are damaged."""
     names = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
@@ -162,6 +180,7 @@ def _first_words(error: BaseException) -> str:
 def quiet_tensorflow() -> None:
     """Imports TensorFlow without its start-up messages, and keeps memory; errors of the import itself still show."""
     _keep_freed_memory()
+    Now.doing = "Importing TensorFlow"
     # Failures come as exceptions; the lines that native code prints only tell what a processor lacks.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The library prints some lines before it knows its log level, so they are caught at the file descriptor.

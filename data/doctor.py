@@ -1,9 +1,11 @@
 """Checks a data set: are all files there and readable, is the flow right, and are training and test videos separate?
 
 Each finding says how to repair it. The exit code is 1 if any finding is an error.
+
+./run doctor ucf101
+./run doctor ucf101 --full --fix
 """
 
-import argparse
 import dataclasses
 import shutil
 import sys
@@ -13,9 +15,14 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from commands.files import write_json
+from commands.options import Parser
 from commands.running import run
+from commands.waiting import Now
 from data.audit.files import audit_files
 from data.audit.findings import ERROR, Finding
 from data.audit.flow import audit_flow, audit_pictures
@@ -30,9 +37,11 @@ from data.store.whole_folder import archive_path
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Audits the data set that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help=f"{', '.join(KNOWN)}, or a name of your own")
-    parser.add_argument("--root", type=Path, help="its folder (default: datasets/<data set>)")
+    parser = Parser(__doc__)
+    parser.add_argument(
+        "dataset", nargs="?", default=BUILT_IN, metavar="NAME", help=f"{', '.join(KNOWN)}, or a name of your own"
+    )
+    parser.add_argument("--root", type=Path, metavar="FOLDER", help="its folder (default: datasets/<data set>)")
     parser.add_argument(
         "--full", action="store_true", help="decode every file, not only the first and last of each video"
     )
@@ -42,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     root = options.root or home_of(options.dataset)
     listed = open_dataset(options.dataset, root)
     ready = ready_dataset(options.dataset, root)
+    Now.doing = "Checking the files"
     findings = examine(ready, listed, full=options.full)
     if options.fix and any(finding.repairable for finding in findings):
         _repair(listed, findings)

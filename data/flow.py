@@ -1,8 +1,8 @@
 """Computes optical flow between two images and shows it as a colour picture and in numbers.
 
 Flow is in pixels; +x points right, +y points down.
-python data/flow.py A.png B.png --out flow.png
-python data/flow.py A.png B.png --preset accurate --set attachment=0.2 --set warps=8
+./run flow A.png B.png --out flow.png
+./run flow A.png B.png --preset accurate --set attachment=0.2 --set warps=8
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 import cv2
 import numpy as np
 
 from commands.files import replacing, write_json
+from commands.options import Parser
 from commands.running import run
 from data.optical_flow.compute import METHODS, flow_between, flow_description, flow_of_video
 from data.optical_flow.engine import ENGINES, FlowEngine, flow_engine
@@ -51,11 +55,13 @@ __all__ = [
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Shows the flow between two images."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("first", type=Path, help="an image")
-    parser.add_argument("second", type=Path, help="the same scene a moment later")
-    parser.add_argument("--method", choices=METHODS, default="tvl1", help="how flow is computed (default: tvl1)")
-    parser.add_argument("--preset", choices=PRESET_NAMES, default="balanced", help="default: balanced")
+    parser = Parser(__doc__)
+    parser.add_argument("first", type=Path, metavar="FIRST", help="an image")
+    parser.add_argument("second", type=Path, metavar="SECOND", help="the same scene a moment later")
+    parser.add_argument("--method", choices=METHODS, default="tvl1", help="how flow is computed")
+    parser.add_argument(
+        "--preset", choices=PRESET_NAMES, default="balanced", help="of the method: how accurate, and how long it takes"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -65,10 +71,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="set a parameter of the method; may be repeated",
     )
     parser.add_argument(
-        "--bound", type=bound_in_pixels, default=20.0, help="largest motion that storage keeps, in pixels (default: 20)"
+        "--bound", type=bound_in_pixels, default=20.0, metavar="PIXELS", help="largest motion that storage keeps"
     )
     parser.add_argument(
-        "--out", type=_flow_path, help="write the picture to this file; .flo or .npy stores the flow itself"
+        "--out",
+        type=_flow_path,
+        metavar="FILE",
+        help="write the picture to this file; .flo or .npy stores the flow itself",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
     options = parser.parse_args(argv)

@@ -1,22 +1,25 @@
 """Packs the frames and flow of each video into one archive, or unpacks them again.
 
-python data/pack.py ucf101            # 13,320 files instead of five million
-python data/pack.py ucf101 --unpack   # loose files again, for other tools
+./run pack ucf101            # 13,320 files instead of five million
+./run pack ucf101 --unpack   # loose files again, for other tools
 
 Training and testing read both forms at the same speed. After an interruption, run the same command to continue.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from rich.progress import track
 
 from commands.files import locked, write_json
+from commands.options import Parser
 from commands.running import run
 from data.catalog import HALF_PACKED, OURS, PACKED, DataSet, layout_path
 from data.ready import BUILT_IN, KNOWN, home_of, open_dataset
@@ -26,9 +29,11 @@ from data.store.whole_folder import check_stored, pack_video, unpack_video
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Packs or unpacks the data set that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", nargs="?", default=BUILT_IN, help=f"one of {', '.join(sorted(KNOWN))}")
-    parser.add_argument("--root", type=Path, help="its folder (default: datasets/<data set>)")
+    parser = Parser(__doc__)
+    parser.add_argument(
+        "dataset", nargs="?", default=BUILT_IN, metavar="NAME", help=f"one of {', '.join(sorted(KNOWN))}"
+    )
+    parser.add_argument("--root", type=Path, metavar="FOLDER", help="its folder (default: datasets/<data set>)")
     parser.add_argument("--unpack", action="store_true", help="turn the archives back into loose files")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to this file")
     options = parser.parse_args(argv)

@@ -1,6 +1,10 @@
 """Turns the videos of a data set into frames and flow on disk, with an index.
 
 After an interruption, run the same command to continue; finished videos are not prepared again.
+
+./run prepare ucf101 --download
+./run prepare my_clips --videos FOLDER
+./run prepare ucf101 --pack --workers 16
 """
 
 import argparse
@@ -12,6 +16,9 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from commands.files import write_json, write_text
 from commands.running import run

@@ -4,7 +4,8 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from commands.options import positive
+from commands.help_page import Layout
+from commands.options import Parser, positive
 from commands.running import usable_processors
 from data.extraction.all_videos import Work
 from data.extraction.other_tools import AUTO, LAYOUTS
@@ -15,20 +16,35 @@ from data.optical_flow.parameters import bound_in_pixels, named_value
 from data.ready import BUILT_IN, KNOWN
 from data.store.description import FLOW, FRAMES, Recipe
 
+_FIRST = (
+    *(
+        "root",
+        "videos",
+        "annotations",
+        "download",
+        "frames",
+        "method",
+        "preset",
+        "short_side",
+        "fps",
+        "limit",
+        "workers",
+    ),
+    *("engine", "pack", "json"),
+)
+
 
 def preparing_parser(description: str) -> argparse.ArgumentParser:
     """Returns the parser of the command's options."""
-    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser = Parser(description, Layout(first=_FIRST))
     add = parser.add_argument
-    add(
-        "dataset", nargs="?", default=BUILT_IN, help=f"{', '.join(KNOWN)}, or a name of your own (default: %(default)s)"
-    )
-    add("--root", type=Path, help="its folder (default: datasets/<data set>)")
+    add("dataset", nargs="?", default=BUILT_IN, metavar="NAME", help=f"{', '.join(KNOWN)}, or a name of your own")
+    add("--root", type=Path, metavar="FOLDER", help="its folder (default: datasets/<data set>)")
     add("--videos", type=Path, metavar="FOLDER", help="folder of the videos (default: <root>/videos)")
     add("--annotations", type=Path, metavar="FOLDER", help="folder of the lists (default: <root>/annotations)")
     add("--download", action="store_true", help="download missing files from the authors' site")
     add("--frames", type=Path, metavar="FOLDER", help="use frames and flow that another tool extracted")
-    add("--layout", choices=(AUTO, *LAYOUTS), default=AUTO, help="layout of --frames (default: auto, by file names)")
+    add("--layout", choices=(AUTO, *LAYOUTS), default=AUTO, help="layout of --frames; auto goes by the names of files")
     add("--write-lists", action="store_true", help="also write lists for mmaction2")
     add("--strict", action="store_true", help="fail if any video is broken, missing or short")
     add("--json", type=Path, metavar="FILE", help="also write the outcome of each video to this file")
@@ -39,8 +55,8 @@ def preparing_parser(description: str) -> argparse.ArgumentParser:
 
 def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
     made.add_argument("--only", choices=(FRAMES, FLOW), default="", help="make only this one (default: both)")
-    made.add_argument("--method", choices=METHODS, default=Recipe.method, help="flow method (default: %(default)s)")
-    made.add_argument("--preset", default=Recipe.preset, help="preset of the method (default: %(default)s)")
+    made.add_argument("--method", choices=METHODS, default=Recipe.method, help="flow method")
+    made.add_argument("--preset", default=Recipe.preset, metavar="NAME", help="preset of the method")
     made.add_argument(
         "--set",
         action="append",
@@ -50,9 +66,9 @@ def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
         help="set a parameter of the method; may be repeated",
     )
     made.add_argument(
-        "--bound", type=bound_in_pixels, default=Recipe.bound, help="clip flow at so many pixels (default: %(default)s)"
+        "--bound", type=bound_in_pixels, default=Recipe.bound, metavar="PIXELS", help="where flow is clipped"
     )
-    made.add_argument("--step", type=positive, default=1, help="frames from the first to the second (default: 1)")
+    made.add_argument("--step", type=positive, default=1, metavar="N", help="frames from the first to the second")
     made.add_argument("--backward", action="store_true", help="also store flow to the previous frame")
     sizes = made.add_mutually_exclusive_group()
     sizes.add_argument(
@@ -63,27 +79,32 @@ def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
     )
     sizes.add_argument("--size", type=_size, metavar="WxH", help="exact size of frames, even if it distorts them")
     some = made.add_mutually_exclusive_group()
-    some.add_argument("--fps", type=_rate, help="frames to keep per second (default: all)")
-    some.add_argument("--every", type=positive, default=1, metavar="N", help="keep one frame in N (default: 1)")
+    some.add_argument("--fps", type=_rate, metavar="N", help="frames to keep per second (default: all)")
+    some.add_argument("--every", type=positive, default=1, metavar="N", help="keep one frame in N")
     made.add_argument(
-        "--limit", type=positive, default=0, metavar="N", help="prepare only N videos, spread over the lists"
+        "--limit",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="only N videos, spread over the lists (default: all)",
     )
 
 
 def _add_how_it_is_done(done: argparse._ArgumentGroup) -> None:
+    done.add_argument("--workers", type=positive, default=usable_processors(), metavar="N", help="number of processes")
     done.add_argument(
-        "--workers", type=positive, default=usable_processors(), help="number of processes (default: %(default)s)"
+        "--engine", choices=ENGINES, default="auto", help="computes tvl1 flow; auto takes a GPU if there is one"
     )
-    done.add_argument("--engine", choices=ENGINES, default="auto", help="computes tvl1 flow (default: a GPU if any)")
     done.add_argument("--cluster", default="", metavar="ADDRESS", help="a Dask scheduler, like tcp://host:8786")
-    done.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="prepare part I of N on this machine")
+    done.add_argument("--shard", type=_shard, default=(1, 1), metavar="N/N", help="prepare part I of N on this machine")
     done.add_argument("--pack", action="store_true", help="store one archive per video instead of loose files")
     done.add_argument("--merge", action="store_true", help="merge the indexes of all shards into one")
     done.add_argument(
         "--time-limit",
         type=float,
         default=Work.time_limit,
-        help="seconds that decoding one frame may take (default: 300)",
+        metavar="SECONDS",
+        help="that decoding one frame may take",
     )
     add_limits(done)
     done.add_argument("--no-space-check", action="store_true", help="continue even if the disk seems too small")

@@ -1,6 +1,6 @@
 """Writes both streams as one model of another format, and checks that it gives the same answers.
 
-python fusion/export.py --format litert --spatial spatial.keras --temporal temporal.keras
+./run export --format litert --spatial spatial.keras --temporal temporal.keras
 
 Squares of uint8 pixels go in (`rgb`, and `flow` as levels); the probabilities of each stream and of both come out.
 """
@@ -13,11 +13,15 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from rich.console import Console
 from rich.table import Table
 
 from commands.files import write_json
+from commands.options import Parser
 from commands.running import quiet_tensorflow, run
 from fusion.prediction.chosen_models import add_model_options, model_files
 
@@ -60,12 +64,10 @@ def _check_packages(formats: Sequence[str]) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(__doc__)
     add_model_options(parser, with_method=False)
-    parser.add_argument("--format", nargs="+", choices=NEEDS, default=["keras"], help="one or more; keras unless given")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for it; exported/ beside the model")
+    parser.add_argument("--format", nargs="+", choices=NEEDS, default=["keras"], help="one or more")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="a folder for it; exported/ beside the model")
     parser.add_argument("--check", type=Path, nargs="+", default=[], metavar="VIDEO", help="compare answers on these")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write sizes, latencies and differences here too")
     return parser.parse_args(argv)

@@ -21,10 +21,15 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from commands.files import DATASETS, PROJECT, RUNS, write_json
+from commands.options import Parser
 from commands.running import run, usable_processors
 from commands.schema import read_json
+from commands.waiting import Now
 from data.store.index import description_path, index_path
 from fusion.own_plan import Clips, Clock, Plan, duration, plan_for, sentences
 from streams.recipes.chosen import PRETRAINED, STREAMS
@@ -52,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parse(argv)
     folder = options.folder.resolve()
     name = options.name or _name_of(folder)
+    Now.doing = f"Looking at the clips in {folder}"
     clips = Clips.of(folder)
     if not clips.count:
         raise ValueError(
@@ -97,16 +103,16 @@ def _commands(options: argparse.Namespace, folder: Path, name: str, plan: Plan) 
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="./run own", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("folder", type=Path, help="one folder a class with clips in it, or a videos.csv beside them")
-    parser.add_argument("--name", help="of the data set (default: the folder's)")
+    parser = Parser(__doc__)
     parser.add_argument(
-        "--minutes", type=float, metavar="M", help="that all of it may take (default: as long as it takes)"
+        "folder", type=Path, metavar="FOLDER", help="one folder a class with clips in it, or a videos.csv beside them"
     )
-    parser.add_argument("--datasets", type=Path, default=DATASETS, metavar="DIR", help="where frames and flow go")
-    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where models and the report go")
+    parser.add_argument("--name", metavar="NAME", help="of the data set (default: the folder's)")
+    parser.add_argument(
+        "--minutes", type=float, metavar="MINUTES", help="that all of it may take (default: as long as it takes)"
+    )
+    parser.add_argument("--datasets", type=Path, default=DATASETS, metavar="FOLDER", help="where frames and flow go")
+    parser.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help="where models and the report go")
     options = parser.parse_args(argv)
     if not options.folder.is_dir():
         parser.error(f"{options.folder} is not a folder.")
@@ -152,6 +158,7 @@ def state_of(root: Path, folder: Path, words: Sequence[str]) -> str:
 
 def _step(words: Sequence[str], *, fatal: bool) -> None:
     print("$ python " + " ".join(map(shlex.quote, words)), flush=True)
+    Now.doing = ""  # The step itself says what it is at.
     process = subprocess.Popen([sys.executable, *words], cwd=PROJECT)
     try:
         code = process.wait()

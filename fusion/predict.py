@@ -1,6 +1,8 @@
 """Says what happens in videos, with both streams; flow is computed as it was for their training.
 
-python fusion/predict.py clip.mp4 --spatial spatial.keras --temporal temporal.keras
+./run predict clip.mp4
+./run predict clip.mp4 --dataset ucf101 --timeline timeline.png --save annotated.webm
+./run predict clips/ --spatial spatial.keras --temporal temporal.keras --csv answers.csv
 """
 
 import argparse
@@ -10,15 +12,36 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from rich.console import Console
 
-from commands.options import positive
+from commands.help_page import Layout
+from commands.options import Parser, positive
 from commands.running import quiet_tensorflow, run
 from data.extraction.video_limits import add_limits
 from fusion.prediction.chosen_models import add_model_options, model_files
 from fusion.prediction.named_videos import named_videos
 from fusion.prediction.tables import CODECS, STANDARD_OUTPUT, Results
+
+_LAYOUT = Layout(
+    first=(
+        "dataset",
+        "spatial",
+        "temporal",
+        "model",
+        "fusion",
+        "views",
+        "timeline",
+        "save",
+        "camera",
+        "top",
+        "json",
+        "csv",
+    )
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -48,16 +71,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(__doc__, _LAYOUT)
     parser.add_argument("videos", nargs="*", metavar="VIDEO", help="a file, a folder, a pattern, or - (standard input)")
     add_model_options(parser)
     parser.add_argument("--views", type=positive, default=25, metavar="N", help="clips of a video, evenly spaced")
     parser.add_argument("--crops", type=int, choices=(1, 5, 10), default=10, help="of each clip; see evaluate.py")
     parser.add_argument("--hop", type=_above_zero, metavar="SECONDS", help="a clip every so often, instead of --views")
     parser.add_argument(
-        "--timeline", nargs="?", const=STANDARD_OUTPUT, metavar="FILE.png", help="who does what when, and as a picture"
+        "--timeline", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help="who does what when, and as a picture"
     )
     parser.add_argument("--window", type=_above_zero, default=2.0, metavar="SECONDS", help="averaged at each moment")
     parser.add_argument("--save", metavar="FILE", help="the video with flow and bars: .webm, .mp4 or .avi")

@@ -1,6 +1,7 @@
 """Serves predictions on this machine: a page to drop videos on, and POST /predict for programs.
 
-python fusion/serve.py --spatial spatial.keras --temporal temporal.keras
+./run serve --dataset ucf101
+./run serve --spatial spatial.keras --temporal temporal.keras
 """
 
 import argparse
@@ -13,9 +14,14 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from commands.files import scratch_folder
+from commands.options import Parser
 from commands.running import run
+from commands.waiting import Now
 from fusion.prediction.chosen_models import add_model_options, model_files
 from fusion.serving.limits import Limits
 from fusion.serving.worker import Worker
@@ -47,11 +53,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     with _listening(options.port) as listener, scratch_folder() as folder:
         worker = Worker(model_files(options), options.method, limits, folder, options.fusion)
         try:
+            Now.doing = "Loading the models"
             print("Loading the models ...", flush=True)
             worker.start()
             if worker.fusion:
                 print(worker.fusion, flush=True)
             application = create_application(worker, limits, folder, (HERE, "localhost"))
+            Now.doing = ""  # From here on it waits for others.
             print(f"Open http://{HERE}:{listener.getsockname()[1]} (Ctrl-C stops).", flush=True)
             uvicorn.Server(configuration(application, limits)).run(sockets=[listener])
         finally:
@@ -72,18 +80,28 @@ def _listening(port: int) -> socket.socket:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(__doc__)
     add_model_options(parser)
     limits = Limits()
-    parser.add_argument("--port", type=int, default=8808, help="where to listen on this machine; 0 takes a free one")
-    parser.add_argument("--queue", type=int, default=limits.queue, help="videos at once; more are told to come again")
-    parser.add_argument("--megabytes", type=float, default=limits.megabytes, help="of one upload, at most")
-    parser.add_argument("--duration", type=float, default=limits.duration, help="seconds that a video may play")
-    parser.add_argument("--most-megapixels", type=float, default=limits.megapixels, help="of a frame, at most")
-    parser.add_argument("--seconds", type=float, default=limits.seconds, help="for looking at one video, at most")
-    parser.add_argument("--upload-seconds", type=float, default=limits.upload_seconds, help="for sending it, at most")
+    parser.add_argument(
+        "--port", type=int, default=8808, metavar="N", help="where to listen on this machine; 0 takes a free one"
+    )
+    parser.add_argument(
+        "--queue", type=int, default=limits.queue, metavar="N", help="videos at once; more are told to come again"
+    )
+    parser.add_argument("--megabytes", type=float, default=limits.megabytes, metavar="N", help="of one upload, at most")
+    parser.add_argument(
+        "--duration", type=float, default=limits.duration, metavar="SECONDS", help="that a video may play"
+    )
+    parser.add_argument(
+        "--most-megapixels", type=float, default=limits.megapixels, metavar="N", help="of a frame, at most"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=limits.seconds, metavar="SECONDS", help="for looking at one video, at most"
+    )
+    parser.add_argument(
+        "--upload-seconds", type=float, default=limits.upload_seconds, metavar="SECONDS", help="for sending it, at most"
+    )
     return parser.parse_args(argv)
 
 

@@ -1,6 +1,6 @@
 """Trains both streams as one network, end to end: pairs of a frame and the flow around it.
 
-python fusion/train.py --dataset ucf101 --fusion conv
+./run train both --dataset ucf101 --fusion conv
 """
 
 import sys
@@ -9,6 +9,9 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from commands.running import run
 from data.ready import ready_dataset

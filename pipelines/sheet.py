@@ -20,7 +20,9 @@ from pipelines.inputs import Input
 
 # Sizes in pixels; the sheet is saved at twice these: the largest part of a clip, lines, gaps, margins and labels.
 LARGEST, LINE, HALVES, COLUMNS, ROWS, MARGIN, LABELS, NUMBERS, HEAD = 160, 3, 12, 30, 12, 18, 172, 17, 40
-INK, PALE, BOX = "#1a1a1a", "#6b6b6b", "#e5007d"
+INK, PALE, BOX, EDGE = "#1a1a1a", "#6b6b6b", "#e5007d", "#9a9a9a"
+# Below this share of full colour in 99 of 100 pixels, a field is called still.
+STILL = 0.05
 MEANING = {
     "rgb": "one frame",
     "grey": "grey frames",
@@ -72,7 +74,8 @@ class _Canvas:
         place = left / self.width, 1 - below / self.height, width / self.width, size / self.height
         axes = self.figure.add_axes(place)
         axes.imshow(pixels, aspect="auto")
-        axes.set_axis_off()
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(color=EDGE, linewidth=0.6)  # Flow that is still is as white as the paper.
         self.text(name, left + width / 2, top + NUMBERS - 3, 7.5, PALE, va="bottom", ha="center")
         return axes
 
@@ -161,6 +164,13 @@ def _draw_head(canvas: _Canvas, column: Column, left: int, size: int) -> None:
     axes.add_patch(
         Rectangle((across - 0.5, top - 0.5), box_width, box_height, fill=False, edgecolor=BOX, lw=1, clip_on=False)
     )
+    axes.text(
+        *(across + 1, top + 1, f"{box_height * box_width / (height * width):.0%}"),
+        color="white",
+        fontsize=6.5,
+        va="top",
+        bbox={"color": BOX, "pad": 1, "linewidth": 0},
+    )
 
 
 def _draw_row(canvas: _Canvas, row: Row, scale: dict[str, float], lefts: Sequence[int], top: int, size: int) -> None:
@@ -171,7 +181,8 @@ def _draw_row(canvas: _Canvas, row: Row, scale: dict[str, float], lefts: Sequenc
         parts, names = parts_of(row, number, scale), names_of(row, number)
         for place, (part, name) in enumerate(zip(parts, names, strict=True)):
             apart = HALVES if row.clip.kind == "bidirectional" and place >= len(parts) // 2 else 0
-            canvas.part(part, name, left + place * (size + LINE) + apart, top, size)
+            still = row.clip.is_flow and np.percentile(255 - part.min(axis=-1), 99) < 255 * STILL
+            canvas.part(part, f"{name} still" if still else name, left + place * (size + LINE) + apart, top, size)
 
 
 def _draw_wheel(canvas: _Canvas, full: float, size: int) -> None:
@@ -180,6 +191,6 @@ def _draw_wheel(canvas: _Canvas, full: float, size: int) -> None:
     wheel = colour_wheel(across, 1.0)
     wheel[np.hypot(across[..., 0], across[..., 1]) > 1] = 255
     side, top = min(size, 64), MARGIN + HEAD + NUMBERS
-    canvas.part(wheel, "", MARGIN, top - NUMBERS, side)
+    canvas.part(wheel, "", MARGIN, top - NUMBERS, side).set_axis_off()
     words = f"the way a point\ngoes; full colour\nis {full:.1f} pixels"
     canvas.text(words, MARGIN + side + 8, top + side / 2, 7.5, PALE, va="center")

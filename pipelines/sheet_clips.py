@@ -27,11 +27,12 @@ class FirstBatch:
     crop_size: int
     augment: str
     seed: int
+    shown: str = "pixels"
 
     def stream(self, clip: Input) -> ClipStream:
         """Returns the stream whose first batch is shown."""
         shown = self.dataset, self.videos, clip, self.num_clips, self.crop_size
-        return ClipStream(*shown, seed=self.seed, augment=self.augment)
+        return ClipStream(*shown, seed=self.seed, augment=self.augment, shown=self.shown)
 
     def draw(self, clips: Sequence[Input], path: Path, note: str) -> list[Column]:
         """Writes the sheet and returns its columns, one for each video."""
@@ -45,11 +46,13 @@ class FirstBatch:
         start = int(plan["starts"][number, 0])
         stored = read_stored(self.dataset.layout.frame_path(self.dataset.root, video, start))
         frame = decode_image(tf.constant(stored), 3).numpy()
-        box = random_box(self.augment, frame.shape[0], frame.shape[1], self.crop_size, randoms).numpy().tolist()
+        sides = tf.constant(frame.shape[:2])
+        box = random_box(self.augment, *tf.unstack(sides), self.crop_size, randoms, self.shown).numpy().tolist()
         top, left, height, width = box
         mirrored = ", mirrored" if self.augment != "none" and randoms[4] < 0.5 else ""
         shown = ", ".join(self.dataset.classes[label] for label in video.labels)
-        words = f"{shown}; box of {width} x {height} at ({left}, {top}){mirrored}"
+        share = height * width / (frame.shape[0] * frame.shape[1])
+        words = f"{shown}; box of {width} x {height} at ({left}, {top}), {share:.0%} of the frame{mirrored}"
         return Column(video.name, words, f"on disk: {start + 1}", frame, box)
 
     def _row(self, clip: Input) -> Row:

@@ -1,7 +1,7 @@
 """Draws the clips of a first batch as a network sees them, with a row for each input and a column for each clip.
 
-python pipelines/show.py --out inputs.png
-python pipelines/show.py --dataset ucf101 --augment corners --crop-size 224 --inputs rgb flow
+./run show --out inputs.png
+./run show --dataset ucf101 --augment corners --crop-size 224 --inputs rgb flow
 """
 
 import argparse
@@ -11,13 +11,16 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from commands.files import write_json
-from commands.options import positive
+from commands.options import Parser, positive
 from commands.running import quiet_tensorflow, run
 from data.ready import ready_dataset
 from data.store.index import read_description
-from pipelines.inputs import AUGMENTATIONS, KINDS, Input
+from pipelines.inputs import AUGMENTATIONS, KINDS, SHOWN, Input
 
 NO_WARPED = "warped is not shown: it needs flow that prepare.py --method warped has compensated for the camera."
 
@@ -34,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     shown = dataset, dataset.part(options.split, "train"), options.clips, options.crop_size
     note = "" if options.inputs or is_warped else NO_WARPED
     clips = [Input(kind, options.length) for kind in kinds]
-    columns = FirstBatch(*shown, options.augment, options.seed).draw(clips, options.out, note)
+    columns = FirstBatch(*shown, options.augment, options.seed, options.shown).draw(clips, options.out, note)
     if options.json:
         boxes = [{"video": column.title, "box": list(column.box)} for column in columns]
         write_json(options.json, {"picture": str(options.out), "inputs": list(kinds), "clips": boxes})
@@ -42,39 +45,34 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--dataset", default="shapes", metavar="NAME", help="data set whose training clips are drawn (default: shapes)"
-    )
-    parser.add_argument("--root", type=Path, metavar="DIR", help="its folder (default: datasets/<data set>)")
-    parser.add_argument("--split", type=positive, default=1, metavar="N", help="its split (default: 1)")
+    parser = Parser(__doc__)
+    parser.add_argument("--dataset", default="shapes", metavar="NAME", help="data set whose training clips are drawn")
+    parser.add_argument("--root", type=Path, metavar="FOLDER", help="its folder (default: datasets/<data set>)")
+    parser.add_argument("--split", type=positive, default=1, metavar="N", help="its split")
     parser.add_argument(
         "--inputs",
         nargs="+",
         choices=KINDS,
         help="kinds of input to draw (default: all for which the data set has flow)",
     )
-    parser.add_argument(
-        "--length", type=positive, default=4, metavar="L", help="frames or fields in a clip (default: 4)"
-    )
-    parser.add_argument("--augment", choices=AUGMENTATIONS, default="corners", help="(default: corners)")
+    parser.add_argument("--length", type=positive, default=4, metavar="N", help="frames or fields in a clip")
+    parser.add_argument("--augment", choices=AUGMENTATIONS, default="corners", help="how clips are varied")
+    parser.add_argument("--shown", choices=SHOWN, default="pixels", help="what of a frame a clip shows")
     parser.add_argument(
         "--crop-size",
         type=positive,
         default=64,
         metavar="PIXELS",
-        help="side of the square that the network sees (default: 64)",
+        help="side of the square that the network sees",
     )
-    parser.add_argument(
-        "--clips", type=positive, default=2, metavar="N", help="clips to draw of each input (default: 2)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the training (default: 0)")
+    parser.add_argument("--clips", type=positive, default=2, metavar="N", help="clips to draw of each input")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the training")
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("inputs.png"),
         metavar="FILE",
-        help="where to write the picture (default: inputs.png)",
+        help="where to write the picture",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was drawn here too")
     return parser.parse_args(argv)

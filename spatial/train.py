@@ -1,6 +1,7 @@
 """Trains the spatial stream: one RGB frame a clip.
 
-python spatial/train.py --dataset ucf101 --split 1
+./run train spatial --dataset ucf101 --split 1
+./run train spatial --dataset my_clips
 """
 
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from commands.options import option
 from commands.running import run
@@ -27,7 +31,7 @@ class SpatialConfig(TrainConfig):
     """The options of a training of the spatial stream."""
 
     input: str = option("rgb", "what a clip is made of", choices=FRAME_KINDS)
-    length: int = option(1, "frames in a clip of kind grey, or differences in one of kind rgb_difference", metavar="L")
+    length: int = option(1, "frames in a clip of kind grey, or differences in one of kind rgb_difference", metavar="N")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

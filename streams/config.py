@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from commands.files import RUNS
+from commands.help_page import Layout
 from commands.options import as_dictionary, option
 from data.sets.lists import PROTOCOLS
 from pipelines.inputs import AUGMENTATIONS, SHOWN
@@ -30,14 +31,39 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 # Options that don't change the result: where a run lies, how it is started and what is recorded on the way.
 _INCIDENTAL = ("root", "runs", "resume", "again", "dry_run", "histograms", "checkpoint_minutes", "host_index", "json")
+# How `--help` shows the options of a training, those of each stream among them.
+_LAYOUT = Layout(
+    groups={
+        "data": (
+            *("dataset", "root", "split", "protocol", "validation", "input", "length", "segments", "augment", "shown"),
+            *("crop_size", "crop_on", "balance", "skip_broken", "and_dataset", "and_root", "and_joined", "and_without"),
+        ),
+        "network": ("backbone", "fusion", "spatial_weight", "subtract_mean", "dropout", "dense_dropout"),
+        "weights": ("weights", "spatial", "temporal", "train", "stage", "freeze_bn", "first_layer_rate"),
+        "training": (
+            *("recipe", "epochs", "steps", "batch_size", "accumulate", "learning_rate", "rate_batch", "optimizer"),
+            *("momentum", "weight_decay", "clip_norm", "schedule", "milestones", "plateau", "warmup", "patience"),
+            "seed",
+        ),
+        "devices": (
+            *("precision", "jit", "devices", "sync_batch_norm", "hosts", "host_index", "threads", "deterministic"),
+        ),
+        "output": ("runs", "resume", "again", "dry_run", "histograms", "checkpoint_minutes", "json"),
+    },
+    first=(
+        *("dataset", "split", "input", "fusion", "backbone", "weights", "recipe", "epochs", "batch_size"),
+        *("learning_rate", "seed", "again", "dry_run"),
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """The options of a training of either stream."""
 
+    layout: ClassVar = _LAYOUT
     dataset: str = option("shapes", "the data set's name", metavar="NAME")
-    root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="DIR")
+    root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="FOLDER")
     split: int = option(1, "which of its splits to train on", metavar="N")
     protocol: str = option(
         "validation",
@@ -68,7 +94,7 @@ class TrainConfig:
     )
     freeze_bn: str = option("none", "batch normalisations that keep their statistics and weights", choices=FREEZE_BN)
     first_layer_rate: float = option(
-        1.0, "learning rate of the first convolution, as a multiple of the others'", metavar="X"
+        1.0, "learning rate of the first convolution, as a multiple of the others'", metavar="NUMBER"
     )
     dense_dropout: float | None = option(
         None, "dropout between dense layers, as in vgg16; the same as --dropout unless given", metavar="SHARE"
@@ -117,7 +143,7 @@ class TrainConfig:
     momentum: float = option(0.9, "momentum of sgd and rmsprop", metavar="SHARE")
     weight_decay: float = option(0.0, "decay of the weights at each step, times the rate", metavar="RATE")
     clip_norm: float | None = option(
-        None, "largest norm of the gradient over all weights; longer ones are shortened", metavar="X"
+        None, "largest norm of the gradient over all weights; longer ones are shortened", metavar="NUMBER"
     )
     schedule: str = option(
         "cosine",
@@ -139,20 +165,20 @@ class TrainConfig:
     sync_batch_norm: bool = option(
         False, "batch statistics over the clips of all devices, instead of each device's own"
     )
-    hosts: str = option("", "addresses of all machines in order, the same on each: a:port,b:port", metavar="LIST")
-    host_index: int = option(0, "which of them this one is, from 0", metavar="I")
+    hosts: str = option("", "addresses of all machines in order, the same on each: a:port,b:port", metavar="ADDRESSES")
+    host_index: int = option(0, "which of them this one is, from 0", metavar="N")
     threads: int | None = option(
         None, "processor threads, instead of all; changes the last bits of the result", metavar="N"
     )
     deterministic: bool = option(True, "get the same bits from the same seed")
     seed: int = option(0, "seed of all random numbers", metavar="N")
-    runs: Path = option(RUNS, "where runs are kept", metavar="DIR")
+    runs: Path = option(RUNS, "where runs are kept", metavar="FOLDER")
     resume: bool = option(True, "continue a stopped training of the same options")
     again: bool = option(False, "replace an earlier run")
     dry_run: bool = option(False, "build everything, take a few steps, estimate time and memory, leave nothing")
     histograms: bool = option(False, "write histograms of the weights for TensorBoard")
     checkpoint_minutes: float = option(
-        10.0, "between checkpoints inside an epoch; each epoch ends with one", metavar="M"
+        10.0, "between checkpoints inside an epoch; each epoch ends with one", metavar="MINUTES"
     )
     json: Path | None = option(None, "also write the result to this file", metavar="FILE")
 

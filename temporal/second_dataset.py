@@ -23,7 +23,7 @@ class SecondDataSet:
         (),
         "a class of it to leave out, such as one that the first data set has too; repeat it",
         repeat=True,
-        metavar="CLASS",
+        metavar="NAME",
     )
 
 

@@ -1,6 +1,7 @@
 """Trains the temporal stream, from scratch: a stack of optical flow fields a clip.
 
-python temporal/train.py --dataset ucf101 --split 1
+./run train temporal --dataset ucf101 --split 1
+./run train temporal --dataset my_clips
 """
 
 import sys
@@ -10,6 +11,9 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from commands.options import option
 from commands.running import run
@@ -28,7 +32,7 @@ class TemporalConfig(TrainConfig, SecondDataSet):
     """The options of a training of the temporal stream."""
 
     input: str = option("flow", "what a clip is made of", choices=KINDS)
-    length: int = option(10, "flow fields in a clip, L in the paper", metavar="L")
+    length: int = option(10, "flow fields in a clip, L in the paper", metavar="N")
     subtract_mean: bool = option(True, "subtract each field's mean vector, which is mostly camera motion")
 
     def __post_init__(self) -> None:

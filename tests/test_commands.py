@@ -1,6 +1,7 @@
 """What every command does with wrong input: one clear message, the right exit code, nothing half-written."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -314,3 +315,55 @@ def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path):
         there = {path.name for path in tmp_path.iterdir()}
 
     assert there == {f".incomplete.{host}-1-b", f".incomplete.elsewhere-{dead.pid}-c", folder.name}
+
+
+SILENT = """
+import time
+import commands.waiting
+from commands.running import run
+from commands.waiting import Now
+
+def main():
+    commands.waiting._PATIENCE = 0.3
+    Now.doing = "Compiling kernels"
+    until = time.monotonic() + {silent}
+    while time.monotonic() < until:
+        print("news" * {talks}, end="", flush=bool({talks}))
+        time.sleep(0.05)
+    Now.doing = ""
+    print("Done.")
+
+run(main)
+"""
+
+
+def words_of_wait(silent, talks=0, **streams):
+    code = SILENT.replace("{silent}", str(silent)).replace("{talks}", str(talks))
+    return subprocess.run([sys.executable, "-c", code], cwd=PROJECT, text=True, **streams)
+
+
+def test_a_long_silence_is_broken_by_what_is_waited_for():
+    done = words_of_wait(1.2, capture_output=True)
+
+    assert done.stdout == "Done.\n"
+    lines = done.stderr.splitlines()
+    assert len(lines) >= 2
+    assert all(re.fullmatch(r"Compiling kernels \.\.\. \d s", line) for line in lines)
+
+
+def test_who_says_enough_is_not_interrupted():
+    done = words_of_wait(1.2, talks=1, capture_output=True)
+
+    assert done.stderr == ""
+
+
+def test_on_a_terminal_the_line_of_a_wait_is_wiped_away():
+    ours, theirs = os.openpty()
+
+    words_of_wait(0.8, stdout=theirs, stderr=theirs)
+
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "\r\x1b[KCompiling kernels ... " in said
+    assert re.search(r"\r\x1b\[KDone\.\r\n$", said)

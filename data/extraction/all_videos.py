@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from commands.files import locked, owner, share, sweep
 from commands.running import usable_processors
+from commands.waiting import Now
 from data.catalog import OURS, DataSet, Video, read_layout
 from data.extraction.decoder import USUAL, Bounds
 from data.extraction.disk_space import Space
@@ -53,7 +54,9 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
             begin_storing(dataset.root, dataset.name, packed=True)
     begin_storing(dataset.root, dataset.name, packed=work.packed)
     if dataset.make_videos:
+        Now.doing = f"Drawing the videos of {dataset.name}"
         dataset.make_videos(dataset.root, work.workers)
+    Now.doing = f"Looking for the videos of {dataset.name}, and for what is finished"
     sources = find_sources(dataset, dataset.root / "videos")
     recipe.keep(dataset.root)
     if dataset.keep_list:
@@ -62,6 +65,8 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     _sweep(dataset.root, jobs)
     rows, waiting = _what_is_there(dataset, jobs)
     able = [job for job in waiting if _is_able(job)]
+    if rows and able:
+        print(f"{len(rows):,} of {len(jobs):,} videos are finished; going on with the others.", flush=True)
     if not sources and not able and len(waiting) == len(jobs):
         raise FileNotFoundError(
             f"None of the {len(jobs):,} videos of {dataset.name} is in {dataset.root / 'videos'}. Put them there, in "
@@ -167,6 +172,7 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
+    Now.doing = "Preparing videos: the kernels of optical flow come first, compiled once on this machine"
     space = Space(jobs, root)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(*columns))
@@ -185,6 +191,7 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
                 raise OSError(f"{row.reason}, then run the same command again; finished videos are kept.")
             if work.check_space and space.counts(job, row):
                 progress.console.print(space.estimate())
+            Now.doing = f"Preparing videos: {1 + int(progress.tasks[task].completed):,} of {len(jobs):,}"
             speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
             progress.update(task, advance=1, rate=f"{speed:.1f} videos/s" if speed else "")
             yield row
@@ -213,6 +220,7 @@ def _flow_service(recipe: Recipe, work: Work) -> AbstractContextManager[str]:
 
 
 def _write(dataset: DataSet, rows: Iterable[Row], work: Work) -> None:
+    Now.doing = "Writing to the disk"
     # Files that the index names must be on the disk before the index is written.
     os.sync()
     if work.shard != (1, 1):

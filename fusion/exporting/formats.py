@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from commands.files import DATASETS, scratch_folder
+from commands.waiting import Now
 from fusion.exporting.one_model import FORMATS, Answer, Arrays, joined, labels_in, metadata, opened, write
 from fusion.prediction.chosen_fusion import sentence
 from fusion.prediction.views import Spread, Stopwatch, video_views
@@ -47,6 +48,7 @@ def export(
     models: Mapping[str, Path], formats: Sequence[str], folder: Path, videos: Sequence[Path], *, fusion: str = ""
 ) -> list[Found]:
     """Writes the models as one file per format, compares their answers on clips of the videos, returns the findings."""
+    Now.doing = "Loading the models"
     two_stream = TwoStream(models, fusion)
     if len(two_stream.scorers) > 1:
         print(sentence(two_stream.fusion))
@@ -72,6 +74,7 @@ def squares(two_stream: TwoStream, video: Path, views: int = 4) -> Arrays:
 
 def _export(model: keras.Model, two_stream: TwoStream, kind: str, path: Path, check: _Check) -> Found:
     """Writes one format, completely or not at all, after its answers agree with those of the Keras model."""
+    Now.doing = f"Writing {kind}, and checking that it gives the same answers"
     with scratch_folder(path.parent) as folder:
         written = folder / path.name
         texts = metadata({name: scorer.card for name, scorer in two_stream.scorers.items()}, two_stream.fusion)

@@ -24,7 +24,7 @@ class JointConfig(TrainConfig):
     temporal: str = option("", "saved temporal model to start from, or fresh", metavar="FILE")
     spatial_weight: float = option(0.5, "weight of the spatial stream in --fusion weighted", metavar="SHARE")
     input: str = option("flow", "the kind of flow beside the frame", choices=FLOW_KINDS)
-    length: int = option(10, "flow fields in a clip, L in the paper", metavar="L")
+    length: int = option(10, "flow fields in a clip, L in the paper", metavar="N")
 
     def __post_init__(self) -> None:
         """Raises ValueError for options that pairs of frames and flow can't have."""

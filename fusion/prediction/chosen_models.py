@@ -20,7 +20,7 @@ def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = Tr
     parser.add_argument("--model", type=Path, metavar="FILE", help="both in one file: exported, or trained as one")
     parser.add_argument("--dataset", default="shapes", metavar="NAME", help="without models: those trained on it")
     parser.add_argument("--split", type=int, default=1, metavar="N", help="without models: those of this split")
-    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are kept")
+    parser.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help="where runs are kept")
     parser.add_argument(
         "--fusion", default="", metavar="NAME|FILE", help="how both streams are fused, instead of as validation chose"
     )

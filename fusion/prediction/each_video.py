@@ -12,6 +12,7 @@ from rich.text import Text
 
 from commands.running import first_line
 from commands.text import printable
+from commands.waiting import Now
 from data.extraction.decoder import Bounds
 from fusion.live.decisions import Glance, watch
 from fusion.prediction.annotate import write_annotated
@@ -27,6 +28,7 @@ def load_streams(
     models: Mapping[str, Path], method: str | None, say: Callable[[str], None], fusion: str = ""
 ) -> TwoStream:
     """Loads the models; says how they are fused, and whether flow is computed otherwise than for their training."""
+    Now.doing = "Loading the models"
     two_stream = TwoStream(models, fusion)
     if len(two_stream.scorers) > 1:
         say(sentence(two_stream.fusion))
@@ -43,6 +45,7 @@ def predict_all(
     bounds = Bounds(None, round(options.most_megapixels * 1e6), options.most_frames)
     show = _Shown(two_stream, videos, options, out)
     for video in followed:
+        Now.doing = f"Looking at {video.name}: decoding, flow, both networks"
         try:
             prediction = two_stream.predict(
                 video,
@@ -96,6 +99,7 @@ BAR = 20
 
 def watch_live(two_stream: TwoStream, options: argparse.Namespace, out: Console) -> None:
     """Shows what the streams see in a live source until it ends or is stopped."""
+    Now.doing = ""  # A live source may be still for as long as it wants.
     glances: list[Glance] = []
     try:
         with Live(console=out, refresh_per_second=8) as display:

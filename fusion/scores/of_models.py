@@ -12,6 +12,7 @@ from rich.progress import track
 
 from commands.files import RUNS
 from commands.running import quiet_tensorflow
+from commands.waiting import Now
 from data.catalog import DataSet, Video
 from data.store.index import find_description
 from fusion.scores.protocol import Scoring
@@ -90,10 +91,13 @@ class _Work:
         """Scores the remaining videos, and saves the scores from time to time."""
         saved = time.monotonic()
         rest = self.videos[len(self.rows) :]
-        title = f"Scoring {self.wanted.stream}, {self.wanted.part} list"
+        title = Now.doing = f"Scoring {self.wanted.stream}, {self.wanted.part} list"
+        if self.rows:
+            print(f"{title}: going on from video {len(self.rows) + 1:,} of {len(self.videos):,}.", flush=True)
         try:
             for row in track(predict(rest), title, total=len(rest)):
                 self.rows.append(row)
+                Now.doing = f"{title}: {len(self.rows):,} of {len(self.videos):,} videos"
                 if time.monotonic() - saved > _SAVED_EVERY:
                     write_scores(self.growing, self.so_far())
                     saved = time.monotonic()

@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
+from commands.waiting import Now
 from streams.last_layer.likelihood import losses
 from streams.last_layer.mixing import choose_weights
 from streams.last_layer.moments import predicted, train_moments
@@ -66,6 +67,7 @@ def solve_last_layer(
     columns = {name: slice(*pair) for name, pair in zip(parts, pairwise(edges), strict=True)}
     folds = list(group_folds(labels, groups))
     convolved = _MOMENTS if _MOMENTS in parts else ""
+    Now.doing = "Solving the last layer"
     solved, held_out = {}, {}
     for name in track(list(parts), "Solving the last layer"):
         if name == convolved:

@@ -28,7 +28,7 @@ PUBLISHED = {
 # Options that say on what, where and how long is worked, not what is trained.
 _BESIDE = (
     *("dataset", "root", "split", "seed", "weights", "runs", "resume", "no-resume", "again", "dry-run", "json"),
-    *("threads", "devices", "hosts", "host-index", "deterministic", "no-deterministic", "help", "recipe"),
+    *("threads", "devices", "hosts", "host-index", "deterministic", "no-deterministic", "help", "help-all", "recipe"),
 )
 # The side of a crop unless --crop-size says else: that of the built-in data set.
 DEFAULT_CROP = 64
@@ -67,7 +67,7 @@ def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
     given = parser.parse_known_args(words)[0]
     if given.recipe and given.recipe not in OWN_RECIPES:
         return _named(given.recipe, stream, parser)
-    if {"-h", "--help"} & set(words):
+    if {"-h", "--help", "--help-all"} & set(words):
         return {}
     options, said = _fitting(given, words, stream)
     print(said, end="\n" if said else "", flush=True)

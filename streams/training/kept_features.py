@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import layers
 from rich.progress import track
 
+from commands.waiting import Now
 from data.catalog import Video
 from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard
 from pipelines.sampling import Draw
@@ -101,10 +102,14 @@ def cached_features(
     key = _key(frozen, [*about, *names])
     rows, labels = _read(path, key) if path else ([], [])
     rest = len(names) - len(labels)
+    if rest and labels:
+        print(f"Going on from video {len(labels) + 1:,} of {len(names):,}; the others are kept.", flush=True)
+    Now.doing = "Building the graph of the network, then computing features"
     found = score_videos(frozen, views_from(len(labels)), num_crops=1, shown=shown) if rest else ()
     with _growing(path, key) if path and rest else contextlib.nullcontext(None) as file:
         for row, label in track(found, "Features", total=rest) if rest else ():
             rows.append(row)
+            Now.doing = f"Computing features: {len(rows):,} of {len(names):,} videos"
             labels.append(label)
             if file:
                 _append(file, row, label)

@@ -63,6 +63,16 @@ def test_the_sheet_shows_all_inputs_of_a_batch_and_says_what_was_drawn(tmp_path,
     assert f"Wrote {out}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("shown", "box"), [("most", [4, 12, 56, 56]), ("whole", [0, 0, 64, 80])])
+def test_the_box_is_what_a_training_shows_of_a_frame(shown, box, tmp_path):
+    root, found = sound_data(tmp_path / "mine"), tmp_path / "found.json"
+    words = ["--dataset", "mine", "--root", str(root), "--augment", "none", "--inputs", "rgb", "--shown", shown]
+
+    show.main([*words, "--out", str(tmp_path / "sheet.png"), "--json", str(found)])
+
+    assert [clip["box"] for clip in json.loads(found.read_text())["clips"]] == [box] * 2
+
+
 def test_warped_flow_is_refused_where_there_is_none(tmp_path):
     root = sound_data(tmp_path / "mine")
 

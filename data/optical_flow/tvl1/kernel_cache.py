@@ -21,6 +21,8 @@ import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
 from numba.core.codegen import get_host_cpu_features
 
+from commands.waiting import Now
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 # error_model: a division by zero gives infinity, as in NumPy, without a branch. nogil: threads run side by side.
@@ -106,10 +108,12 @@ class _Cache(FunctionCache):
 
     def load_overload(self, signature: object, target: object) -> object:
         """Returns the code that was compiled before, or None."""
-        try:
-            return super().load_overload(signature, target)
-        except Exception:  # Unreadable or of unknown form: it is compiled and saved again.
-            return None
+        with contextlib.suppress(Exception):  # Unreadable or of unknown form: it is compiled and saved again.
+            found = super().load_overload(signature, target)
+            if found is not None:
+                return found
+        Now.doing = "Compiling the kernels of optical flow, once on this machine"
+        return None
 
     def save_overload(self, signature: object, compiled: object) -> None:
         """Saves compiled code, if the folder can be written."""

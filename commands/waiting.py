@@ -1,0 +1,110 @@
+"""Breaks silences: says what a command is at when it has printed nothing for some seconds."""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TextIO
+
+_PATIENCE = 2.5  # Seconds without output after which it is said.
+# A log is read later: from here on, each line comes after twice the time of the one before.
+_OFTEN_FOR, _SELDOM = 120.0, 60.0
+
+
+class Now:
+    """What the command is at. Every wait that may take seconds sets `doing` before it begins; empty, nobody waits."""
+
+    doing = "Starting"
+
+
+@contextlib.contextmanager
+def breaking_silence() -> Iterator[None]:
+    """Lets a thread print what the command is at whenever nothing else is printed."""
+    try:
+        # A copy, since what native libraries print to standard error is kept off the terminal for a while.
+        copy = os.dup(sys.stderr.fileno())
+    except (OSError, AttributeError):  # There is no terminal and no file behind it.
+        yield
+        return
+    with os.fdopen(copy, "w", encoding="utf-8", errors="replace") as said:
+        voice = _Voice(said)
+        before = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = voice.noting(sys.stdout), voice.noting(sys.stderr)
+        voice.thread.start()
+        try:
+            yield
+        finally:
+            voice.done.set()
+            voice.thread.join()
+            sys.stdout, sys.stderr = before
+
+
+class _Voice:
+    """Knows when something was last printed, and speaks up after a silence."""
+
+    def __init__(self, said: TextIO) -> None:
+        self.said, self.done = said, threading.Event()
+        self.last = time.monotonic()  # When anybody printed.
+        self.on_line = False  # Whether the cursor of a terminal stands behind a line of ours.
+        self.lock = threading.Lock()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def noting(self, stream: TextIO) -> TextIO:
+        """Returns the stream; what is written to it ends a silence."""
+        return _Noted(stream, self)  # type: ignore[return-value]
+
+    def heard(self) -> None:
+        """Notes that something is printed, and clears the way for it."""
+        with self.lock:
+            self.last = time.monotonic()
+            if self.on_line:
+                self.on_line = False
+                self.said.write("\r\x1b[K")
+                self.said.flush()
+
+    def _watch(self) -> None:
+        spoke = 0.0  # How long the silence was when we spoke last.
+        what, since = "", self.last
+        while not self.done.wait(0.25):
+            if Now.doing.partition(":")[0] != what:  # What follows a colon says how far it is.
+                what, since = Now.doing.partition(":")[0], time.monotonic()
+            with self.lock:
+                silent = time.monotonic() - self.last
+                spoke = 0.0 if silent < spoke else spoke
+                if Now.doing and silent > _next(spoke, on_terminal=self.said.isatty()):
+                    spoke = silent
+                    self._say(f"{Now.doing} ... {time.monotonic() - since:.0f} s")
+        self.heard()
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # Nobody may listen any more.
+            if self.said.isatty():
+                self.said.write(f"\r\x1b[K{line}")
+                self.on_line = True
+            else:
+                self.said.write(f"{line}\n")
+            self.said.flush()
+
+
+class _Noted:
+    """A stream that tells when it is written to."""
+
+    def __init__(self, stream: TextIO, voice: _Voice) -> None:
+        self._stream, self._voice = stream, voice
+
+    def write(self, text: str) -> int:
+        """Writes to the stream."""
+        self._voice.heard()
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+def _next(spoke: float, *, on_terminal: bool) -> float:
+    """Returns how long a silence must be for the next line, if one was said after `spoke` seconds."""
+    if on_terminal and spoke:
+        return spoke + 1
+    return spoke + _PATIENCE if spoke < _OFTEN_FOR else spoke + min(spoke, _SELDOM)
