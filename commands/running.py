@@ -37,7 +37,7 @@ def run(main: Callable[[], None]) -> None:
     Ctrl-C and SIGTERM stop it alike. Any command takes `--debug`, which shows where in the code an error arose.
     """
     debug = "--debug" in sys.argv[1:]
-    
+    sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # Names of files may hold bytes that are not text.

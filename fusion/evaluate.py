@@ -1,23 +1,29 @@
 """Scores both streams on the test list, fuses them in every way, and reports.
 
-python fusion/evaluate.py --dataset ucf101 --split 1
-python fusion/evaluate.py --scores scores.npz:spatial --scores scores.npz:temporal
+./run evaluate --dataset ucf101 --split 1
+./run evaluate --scores scores.npz:spatial --scores scores.npz:temporal
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from rich.console import Console
 from rich.table import Table
 
 from commands.files import RUNS, write_json
+from commands.help_page import Layout
 from commands.options import as_dictionary, option, parse
-from commands.running import quiet_tensorflow, run
+from commands.running import origin, quiet_tensorflow, run
+from commands.waiting import Now
 from data.catalog import DataSet
 from data.ready import home_of, open_dataset, ready_dataset
 from fusion.methods.sequences import SEQUENCES
@@ -25,6 +31,7 @@ from fusion.methods.table import LEARNED, METHODS, check_method
 from fusion.prediction.chosen_fusion import sentence
 from fusion.report.all_splits import MeanReport, mean_report, write_mean
 from fusion.report.compare import compare
+from fusion.report.how_made import how_made
 from fusion.report.markup import by_reason, title
 from fusion.report.numbers import Report
 from fusion.report.one_split import Evaluation, evaluate, write_report
@@ -40,8 +47,20 @@ _PLACES = ("root", "runs", "json")
 class EvaluateConfig:
     """What is evaluated, and how."""
 
+    layout: ClassVar = Layout(
+        groups={
+            "what is evaluated": ("dataset", "root", "split", "stream", "spatial", "temporal", "two_stream", "runs"),
+            "how models look at videos": ("views", "crops", "precision", "features", "rescore"),
+            "fusion": ("method", "fit", "scores", "names"),
+            "output": ("questions", "compare", "json"),
+        },
+        first=(
+            *("dataset", "split", "spatial", "temporal", "method", "fit", "views", "crops", "scores", "compare"),
+            *("rescore", "json"),
+        ),
+    )
     dataset: str | None = option(None, "the data set's name; shapes, the built-in one, unless given", metavar="NAME")
-    root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="DIR")
+    root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="FOLDER")
     split: str = option("1", "which of its splits to test on, or all for their mean", metavar="N")
     stream: tuple[str, ...] = option(
         (), "a stream to fuse, once for each; spatial and temporal unless given", repeat=True, metavar="NAME[=FILE]"
@@ -50,7 +69,10 @@ class EvaluateConfig:
     temporal: Path | None = option(None, "the temporal model, instead of the one trained here", metavar="FILE")
     two_stream: Path | None = option(None, "a network of both streams, which conv needs, likewise", metavar="FILE")
     method: tuple[str, ...] = option(
-        (), f"a way to fuse, once for each: {', '.join(METHODS)} or weighted:1,1.5; all unless given", repeat=True
+        (),
+        f"a way to fuse, once for each: {', '.join(METHODS)} or weighted:1,1.5; all unless given",
+        repeat=True,
+        metavar="NAME",
     )
     fit: str = option("validation", "the videos that some methods learn from", choices=FITS)
     views: int = option(25, "frames or stacks of each video, evenly spaced", metavar="N")
@@ -66,7 +88,7 @@ class EvaluateConfig:
     names: Path | None = option(None, "the videos of score files that have none, one a line", metavar="FILE")
     compare: Path | None = option(None, "the report.json of another evaluation, to be set beside", metavar="FILE")
     rescore: bool = option(False, "score again what was scored before")
-    runs: Path = option(RUNS, "where runs are kept", metavar="DIR")
+    runs: Path = option(RUNS, "where runs are kept", metavar="FOLDER")
     json: Path | None = option(None, "write what came out here too", metavar="FILE")
 
     def __post_init__(self) -> None:
@@ -127,13 +149,16 @@ def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tu
 
     for each in (*gathered.streams, *([gathered.joint] if gathered.joint else [])):
         looked = in_words(each.protocol, read_card(scoring.model(dataset, split, each.stream)))
-        found.report["streams" if each is not gathered.joint else "joint"][each.stream]["looked_at"] = looked
+        network = found.report["streams" if each is not gathered.joint else "joint"][each.stream]
+        network |= {"looked_at": looked, "made": how_made(scoring.model(dataset, split, each.stream), dataset)}
     if config.questions and found.kept and gathered.held_out and not dataset.multi_label:
+        Now.doing = "Asking what more clips would bring, and what decides"
         fusion = found.kept.named(found.kept.chosen)
         found.report["questions"] = from_networks.questions_of(gathered, dataset, scoring, fusion)
         for line in sentences(found.report["questions"]):
             print(line)
     folder = config.runs / dataset.name / "fusion" / f"split{split}"
+    Now.doing = "Looking at examples for the report"
     examples = from_networks.examples_of(gathered, found.shown, dataset, scoring)
     return found.report, write_report(folder, found, gathered, examples, config.runs)
 
@@ -152,6 +177,7 @@ def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) 
     report = found.report
     # Where things lie changes nothing, and is nobody's business who reads the report.
     report["options"] = {name: value for name, value in as_dictionary(config).items() if name not in _PLACES}
+    report["evaluated"] = origin()
     report["comparison"] = compare(report, config.compare) if config.compare else None
     print_report(report)
     if found.kept:
@@ -171,9 +197,15 @@ def print_report(report: Report) -> None:
     networks = {**report["streams"], **report["joint"]}
     selection = ", ".join(f"{name} {network['selection']}" for name, network in networks.items())
     title_line, caption = f"{report['data_set']}, split {report['split']}", f"how weights were selected: {selection}"
+    if report["learned_from"] and LEARNED.keys() & set(report["methods"]):
+        caption += f"\n* learnt from {report['learned_from']}"
     table = Table(*columns, title=title_line, caption=caption)
     for name, (low, high) in report["interval"].items():
-        cells = [title(name), f"{report['video_accuracy'][name]:.1%}", f"{low:.1%} to {high:.1%}"]
+        cells = [
+            title(name) + (" *" if name in LEARNED else ""),
+            f"{report['video_accuracy'][name]:.1%}",
+            f"{low:.1%} to {high:.1%}",
+        ]
         cells += [f"{precision[name]:.1%}"] if precision else []
         table.add_row(*cells, end_section=name == [*report["streams"]][-1])
     console = Console()
@@ -190,7 +222,8 @@ def print_report(report: Report) -> None:
         first = [f"{each['video']} ({each['label']}, looks like {each['seen']})" for each in report["suspects"][:5]]
         names_of = ", ".join(first)
         console.print(f"{len(report['suspects'])} labels may be wrong, the report has all: {names_of}", highlight=False)
-    for reason, names in by_reason(report["missing"]).items():
+    asked = report.get("options", {}).get("method")  # Of methods that nobody named it is no news.
+    for reason, names in by_reason(report["missing"] if asked else {}).items():
         console.print(f"Not fused by {', '.join(names)}: {reason}", style="dim", highlight=False)
 
 

@@ -20,6 +20,7 @@ class Curves(NamedTuple):
     validation: list[tuple[float, float]]
     ticks: list[tuple[float, str]]
     epochs: int
+    kept: int  # The epoch whose weights are kept.
 
 
 class Cell(NamedTuple):
@@ -77,8 +78,9 @@ def growth_curve(more: MoreClips) -> Growth:
 def learning_curves(path: Path) -> list[Curves]:
     """Returns the curves of a training's history; none where the file or its numbers are missing."""
     columns = read_history(path)
+    kept = _kept_epoch(columns)
     return [
-        _curves(name, columns.get(measure, []), columns.get(f"val_{measure}", []), is_share=is_share)
+        _curves(name, columns.get(measure, []), columns.get(f"val_{measure}", []), kept, is_share=is_share)
         for measure, (name, is_share) in _MEASURES.items()
         if measure in columns or f"val_{measure}" in columns
     ]
@@ -102,13 +104,21 @@ def confusion_cells(counts: list[list[int]]) -> list[Cell]:
     ]
 
 
-def _curves(name: str, training: list[float], validation: list[float], *, is_share: bool) -> Curves:
+def _curves(name: str, training: list[float], validation: list[float], kept: int, *, is_share: bool) -> Curves:
     finite = [value for value in (*training, *validation) if np.isfinite(value)]
     top = 1.0 if is_share else _round_top(max(finite, default=1.0))
     length = max(len(training), len(validation))
     quarters = (0, 0.25, 0.5, 0.75, 1)
     ticks = [(share, f"{share:.0%}" if is_share else f"{top * share:.2g}") for share in quarters]
-    return Curves(name, _places(training, top, length), _places(validation, top, length), ticks, length)
+    return Curves(name, _places(training, top, length), _places(validation, top, length), ticks, length, kept)
+
+
+def _kept_epoch(columns: dict[str, list[float]]) -> int:
+    """Returns the epoch with the lowest validation loss, or the last one."""
+    losses = columns.get("val_loss", [])
+    if not np.isfinite(losses).any():
+        return max(map(len, columns.values()), default=0)
+    return 1 + int(np.nanargmin(losses))
 
 
 def _places(curve: list[float], top: float, length: int) -> list[tuple[float, float]]:

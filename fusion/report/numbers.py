@@ -24,6 +24,7 @@ class Network(TypedDict):
     selection: str
     model_hash: str
     looked_at: NotRequired[str]  # The protocol in words; only models say it.
+    made: NotRequired[dict[str, str]]  # How the model was trained, as a table shows it; likewise.
 
 
 class Baselines(TypedDict):
@@ -89,6 +90,7 @@ class Report(TypedDict):
     top5: dict[str, float]
     baselines: Baselines
     gain: Gain | None
+    flow_gain: NotRequired[Gain | None]  # What flow adds to the spatial stream alone.
     agreement: dict[str, int]
     reliability: dict[str, Calibration]
     videos: list[str]
@@ -111,6 +113,7 @@ class Report(TypedDict):
     suspects: NotRequired[list[Suspect]]
     questions: NotRequired[Questions]
     options: NotRequired[dict[str, object]]
+    evaluated: NotRequired[dict[str, str]]
     comparison: NotRequired[Comparison | None]
 
 
@@ -120,6 +123,7 @@ def build_report(
     """Returns all that is known of the streams and of every way in which they were fused, [V, C] by method."""
     first, labels, groups = streams[0], evidence.labels, evidence.groups
     results = dict(zip(evidence.streams, evidence.logits, strict=True)) | dict(fused)
+    method = next(iter(fused), "")
     report: Report = {
         "data_set": first.data_set,
         "split": first.split,
@@ -134,7 +138,8 @@ def build_report(
         "frame_accuracy": {scores.stream: measures.frame_accuracy(scores.view_logits, labels) for scores in streams},
         "top5": {name: measures.top_accuracy(scores, labels, 5) for name, scores in results.items()},
         "baselines": _baselines(labels, first.classes),
-        "gain": _gain(results, evidence, next(iter(fused), "")),
+        "gain": _gain(results, evidence, method),
+        "flow_gain": _gain(results, evidence, method, over="spatial") if "spatial" in evidence.streams else None,
         "agreement": measures.agreement(evidence.logits, labels),
         "reliability": _reliability(evidence, fused),
         "videos": list(first.videos),
@@ -172,7 +177,7 @@ def warnings_of(report: Report) -> list[str]:
     gain = report["gain"]
     if gain and gain["difference"] < 0:
         words = "by more than chance" if gain["interval"][1] < 0 else "maybe by chance: the interval includes zero"
-        lost = f"{-100 * gain['difference']:.1f} points below {gain['stream']} alone"
+        lost = f"{-100 * gain['difference']:.1f} percentage points below {gain['stream']} alone"
         found.append(
             f"Fusing by {gain['method']} is {lost}, {words}. "
             f"To use that stream alone, pass its model only: --{gain['stream']} FILE."
@@ -212,15 +217,15 @@ def _baselines(labels: np.ndarray, classes: Sequence[str]) -> Baselines:
     return {"chance": float(shares.mean()), "commonest_class": commonest, "commonest_share": float(shares.max())}
 
 
-def _gain(results: Mapping[str, np.ndarray], evidence: Evidence, method: str) -> Gain | None:
-    """Returns what `method` adds to the best stream; None where there is nothing to fuse."""
+def _gain(results: Mapping[str, np.ndarray], evidence: Evidence, method: str, *, over: str = "") -> Gain | None:
+    """Returns what `method` adds to a stream, by default the best one; None where there is nothing to fuse."""
     if len(evidence.streams) < 2 or not method:
         return None
     several = evidence.is_multi_label
     measure = measures.mean_average_precision if several else measures.video_accuracy
     draw = measures.drawn_precisions if several else measures.drawn_accuracies
     values = {name: measure(results[name], evidence.labels) for name in (*evidence.streams, method)}
-    best = max(evidence.streams, key=values.__getitem__)
+    best = over or max(evidence.streams, key=values.__getitem__)
     fused, alone = (draw(results[name], evidence.labels, evidence.groups) for name in (method, best))
     interval = measures.interval(fused - alone)
     return {"stream": best, "method": method, "difference": values[method] - values[best], "interval": interval}

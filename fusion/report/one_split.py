@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from commands.files import write_json, write_text
+from commands.waiting import Now
 from fusion.methods.choosing import fusions_of
 from fusion.methods.kept import KeptFusions
 from fusion.methods.table import Fused, fuse
@@ -28,6 +29,7 @@ class Evaluation(NamedTuple):
 
 def evaluate(gathered: Gathered, methods: Sequence[str]) -> Evaluation:
     """Fuses in every way that is named, and judges what came of it."""
+    Now.doing = "Fusing"
     from_itself = gathered.known is None and bool(gathered.learns_from)
     fused = fuse(methods, gathered.unseen, gathered.known, folds=from_itself, why_not=gathered.why_not)
     if not fused.scores:
@@ -66,6 +68,7 @@ def write_report(
     runs: Path,
 ) -> Path:
     """Writes `report.json`, `report.html` and what was learned, `fusion.json`; returns where the page lies."""
+    Now.doing = "Drawing the report"
     report, fused, kept = evaluation
     histories = {each.stream: Run.of(runs, each.data_set, each.stream, each.split).history for each in gathered.streams}
     write_json(folder / "report.json", report)

@@ -12,6 +12,7 @@ import numpy as np
 from fusion.methods.evidence import Evidence
 from fusion.methods.fixed import probabilities
 from fusion.methods.measures import Interval
+from fusion.methods.table import LEARNED
 from fusion.report.charts import Growth, confusion_cells, growth_curve, learning_curves
 from fusion.report.examples import Example
 from fusion.report.markup import by_reason, render
@@ -82,7 +83,9 @@ def page(
         looked_at=sorted({each.get("looked_at", f"views × crops {each['protocol']}") for each in networks.values()}),
         test_selected=test_selected({name: each["selection"] for name, each in networks.items()}),
         measure=_measure(report),
-        missing=by_reason(report.get("missing", {})),
+        missing=by_reason(report.get("missing", {}) if report.get("options", {}).get("method") else {}),
+        learners=[name for name in report["methods"] if name in LEARNED],
+        details=list(dict.fromkeys(name for each in networks.values() for name in each.get("made", {}))),
         published=PUBLISHED.get((report["data_set"], str(report["split"])), ()),
         agreement=_agreement(report),
         changes=_changes(report),

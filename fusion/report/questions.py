@@ -29,12 +29,13 @@ def _about_more(found: Questions) -> list[str]:
     if not more:
         return []
     low, high = more["gain_interval"]
-    gain = f"about {100 * more['gain']:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
+    gain = f"about {100 * more['gain']:+.1f} percentage points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
     lines = [f"With twice as many clips: {gain}."]
     if more["classes"] and more["classes"][0]["interval"][0] > 0:
         best = more["classes"][0]
         lines.append(
-            f"More clips of {best['name']} would help most: with twice as many, {100 * best['gain']:+.1f} points."
+            f"More clips of {best['name']} would help most: with twice as many, "
+            f"{100 * best['gain']:+.1f} percentage points."
         )
     else:
         lines.append("No class stands out that more clips would be needed of.")

@@ -127,6 +127,7 @@ class Keeper(keras.callbacks.Callback):
             # What lay here makes room only now that there is something to keep.
             course.run.clear(with_later=course.config.again)
             write_json(course.run.config, self.described)
+        course.progress.seconds = time.monotonic() - course.began
         course.checkpoints.save(self.model, course.progress, is_best=is_best)
         course.saved_step = course.progress.step
 

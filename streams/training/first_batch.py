@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from commands.waiting import Now
 from pipelines.clip_stream import CACHE_BYTES, Clips
 from streams.config import TrainConfig
 from streams.training.devices import free_memory
@@ -60,7 +61,7 @@ def look_at_first_batch(
     if config.accumulate > 1 or replicas > 1:
         warnings += caveats(model, config, replicas)
     print(f"{model.count_params():,} weights, {batches}", *warnings, sep="\n")
-    sheets = {}
+    Now.doing, sheets = "Reading the first batch", {}
     batch = clips.cut(next(iter(clips.batches(course.progress.step)))[0])
     for name, images in batch.items() if isinstance(batch, dict) else [("flow" if is_flow else "rgb", batch)]:
         if len(images.shape) > 2:  # Features that were made before are no images.
@@ -109,9 +110,14 @@ def _is_dead(plane: np.ndarray, is_flow: bool) -> np.ndarray:
 
 
 def contact_sheet(clips: np.ndarray, *, is_flow: bool, most: int = 16) -> np.ndarray:
-    """Returns the first images of a batch in one row of rows: uint8[1, H, W, 3], or the first x field of flow."""
+    """Returns the first images of a batch in one row of rows, uint8[1, H, W, 3]; of flow, the first field in colour."""
     clips = clips.reshape(-1, *clips.shape[-3:])[:most]
-    images = clips[..., :1] if is_flow or clips.shape[-1] < 3 else clips[..., :3]
+    images = clips[..., :1] if clips.shape[-1] < 3 else clips[..., :3]
+    if is_flow:  # Hue is direction, full colour the longest vector, and no motion is white.
+        x, y = np.moveaxis(clips[..., :2] - np.float32(128), -1, 0)
+        hue, length = np.arctan2(y, x) / (2 * np.pi) % 1, np.hypot(x, y)
+        coloured = tf.image.hsv_to_rgb(np.stack([hue, length / max(length.max(), 1), np.ones_like(x)], axis=-1))
+        images = np.rint(255 * coloured.numpy()).astype(np.uint8)
     across = int(np.ceil(np.sqrt(len(images))))
     empty = np.zeros((across * across - len(images), *images.shape[1:]), images.dtype)
     tiles = np.concatenate([images, empty]).reshape(across, across, *images.shape[1:])

@@ -147,7 +147,8 @@ def _finish(learner: Learner, model: Trainee, clips: Clips, keeper: Keeper) -> d
         write_history(run.history, history)
         draw_curves(run.curves, history, best, course.config.protocol)
         skipped = clips.num_skipped(course.progress.step)
-        write_json(run.config, {**keeper.described, "result": result, "skipped": skipped})
+        seconds = course.progress.seconds
+        write_json(run.config, {**keeper.described, "result": result, "skipped": skipped, "seconds": seconds})
         run.clear_checkpoints()
     # The other machines wait here for the model, which the next stage may start from.
     (stopped,) = course.together.any(keeper.stop.requested)

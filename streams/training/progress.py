@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ class Progress:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)  # One row an epoch.
     skipped: Skipped = field(default_factory=set)  # Clips that could not be read and were left out.
+    seconds: float = 0.0  # How long was worked at it, before and after interruptions.
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class Course:
     checkpoints: Checkpoints
     progress: Progress = field(default_factory=Progress)
     saved_step: int = 0  # The last step that was saved.
+    began: float = 0.0  # When it would have begun had it never been interrupted.
     finite_step: int = 0  # The last step whose loss was looked at, where XLA compiles the steps.
 
     @classmethod
@@ -154,12 +157,15 @@ class Course:
         """Goes to where an earlier training stopped; `skipped` then includes the clips that it left out."""
         if self.config.resume and not self.config.again and self.checkpoints.folder.exists():
             self.progress = self.checkpoints.restore(model, self.together.check_step)
+            if self.progress.step:
+                print(f"Going on from step {self.progress.step:,} of {self.rate.total_steps:,}.", flush=True)
         else:
             self.together.check_step(0)
         if skipped is not None:
             skipped |= self.progress.skipped
             self.progress.skipped = skipped
         self.saved_step = self.finite_step = self.progress.step
+        self.began = time.monotonic() - self.progress.seconds
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from commands.files import replacing, write_text
+from commands.running import origin
+from commands.waiting import Now
 from pipelines.clip_stream import Tensors
 from streams.config import TrainConfig
 from streams.recipes.chosen import departures
@@ -68,6 +70,7 @@ class Display(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Starts the clock of an epoch."""
+        Now.doing = f"Training: epoch {epoch + 1} of {self.course.epochs}"
         self.epoch, self.first_step, self.waited = epoch + 1, self.course.progress.step, 0.0
         self.epoch_began = self.looked = time.monotonic()
 
@@ -173,7 +176,8 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best: int, p
     """Draws loss, accuracy and rate over the epochs, and the epoch that is kept."""
     from matplotlib.figure import Figure  # Takes a second to import; only a finished training needs it.
 
-    figure = Figure(figsize=(4 * len(_TITLES), 3), layout="constrained")
+    figure = Figure(figsize=(4 * len(_TITLES), 3.3), layout="constrained")
+    figure.suptitle(", ".join(path.parent.parts[-3:]), fontsize="medium")  # The data set, the stream and the split.
     epochs = range(1, len(history) + 1)
     for axes, (name, title) in zip(figure.subplots(1, len(_TITLES)), _TITLES.items(), strict=True):
         # A training that chooses by the test list says so.
@@ -191,6 +195,8 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best: int, p
 def described_training(config: TrainConfig, run: Run, stream: str, *, begun: bool = False) -> dict[str, object]:
     """Returns all that decides the result, for config.json."""
     options = config.identity()
+    devices = tf.config.list_physical_devices("GPU")
+    graphics = {str(tf.config.experimental.get_device_details(each).get("device_name", "GPU")) for each in devices}
     # The modules' own versions: the metadata of a package may bear another name, as that of tensorflow-cpu does.
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
     return {
@@ -199,4 +205,5 @@ def described_training(config: TrainConfig, run: Run, stream: str, *, begun: boo
         "data_hash": run.data_hash,
         "threads": num_threads(),
         "versions": first_versions(run, versions) if begun else versions,
+        "made": {**origin(), "graphics": ", ".join(sorted(graphics))},
     }

@@ -31,6 +31,7 @@ def solve_stage(learner: Learner, clips: ClipStream, config: TrainConfig, run: R
     with run.locked():
         if is_finished(config, run):
             return
+        start = time.monotonic()
         features, labels = kept_features(learner.network, clips, clips.videos, run, config)
         # The layer is linear, so the mean of a video's logits over its views are the logits of its mean features.
         features = features.mean(axis=1)
@@ -42,7 +43,8 @@ def solve_stage(learner: Learner, clips: ClipStream, config: TrainConfig, run: R
         write_scores(run.held_out, _held_out_scores(learner, clips.videos, labels, solution, run))
         write_history(run.history, [{name: result[name] for name in _NUMBERS}])
         described = described_training(config, run, learner.card.stream)
-        write_json(run.config, {**described, "parts": solution.weights, "result": result, "skipped": {}})
+        found = {"parts": solution.weights, "result": result, "skipped": {}, "seconds": time.monotonic() - start}
+        write_json(run.config, {**described, **found})
 
 
 def rehearse_solving(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> Cost:

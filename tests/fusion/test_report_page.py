@@ -9,6 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from commands.files import write_json
+from data.ready import open_dataset
 from fusion.methods.evidence import Evidence
 from fusion.methods.measures import label_shares
 from fusion.methods.table import fuse
@@ -16,10 +17,12 @@ from fusion.report.all_splits import mean_report, write_mean
 from fusion.report.charts import learning_curves
 from fusion.report.compare import compare
 from fusion.report.examples import Example
+from fusion.report.how_made import how_made
 from fusion.report.markup import percent, points, render
 from fusion.report.numbers import build_report
 from fusion.report.page import page
 from streams.runs.score_file import Scores
+from tests.makers.data import sound_data
 
 CLASSES = ("A", "B", "C")
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">\'\n{{ 7 * 7 }}'
@@ -157,6 +160,7 @@ def test_a_training_of_one_epoch_is_drawn_as_a_point_and_gaps_are_left_out(tmp_p
     assert shown.count('<circle class="cell" cx="38"') == 1
     assert [place for place, _ in gap.training] == [0, 1]
     assert [place for place, _ in gap.validation] == [0.5]
+    assert gap.kept == 2
 
 
 def test_shares_and_differences_are_written_with_their_units():
@@ -247,3 +251,65 @@ def test_a_report_of_models_that_can_not_answer_says_so_in_one_sentence():
     assert "This report does not say" not in without  # Of score files nothing of the kind can be asked.
     assert "looked at: 25 views, 10 crops" in shown
     assert "looked at: views × crops 2x1" in without
+
+
+def test_the_page_says_whether_flow_is_worth_it():
+    better, evidence, fused = made({"spatial": -4.0, "temporal": 3.0})
+    of_better = " ".join(Elements(page(better, evidence, fused, [], {})).text.split())
+    worse, evidence, fused = made({"spatial": 3.0, "temporal": -4.0})
+    of_worse = " ".join(Elements(page(worse, evidence, fused, [], {})).text.split())
+    other, evidence, fused = made({"trajectory": 3.0, "temporal": 1.0})
+
+    gain = better["flow_gain"]
+    accuracy = better["video_accuracy"]
+    assert gain["difference"] == pytest.approx(accuracy["average"] - accuracy["spatial"])
+    assert "Is flow worth it? Yes:" in of_better
+    assert "Is flow worth it? No:" in of_worse
+    assert "Is flow worth it?" not in Elements(page(other, evidence, fused, [], {})).text
+
+
+def test_methods_that_learn_are_marked_with_what_they_learnt_from():
+    report, evidence, fused = made({"spatial": 1.0, "temporal": 2.0})
+    report |= {"learned_from": "60 videos that were kept apart from training", "methods": ["average", "svm"]}
+    for numbers in ("video_accuracy", "interval", "frame_accuracy", "top5", "mean_class_accuracy"):
+        report[numbers] = {**report[numbers], "svm": report[numbers].get("average")}
+
+    shown = Elements(page(report, evidence, fused, [], {})).text
+
+    assert "Methods marked with * learnt how to fuse from 60 videos that were kept apart" in shown
+    assert "SVM *" in shown
+    assert "Average *" not in shown
+
+
+def test_methods_that_could_not_be_used_are_listed_only_if_they_were_asked_for():
+    report, evidence, fused = made({"spatial": 1.0, "temporal": 2.0})
+    report["missing"] = {"svm": "there is nothing to learn from"}
+
+    unasked = Elements(page(report, evidence, fused, [], {})).text
+    report["options"] = {"method": ["average", "svm"]}
+    asked = Elements(page(report, evidence, fused, [], {})).text
+
+    assert "there is nothing to learn from" not in unasked
+    assert "Not fused by svm: there is nothing to learn from" in asked
+
+
+def test_the_page_says_how_a_model_was_made(tmp_path):
+    root = sound_data(tmp_path / "mine")
+    dataset = open_dataset("mine", root)
+    options = {"backbone": "resnet50", "weights": "imagenet", "crop_size": 56, "shown": "most", "seed": 3}
+    made_by = {"date": "2026-11-29", "commit": "1a2b3c", "machine": "2 x processor", "graphics": ""}
+    described = {"options": options, "made": made_by, "result": {"epochs": 20, "epoch": 7}, "seconds": 7200.0}
+    write_json(tmp_path / "config.json", described)
+    report, evidence, fused = made({"spatial": 1.0, "temporal": 2.0})
+    report["streams"]["spatial"]["made"] = how_made(tmp_path / "model.keras", dataset)
+    report["evaluated"] = {**made_by, "commit": "4d5e6f"}
+
+    shown = " ".join(Elements(page(report, evidence, fused, [], {})).text.split())
+
+    assert "How it was made" in shown
+    # A square of 7/8 of the short side, 64 pixels, in frames of 80 x 64.
+    assert "Crop 56 x 56 pixels, 61% of the frame –" in shown
+    for said in ("Network resnet50", "Seed 3", "20 epochs, number 7 is kept", "Time 2.0 hours", "Commit 1a2b3c"):
+        assert said in shown
+    assert "Evaluated on 2026-11-29 with commit 4d5e6f, on 2 x processor." in shown
+    assert how_made(tmp_path / "elsewhere" / "model.keras", dataset) == {}

@@ -16,6 +16,7 @@ from streams.training.first_batch import (
     caveats,
     check_inputs,
     check_memory,
+    contact_sheet,
     estimate_memory,
     out_of_memory,
     what_fits,
@@ -68,6 +69,19 @@ def test_flow_in_which_all_moves_alike_is_alive(rule, pixels):
 
     for clips in (pan, across):
         assert len(check_inputs(clips, is_flow=True)) == 1
+
+
+def test_tensorboard_shows_flow_in_colour():
+    fields = np.full((4, 8, 8, 20), 128, np.uint8)
+    fields[1, ..., 0] = 148  # To the right.
+    fields[2, ..., 0] = 108  # To the left.
+
+    (sheet,) = contact_sheet(fields, is_flow=True)
+
+    assert sheet.shape == (16, 16, 3)
+    assert (sheet[:8, :8] == 255).all()  # Still.
+    np.testing.assert_array_equal(sheet[4, 12], [255, 0, 0])
+    np.testing.assert_array_equal(sheet[12, 4], [0, 255, 255])
 
 
 def compiled(**options):
