@@ -16,7 +16,7 @@ COMMANDS = {
     "data.doctor": 8,
     "data.pack": 8,
     "data.flow": 8,
-    "pipelines.show": 12,
+    "pipelines.show": 14,
     "spatial.train": 15,
     "temporal.train": 15,
     "fusion.train": 15,

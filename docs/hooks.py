@@ -1,0 +1,93 @@
+"""What MkDocs asks for: pages that are made from the code, links that leave the documentation, and checks of code."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+
+from docs.code_blocks import commands, help_all, problems_of  # noqa: E402
+
+# What is meant to be imported by others, by what it is for.
+PUBLIC = {
+    "Predicting": ("fusion/two_stream.py", "fusion/prediction/prediction.py"),
+    "Optical flow": ("data/optical_flow/compute.py", "data/optical_flow/picture.py", "data/optical_flow/levels.py"),
+    "Data sets": ("data/catalog.py", "data/ready.py"),
+    "Clips for training, views for testing": ("pipelines/inputs.py", "pipelines/clip_stream.py", "pipelines/clips.py"),
+    "Networks": ("streams/networks/both_streams.py", "streams/networks/scoring.py", "streams/runs/model_file.py"),
+    "Scores and fusion": ("streams/runs/score_file.py", "fusion/methods/table.py", "fusion/methods/measures.py"),
+}
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Adds the pages that are made from the code, and those that lie outside of docs/."""
+    made = {
+        "reference/options.md": options_page(),
+        "reference/python.md": python_page(),
+        "changelog.md": (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        "contributing.md": (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("](docs/", "]("),
+    }
+    for name, text in made.items():
+        files.append(File.generated(config, name, content=text.replace("](CHANGELOG.md)", "](changelog.md)")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Refuses a page whose code blocks are wrong, and names what lies outside of the documentation without a link."""
+    problems = [] if page.file.src_uri.startswith("reference/") else list(problems_of(markdown))
+    if problems:
+        raise PluginError(f"{page.file.src_uri}: {'; '.join(problems)}")
+    return re.sub(r"\[([^\]]+)\]\([\w/]*(?:\.\./[^)]+|\w+\.ipynb)\)", r"\1", markdown)
+
+
+def options_page() -> str:
+    """Returns the reference of all commands: what `--help-all` prints."""
+    parts = ["# Options\n\nWhat `--help-all` of each command prints; `--help` shows the ones that people use first.\n"]
+    for name, script in commands().items():
+        parts.append(f"\n## ./run {name}\n\nThe same as `python {script}`.\n\n```text\n{help_all(script)}```\n")
+    return "".join(parts)
+
+
+def python_page() -> str:
+    """Returns the reference of what is meant to be imported: signatures and docstrings."""
+    parts = [
+        "# Python\n\n`from fusion import TwoStream` is all that most programs need. The rest is for building others.\n"
+    ]
+    for title, paths in PUBLIC.items():
+        parts.append(f"\n## {title}\n")
+        for path in paths:
+            parts.append(
+                _module((PROJECT / path).read_text(encoding="utf-8"), path.removesuffix(".py").replace("/", "."))
+            )
+    return "".join(parts)
+
+
+def _module(source: str, name: str) -> str:
+    tree = ast.parse(source)
+    parts = [f"\n### {name}\n\n{ast.get_docstring(tree) or ''}\n"]
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            parts.append(_described(node))
+            methods = (
+                [each for each in node.body if isinstance(each, ast.FunctionDef)]
+                if isinstance(node, ast.ClassDef)
+                else []
+            )
+            parts += [_described(each, f"{node.name}.") for each in methods if not each.name.startswith("_")]
+    return "".join(parts)
+
+
+def _described(node: ast.FunctionDef | ast.ClassDef, owner: str = "") -> str:
+    if isinstance(node, ast.ClassDef):
+        fields = [ast.unparse(each) for each in node.body if isinstance(each, ast.AnnAssign)]
+        head = "\n".join([f"class {node.name}", *(f"    {each}" for each in fields if not each.startswith("_"))])
+    else:
+        returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+        head = f"{owner}{node.name}({ast.unparse(node.args)}){returns}"
+    return f"\n```text\n{head}\n```\n\n{ast.get_docstring(node) or ''}\n"

@@ -1,0 +1,136 @@
+"""The documentation: its links lead somewhere, its code can be read, and its commands run as they are printed."""
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sysconfig
+import venv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.house import PROJECT
+from docs.code_blocks import blocks_of, commands_in, problems_of, script_of
+from tests.makers.data import write_clip
+
+# Those that are read first come first, so that what they make is there for the others.
+PAGES = [
+    *(PROJECT / name for name in ("README.md", "docs/index.md", "CONTRIBUTING.md")),
+    *sorted(path for path in (PROJECT / "docs").rglob("*.md") if path.name != "index.md"),
+]
+# Commands that can't run here: other data sets, other machines, what waits for others or runs whole suites.
+NOT_HERE = re.compile(
+    r"ucf101|hmdb51|ccv|kitchen|my_clips|my_videos|mine|fights|long\.mp4|videos/|\bDIR\b|\.npz|\.pickle|camera|serve|"
+    r"hosts|cluster|shard|merge|NAME|FILE|run (test|check|docs)|benchmarks/|recipe list|--stream "
+)
+
+
+def linked_from(page):
+    """The files that a page links to."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not target.startswith(("http", "#", "reference/")):
+            yield page.parent / target.partition("#")[0]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
+def test_every_link_of_a_page_leads_to_a_file(page):
+    missing = [str(path) for path in linked_from(page) if not path.exists()]
+
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
+def test_code_on_a_page_can_be_read_and_has_options_that_exist(page):
+    assert not list(problems_of(page.read_text(encoding="utf-8")))
+
+
+def test_wrong_code_is_found():
+    page = "```\n./run predict clip.mp4 --viewz 3\n./run predikt\n```\n\n```python\nx = (\n```\n"
+
+    found = list(problems_of(page))
+
+    assert len(found) == 3
+    assert "fusion/predict.py has no option --viewz" in found[0]
+    assert "there is no command ./run predikt" in found[1]
+
+
+def test_continued_lines_pipes_and_comments_are_understood():
+    code = "$ ./run predict a.mp4 \\\n    --top 3   # the best\ncat a | ./run predict - --json && python run\n"
+
+    assert list(commands_in(code)) == [["./run", "predict", "a.mp4", "--top", "3"], ["./run", "predict", "-", "--json"]]
+
+
+def test_there_are_thirty_questions_in_order():
+    numbers = re.findall(
+        r"^\*\*(\d+)\. ", (PROJECT / "docs" / "questions.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+    assert numbers == [str(number) for number in range(1, 31)]
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (PROJECT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+
+    for page in PAGES:
+        if page.is_relative_to(PROJECT / "docs"):
+            assert page.relative_to(PROJECT / "docs").as_posix() in navigation
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A fresh clone whose environment is there already, with the files that the documentation names."""
+    folder = tmp_path / "clone"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=PROJECT, capture_output=True, text=True
+    )
+    for name in listed.stdout.splitlines():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, folder / name)
+    venv.create(folder / ".venv", symlinks=True)
+    site = next((folder / ".venv").glob("lib/python*/site-packages"))
+    (site / "ours.pth").write_text(sysconfig.get_path("purelib"))
+    stamp = runpy.run_path(str(folder / "run"))["_fingerprint"]
+    for path in PROJECT.glob("requirements*.txt"):
+        (folder / ".venv" / f".{path.name}.installed").write_text(stamp(path.name))
+    write_named_files(folder)
+    return folder
+
+
+def write_named_files(folder):
+    """Writes what the documentation calls FOLDER, VIDEO, clip.mp4 and A.png."""
+    for number in range(24):
+        write_clip(folder / "FOLDER" / "ab"[number % 2] / f"{number}.avi", frames=12, shift=number % 2 * 3, seed=number)
+    for name in ("VIDEO", "clip.mp4"):
+        shutil.copy(folder / "FOLDER" / "a" / "0.avi", folder / name)
+    for number, name in enumerate(("A", "B", "first", "second")):
+        cv2.imwrite(str(folder / f"{name}.png"), np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_commands_of_the_documentation_run_as_they_are_printed(clone):
+    commands = dict.fromkeys(
+        " ".join(words)
+        for page in PAGES
+        for block in blocks_of(page.read_text(encoding="utf-8"))
+        for words in commands_in(block.code)
+        if script_of(words) is not None and not NOT_HERE.search(" ".join(words))
+    )
+    assert len(commands) > 8
+
+    activated = {**os.environ, "PATH": f"{clone / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    failed = {}
+    for command in commands:
+        with (clone / "VIDEO").open("rb") as video:  # What `predict -` reads.
+            how = {"cwd": clone, "env": activated, "stdin": video, "capture_output": True, "text": True}
+            done = subprocess.run(command, shell=True, **how)
+        if done.returncode:
+            failed[command] = done.stdout[-1500:] + done.stderr[-1500:]
+
+    assert not failed, failed
+    assert Path(clone / "runs" / "shapes" / "fusion" / "split1" / "report.html").is_file()
