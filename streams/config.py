@@ -105,7 +105,7 @@ class TrainConfig:
     segments: int = option(
         1,
         "segments of a video; a training example has a clip of each, and their scores are averaged (TSN)",
-        metavar="K",
+        metavar="N",
     )
     augment: str = option(
         "flip",

@@ -17,7 +17,7 @@ class SecondDataSet:
     and_dataset: str = option(
         "", "a second data set to learn at once, with scores and a loss of its own (multi-task)", metavar="NAME"
     )
-    and_root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="DIR")
+    and_root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="FOLDER")
     and_joined: bool = option(False, "one list of classes and one loss for both data sets, instead of one each")
     and_without: tuple[str, ...] = option(
         (),

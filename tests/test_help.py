@@ -16,13 +16,13 @@ COMMANDS = {
     "data.doctor": 8,
     "data.pack": 8,
     "data.flow": 8,
-    "pipelines.show": 14,
+    "pipelines.show": 16,
     "spatial.train": 15,
     "temporal.train": 15,
     "fusion.train": 15,
     "fusion.evaluate": 15,
     "fusion.predict": 15,
-    "fusion.serve": 15,
+    "fusion.serve": 18,
     "fusion.export": 15,
     "fusion.own": 8,
 }
@@ -51,7 +51,7 @@ def test_help_shows_few_options_and_help_all_the_rest(module, most, capsys):
     hidden = re.search(r"^(\d+) more options: .* --help-all$", page, re.MULTILINE)
     assert len(options_on(page)) <= most
     assert len(options_on(whole)) == len(options_on(page)) + int(hidden[1] if hidden else 0)
-    assert max(map(len, page.splitlines())) <= 110
+    assert max(len(line) for line in page.splitlines() if "{" not in line) <= 110  # Lists of choices stay whole.
 
 
 @pytest.mark.parametrize("module", COMMANDS)
@@ -86,7 +86,7 @@ def test_every_option_is_in_a_group_that_says_what_it_is_about(module, capsys):
 
 def test_help_shows_defaults_and_the_recipe_that_was_named(capsys):
     assert "(default: 40)" in page_of("temporal.train", capsys, "--help")
-    assert "(default: paper)" in page_of("temporal.train", capsys, "--recipe", "paper", "--help")
+    assert "(default: 0.01)" in page_of("temporal.train", capsys, "--recipe", "paper", "--help")
 
 
 @pytest.mark.parametrize(
