@@ -96,7 +96,8 @@ class _Noted:
 
     def write(self, text: str) -> int:
         """Writes to the stream."""
-        self._voice.heard()
+        if text:
+            self._voice.heard()
         return self._stream.write(text)
 
     def __getattr__(self, name: str) -> object:
