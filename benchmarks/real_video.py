@@ -34,7 +34,8 @@ from data.catalog import DataSet, Video
 from data.prepare import main as prepare
 from data.ready import ready_dataset
 from data.store.index import index_path
-from fusion.methods.measures import drawn_accuracies, interval, video_accuracy
+from fusion.methods.by_groups import Part, drawn_accuracies, interval
+from fusion.methods.measures import video_accuracy
 from pipelines.inputs import Input
 from spatial.train import SpatialConfig
 from streams.command import hash_of_data, training_options
@@ -357,7 +358,7 @@ def _report(
     rows, drawn = {}, {}
     for row in names:
         scores = np.concatenate([each[row] for _, each in found])
-        drawn[row] = drawn_accuracies(scores, labels, groups)
+        drawn[row] = drawn_accuracies(Part(scores, labels, groups))
         of_fold = [video_accuracy(each[row], clips.labels[fold.test]) for fold, each in found]
         rows[row] = Row(video_accuracy(scores, labels), *interval(drawn[row]), of_fold, costs[row] / 60)
     gains = {

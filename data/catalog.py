@@ -36,7 +36,7 @@ class Layout:
     digits: int = 5
     flow_digits: int = 5
     first: int = 1
-    rule: str = "centred"  # "centred", "classic" or "floats"; see data/optical_flow/levels.py.
+    rule: str = "centred"  # "floats", or one of RULES in data/optical_flow/levels.py.
 
     @property
     def is_float(self) -> bool:

@@ -26,6 +26,7 @@ from data.catalog import DataSet
 from data.extraction.all_videos import Work, merge_shards, prepare
 from data.extraction.decoder import Bounds
 from data.extraction.download import download
+from data.extraction.older_layout import write_older_layout
 from data.extraction.other_tools import recognise, use_in_place
 from data.optical_flow.engine import flow_engine
 from data.prepare_options import preparing_parser
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _link_own(options.dataset, root, options.frames)
     dataset = open_dataset(options.dataset, root)
     if options.frames:
-        extraction = recognise(options.frames, options.layout)
+        extraction = recognise(options.frames, options.layout).by_rule(options.rule)
         print(f"Using the frames in {options.frames} where they lie, in the layout {extraction.layout.name}.")
         rows = use_in_place(dataset, extraction)
     elif options.merge:
@@ -59,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.write_lists:
         for path in write_lists(ready_dataset(options.dataset, root)):
             print(f"Wrote {path}")
+    if options.older_layout:
+        print(write_older_layout(ready_dataset(options.dataset, root), options.older_layout))
 
 
 def _download(name: str, root: Path) -> None:
@@ -113,8 +116,8 @@ def _found_engine(options: argparse.Namespace) -> str:
 
 
 def _work(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Work:
-    if options.pack and options.write_lists:
-        parser.error("--write-lists is for tools that read loose files; leave out --pack.")
+    if options.pack and (options.write_lists or options.older_layout):
+        parser.error("--write-lists and --older-layout are for tools that read loose files; leave out --pack.")
     if options.limit and options.shard != (1, 1):
         parser.error("--limit and --shard exclude each other: a limited shard can't be merged.")
     return Work(

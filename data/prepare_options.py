@@ -12,6 +12,7 @@ from data.extraction.other_tools import AUTO, LAYOUTS
 from data.extraction.video_limits import add_limits
 from data.optical_flow.compute import METHODS
 from data.optical_flow.engine import ENGINES
+from data.optical_flow.levels import RULES
 from data.optical_flow.parameters import bound_in_pixels, named_value
 from data.ready import BUILT_IN, KNOWN
 from data.store.description import FLOW, FRAMES, Recipe
@@ -45,7 +46,9 @@ def preparing_parser(description: str) -> argparse.ArgumentParser:
     add("--download", action="store_true", help="download missing files from the authors' site")
     add("--frames", type=Path, metavar="FOLDER", help="use frames and flow that another tool extracted")
     add("--layout", choices=(AUTO, *LAYOUTS), default=AUTO, help="layout of --frames; auto goes by the names of files")
+    add("--rule", choices=tuple(RULES), help="rule of the levels of flow in --frames; without it, that of the layout")
     add("--write-lists", action="store_true", help="also write lists for mmaction2")
+    add("--older-layout", type=Path, metavar="FOLDER", help="also lay out jpegs_256, tvl1_flow/u and v there, as links")
     add("--strict", action="store_true", help="fail if any video is broken, missing or short")
     add("--json", type=Path, metavar="FILE", help="also write the outcome of each video to this file")
     _add_what_is_made(parser.add_argument_group("what is made"))

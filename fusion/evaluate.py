@@ -16,9 +16,6 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
     packages.check()  # Before the first import that may fail.
 
-from rich.console import Console
-from rich.table import Table
-
 from commands.files import RUNS, write_json
 from commands.help_page import Layout
 from commands.options import as_dictionary, option, parse
@@ -32,12 +29,13 @@ from fusion.prediction.chosen_fusion import sentence
 from fusion.report.all_splits import MeanReport, mean_report, write_mean
 from fusion.report.compare import compare
 from fusion.report.how_made import how_made
-from fusion.report.markup import by_reason, title
 from fusion.report.numbers import Report
 from fusion.report.one_split import Evaluation, evaluate, write_report
+from fusion.report.printed import print_mean, print_report
 from fusion.report.questions import sentences
-from fusion.scores.gather import FITS, Gathered, from_files, from_models
+from fusion.scores.gather import FITS, Gathered, from_files, from_models, of_split, splits_of_files
 from fusion.scores.protocol import Scoring, in_words
+from pipelines.inputs import SAMPLINGS
 from streams.runs.model_file import BOTH, read_card
 
 _PLACES = ("root", "runs", "json")
@@ -76,17 +74,30 @@ class EvaluateConfig:
     )
     fit: str = option("validation", "the videos that some methods learn from", choices=FITS)
     views: int = option(25, "frames or stacks of each video, evenly spaced", metavar="N")
+    sampling: str = option(
+        "ends",
+        "where views lie: the first and the last clip among them; or in the middles of equal parts, as TSN does",
+        choices=SAMPLINGS,
+    )
     crops: str = option("10", "centre; corners, too; mirrored, too; whole frames", choices=("1", "5", "10", "full"))
     precision: str = option("float32", "in which networks compute", choices=("float32", "bfloat16"))
     features: bool = option(False, f"keep each view's features, which {', '.join(SEQUENCES)} need")
+    top: int = option(5, "count a video for the top-K accuracy if its class is among the K likeliest", metavar="K")
     scores: tuple[str, ...] = option(
-        (), "fuse these scores instead of models', once for each stream", repeat=True, metavar="FILE[:ARRAY]"
+        (),
+        "fuse these scores instead of models', once for each stream; {split} stands for the number of the split",
+        repeat=True,
+        metavar="FILE[:ARRAY]",
     )
     questions: bool = option(
         True, "say what more clips would bring, if the scene decides, and so on, where that is known"
     )
     names: Path | None = option(None, "the videos of score files that have none, one a line", metavar="FILE")
-    compare: Path | None = option(None, "the report.json of another evaluation, to be set beside", metavar="FILE")
+    compare: str | None = option(
+        None,
+        "the report.json of another evaluation of the same videos, or a stream or method that others are set beside",
+        metavar="FILE|NAME",
+    )
     rescore: bool = option(False, "score again what was scored before")
     runs: Path = option(RUNS, "where runs are kept", metavar="FOLDER")
     json: Path | None = option(None, "write what came out here too", metavar="FILE")
@@ -99,34 +110,56 @@ class EvaluateConfig:
             raise ValueError(f"--views must be at least 1. Received {self.views}.")
         if self.split != "all" and not self.split.isdigit():
             raise ValueError(f"--split must be a number, or all. Received {self.split!r}.")
-        if self.split == "all" and (self.scores or self.compare):
-            raise ValueError("--split all goes with models, not with --scores or --compare: name one split.")
+        if self.top < 1:
+            raise ValueError(f"--top must be at least 1. Received {self.top}.")
+        if self.split == "all" and not all("{split}" in source for source in self.scores):
+            raise ValueError(
+                "--split all reads a file of scores for each split: write {split} where its number stands, like "
+                "--scores rgb_split{split}.npz:rgb."
+            )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Evaluates the models, or the score files, that the command line names."""
     config = parse(EvaluateConfig, argv, __doc__)
-    report: Report | MeanReport
-    if config.scores:
-        report, page = _evaluate_files(config)
-    else:
-        dataset = ready_dataset(config.dataset or "shapes", config.root)
-        splits = sorted(dataset.splits) if config.split == "all" else [int(config.split)]
-        reports = [_evaluate_models(config, dataset, split) for split in splits]
-        report, page = reports[0] if config.split != "all" else _mean(config, [each for each, _ in reports])
+    report, page = (_evaluate_files if config.scores else _evaluate_models)(config)
     if config.json:
         write_json(config.json, report)
     print(f"Report: {page}")
     print("Video accuracy: " + ", ".join(f"{name} {share:.2%}" for name, share in report["video_accuracy"].items()))
 
 
-def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tuple[Report, Path]:
-    """Scores and fuses saved models on one split, and returns the report and where its page lies."""
+def _evaluate_models(config: EvaluateConfig) -> tuple[Report | MeanReport, Path]:
+    dataset = ready_dataset(config.dataset or "shapes", config.root)
+    if config.split != "all":
+        found, page = _evaluate_split(config, dataset, int(config.split))
+        return found.report, page
+    evaluations = [_evaluate_split(config, dataset, split)[0] for split in sorted(dataset.splits)]
+    return _mean(config, evaluations, config.runs / dataset.name / "fusion" / "all")
+
+
+def _evaluate_files(config: EvaluateConfig) -> tuple[Report | MeanReport, Path]:
+    lists = open_dataset(config.dataset, config.root or home_of(config.dataset)) if config.dataset else None
+    folder = config.runs / (lists.name if lists else "clips") / "fusion" / "files"
+    if config.split != "all":
+        found = _evaluate_scores(config, lists, int(config.split))
+        return found.report, write_report(folder, found, [], config.runs)
+    evaluations = []
+    for split in splits_of_files(config.scores, lists):
+        found = _evaluate_scores(config, lists, split)
+        write_report(folder / f"split{split}", found, [], config.runs)
+        evaluations.append(found)
+    return _mean(config, evaluations, folder / "all")
+
+
+def _evaluate_split(config: EvaluateConfig, dataset: DataSet, split: int) -> tuple[Evaluation, Path]:
+    """Scores and fuses saved models on one split, and returns the evaluation and where its page lies."""
     streams, models = _streams(config)
     scoring = Scoring(
         runs=config.runs,
         views=config.views,
         crops=config.crops,
+        sampling=config.sampling,
         precision=config.precision,
         rescore=config.rescore,
         models=models,
@@ -160,71 +193,36 @@ def _evaluate_models(config: EvaluateConfig, dataset: DataSet, split: int) -> tu
     folder = config.runs / dataset.name / "fusion" / f"split{split}"
     Now.doing = "Looking at examples for the report"
     examples = from_networks.examples_of(gathered, found.shown, dataset, scoring)
-    return found.report, write_report(folder, found, gathered, examples, config.runs)
+    return found, write_report(folder, found, examples, config.runs)
 
 
-def _evaluate_files(config: EvaluateConfig) -> tuple[Report, Path]:
-    """Fuses score files, and returns the report and where its page lies."""
-    lists = open_dataset(config.dataset, config.root or home_of(config.dataset)) if config.dataset else None
-    gathered = from_files(config.scores, lists, int(config.split), config.names)
-    found = _finish(config, gathered, config.method or METHODS)
-    folder = config.runs / found.report["data_set"] / "fusion" / "files"
-    return found.report, write_report(folder, found, gathered, [], config.runs)
+def _evaluate_scores(config: EvaluateConfig, lists: DataSet | None, split: int) -> Evaluation:
+    """Fuses the score files of one split."""
+    gathered = from_files([of_split(source, split) for source in config.scores], lists, split, config.names)
+    return _finish(config, gathered, config.method or METHODS)
 
 
 def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) -> Evaluation:
-    found = evaluate(gathered, methods)
+    found = evaluate(gathered, methods, config.top)
     report = found.report
     # Where things lie changes nothing, and is nobody's business who reads the report.
     report["options"] = {name: value for name, value in as_dictionary(config).items() if name not in _PLACES}
     report["evaluated"] = origin()
-    report["comparison"] = compare(report, config.compare) if config.compare else None
+    # Of several splits, the mean is compared.
+    is_compared = config.compare and config.split != "all"
+    report["comparison"] = compare(report, config.compare or "") if is_compared else None
     print_report(report)
     if found.kept:
         print(sentence(found.kept.named(found.kept.chosen)).replace("are fused", "will be fused by predict and export"))
     return found
 
 
-def _mean(config: EvaluateConfig, reports: Sequence[Report]) -> tuple[MeanReport, Path]:
-    report = mean_report(reports)
-    return report, write_mean(config.runs / report["data_set"] / "fusion" / "all", report)
-
-
-def print_report(report: Report) -> None:
-    """Prints a row for each stream and each way of fusing them, and why some ways are missing."""
-    precision = report.get("mean_average_precision")
-    columns = ["", "video accuracy", "95 % interval", *(["mean average precision"] if precision else [])]
-    networks = {**report["streams"], **report["joint"]}
-    selection = ", ".join(f"{name} {network['selection']}" for name, network in networks.items())
-    title_line, caption = f"{report['data_set']}, split {report['split']}", f"how weights were selected: {selection}"
-    if report["learned_from"] and LEARNED.keys() & set(report["methods"]):
-        caption += f"\n* learnt from {report['learned_from']}"
-    table = Table(*columns, title=title_line, caption=caption)
-    for name, (low, high) in report["interval"].items():
-        cells = [
-            title(name) + (" *" if name in LEARNED else ""),
-            f"{report['video_accuracy'][name]:.1%}",
-            f"{low:.1%} to {high:.1%}",
-        ]
-        cells += [f"{precision[name]:.1%}"] if precision else []
-        table.add_row(*cells, end_section=name == [*report["streams"]][-1])
-    console = Console()
-    console.print(table)
-    for warning in report.get("warnings", []):
-        console.print(f"Warning: {warning}", style="bold red", highlight=False)
-    if report.get("warnings"):
-        console.print(
-            "Look at what the networks see (pipelines/show.py), at the data set (data/doctor.py), and at the learning "
-            "curves in the report.",
-            highlight=False,
-        )
-    if report.get("suspects"):
-        first = [f"{each['video']} ({each['label']}, looks like {each['seen']})" for each in report["suspects"][:5]]
-        names_of = ", ".join(first)
-        console.print(f"{len(report['suspects'])} labels may be wrong, the report has all: {names_of}", highlight=False)
-    asked = report.get("options", {}).get("method")  # Of methods that nobody named it is no news.
-    for reason, names in by_reason(report["missing"] if asked else {}).items():
-        console.print(f"Not fused by {', '.join(names)}: {reason}", style="dim", highlight=False)
+def _mean(config: EvaluateConfig, evaluations: Sequence[Evaluation], folder: Path) -> tuple[MeanReport, Path]:
+    report = mean_report(evaluations)
+    report["options"] = as_dictionary(config)
+    report["comparison"] = compare(report, config.compare) if config.compare else None
+    print_mean(report)
+    return report, write_mean(folder, report)
 
 
 def _streams(config: EvaluateConfig) -> tuple[list[str], dict[str, Path]]:

@@ -12,11 +12,21 @@ from pipelines.inputs import MOST
 
 Number: TypeAlias = tf.Tensor | float
 
-# Sides of a crop as shares of the frame's short side, drawn separately for height and width, as in very deep two-stream
-# networks (Wang et al., 2015) and temporal segment networks (Wang et al., 2016).
+# Sides of a crop as shares of the frame's short side, for height and for width. Very deep two-stream networks (Wang et
+# al., 2015) and temporal segment networks (Wang et al., 2016) leave the last one out for flow and for differences.
 SCALES = (1.0, 0.875, 0.75, 0.66)
 # The frame's corners and its centre, as shares of the way down and to the right.
 FIVE_PLACES = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5))
+
+# Their places, in quarters of the room that a crop has: corners and centre, the middles of the sides, and halfway from
+# the centre to the corners.
+THIRTEEN_PLACES = (
+    *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),
+    *((0, 2), (4, 2), (2, 0), (2, 4)),
+    *((1, 1), (1, 3), (3, 1), (3, 3)),
+)
+# A side that is nearly that of the network's input is taken for it, which spares resizing.
+NEARLY = 3
 
 # How many random numbers one clip needs: two places, two sides, one mirror, three colours.
 NUM_RANDOMS = 8
@@ -25,7 +35,13 @@ COLOUR_RANGE = 0.3
 
 
 def random_box(
-    augment: str, height: tf.Tensor, width: tf.Tensor, size: int, randoms: tf.Tensor, shown: str = "pixels"
+    augment: str,
+    height: tf.Tensor,
+    width: tf.Tensor,
+    size: int,
+    randoms: tf.Tensor,
+    shown: str = "pixels",
+    is_motion: bool = False,
 ) -> tf.Tensor:
     """Returns the box that is cut from a frame: what is `shown` of it, moved and scaled by an augmentation."""
     if shown == "whole":
@@ -34,15 +50,14 @@ def random_box(
         size = most_of(height, width)
     if augment == "none":
         return place_box(height, width, size, size, 0.5, 0.5)
-    if augment != "corners":
-        # One more than the room, since a random number of exactly 1, which would give the last place, is never drawn.
-        room = tf.stack([height - size, width - size])
-        place = tf.cast(randoms[:2] * tf.cast(room + 1, tf.float32), tf.int32)
-        return tf.concat([tf.minimum(place, room), [size, size]], axis=0)
-    place = tf.gather(tf.constant(FIVE_PLACES), tf.cast(randoms[0] * len(FIVE_PLACES), tf.int32))
-    scales = tf.gather(tf.constant(SCALES), tf.cast(randoms[2:4] * len(SCALES), tf.int32))
-    sides = tf.cast(scales * tf.cast(tf.minimum(height, width), tf.float32), tf.int32)
-    return place_box(height, width, sides[0], sides[1], place[0], place[1])
+    if augment == "corners":
+        return _corner_box(height, width, randoms)
+    if augment == "multi-scale":
+        return _multi_scale_box(height, width, size, randoms, SCALES[:3] if is_motion else SCALES)
+    # One more than the room, since a random number of exactly 1, which would give the last place, is never drawn.
+    room = tf.stack([height - size, width - size])
+    place = tf.cast(randoms[:2] * tf.cast(room + 1, tf.float32), tf.int32)
+    return tf.concat([tf.minimum(place, room), [size, size]], axis=0)
 
 
 def most_of(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
@@ -69,17 +84,18 @@ def opposite(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
 
     `centred` has no level 0, yet a decoder may write it beside a clipped edge: it counts as 1.
     """
-    still, _, lowest = RULES[rule]
-    known = tf.maximum(levels, tf.constant(lowest, tf.uint8)) if lowest else levels
+    numbers = RULES[rule]
+    known = tf.maximum(levels, tf.constant(numbers.lowest, tf.uint8)) if numbers.lowest else levels
+    known = tf.minimum(known, tf.constant(numbers.highest, tf.uint8)) if numbers.highest < 255 else known
     # Inverting all bits gives 255 - level. Simply 0 - level fails: TensorFlow's optimiser makes a negation of it, which
     # uint8 does not have.
-    return tf.bitwise.invert(known) + tf.constant(int(2 * still) - 255, tf.uint8)
+    return tf.bitwise.invert(known) + tf.constant(int(2 * numbers.still) - 255 & 255, tf.uint8)
 
 
 def opposite_pixels(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
     """Returns what `opposite` does, for levels that are floats."""
-    still, _, lowest = RULES[rule]
-    return 2.0 * still - tf.maximum(levels, float(lowest))
+    numbers = RULES[rule]
+    return 2.0 * numbers.still - tf.clip_by_value(levels, float(numbers.lowest), float(numbers.highest))
 
 
 def mirror_flow(stack: tf.Tensor, rule: str = "centred") -> tf.Tensor:
@@ -103,3 +119,26 @@ def jitter_colour(clips: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
     pixels = tf.cast(tf.reshape(clips, [tf.shape(clips)[0], -1, 3]), tf.float32)
     changed = tf.matmul(pixels, matrix, transpose_b=True) + (offset + 0.5)
     return tf.reshape(tf.cast(tf.clip_by_value(changed, 0.0, 255.0), tf.uint8), tf.shape(clips))
+
+
+def _corner_box(height: tf.Tensor, width: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
+    """Returns a box in a corner or the centre, with sides that are drawn separately."""
+    place = tf.gather(tf.constant(FIVE_PLACES), tf.cast(randoms[0] * len(FIVE_PLACES), tf.int32))
+    scales = tf.gather(tf.constant(SCALES), tf.cast(randoms[2:4] * len(SCALES), tf.int32))
+    sides = tf.cast(scales * tf.cast(tf.minimum(height, width), tf.float32), tf.int32)
+    return place_box(height, width, sides[0], sides[1], place[0], place[1])
+
+
+def _multi_scale_box(
+    height: tf.Tensor, width: tf.Tensor, size: int, randoms: tf.Tensor, scales: tuple[float, ...]
+) -> tf.Tensor:
+    """Returns a box at one of 13 places, whose sides are of the same scale or of neighbouring ones."""
+    short_side = tf.minimum(height, width)
+    sides = tf.cast(tf.constant(scales) * tf.cast(short_side, tf.float32), tf.int32)
+    sides = tf.minimum(tf.where(tf.abs(sides - size) < NEARLY, size, sides), short_side)
+    numbers = range(len(scales))
+    pairs = [(high, wide) for high in numbers for wide in numbers if abs(high - wide) <= 1]
+    pair = tf.gather(sides, tf.gather(tf.constant(pairs), tf.cast(randoms[2] * len(pairs), tf.int32)))
+    place = tf.gather(tf.constant(THIRTEEN_PLACES), tf.cast(randoms[0] * len(THIRTEEN_PLACES), tf.int32))
+    quarters = (tf.stack([height, width]) - pair) // 4
+    return tf.concat([place * quarters, pair], axis=0)

@@ -14,14 +14,16 @@ Views: TypeAlias = tuple[tf.Tensor, tf.Tensor]
 DistinctViews: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
-def video_views(dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int) -> Iterator[Views]:
+def video_views(
+    dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int, sampling: str = "ends"
+) -> Iterator[Views]:
     """Returns `(uint8[views, H, W, C], label)` of each video in turn, whole frames, in order."""
-    views = distinct_views(dataset, videos, clip, num_views=num_views)
+    views = distinct_views(dataset, videos, clip, num_views=num_views, sampling=sampling)
     return ((tf.gather(distinct, of_view), label) for distinct, of_view, label in views)
 
 
 def distinct_views(
-    dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int
+    dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int, sampling: str = "ends"
 ) -> Iterator[DistinctViews]:
     """Returns `(uint8[D, H, W, C], of_view int32[views], label)` of each video in turn.
 
@@ -39,13 +41,13 @@ def distinct_views(
 
     return (
         (put_together(images, of_file), of_view, source.labels[row])
-        for images, of_file, of_view, row in view_images(source, num_views)
+        for images, of_file, of_view, row in view_images(source, num_views, sampling)
     )
 
 
-def view_images(source: Source, num_views: int) -> tf.data.Dataset:
+def view_images(source: Source, num_views: int, sampling: str = "ends") -> tf.data.Dataset:
     """Builds `(images, of_file, of_view, row)` of each video: its decoded files, and which of them its views show."""
-    starts = source.view_starts(num_views)
+    starts = source.view_starts(num_views, sampling)
 
     @plainly
     def load(row: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from data.optical_flow.levels import RULES
 from pipelines import augment
+from pipelines.inputs import SCALED
 from pipelines.source import Example, Source
 
 # OpenCV puts no more channels side by side.
@@ -42,14 +43,15 @@ def read_planes(
     `unreadable` puts into words.
     """
     segments, planes = source.clip.segments, []
+    is_motion = source.clip.is_flow or source.clip.kind == "rgb_difference"
     files = source.files(tf.repeat(examples["row"][:, None], segments, axis=1), examples["starts"])
     contents = iter(source.contents(files))
-    # Boxes at corners fit any frame, since they are shares of it; so do those that show more than stored pixels.
-    smallest = crop_size if augmentation != "corners" and shown == "pixels" else 0
+    # Boxes that are shares of a frame fit any; so do those that show more than stored pixels.
+    smallest = crop_size if augmentation not in SCALED and shown == "pixels" else 0
     for number, randoms in enumerate(tf.unstack(examples["randoms"])):
         clips = [list(islice(contents, source.num_files)) for _ in range(segments)]
         height, width = tf.unstack(source.frame_size(clips[0][0]))
-        box = augment.random_box(augmentation, height, width, crop_size, randoms, shown)
+        box = augment.random_box(augmentation, height, width, crop_size, randoms, shown, is_motion)
         fits = (tf.minimum(height, width) >= smallest) & (tf.reduce_max(box[2:]) <= (largest or tf.int32.max))
         first = tf.reshape(files["path"][number], [-1])[0]
         # Nothing in a graph of data waits for an assertion of itself: what is made of the box must not come first.
@@ -82,9 +84,13 @@ def merge(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, rule: str = "
     if is_mirrored:
         parts = [cv2.flip(plane, 1) for plane in planes]
         if rule:
-            still, _, lowest = RULES[rule]
+            numbers = RULES[rule]
             # In bytes, so that 256 less a level is 0 less it.
-            parts[0::2] = [np.uint8(int(2 * still) & 255) - np.maximum(x, np.uint8(lowest)) for x in parts[0::2]]
+            double, limits = (
+                np.uint8(int(2 * numbers.still) & 255),
+                (np.uint8(numbers.lowest), np.uint8(numbers.highest)),
+            )
+            parts[0::2] = [double - np.clip(x, *limits) for x in parts[0::2]]
     cv2.merge(parts, clip)
 
 

@@ -10,7 +10,12 @@ KINDS = FRAME_KINDS + FLOW_KINDS
 ASSEMBLED = ("trajectory", "bidirectional")
 
 # How clips may be cut, mirrored and coloured; see docs/pipelines.md.
-AUGMENTATIONS = ("none", "flip", "paper", "corners")
+AUGMENTATIONS = ("none", "flip", "paper", "corners", "multi-scale")
+# Those whose crops are shares of the frame, so that they fit frames of any size.
+SCALED = ("corners", "multi-scale")
+
+# Where the views of a video start: evenly spaced from its first clip to its last, or at the middles of equal parts.
+SAMPLINGS = ("ends", "middles")
 
 # How much of a frame a clip shows: a square of so many pixels as they are stored; a square of most of the short side,
 # resized; or all of it, squeezed into a square.

@@ -8,6 +8,8 @@ beginning, so that picking pixels of a row, in whatever order, costs a quarter.
 Each row is resized first, to `words[y, x, word]`, then every column, to `clip[y, x, channel]`.
 """
 
+from typing import TypeAlias
+
 import numpy as np
 
 from data.optical_flow.levels import RULES
@@ -16,7 +18,9 @@ from data.optical_flow.tvl1.kernel_cache import inner, kernel
 # Weights are 0 to 256: so a weighted sum of two bytes, and half a level to round it, are less than 2 ** 16.
 _ONE, _HALF, _SHIFT = np.uint16(256), np.uint16(128), np.uint16(8)
 _WORD, COLOURS = 4, 3
-AS_IT_IS = np.uint8(0), np.uint8(0), np.uint8(0)
+AS_IT_IS = np.uint8(0), np.uint8(0), np.uint8(0), np.uint8(0)
+# How x is turned round: the bits that change, what is added, the lowest level and the highest.
+Turning: TypeAlias = tuple[np.uint8, np.uint8, np.uint8, np.uint8]
 
 
 def resize(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, rule: str = "") -> None:
@@ -26,15 +30,14 @@ def resize(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, rule: str = 
     """
     turning = AS_IT_IS
     if rule and is_mirrored:
-        still, _, lowest = RULES[rule]
-        turning = np.uint8(255), np.uint8(int(2 * still) - 255 & 255), np.uint8(lowest)
+        numbers = RULES[rule]
+        added = np.uint8(int(2 * numbers.still) - 255 & 255)
+        turning = np.uint8(255), added, np.uint8(numbers.lowest), np.uint8(numbers.highest)
     resize_planes(planes, clip, is_mirrored, turning)
 
 
 @kernel
-def resize_planes(
-    planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, turning: tuple[np.uint8, np.uint8, np.uint8]
-) -> None:
+def resize_planes(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, turning: Turning) -> None:
     """Fills a clip, uint8[size, size, channels], with planes, uint8[planes, H, W, 1 or 3]."""
     count, height, width, each = planes.shape
     lines = planes.reshape(count, height, width * each)
@@ -87,17 +90,17 @@ def _places(length: int, size: int, is_mirrored: bool) -> tuple[np.ndarray, np.n
 
 
 @inner
-def _pack(rows: np.ndarray, first: int, turning: tuple[np.uint8, np.uint8, np.uint8], line: np.ndarray) -> None:
+def _pack(rows: np.ndarray, first: int, turning: Turning, line: np.ndarray) -> None:
     """Makes words of four planes' rows from `first` on; every other plane is x, which may be turned round."""
     last = rows.shape[0] - 1
     a, b = rows[first], rows[min(first + 1, last)]
     c, d = rows[min(first + 2, last)], rows[min(first + 3, last)]
-    mask, added, lowest = turning
+    mask, added, lowest, highest = turning
     if mask:
         for x in range(a.size):
             # See augment.opposite: all bits turned, and moved to where no motion stands.
-            opposite_a = np.uint8((max(a[x], lowest) ^ mask) + added)
-            opposite_c = np.uint8((max(c[x], lowest) ^ mask) + added)
+            opposite_a = np.uint8((min(max(a[x], lowest), highest) ^ mask) + added)
+            opposite_c = np.uint8((min(max(c[x], lowest), highest) ^ mask) + added)
             line[x] = _word(opposite_a, b[x], opposite_c, d[x])
     else:
         for x in range(a.size):

@@ -71,12 +71,15 @@ def clip_items(clip: Input, starts: Numbers, num_items: Numbers) -> Numbers:
     return (starts[..., None] + clip_offsets(clip)) % num_items
 
 
-def view_starts(num_items: int | np.ndarray, length: int, num_views: int) -> np.ndarray:
-    """Returns starts spread evenly over a video, its first and its last whole clip among them: int32[..., num_views].
+def view_starts(num_items: int | np.ndarray, length: int, num_views: int, sampling: str = "ends") -> np.ndarray:
+    """Returns starts spread evenly over a video, int32[..., num_views]; `length` is the span of a clip.
 
-    `length` is the span of a clip; one view is the middle one.
+    With `ends` the first and the last whole clip are among them, and one view is the middle one. With `middles` all
+    possible starts are cut into equal parts, and the middle of each is taken, as temporal segment networks do.
     """
     latest = np.maximum(np.asarray(num_items, np.int64) - length, 0)[..., None]
+    if sampling == "middles":
+        return ((2 * np.arange(num_views) + 1) * (latest + 1) // (2 * num_views)).astype(np.int32)
     if num_views == 1:
         return (latest // 2).astype(np.int32)
     gaps = num_views - 1

@@ -63,10 +63,10 @@ class Source:
             self._numbers = tf.constant([f"{number:0{digits}}" for number in range(max(counts) + 3)])
             self._archives = Archives(dataset, videos, self.is_backward_stored) if self.is_packed else None
 
-    def view_starts(self, num_views: int) -> tf.Tensor:
-        """Returns where evenly spread views of each video start, int32[videos, views]."""
+    def view_starts(self, num_views: int, how: str = "ends") -> tf.Tensor:
+        """Returns where the views of each video start, int32[videos, views]; `how` is one of SAMPLINGS."""
         with tf.device("/cpu:0"):
-            return tf.constant(sampling.view_starts(self.num_items.numpy(), self.clip.span, num_views))
+            return tf.constant(sampling.view_starts(self.num_items.numpy(), self.clip.span, num_views, how))
 
     def files(self, rows: tf.Tensor, starts: tf.Tensor) -> Example:
         """Returns what `contents` reads, for rows and starts of the same shape [...]: the files of clips."""

@@ -12,7 +12,7 @@ from data.audit.files import how_to_mend
 from data.catalog import DataSet, Video
 from data.store.archive import damaged_member
 from pipelines.clips import DistinctViews, distinct_views
-from pipelines.inputs import Input
+from pipelines.inputs import SCALED, Input
 from pipelines.source import Source
 
 SKIP_OR_MEND = "Pass --skip-broken to train without such clips, or mend them. "
@@ -48,10 +48,10 @@ def frame_of_wrong_size(source: Source, rows: tf.Tensor, starts: tf.Tensor, cut:
     for row, start in zip(rows.numpy().tolist(), starts[:, 0].numpy().tolist(), strict=True):
         height, width = source.size_of(row, start)
         side = min(height, width)
-        if cut.augment != "corners" and side < cut.crop_size:
+        if cut.augment not in SCALED and side < cut.crop_size:
             said = f"less than --crop-size {cut.crop_size}. Pass --crop-size {side} or less, or prepare larger frames: "
             said += "data/prepare.py --short-side."
-        elif cut.largest and (side if cut.augment == "corners" else cut.crop_size) > cut.largest:
+        elif cut.largest and (side if cut.augment in SCALED else cut.crop_size) > cut.largest:
             said = f"and the device cuts frames whose short side is at most {cut.largest}, as in the first video. "
             said += "Pass --crop-on host, which cuts frames of any size."
         else:
@@ -62,16 +62,16 @@ def frame_of_wrong_size(source: Source, rows: tf.Tensor, starts: tf.Tensor, cut:
 
 
 def readable_views(
-    dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int
+    dataset: DataSet, videos: Sequence[Video], clip: Input, *, num_views: int, sampling: str = "ends"
 ) -> Iterator[DistinctViews]:
     """Yields what `distinct_views` returns; a file that can't be read raises an error that says what to do about it."""
-    views = iter(distinct_views(dataset, videos, clip, num_views=num_views))
+    views = iter(distinct_views(dataset, videos, clip, num_views=num_views, sampling=sampling))
     for video in videos:
         try:
             yield next(views)
         except tf.errors.OpError as error:
             source = Source(dataset, [video], clip)
-            broken = broken_file(source, tf.constant([0]), source.view_starts(num_views))
+            broken = broken_file(source, tf.constant([0]), source.view_starts(num_views, sampling))
             if not broken:
                 raise
             raise ValueError(f"A view of {video.name} can't be read: {broken}") from error

@@ -12,7 +12,7 @@ from commands.running import quiet_tensorflow
 from data.catalog import DataSet, Video
 from data.ready import flow_description, frame_description
 from data.store.index import index_path, read_index
-from pipelines.inputs import Input
+from pipelines.inputs import SCALED, Input
 from streams.config import EXACT, TrainConfig
 from streams.recipes.chosen import recipe_presets
 from streams.runs.costs import Cost, say_costs
@@ -86,7 +86,7 @@ def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video
     missing = [name for label, name in enumerate(dataset.classes) if label not in shown]
     if missing:
         raise ValueError(_NO_VIDEO.format(missing[0], len(missing), len(dataset.classes), config.split))
-    if config.augment != "corners" and config.shown == "pixels":
+    if config.augment not in SCALED and config.shown == "pixels":
         _check_crop(config.crop_size, dataset, training)
 
 

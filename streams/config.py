@@ -109,7 +109,8 @@ class TrainConfig:
     )
     augment: str = option(
         "flip",
-        "random crops and mirrors; with the paper's colours; at corners and in four sizes; or none",
+        "random crops and mirrors; with the paper's colours; at corners and in four sizes; at 13 places and in "
+        "neighbouring sizes, as in temporal segment networks; or none",
         choices=AUGMENTATIONS,
     )
     shown: str = option(

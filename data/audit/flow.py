@@ -8,6 +8,7 @@ import numpy as np
 
 from data.audit.files import read_field
 from data.audit.findings import ERROR, WARNING, Finding
+from data.audit.flow_levels import audit_levels
 from data.catalog import DataSet, Layout, Video
 from data.optical_flow.compute import flow_between
 from data.optical_flow.levels import dequantise
@@ -36,6 +37,8 @@ def audit_flow(dataset: DataSet, bound: float) -> Iterator[Finding]:
         return
     yield from _ranges(fields)
     yield from _directions(fields)
+    levels = [(field.levels, field.computed) for field in fields if field.levels is not None]
+    yield from audit_levels(levels, dataset.layout.rule, bound)
 
 
 def audit_pictures(dataset: DataSet) -> Iterator[Finding]:

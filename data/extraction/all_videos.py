@@ -48,11 +48,7 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     work = work or Work(workers)
     recipe = recipe or Recipe(short_side=dataset.short_side)
     dataset.root.mkdir(parents=True, exist_ok=True)
-    share(dataset.root)
-    if work.packed and read_layout(dataset.root).name == OURS.name:
-        with locked(dataset.root):  # Nobody may be reading loose files that are about to be packed.
-            begin_storing(dataset.root, dataset.name, packed=True)
-    begin_storing(dataset.root, dataset.name, packed=work.packed)
+    _begin(dataset, work.packed)
     if dataset.make_videos:
         Now.doing = f"Drawing the videos of {dataset.name}"
         dataset.make_videos(dataset.root, work.workers)
@@ -86,6 +82,15 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     if work.shard == (1, 1):
         end_storing(dataset.root, _folders(dataset))
     return rows
+
+
+def _begin(dataset: DataSet, packed: bool) -> None:
+    """Shares the data set with its readers, and writes down how its files are stored."""
+    share(dataset.root)
+    if packed and read_layout(dataset.root).name == OURS.name:
+        with locked(dataset.root):  # Nobody may be reading loose files that are about to be packed.
+            begin_storing(dataset.root, dataset.name, packed=True)
+    begin_storing(dataset.root, dataset.name, packed=packed)
 
 
 def merge_shards(dataset: DataSet) -> list[Row]:

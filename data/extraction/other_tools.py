@@ -60,6 +60,14 @@ class Extraction:
         above = str(self.folder.resolve()).replace("{", "{{").replace("}", "}}")
         return self.layout.with_patterns(lambda pattern: f"{above}/{pattern}")
 
+    def by_rule(self, rule: str | None) -> "Extraction":
+        """Returns the extraction with its levels of flow read by another rule than its layout's."""
+        if rule and self.layout.is_float:
+            raise ValueError(
+                f"The flow in {self.folder} is stored as floats, which no rule of levels reads: drop --rule."
+            )
+        return dataclasses.replace(self, layout=dataclasses.replace(self.layout, rule=rule)) if rule else self
+
 
 def recognise(folder: Path, name: str = AUTO) -> Extraction:
     """Returns the extraction in a folder; `name` is the layout it must have, or `auto`."""

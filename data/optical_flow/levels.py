@@ -1,4 +1,4 @@
-"""Converts flow between pixels and the 8-bit levels that are stored on disk, by one of two rules.
+"""Converts flow between pixels and the 8-bit levels that are stored on disk, by one of three rules.
 
 `centred` is the rule of this project: level = 128 + round(u * 127 / bound), from 1 to 255. No motion is exactly level
 128, and the opposite motion is exactly 256 - level.
@@ -6,6 +6,12 @@
 `classic` is the rule of other tools: level = round(127.5 + u * 255 / (2 * bound)), from 0 to 255. No motion would be
 127.5, which is not a whole level, so a still image reads as 0.078 pixels of motion at the usual bound of 20. The
 opposite motion is 255 - level.
+
+`truncated` is the rule of tools that cut the fraction off instead of rounding, as mmaction2's tool for processors does:
+level = floor(127.5 + u * 255 / (2 * bound)), from 0 to 255. No motion is level 127, and a level stands for the middle
+of the stretch that was cut to it, (level - 127) * 2 * bound / 255. Read by the rule `classic`, such flow is 0.078
+pixels off in both axes at the usual bound. The opposite motion is 254 - level; level 255, which is the bound itself,
+counts as 254.
 """
 
 from __future__ import annotations
@@ -22,10 +28,16 @@ class LevelRule(NamedTuple):
     reach: float
     lowest: int
 
+    @property
+    def highest(self) -> int:
+        """The level of the motion opposite to that of `lowest`; a level above counts as this one."""
+        return int(2 * self.still) - self.lowest
+
 
 RULES = {
     "centred": LevelRule(still=128.0, reach=127.0, lowest=1),
     "classic": LevelRule(still=127.5, reach=127.5, lowest=0),
+    "truncated": LevelRule(still=127.0, reach=127.5, lowest=0),
 }
 
 
@@ -63,8 +75,9 @@ def mirror_levels(levels: np.ndarray, rule: str = "centred") -> np.ndarray:
 
     The rule `centred` has no level 0, but JPEG decoding may produce it next to a clipped edge. It counts as 1.
     """
-    still, _, lowest = _rule(rule, 1.0)
-    return (int(2 * still) - np.maximum(np.asarray(levels).astype(np.int16), lowest)).astype(np.uint8)
+    numbers = _rule(rule, 1.0)
+    known = np.clip(np.asarray(levels).astype(np.int16), numbers.lowest, numbers.highest)
+    return (int(2 * numbers.still) - known).astype(np.uint8)
 
 
 def check_bound(bound: float) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from commands.files import read_table
-from data.extraction.video_files import is_video, walk_files
+from data.extraction.video_files import is_of_pictures, is_video, walk_files
 
 TRAIN, TEST = "train", "test"
 # Names of the parts in CSV files. Validation counts as training: the training commands choose their own part of it.
@@ -24,7 +24,15 @@ def read_folders(folder: Path) -> Iterator[dict[str, str]]:
 
 def read_frame_folders(folder: Path) -> Iterator[dict[str, str]]:
     """Yields videos that exist only as frames, in one folder per video within one per class."""
-    for path in sorted(folder.glob("[!.]*/[!.]*/")):
+    found = sorted(folder.glob("[!.]*/[!.]*/"))
+    without_class = [path for path in sorted(folder.glob("[!.]*/")) if is_of_pictures(path)]
+    if not found and without_class:
+        raise ValueError(
+            f"{without_class[0]} holds the frames of a video but is in no folder of a class, like {len(without_class)} "
+            f"of the folders in {folder}. Put each into a folder that is named after its class, or write the list "
+            f"{folder.parent / 'annotations' / 'videos.csv'} with the columns video,label."
+        )
+    for path in found:
         yield {"video": path.relative_to(folder).as_posix(), "label": path.parent.name}
 
 

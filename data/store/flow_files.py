@@ -30,7 +30,7 @@ def read_flow(path: str | Path) -> np.ndarray:
 
 
 def read_flow_images(x_path: str | Path, y_path: str | Path, bound: float = 20.0, rule: str = "centred") -> np.ndarray:
-    """Reads a pair of 8-bit images as float32[H, W, 2] in pixels; images of other tools need `rule="classic"`."""
+    """Reads a pair of 8-bit images as float32[H, W, 2] in pixels; images of other tools need another rule."""
     planes = []
     for path in (x_path, y_path):
         if not Path(path).is_file():

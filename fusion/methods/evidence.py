@@ -9,6 +9,16 @@ from streams.runs.score_file import Scores
 
 # Labels are int[V] for single-label data sets, and zeros and ones uint8[V, C] for multi-label ones.
 
+# What to do about scores that are not finite.
+_OF_MODEL = (
+    "The learning rate of this network was probably too high. Train it again with a lower --learning-rate, then pass "
+    "--rescore."
+)
+_OF_FILE = (
+    "They come from a file of scores: score these videos again with the tool that wrote it, or leave them out of every "
+    "file."
+)
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -101,8 +111,7 @@ def check_finite(scores: Scores) -> None:
     if bad.any():
         raise ValueError(
             f"{bad.sum()} of {len(bad)} videos have {scores.stream} scores that are not finite; the first is "
-            f"{scores.videos[int(bad.argmax())]}. The learning rate of this network was probably too high. Train it "
-            "again with a lower --learning-rate, then pass --rescore."
+            f"{scores.videos[int(bad.argmax())]}. {_OF_MODEL if scores.model_hash else _OF_FILE}"
         )
 
 

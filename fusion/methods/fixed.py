@@ -26,8 +26,18 @@ def probabilities(evidence: Evidence) -> list[np.ndarray]:
 
 
 def average(evidence: Evidence) -> np.ndarray:
-    """Returns the mean of the streams' probabilities, as the paper does (Sec. 4)."""
+    """Returns the mean of the streams' probabilities, those of the mean logits over views."""
     return weighted(evidence, [1.0] * len(evidence.streams))
+
+
+def average_views(evidence: Evidence) -> np.ndarray:
+    """Returns the mean of the probabilities over views and streams: the softmax comes before any mean, as in the paper.
+
+    `average` takes the mean of a video's logits over its views first, and then their softmax.
+    """
+    share = sigmoid if evidence.is_multi_label else softmax
+    mean: np.ndarray = np.mean([share(views).mean(axis=1) for views in evidence.view_logits], axis=0)
+    return mean
 
 
 def weighted(evidence: Evidence, weights: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from fusion.methods.fixed import sigmoid, softmax
 from fusion.methods.table import APPLY, LEARNED, METHODS, check_method, given_rule
 
 # Methods whose scores are probabilities already.
-PROBABILITIES = ("average", "vote", "weighted", "calibrated")
+PROBABILITIES = ("average", "average-views", "vote", "weighted", "calibrated")
 _FORMAT = 1
 # Digits that are saved of a parameter: more than single precision has.
 _DIGITS = 9

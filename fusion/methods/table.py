@@ -30,6 +30,7 @@ def _by_nothing(evidence: Evidence, parameters: Parameters, method: Callable[[Ev
 # Methods that learn nothing.
 FIXED: Mapping[str, Callable[[Evidence], np.ndarray]] = {
     "average": fixed.average,
+    "average-views": fixed.average_views,
     "logits": fixed.mean_logits,
     "vote": fixed.vote,
 }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
+from fusion.methods.by_groups import Interval, interval
 from fusion.methods.choosing import KEPT
-from fusion.methods.measures import Interval, interval
 
 if TYPE_CHECKING:  # It brings Keras, which reports of score files do without.
     from streams.last_layer.subsets import Outsiders, Step, Subsets

@@ -5,16 +5,16 @@ from typing import NotRequired, TypedDict
 
 import numpy as np
 
-from fusion.methods import measures
+from fusion.methods import by_groups, measures
+from fusion.methods.by_groups import Interval, Part
 from fusion.methods.evidence import Evidence
 from fusion.methods.fixed import probabilities
 from fusion.methods.kept import as_probabilities
-from fusion.methods.measures import Interval
 from fusion.report.questions import Questions
 from streams.runs.score_file import Scores
 
 # Methods whose scores are probabilities, or logits of some, so that their calibration can be measured.
-_CALIBRATED = ("average", "weighted", "calibrated", "weighted-logits")
+_CALIBRATED = ("average", "average-views", "weighted", "calibrated", "weighted-logits")
 
 
 class Network(TypedDict):
@@ -61,7 +61,7 @@ class Calibration(TypedDict):
 
 
 class ComparedRow(TypedDict):
-    """One stream or method in two evaluations: accuracies, videos that only one has right, McNemar's p-value."""
+    """Two results for the same videos: accuracies, videos that only one has right, p-value of exchanging groups."""
 
     ours: float
     theirs: float
@@ -87,13 +87,15 @@ class Report(TypedDict):
     video_accuracy: dict[str, float]
     interval: dict[str, Interval]
     frame_accuracy: dict[str, float]
-    top5: dict[str, float]
+    top: int  # A video counts for the next one if a label of it is among so many likeliest classes.
+    top_accuracy: dict[str, float]
     baselines: Baselines
     gain: Gain | None
     flow_gain: NotRequired[Gain | None]  # What flow adds to the spatial stream alone.
     agreement: dict[str, int]
     reliability: dict[str, Calibration]
     videos: list[str]
+    groups: list[str]
     labels: list[int] | list[list[int]]
     decisions: dict[str, list[int]]
     # Where each video shows one class.
@@ -118,36 +120,52 @@ class Report(TypedDict):
 
 
 def build_report(
-    streams: Sequence[Scores], fused: Mapping[str, np.ndarray], evidence: Evidence, joint: Scores | None = None
+    streams: Sequence[Scores],
+    fused: Mapping[str, np.ndarray],
+    evidence: Evidence,
+    joint: Scores | None = None,
+    top: int = 5,
 ) -> Report:
     """Returns all that is known of the streams and of every way in which they were fused, [V, C] by method."""
-    first, labels, groups = streams[0], evidence.labels, evidence.groups
-    results = dict(zip(evidence.streams, evidence.logits, strict=True)) | dict(fused)
+    first, labels = streams[0], evidence.labels
+    results = results_of(evidence, fused)
     method = next(iter(fused), "")
     report: Report = {
         "data_set": first.data_set,
         "split": first.split,
         "num_videos": len(first.videos),
-        "num_groups": len(set(groups)),
+        "num_groups": len(set(evidence.groups)),
         "classes": list(first.classes),
         "streams": {scores.stream: _origin(scores) for scores in streams},
         "joint": {joint.stream: _origin(joint)} if joint else {},
         "methods": list(fused),
         "video_accuracy": {name: measures.video_accuracy(scores, labels) for name, scores in results.items()},
-        "interval": {name: measures.accuracy_interval(scores, labels, groups) for name, scores in results.items()},
+        "interval": {name: by_groups.accuracy_interval(part) for name, part in parts_of(results, evidence).items()},
         "frame_accuracy": {scores.stream: measures.frame_accuracy(scores.view_logits, labels) for scores in streams},
-        "top5": {name: measures.top_accuracy(scores, labels, 5) for name, scores in results.items()},
+        "top": top,
+        "top_accuracy": {name: measures.top_accuracy(scores, labels, top) for name, scores in results.items()},
         "baselines": _baselines(labels, first.classes),
         "gain": _gain(results, evidence, method),
         "flow_gain": _gain(results, evidence, method, over="spatial") if "spatial" in evidence.streams else None,
         "agreement": measures.agreement(evidence.logits, labels),
         "reliability": _reliability(evidence, fused),
         "videos": list(first.videos),
+        "groups": evidence.groups.tolist(),
         "labels": labels.tolist(),
         "decisions": {name: scores.argmax(axis=1).tolist() for name, scores in results.items()},
     }
     (_add_several_labels if evidence.is_multi_label else _add_one_label)(report, results, evidence)
     return report
+
+
+def results_of(evidence: Evidence, fused: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the scores [V, C] of each stream and of each method, by name."""
+    return dict(zip(evidence.streams, evidence.logits, strict=True)) | dict(fused)
+
+
+def parts_of(results: Mapping[str, np.ndarray], evidence: Evidence) -> dict[str, Part]:
+    """Returns the scores of each stream and method with the labels and groups of their videos."""
+    return {name: Part(scores, evidence.labels, evidence.groups) for name, scores in results.items()}
 
 
 def _add_one_label(report: Report, results: Mapping[str, np.ndarray], evidence: Evidence) -> None:
@@ -162,11 +180,10 @@ def _add_one_label(report: Report, results: Mapping[str, np.ndarray], evidence: 
 
 def _add_several_labels(report: Report, results: Mapping[str, np.ndarray], evidence: Evidence) -> None:
     """Adds what can be said where a video shows several classes, or none."""
-    labels, groups = evidence.labels, evidence.groups
-    of_class = {name: measures.class_precision(scores, labels) for name, scores in results.items()}
+    of_class = {name: measures.class_precision(scores, evidence.labels) for name, scores in results.items()}
     report["mean_average_precision"] = {name: float(np.nanmean(shares)) for name, shares in of_class.items()}
     report["precision_interval"] = {
-        name: measures.precision_interval(scores, labels, groups) for name, scores in results.items()
+        name: by_groups.precision_interval(part) for name, part in parts_of(results, evidence).items()
     }
     report["class_precision"] = {name: _with_gaps(shares) for name, shares in of_class.items()}
 
@@ -223,11 +240,11 @@ def _gain(results: Mapping[str, np.ndarray], evidence: Evidence, method: str, *,
         return None
     several = evidence.is_multi_label
     measure = measures.mean_average_precision if several else measures.video_accuracy
-    draw = measures.drawn_precisions if several else measures.drawn_accuracies
+    draw = by_groups.drawn_precisions if several else by_groups.drawn_accuracies
     values = {name: measure(results[name], evidence.labels) for name in (*evidence.streams, method)}
     best = over or max(evidence.streams, key=values.__getitem__)
-    fused, alone = (draw(results[name], evidence.labels, evidence.groups) for name in (method, best))
-    interval = measures.interval(fused - alone)
+    parts = parts_of(results, evidence)
+    interval = by_groups.interval(draw(parts[method]) - draw(parts[best]))
     return {"stream": best, "method": method, "difference": values[method] - values[best], "interval": interval}
 
 

@@ -8,26 +8,38 @@ import numpy as np
 
 from commands.files import write_json, write_text
 from commands.waiting import Now
+from fusion.methods.by_groups import Part
 from fusion.methods.choosing import fusions_of
 from fusion.methods.kept import KeptFusions
 from fusion.methods.table import Fused, fuse
 from fusion.prediction.chosen_fusion import FUSION_FILE
 from fusion.report.examples import Example
-from fusion.report.numbers import Report, build_report, suspects_of, warnings_of
+from fusion.report.numbers import Report, build_report, parts_of, results_of, suspects_of, warnings_of
 from fusion.report.page import page
 from fusion.scores.gather import Gathered
 from streams.runs.run_folder import Run
 
 
 class Evaluation(NamedTuple):
-    """The report of one split, the scores of the method that its page shows in detail, and the fusions that it kept."""
+    """The report of one split, the scores that it is about, and the fusions that it kept."""
 
     report: Report
-    shown: np.ndarray
+    gathered: Gathered
+    fused: dict[str, np.ndarray]  # By method, [V, C].
     kept: KeptFusions | None
 
+    @property
+    def shown(self) -> np.ndarray:
+        """The scores of the method that the page shows in detail."""
+        return next(iter(self.fused.values()))
 
-def evaluate(gathered: Gathered, methods: Sequence[str]) -> Evaluation:
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The scores of each stream and method, with labels and groups."""
+        return parts_of(results_of(self.gathered.unseen, self.fused), self.gathered.unseen)
+
+
+def evaluate(gathered: Gathered, methods: Sequence[str], top: int = 5) -> Evaluation:
     """Fuses in every way that is named, and judges what came of it."""
     Now.doing = "Fusing"
     from_itself = gathered.known is None and bool(gathered.learns_from)
@@ -39,7 +51,7 @@ def evaluate(gathered: Gathered, methods: Sequence[str]) -> Evaluation:
     kept = _kept(gathered, fused)
     if kept:  # What validation chose comes first: the page shows it in detail, and predict uses it.
         fused = fused._replace(scores={kept.chosen: fused.scores[kept.chosen], **fused.scores})
-    report = build_report(gathered.streams, fused.scores, gathered.unseen, gathered.joint)
+    report = build_report(gathered.streams, fused.scores, gathered.unseen, gathered.joint, top)
     report["learned"] = {name: learned for name, learned in fused.learned.items() if learned}
     report["learned_from"] = gathered.learns_from
     report["missing"] = fused.missing
@@ -48,7 +60,7 @@ def evaluate(gathered: Gathered, methods: Sequence[str]) -> Evaluation:
         report["suspects"] = suspects_of(gathered.known, gathered.held_out, report["classes"])
     if kept:
         report["chosen"] = kept.chosen
-    return Evaluation(report, next(iter(fused.scores.values())), kept)
+    return Evaluation(report, gathered, fused.scores, kept)
 
 
 def _kept(gathered: Gathered, fused: Fused) -> KeptFusions | None:
@@ -60,19 +72,13 @@ def _kept(gathered: Gathered, fused: Fused) -> KeptFusions | None:
     return KeptFusions(chosen, gathered.streams[0].classes, hashes, fusions)
 
 
-def write_report(
-    folder: Path,
-    evaluation: Evaluation,
-    gathered: Gathered,
-    examples: Sequence[Example],
-    runs: Path,
-) -> Path:
+def write_report(folder: Path, evaluation: Evaluation, examples: Sequence[Example], runs: Path) -> Path:
     """Writes `report.json`, `report.html` and what was learned, `fusion.json`; returns where the page lies."""
     Now.doing = "Drawing the report"
-    report, fused, kept = evaluation
+    report, gathered = evaluation.report, evaluation.gathered
     histories = {each.stream: Run.of(runs, each.data_set, each.stream, each.split).history for each in gathered.streams}
     write_json(folder / "report.json", report)
-    write_text(folder / "report.html", page(report, gathered.unseen, fused, examples, histories))
-    if kept:
-        kept.write(folder / FUSION_FILE)
+    write_text(folder / "report.html", page(report, gathered.unseen, evaluation.shown, examples, histories))
+    if evaluation.kept:
+        evaluation.kept.write(folder / FUSION_FILE)
     return folder / "report.html"

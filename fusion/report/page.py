@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fusion.methods.by_groups import Interval
 from fusion.methods.evidence import Evidence
 from fusion.methods.fixed import probabilities
-from fusion.methods.measures import Interval
 from fusion.methods.table import LEARNED
 from fusion.report.charts import Growth, confusion_cells, growth_curve, learning_curves
 from fusion.report.examples import Example

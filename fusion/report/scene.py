@@ -6,8 +6,9 @@ from typing import TypedDict
 import numpy as np
 
 from data.catalog import DataSet
+from fusion.methods.by_groups import Interval, Part, drawn_accuracies, interval
 from fusion.methods.kept import Fusion
-from fusion.methods.measures import Interval, drawn_accuracies, interval, video_accuracy
+from fusion.methods.measures import video_accuracy
 from fusion.scores.gather import Gathered
 from fusion.scores.of_models import stream_scores
 from fusion.scores.protocol import ORDERS, Scoring
@@ -40,7 +41,7 @@ def scene_of(gathered: Gathered, dataset: DataSet, scoring: Scoring, fusion: Fus
             for each in gathered.streams
         }
     fused = {order: fusion.scores(logits) for order, logits in scores.items()}
-    normal = drawn_accuracies(fused["as they are"], unseen.labels, unseen.groups)
+    drawn = {order: drawn_accuracies(Part(found, unseen.labels, unseen.groups)) for order, found in fused.items()}
     accuracy = {
         order: {name: video_accuracy(each.mean(axis=1), unseen.labels) for name, each in logits.items()}
         | {FUSED: video_accuracy(fused[order], unseen.labels)}
@@ -50,7 +51,5 @@ def scene_of(gathered: Gathered, dataset: DataSet, scoring: Scoring, fusion: Fus
         "videos": len(rows),
         "accuracy": accuracy,
         "lost": {order: accuracy["as they are"][FUSED] - accuracy[order][FUSED] for order in ORDERS},
-        "interval": {
-            order: interval(normal - drawn_accuracies(fused[order], unseen.labels, unseen.groups)) for order in ORDERS
-        },
+        "interval": {order: interval(drawn["as they are"] - drawn[order]) for order in ORDERS},
     }

@@ -2,18 +2,18 @@
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal, NamedTuple, TypedDict
-
-import numpy as np
 
 from commands.schema import checked
 from data.catalog import DataSet, Video
 from data.sets.lists import training_lists
 from fusion.methods.evidence import Evidence
-from fusion.scores.of_files import NamedScores, in_order, read_score_file
-from fusion.scores.of_models import labels_of, stream_scores
+from fusion.scores.of_files import parted, read_score_file
+from fusion.scores.of_models import stream_scores
 from fusion.scores.protocol import Scoring
+from fusion.scores.truth import columns_of, rows_of, truth_of
 from streams.runs.model_file import BOTH, file_hash
 from streams.runs.run_folder import Run
 from streams.runs.score_file import Scores, read_scores
@@ -91,18 +91,13 @@ def from_models(
 
 
 def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, names: Path | None) -> Gathered:
-    """Returns the scores of files; labels come from the data set, or from UCF-101's file names if none is given."""
+    """Returns the scores of files; labels come from the data set, the first file, or its videos' names."""
     files = [read_score_file(source, names) for source in sources]
-    videos = files[0].videos
-    classes, labels, groups = _from_lists(dataset, files[0]) if dataset else _from_names(files[0])
+    truth = truth_of(files[0], dataset)
     repeated = len({each.stream for each in files}) < len(files)
     scores = []
-    for place, (file, source) in enumerate(zip(files, sources, strict=True), 1):
-        if file.view_logits.shape[2] != len(classes):
-            raise ValueError(
-                f"{source} has scores for {file.view_logits.shape[2]} classes, but "
-                f"{dataset.name if dataset else 'the names of its videos'} has {len(classes)}."
-            )
+    for place, file in enumerate(files, 1):
+        rows = rows_of(file, files[0].videos)
         scores.append(
             Scores(
                 stream=f"{file.stream}_{place}" if repeated else file.stream,
@@ -113,15 +108,30 @@ def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, name
                 model_hash="",
                 data_hash="",
                 selection="unknown: scores from a file",
-                classes=classes,
-                videos=videos,
-                labels=labels,
-                view_logits=in_order(file, videos),
+                classes=truth.classes,
+                videos=truth.videos,
+                labels=truth.labels,
+                view_logits=file.view_logits[rows][..., columns_of(file, rows, truth)],
             )
         )
-    return Gathered(
-        scores, Evidence.of(scores, groups), None, "", f"the other folds, by group, of these {len(videos)} videos"
-    )
+    itself = f"the other folds, by group, of these {len(truth.videos)} videos"
+    return Gathered(scores, Evidence.of(scores, truth.groups), None, "", itself)
+
+
+def of_split(source: str, split: int) -> str:
+    """Returns the score file of a split, whose number stands for `{split}` in its name."""
+    return source.replace("{split}", str(split))
+
+
+def splits_of_files(sources: Sequence[str], dataset: DataSet | None) -> list[int]:
+    """Returns the splits of score files: those of the data set, or the numbers for which there is a file."""
+    if dataset:
+        return sorted(dataset.splits)
+    numbers = range(1, 1000)
+    found = list(takewhile(lambda split: parted(of_split(sources[0], split))[0].is_file(), numbers))
+    if not found:
+        raise FileNotFoundError(f"There is no score file {parted(of_split(sources[0], 1))[0]}.")
+    return found
 
 
 def _held_out(dataset: DataSet, split: int, streams: Sequence[str], scoring: Scoring) -> dict[str, Scores]:
@@ -183,39 +193,3 @@ def _to_learn_from(
     if not shared:
         return (), "the streams were validated on different videos. Train them with one --seed, or pass --fit folds."
     return tuple(video for video in lists[0] if video in shared), ""
-
-
-def _from_lists(dataset: DataSet, scores: NamedScores) -> tuple[tuple[str, ...], np.ndarray, list[str]]:
-    """Returns the classes, labels and groups of the videos from the lists of a data set."""
-    known = {_key(name): video for name, video in dataset.videos.items()}
-    unknown = [name for name in scores.videos if _key(name) not in known]
-    if unknown:
-        raise ValueError(
-            f"{len(unknown)} of {len(scores.videos)} videos of {scores.stream} are not in {dataset.name}, for example "
-            f"{unknown[0]}. Name the data set that was scored with --dataset."
-        )
-    if scores.classes and scores.classes != dataset.classes:
-        raise ValueError(
-            f"The classes of {scores.stream} differ from those of {dataset.name}, or are in another order."
-        )
-    videos = [known[_key(name)] for name in scores.videos]
-    return dataset.classes, labels_of(dataset, videos), [video.group for video in videos]
-
-
-def _from_names(scores: NamedScores) -> tuple[tuple[str, ...], np.ndarray, list[str]]:
-    """Returns classes, labels and groups from names like UCF-101's, v_<Class>_g<group>_c<clip>; classes are sorted."""
-    parts = [name.removeprefix("v_").rsplit("_", 2) for name in scores.videos]
-    strange = [name for name, part in zip(scores.videos, parts, strict=True) if len(part) != 3 or part[1][:1] != "g"]
-    if strange:
-        raise ValueError(
-            f"The class of {strange[0]} is unknown: its name is not like v_Archery_g01_c01. "
-            "Name its data set with --dataset."
-        )
-    classes = scores.classes or tuple(sorted({part[0] for part in parts}, key=str.casefold))
-    place = {name: number for number, name in enumerate(classes)}
-    return classes, np.array([place[part[0]] for part in parts]), [f"{part[0]}_{part[1]}" for part in parts]
-
-
-def _key(name: str) -> str:
-    """Returns a name in lower case for comparison, since UCF-101's own lists spell some classes in two ways."""
-    return name.removeprefix("v_").casefold()

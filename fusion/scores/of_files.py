@@ -30,11 +30,12 @@ class NamedScores:
     videos: tuple[str, ...]
     view_logits: np.ndarray
     classes: tuple[str, ...] = ()  # Empty if the file does not name them.
+    labels: np.ndarray | None = None  # The column of each video's class, int[V], if the file holds it.
 
 
 def read_score_file(source: str, names: Path | None = None) -> NamedScores:
     """Reads `FILE` or `FILE:ARRAY`; `names` lists the videos for files that hold only arrays."""
-    path, array = _parted(source)
+    path, array = parted(source)
     if not path.is_file():
         raise FileNotFoundError(f"There is no score file {path}.")
     readers = {".h5": _hdf5, ".npz": _npz, ".npy": _npy, ".pickle": _pickled, ".pkl": _pickled, ".csv": _csv}
@@ -67,7 +68,7 @@ def _check(path: Path, scores: NamedScores) -> None:
         )
 
 
-def _parted(source: str) -> tuple[Path, str]:
+def parted(source: str) -> tuple[Path, str]:
     """Splits `FILE:ARRAY`, but not at the colon of a Windows drive."""
     file, colon, array = source.rpartition(":")
     return (Path(file), array) if colon and len(file) > 1 and not Path(source).is_file() else (Path(source), "")
@@ -95,7 +96,10 @@ def _npz(path: Path, array: str, names: Path | None) -> NamedScores:
         except ValueError:  # TSN writes an array of objects.
             rows = read_object_array(path, array)
         videos = [str(name) for name in stored[own_names]] if own_names else _listed(path, names)
-    return NamedScores(array if own_names else path.stem, tuple(videos), _stacked(path, rows))
+        labels = stored["labels"] if "labels" in stored.files else np.empty(0)
+    is_of_videos = labels.dtype.kind in "iu" and labels.shape == (len(videos),)
+    stream = array if own_names else path.stem
+    return NamedScores(stream, tuple(videos), _stacked(path, rows), labels=labels if is_of_videos else None)
 
 
 def _npy(path: Path, array: str, names: Path | None) -> NamedScores:
@@ -169,17 +173,3 @@ def plain_name(entry: str) -> str:
     """Returns a video's name from a line of a list, without its folder and extension."""
     name = Path(entry).name
     return name.removesuffix(Path(name).suffix) if is_video(Path(name)) else name
-
-
-def in_order(scores: NamedScores, videos: Sequence[str]) -> np.ndarray:
-    """Returns the view logits in the order of `videos`; raises ValueError unless both have the same names."""
-    place = {name: row for row, name in enumerate(scores.videos)}
-    missing = [name for name in videos if name not in place]
-    if missing or len(videos) != len(scores.videos):
-        wanted = set(videos)
-        other = next(iter(missing or [name for name in scores.videos if name not in wanted]))
-        raise ValueError(
-            f"All streams must have scored the same videos. {scores.stream} has {len(scores.videos)}, the first stream "
-            f"{len(videos)}; the first that differs is {other}."
-        )
-    return scores.view_logits[[place[name] for name in videos]]

@@ -26,7 +26,10 @@ def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], sco
     scorer = Scorer.load(model)
     streams = [
         _in_order(
-            readable_views(dataset, videos, clip_of(part), num_views=scoring.views), clip_of(part), scorer, scoring
+            readable_views(dataset, videos, clip_of(part), num_views=scoring.views, sampling=scoring.sampling),
+            clip_of(part),
+            scorer,
+            scoring,
         )
         for part in scorer.parts.values()
     ]

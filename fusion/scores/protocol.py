@@ -18,6 +18,7 @@ class Scoring:
     runs: Path
     views: int = 25
     crops: str = "10"
+    sampling: str = "ends"  # One of pipelines.inputs.SAMPLINGS.
     precision: str = "float32"
     layer: str = ""  # The layer whose output is kept instead of logits, like "features".
     order: str = ""  # One of ORDERS to change the order of frames and fields; empty keeps that of the videos.
@@ -35,17 +36,20 @@ class Scoring:
 
     def __str__(self) -> str:
         """Returns the protocol as it appears in file names, like `25x10`."""
-        marks = [self.precision if self.precision != "float32" else "", self.layer, self.order]
+        sampling = self.sampling if self.sampling != "ends" else ""
+        marks = [sampling, self.precision if self.precision != "float32" else "", self.layer, self.order]
         return "-".join([f"{self.views}x{self.crops}", *(mark for mark in marks if mark)])
 
 
 def in_words(protocol: str, card: ModelCard) -> str:
     """Describes the views of a model: their number and crops, or that it sees whole clips or whole frames."""
-    views, _, crops = protocol.partition("-")[0].partition("x")
+    marks = protocol.split("-")
+    views, _, crops = marks[0].partition("x")
+    where = " at the middles of equal parts" if "middles" in marks else ""
     seen = (
         "the whole clip at once"
         if all(part.input_kind.endswith("_spread") for part in card.parts.values())
-        else f"{views} views"
+        else f"{views} views{where}"
     )
     cut = "whole frames" if card.shown == "whole" or crops == "full" else f"{crops} crop{'s' if crops != '1' else ''}"
     return f"{seen}, {cut}"

@@ -9,7 +9,7 @@ import pytest
 
 from data.doctor import examine, main
 from data.extraction.other_tools import recognise, use_in_place
-from data.optical_flow.levels import dequantise, mirror_levels
+from data.optical_flow.levels import dequantise, mirror_levels, quantise
 from data.ready import open_dataset, ready_dataset
 from tests.makers.data import hmdb51_lists, sound_data
 
@@ -86,6 +86,26 @@ def test_flow_that_points_elsewhere_is_found(root, change, expected):
     change_flow(root, change)
 
     assert any(what.startswith(expected) for what in found(root))
+
+
+@pytest.mark.parametrize(("written", "read"), [("truncated", "classic"), ("classic", "truncated")])
+def test_levels_that_are_read_by_the_rule_of_another_tool_are_found(root, tmp_path, written, read):
+    change_flow(root, lambda *planes: [quantise(dequantise(plane), rule=written) for plane in planes])
+    theirs = tmp_path / "theirs"
+    (theirs / "annotations").mkdir(parents=True)
+    shutil.copy(root / "videos" / "videos.csv", theirs / "annotations")
+
+    findings = {}
+    for rule in (written, read):
+        (theirs / "flow.json").unlink(missing_ok=True)
+        use_in_place(open_dataset("theirs", theirs), recognise(root, "mmaction").by_rule(rule))
+        found = examine(ready_dataset("theirs", theirs), open_dataset("theirs", theirs))
+        findings[rule] = [finding for finding in found if "read by the rule" in finding.what]
+
+    assert findings[written] == []
+    (finding,) = findings[read]
+    assert f"by the rule {written}: read so, it is 0.078 pixels off" in finding.what
+    assert f"--rule {written}" in finding.remedy
 
 
 @pytest.fixture

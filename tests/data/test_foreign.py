@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data.audit.files import read_field
+from data.extraction.older_layout import write_older_layout
 from data.extraction.other_tools import recognise, use_in_place
 from data.ready import flow_description, open_dataset, ready_dataset
 from data.sets.mmaction_lists import write_lists
@@ -152,6 +153,72 @@ def test_lists_for_mmaction2_name_folder_count_and_label(tmp_path):
         "HandStandPushups/v_HandStandPushups_g01_c01 3 1",
     ]
     assert by_name["ucf101_train_split_1_flow.txt"][0].endswith(" 2 0")
+
+
+def test_the_older_layout_is_written_as_links_and_read_like_the_original(tmp_path):
+    root, older, other = tmp_path / "ucf101", tmp_path / "older", tmp_path / "other"
+    for each in (root, other):
+        ucf101_lists(each)
+    for place, video in enumerate(VIDEOS):
+        mmaction(root, video)
+        for path in (root / "rawframes" / video.split("_")[1] / video).iterdir():
+            cv2.imwrite(str(path), np.full((20, 30), 100 + 9 * place + int(path.stem[-1]), np.uint8))
+    use_in_place(open_dataset("ucf101", root), recognise(root))
+    dataset = ready_dataset("ucf101", root)
+
+    said = write_older_layout(dataset, older)
+    again = write_older_layout(dataset, older)
+    use_in_place(open_dataset("ucf101", other), recognise(older))
+
+    theirs = ready_dataset("ucf101", other)
+    assert theirs.layout.name == "graz"
+    assert said == again
+    assert "rule classic" in said
+    for name, video in dataset.videos.items():
+        twin = theirs.videos[name]
+        assert (twin.num_frames, twin.num_flows) == (video.num_frames, video.num_flows) == (3, 2)
+        for index in range(2):
+            ours = [dataset.layout.frame_path(root, video, index), *dataset.layout.flow_paths(root, video, index)]
+            linked = [theirs.layout.frame_path(other, twin, index), *theirs.layout.flow_paths(other, twin, index)]
+            assert all(first.samefile(second) for first, second in zip(ours, linked, strict=True))
+
+
+def test_the_older_layout_is_finished_where_it_was_interrupted(tmp_path):
+    ucf101_lists(tmp_path)
+    for video in VIDEOS:
+        mmaction(tmp_path, video)
+    use_in_place(open_dataset("ucf101", tmp_path), recognise(tmp_path))
+    half = tmp_path / "older" / "jpegs_256" / f".{VIDEOS[0]}.partial"
+    half.mkdir(parents=True)
+    (half / "frame000001.jpg").write_bytes(b"")
+
+    write_older_layout(ready_dataset("ucf101", tmp_path), tmp_path / "older")
+
+    assert not half.exists()
+    assert len(list((tmp_path / "older" / "jpegs_256" / VIDEOS[0]).iterdir())) == 3
+    assert len(list((tmp_path / "older" / "tvl1_flow" / "v" / VIDEOS[0]).iterdir())) == 2
+
+
+def test_frames_without_a_folder_of_their_class_are_named_as_such(tmp_path):
+    for video in VIDEOS:
+        picture(tmp_path / "rawframes" / video / "img_00001.jpg")
+        picture(tmp_path / "rawframes" / video / "img_00002.jpg")
+
+    with pytest.raises(
+        ValueError, match=r"holds the frames of a video but is in no folder of a class, like 6 .*video,label"
+    ):
+        open_dataset("mine", tmp_path)
+
+
+def test_the_rule_of_levels_can_be_named(tmp_path):
+    ucf101_lists(tmp_path)
+    for video in VIDEOS:
+        mmaction(tmp_path, video)
+
+    use_in_place(open_dataset("ucf101", tmp_path), recognise(tmp_path).by_rule("truncated"))
+
+    assert flow_description(tmp_path)["rule"] == "truncated"
+    assert ready_dataset("ucf101", tmp_path).layout.rule == "truncated"
 
 
 def test_a_folder_of_something_else_is_refused_with_what_was_looked_for(tmp_path):

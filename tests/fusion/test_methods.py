@@ -37,6 +37,25 @@ def test_fusing_a_stream_with_itself_changes_no_decision(method):
     np.testing.assert_array_equal(scores_of(method, one).argmax(1), scores_of(method, twice).argmax(1))
 
 
+def test_the_softmax_comes_before_the_mean_over_views_or_after_it():
+    first, second = np.array([6.0, 0, 0]), np.array([0, 2.0, 1.9])
+    evidence = Evidence(("a",), (np.stack([first, second])[None],), np.array([0]), np.array(["g"]))
+
+    def softmax(logits):
+        return np.exp(logits) / np.exp(logits).sum()
+
+    np.testing.assert_allclose(scores_of("average-views", evidence)[0], (softmax(first) + softmax(second)) / 2)
+    np.testing.assert_allclose(scores_of("average", evidence)[0], softmax((first + second) / 2))
+
+
+def test_given_weights_are_of_the_logits_where_the_method_says_so():
+    unseen = made()
+
+    found = scores_of("weighted-logits:1,1.5", unseen)
+
+    np.testing.assert_allclose(found, unseen.logits[0] + 1.5 * unseen.logits[1])
+
+
 def test_a_weight_of_one_and_zero_gives_the_first_stream():
     unseen = made()
     alone = Evidence(("spatial",), unseen.view_logits[:1], unseen.labels, unseen.groups)

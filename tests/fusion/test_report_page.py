@@ -23,6 +23,7 @@ from fusion.report.numbers import build_report
 from fusion.report.page import page
 from streams.runs.score_file import Scores
 from tests.makers.data import sound_data
+from tests.makers.reports import evaluation_of
 
 CLASSES = ("A", "B", "C")
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">\'\n{{ 7 * 7 }}'
@@ -71,7 +72,7 @@ def test_nothing_that_users_name_is_read_as_html(tmp_path):
     (tmp_path / "of <b>another").mkdir()
     other = tmp_path / "of <b>another" / "report.json"
     write_json(other, report)
-    report |= {"comparison": compare(report, other), "options": {"names": HOSTILE}, "missing": {"svm": HOSTILE}}
+    report |= {"comparison": compare(report, str(other)), "options": {"names": HOSTILE}, "missing": {"svm": HOSTILE}}
     report |= {"learned": {"average": HOSTILE}, "learned_from": HOSTILE}
     stream = f"spatial {HOSTILE}"
     example = Example(0, "Only the first stream is right", (f'data:"{HOSTILE}',), (), {stream: "data:"})
@@ -79,7 +80,9 @@ def test_nothing_that_users_name_is_read_as_html(tmp_path):
     history.write_text(f'epoch,loss,"{HOSTILE.replace(chr(34), "")}"\n1,1,x\n')
 
     shown = Elements(page(report, evidence, fused, [example], {stream: history}))
-    all_splits = Elements(write_mean(tmp_path / "all", mean_report([report])).read_text(encoding="utf-8"))
+    all_splits = Elements(
+        write_mean(tmp_path / "all", mean_report([evaluation_of(report, evidence)])).read_text(encoding="utf-8")
+    )
 
     for elements in (shown, all_splits):
         assert not {"script", "object", "iframe"} & set(elements.names)

@@ -1,6 +1,7 @@
 """Score files: ours, and those of others."""
 
 import dataclasses
+import json
 import os
 import pickle
 import shutil
@@ -10,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+from fusion.evaluate import main as evaluate
 from fusion.methods.evidence import Evidence
 from fusion.scores.gather import from_files
 from fusion.scores.of_files import read_score_file
@@ -100,7 +102,7 @@ def write_tsn(path):
     rows = np.empty((3, 2), dtype=object)
     for place, row in enumerate(LOGITS):  # 25 segments, a crop each, and the label beside them.
         rows[place, 0], rows[place, 1] = np.tile(row, (25, 1, 1)), place
-    np.savez(path, scores=rows, labels=np.arange(3))
+    np.savez(path, scores=rows, labels=np.array([0, 0, 1]))
     path.with_suffix(".txt").write_text("\n".join(VIDEOS))
     return f"{path}:scores"
 
@@ -146,6 +148,94 @@ def test_videos_in_another_order_are_put_in_order(tmp_path):
     gathered = from_files([str(tmp_path / "a.npz"), str(tmp_path / "b.npz")], None, 1, None)
 
     np.testing.assert_array_equal(gathered.unseen.logits[1], LOGITS)
+
+
+@pytest.mark.parametrize("written", ["{}.avi", "Some/{}", "videos/Some/{}.mp4"])
+def test_names_are_matched_without_folder_extension_and_prefix(tmp_path, written):
+    np.savez(tmp_path / "a.npz", clips=np.array([written.format(name) for name in VIDEOS]), spatial=LOGITS)
+    names = np.array([name.removeprefix("v_").lower() for name in VIDEOS[::-1]])
+    np.savez(tmp_path / "b.npz", clips=names, temporal=LOGITS[::-1])
+
+    gathered = from_files([str(tmp_path / "a.npz"), str(tmp_path / "b.npz")], None, 1, None)
+
+    assert gathered.streams[0].videos == VIDEOS
+    assert gathered.streams[0].classes == ("Run", "Sit")
+    np.testing.assert_array_equal(gathered.unseen.logits[1], LOGITS)
+
+
+def test_videos_whose_names_differ_in_their_folder_alone_stay_apart(tmp_path):
+    names = np.array(["run/001.avi", "sit/001.avi", "run/002.avi"])
+    np.savez(tmp_path / "a.npz", clips=names, spatial=LOGITS)
+    np.savez(tmp_path / "b.npz", clips=names[::-1], temporal=LOGITS[::-1])
+
+    gathered = from_files([str(tmp_path / "a.npz"), str(tmp_path / "b.npz")], None, 1, None)
+
+    np.testing.assert_array_equal(gathered.unseen.labels, [0, 1, 0])
+    np.testing.assert_array_equal(gathered.unseen.logits[1], LOGITS)
+
+
+def test_labels_in_a_file_say_which_column_is_of_which_class(tmp_path):
+    np.savez(tmp_path / "a.npz", clips=np.array(VIDEOS), spatial=LOGITS, labels=np.array([1, 1, 0]))
+
+    gathered = from_files([f"{tmp_path / 'a.npz'}:spatial"], None, 1, None)
+
+    np.testing.assert_array_equal(gathered.unseen.labels, [0, 0, 1])
+    np.testing.assert_array_equal(gathered.unseen.logits[0], LOGITS[:, ::-1])
+
+
+def test_labels_in_a_file_that_contradict_the_names_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", clips=np.array(VIDEOS), spatial=LOGITS, labels=np.array([1, 0, 0]))
+
+    with pytest.raises(ValueError, match=r"contradict .*v_Run_g0"):
+        from_files([f"{tmp_path / 'a.npz'}:spatial"], None, 1, None)
+
+
+def test_scores_of_others_that_are_not_finite_are_not_blamed_on_a_learning_rate(tmp_path):
+    broken = LOGITS.copy()
+    broken[1] = np.nan
+    np.savez(tmp_path / "a.npz", clips=np.array(VIDEOS), spatial=broken)
+
+    with pytest.raises(ValueError, match=r"v_Run_g02_c01\. They come from a file of scores") as raised:
+        from_files([str(tmp_path / "a.npz")], None, 1, None)
+
+    assert "--learning-rate" not in str(raised.value)
+
+
+def made_splits(folder, number=3):
+    """Files of two streams for each of some splits, of 60 videos in 12 groups each."""
+    for split in range(1, number + 1):
+        random = np.random.default_rng(split)
+        labels = np.arange(60) % 3
+        names = [f"v_{'ABC'[label]}_g{5 * split + row // 15:02}_c{row:02}" for row, label in enumerate(labels)]
+        streams = 2 * np.eye(3)[labels] + random.normal(size=(2, 60, 3))
+        np.savez(folder / f"split{split}.npz", clips=np.array(names), rgb=streams[0], flow=streams[1])
+    return [word for name in ("rgb", "flow") for word in ("--scores", f"{folder}/split{{split}}.npz:{name}")]
+
+
+def test_score_files_of_several_splits_are_evaluated_together(tmp_path, capsys):
+    words = [*made_splits(tmp_path), "--split", "all", "--method", "average", "--method", "weighted-logits:1,1.5"]
+    words += ["--top", "2", "--compare", "rgb", "--runs", str(tmp_path / "runs")]
+
+    evaluate([*words, "--json", str(tmp_path / "out.json")])
+
+    printed, found = capsys.readouterr().out, json.loads((tmp_path / "out.json").read_text())
+    assert "mean of 3 splits" in printed
+    assert list(found["splits"]) == ["1", "2", "3"]
+    assert list(found["video_accuracy"]) == ["rgb", "flow", "average", "weighted-logits:1,1.5"]
+    assert found["top"] == 2
+    assert found["top_accuracy"]["rgb"] > found["video_accuracy"]["rgb"]
+    assert list(found["comparison"]["rows"]) == ["flow", "average", "weighted-logits:1,1.5"]
+    pages = sorted(
+        path.parent.name for path in (tmp_path / "runs" / "clips" / "fusion" / "files").glob("*/report.html")
+    )
+    assert pages == ["all", "split1", "split2", "split3"]
+
+
+def test_score_files_of_several_splits_need_a_place_for_the_number(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        evaluate(["--scores", str(tmp_path / "a.npz"), "--split", "all"])
+
+    assert "write {split} where its number stands" in capsys.readouterr().err
 
 
 def test_a_video_that_one_file_lacks_is_named(tmp_path):

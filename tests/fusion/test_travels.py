@@ -59,7 +59,7 @@ def evaluated(dataset, tmp_path_factory):
         write_scores(place.held_out, Scores(*origin, CLASSES, train, labels, logits[:, None].astype(np.float32)))
     gathered = from_models(dataset, 1, STREAMS, Scoring(runs=runs, **SCORING), "validation")
     found = evaluate(gathered, TRAVELLING)
-    write_report(runs / "made" / "fusion" / "split1", found, gathered, [], runs)
+    write_report(runs / "made" / "fusion" / "split1", found, [], runs)
     return runs, gathered
 
 

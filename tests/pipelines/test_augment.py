@@ -24,7 +24,11 @@ def test_mirroring_flow_twice_changes_nothing(generator):
 
 @pytest.mark.parametrize(
     ("rule", "levels", "opposites"),
-    [("centred", [0, 1, 127, 128, 129, 255], [255, 255, 129, 128, 127, 1]), ("classic", [0, 127, 255], [255, 128, 0])],
+    [
+        ("centred", [0, 1, 127, 128, 129, 255], [255, 255, 129, 128, 127, 1]),
+        ("classic", [0, 127, 255], [255, 128, 0]),
+        ("truncated", [0, 127, 254, 255], [254, 127, 0, 0]),
+    ],
 )
 def test_the_opposite_of_a_level_is_that_of_its_rule(rule, levels, opposites):
     found = augment.opposite(tf.constant(levels, tf.uint8), rule)
@@ -32,7 +36,7 @@ def test_the_opposite_of_a_level_is_that_of_its_rule(rule, levels, opposites):
     np.testing.assert_array_equal(found, opposites)
 
 
-@pytest.mark.parametrize("name", ["none", "flip", "paper", "corners"])
+@pytest.mark.parametrize("name", ["none", "flip", "paper", "corners", "multi-scale"])
 def test_boxes_stay_in_the_frame(generator, name):
     boxes = np.array(
         [
@@ -56,6 +60,43 @@ def test_sides_of_corner_crops_are_drawn_apart_and_boxes_lie_in_corners_or_the_c
     for top, left, height, width in np.array(boxes):
         assert top in (0, 256 - height, (256 - height) // 2)
         assert left in (0, 340 - width, (340 - width) // 2)
+
+
+# What the code of temporal segment networks cuts from frames of 340 x 256 for a network of 224 (MultiScaleCropper and
+# fillFixOffset of its Caffe; GroupMultiScaleCrop of its PyTorch version): the pairs of sides, each as likely, ...
+PAIRS = {
+    (256, 256), (256, 224), (224, 256), (224, 224), (224, 192), (192, 224), (192, 192),
+}  # fmt: skip
+SMALL_PAIRS = {(192, 168), (168, 192), (168, 168)}
+# ... and top and left of squares of 224, whose room is 32 and 116.
+PLACES = {
+    (0, 0), (0, 116), (32, 0), (32, 116), (16, 58), (0, 58), (32, 58), (16, 0), (16, 116),
+    (8, 29), (8, 87), (24, 29), (24, 87),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("is_motion", "pairs"), [(False, PAIRS | SMALL_PAIRS), (True, PAIRS)])
+def test_multi_scale_crops_are_those_of_temporal_segment_networks(generator, is_motion, pairs):
+    randoms = generator.random((1500, 8)).astype(np.float32)
+    frame = tf.constant(256), tf.constant(340)
+
+    boxes = np.array([augment.random_box("multi-scale", *frame, 224, each, is_motion=is_motion) for each in randoms])
+
+    sides = [tuple(box[2:].tolist()) for box in boxes]
+    assert set(sides) == pairs
+    assert {tuple(box[:2].tolist()) for box in boxes if tuple(box[2:]) == (224, 224)} == PLACES
+    # 1500 draws of one in ten or one in seven.
+    assert max(abs(sides.count(pair) / 1500 - 1 / len(pairs)) for pair in pairs) < 0.04
+
+
+def test_a_multi_scale_side_that_is_nearly_that_of_the_network_is_taken_for_it(generator):
+    boxes = [
+        augment.random_box("multi-scale", tf.constant(258), tf.constant(340), 224, each)
+        for each in generator.random((300, 8)).astype(np.float32)
+    ]
+
+    # 7/8 of 258 are 225.75, and 3/4 are 193.5.
+    assert {int(side) for box in boxes for side in box[2:]} == {258, 224, 193, 170}
 
 
 def test_colour_jitter_of_the_middle_changes_nothing_and_all_frames_alike(generator):

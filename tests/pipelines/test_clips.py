@@ -8,6 +8,7 @@ import tensorflow as tf
 from pipelines.clips import distinct_views, video_views
 from pipelines.cutting import read_clips
 from pipelines.inputs import FLOW_KINDS, Input
+from pipelines.sampling import view_starts
 from pipelines.source import Source
 from tests.makers.batches import is_run, levels_of, stream_of, take, videos_of
 from tests.makers.frames import HEIGHT, WIDTH, frame_level, made_dataset, x_level, y_level
@@ -28,6 +29,22 @@ def test_views_go_from_the_first_clip_of_a_video_to_its_last(numbered):
     assert views.shape == (3, HEIGHT, WIDTH, 8)
     assert label == 0
     np.testing.assert_array_equal(levels_of(views.numpy())[:, 0], [x_level(0), x_level(4), x_level(7)])
+
+
+def test_views_at_the_middles_of_equal_parts_are_those_of_temporal_segment_networks():
+    # 300 frames, 25 segments, and stacks of 5 fields out of 299: as its code and mmaction2's take them, counted from 0.
+    np.testing.assert_array_equal(view_starts(300, 1, 25, "middles"), np.arange(6, 300, 12))
+    assert view_starts(299, 5, 25, "middles").tolist() == [int(295 / 25 / 2 + 295 / 25 * place) for place in range(25)]
+    assert view_starts(300, 1, 25).tolist()[::24] == [0, 299]
+    assert view_starts(3, 5, 4, "middles").tolist() == [0, 0, 0, 0]
+
+
+def test_distinct_views_at_the_middles_show_the_middles(numbered):
+    ((views, of_view, _),) = distinct_views(
+        numbered, videos_of(numbered)[:1], Input("rgb"), num_views=3, sampling="middles"
+    )
+
+    np.testing.assert_array_equal(levels_of(views.numpy())[:, 0][of_view], [frame_level(place) for place in (2, 6, 10)])
 
 
 def test_distinct_views_hold_each_view_once(numbered):
@@ -81,7 +98,7 @@ def test_one_crop_and_one_mirror_hold_for_all_channels_of_a_clip(tmp_path):
     assert len({clip[0, 0, 0] for clip in clips}) > 2
 
 
-@pytest.mark.parametrize("augment", ["flip", "paper", "corners"])
+@pytest.mark.parametrize("augment", ["flip", "paper", "corners", "multi-scale"])
 @pytest.mark.parametrize("length", [1, 2, 5, 6])
 @pytest.mark.parametrize("kind", FLOW_KINDS)
 def test_mirroring_flow_negates_x_and_leaves_y(numbered, kind, length, augment):

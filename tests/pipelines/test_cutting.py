@@ -30,7 +30,16 @@ def one_after_the_other(planes, size, is_mirrored, rule=""):
 @pytest.mark.parametrize("is_mirrored", [False, True])
 @pytest.mark.parametrize(
     ("count", "channels", "rule"),
-    [(1, 3, ""), (4, 3, ""), (3, 1, ""), (1, 1, ""), (2, 1, "classic"), (10, 1, "centred"), (20, 1, "centred")],
+    [
+        (1, 3, ""),
+        (4, 3, ""),
+        (3, 1, ""),
+        (1, 1, ""),
+        (2, 1, "classic"),
+        (4, 1, "truncated"),
+        (10, 1, "centred"),
+        (20, 1, "centred"),
+    ],
 )
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (40, 61), (57, 48), (33, 90)])
 def test_clips_are_those_of_real_numbers_within_two_levels(count, channels, rule, height, width, is_mirrored):
@@ -45,7 +54,10 @@ def test_clips_are_those_of_real_numbers_within_two_levels(count, channels, rule
     assert abs(difference.mean()) < 0.15
 
 
-@pytest.mark.parametrize(("rule", "expected"), [("centred", [255, 255, 128, 1]), ("classic", [255, 254, 127, 0])])
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [("centred", [255, 255, 128, 1]), ("classic", [255, 254, 127, 0]), ("truncated", [254, 253, 126, 0])],
+)
 def test_without_resizing_levels_stay_and_x_alone_is_turned_round(rule, expected):
     x, y = np.array([[0, 1, 128, 255]] * 4, np.uint8), np.array([[5, 6, 7, 8]] * 4, np.uint8)
     planes = tf.constant(np.stack([x, y])[..., None])
@@ -60,7 +72,7 @@ def test_without_resizing_levels_stay_and_x_alone_is_turned_round(rule, expected
 @pytest.mark.parametrize("is_mirrored", [False, True])
 @pytest.mark.parametrize(
     ("count", "channels", "rule"),
-    [(1, 3, ""), (5, 3, ""), (1, 1, ""), (3, 1, ""), (2, 1, "classic"), (20, 1, "centred")],
+    [(1, 3, ""), (5, 3, ""), (1, 1, ""), (3, 1, ""), (2, 1, "classic"), (3, 1, "truncated"), (20, 1, "centred")],
 )
 def test_planes_of_the_size_of_the_clip_are_put_together_as_the_kernel_would(count, channels, rule, is_mirrored):
     planes = np.random.default_rng(0).integers(0, 256, (count, 33, 33, channels), np.uint8)

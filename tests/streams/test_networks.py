@@ -67,7 +67,7 @@ def test_the_temporal_network_of_the_paper_normalises_once_and_the_spatial_one_t
     assert count == {"rgb": 2, "flow": 1}
 
 
-@pytest.mark.parametrize("rule", ["centred", "classic"])
+@pytest.mark.parametrize("rule", ["centred", "classic", "truncated"])
 def test_a_temporal_network_reads_levels_as_the_motion_they_stand_for(rule: str, tmp_path: Path) -> None:
     levels = np.arange(1, 256, dtype=np.uint8)[:, None, None, None] * np.ones((1, 16, 16, 2), np.uint8)
     (tmp_path / "flow.json").write_text(json.dumps({"method": "dis", **_flow(rule)}))

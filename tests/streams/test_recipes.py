@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from commands.options import as_dictionary, parse
+from fusion.evaluate import EvaluateConfig
+from fusion.methods.table import LEARNED
 from pipelines.inputs import FRAME_KINDS, KINDS
 from spatial.train import SpatialConfig
 from spatial.train import main as train_spatial
@@ -92,6 +94,25 @@ def test_a_recipe_that_is_not_there_ends_with_2(main, name, said, capsys):
 
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.fusion])
+def test_recipes_fuse_as_their_publication_did(name):
+    recipe = RECIPES[name]
+
+    config = parse(EvaluateConfig, ["--dataset", recipe.dataset, *recipe.fusion.split()], "")
+
+    fused = set(recipe.expected) - {"spatial", "temporal"}
+    assert fused == set(config.method)
+    assert not any(method in LEARNED for method in config.method) or config.fit == "train"
+
+
+def test_temporal_segments_are_trained_and_tested_as_published():
+    recipe = RECIPES["tsn"]
+
+    assert recipe.fusion == "--method weighted-logits:1,1.5 --sampling middles"
+    assert recipe.spatial["augment"] == recipe.temporal["augment"] == "multi-scale"
+    assert RECIPES["very-deep"].temporal["augment"] == "multi-scale"
 
 
 def test_stages_go_on_from_each_other(tmp_path):

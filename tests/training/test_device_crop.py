@@ -38,7 +38,7 @@ def config_of(stream, **options):
 
 
 @pytest.mark.parametrize("stream", [spatial, temporal])
-@pytest.mark.parametrize("augment", ["flip", "corners"])
+@pytest.mark.parametrize("augment", ["flip", "corners", "multi-scale"])
 def test_clips_cut_on_the_device_are_those_cut_on_the_host(dataset, stream, augment):
     found = []
     for place in ("host", "device"):
