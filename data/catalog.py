@@ -146,6 +146,7 @@ class Split:
 
     train: tuple[str, ...]
     test: tuple[str, ...]
+    validation: tuple[str, ...] = ()  # Those of `train` that the list itself names for validation.
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class DataSet:
     if_too_many: str = ""  # What the audit says where a list trains on more videos than were published.
 
     def part(self, split: int, part: str) -> tuple[Video, ...]:
-        """Returns the videos of the `train` or `test` part of a split, in the order of its list."""
+        """Returns the videos of the `train`, `validation` or `test` part of a split, in the order of its list."""
         if split not in self.splits:
             raise self._no_split(split)
         return tuple(self.videos[name] for name in getattr(self.splits[split], part))

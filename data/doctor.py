@@ -6,6 +6,7 @@ Each finding says how to repair it. The exit code is 1 if any finding is an erro
 ./run doctor ucf101 --full --fix
 """
 
+import contextlib
 import dataclasses
 import shutil
 import sys
@@ -23,13 +24,15 @@ from commands.files import write_json
 from commands.options import Parser
 from commands.running import run
 from commands.waiting import Now
+from data.audit.copies import audit_copies
 from data.audit.files import audit_files
 from data.audit.findings import ERROR, Finding
 from data.audit.flow import audit_flow, audit_pictures
-from data.audit.splits import audit_counts, audit_duplicates, audit_groups
-from data.catalog import HALF_PACKED, PACKED, DataSet, in_words, read_layout
+from data.audit.splits import audit_counts, audit_groups
+from data.catalog import HALF_PACKED, PACKED, DataSet, Video, in_words, read_layout
 from data.extraction.all_videos import Work, prepare
 from data.ready import BUILT_IN, KNOWN, home_of, open_dataset, ready_dataset
+from data.sets.lists import training_lists
 from data.store.description import recipe_of
 from data.store.index import index_path, read_description, read_index, write_index
 from data.store.whole_folder import archive_path
@@ -75,7 +78,7 @@ def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Fi
         *audit_groups(dataset),
         *audit_files(dataset, full=full),
     ]
-    findings += [*audit_pictures(dataset), *audit_duplicates(dataset)]
+    findings += [*audit_pictures(dataset), *audit_copies(dataset, sides_of(dataset))]
     if any(video.num_flows for video in dataset.videos.values()):
         findings += audit_flow(dataset, float(read_description(dataset.root).get("bound", 20.0)))
     remedied = (
@@ -83,6 +86,16 @@ def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Fi
         for one in findings
     )
     return sorted(remedied, key=lambda finding: finding.severity)
+
+
+def sides_of(dataset: DataSet) -> dict[str, tuple[Sequence[Video], Sequence[Video]]]:
+    """Returns what is trained on, and what is tested or validated on; validation parts are those usually cut."""
+    sides: dict[str, tuple[Sequence[Video], Sequence[Video]]] = {}
+    for number in dataset.splits:
+        sides[f"Test part of split {number}"] = dataset.part(number, "train"), dataset.part(number, "test")
+        with contextlib.suppress(ValueError):  # No validation part can be cut, which a training says.
+            sides[f"Validation part of split {number}"] = training_lists(dataset, number, "validation", 0.1, 0)
+    return sides
 
 
 def _half_packed(dataset: DataSet) -> list[Finding]:

@@ -22,12 +22,12 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from commands.files import write_json, write_text
 from commands.running import run
-from data.catalog import DataSet
+from data.catalog import DataSet, in_words
 from data.extraction.all_videos import Work, merge_shards, prepare
 from data.extraction.decoder import Bounds
 from data.extraction.download import download
 from data.extraction.older_layout import write_older_layout
-from data.extraction.other_tools import recognise, use_in_place
+from data.extraction.other_tools import Extraction, extracted_in, recognise, use_in_place
 from data.optical_flow.engine import flow_engine
 from data.prepare_options import preparing_parser
 from data.ready import KNOWN, home_of, is_own, open_dataset, ready_dataset
@@ -41,15 +41,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = preparing_parser(__doc__ or "")
     options = parser.parse_args(argv)
     root: Path = options.root or home_of(options.dataset)
+    if not options.frames:
+        _check_videos(options.dataset, root, options.videos)
     _link(root / "videos", options.videos)
     _link(root / "annotations", options.annotations)
     if options.download:
         _download(options.dataset, root)
-    if options.frames:
-        _link_own(options.dataset, root, options.frames)
+    extraction = recognise(options.frames, options.layout) if options.frames else None
+    if extraction:
+        _link_own(options.dataset, root, extraction)
     dataset = open_dataset(options.dataset, root)
-    if options.frames:
-        extraction = recognise(options.frames, options.layout).by_rule(options.rule)
+    if extraction:
+        extraction = extraction.by_rule(options.rule)
         print(f"Using the frames in {options.frames} where they lie, in the layout {extraction.layout.name}.")
         rows = use_in_place(dataset, extraction)
     elif options.merge:
@@ -65,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _download(name: str, root: Path) -> None:
-    archives = KNOWN[name].archives if name in KNOWN else ()
+    archives, how_to_get = (KNOWN[name].archives, KNOWN[name].how_to_get) if name in KNOWN else ((), "")
+    if how_to_get:
+        raise ValueError(f"There is no archive of {name} to download. {how_to_get.format(root=root)}")
     if not archives:
         published = ", ".join(name for name, known in KNOWN.items() if known.archives)
         raise ValueError(
@@ -144,9 +149,7 @@ def _say(dataset: DataSet, rows: Sequence[Row], options: argparse.Namespace) -> 
     if missing and dataset.address:
         path = dataset.root / "missing.txt"
         write_text(path, "".join(f"{dataset.address}{name}\n" for name in missing))
-        print(
-            f"The addresses of those missing are in {path}, for: yt-dlp -a {shlex.quote(str(path))} -o '%(id)s.%(ext)s'"
-        )
+        print(f"The addresses of those missing are in {path}, for: yt-dlp -a {quote(path)} -o '%(id)s.%(ext)s'")
     if dataset.left_out:
         path = dataset.root / "left_out.txt"
         write_text(path, "".join(f"{name}\t{reason}\n" for name, reason in sorted(dataset.left_out.items())))
@@ -160,14 +163,37 @@ def _say(dataset: DataSet, rows: Sequence[Row], options: argparse.Namespace) -> 
         raise ValueError(f"--strict: {summary}")
 
 
-def _link_own(name: str, root: Path, frames: Path) -> None:
+def _link_own(name: str, root: Path, extraction: Extraction) -> None:
     """Links the metadata or class folders of extracted frames, so that their classes and splits are found."""
     if not is_own(name) or (root / "annotations").exists():
         return
-    if (frames / "metadata").is_dir():
-        _link(root / "annotations", frames / "metadata")
+    if (extraction.folder / "metadata" / "train.csv").is_file():
+        _link(root / "annotations", extraction.folder / "metadata")
+    elif not any(extraction.top.glob("*/*/")):
+        raise ValueError(
+            f"The videos in {extraction.folder} are not in folders by class, so their classes are unknown. Name the "
+            f"data set that they are of, or list them in {root / 'annotations' / 'videos.csv'} (video,label,group,"
+            f"split) and run: python data/prepare.py {in_words(name, root)} --frames {quote(extraction.folder)}"
+        )
     elif not (root / "rawframes").exists():
-        _link(root / "rawframes", frames / "rawframes" if (frames / "rawframes").is_dir() else frames)
+        _link(root / "rawframes", extraction.top)
+
+
+def _check_videos(name: str, root: Path, videos: Path | None) -> None:
+    """Refuses a folder of frames and flow of another tool in the place of videos."""
+    if videos is None and (find_description(root) or (root / "videos").exists()):
+        return
+    extraction = extracted_in(videos or root)
+    if extraction:
+        raise ValueError(
+            f"{extraction.folder} holds frames and flow that another tool extracted (layout {extraction.layout.name}), "
+            f"and no videos. Run: python data/prepare.py {in_words(name, root)} --frames {quote(extraction.folder)}"
+        )
+
+
+def quote(path: Path) -> str:
+    """Returns a path as it is typed on a command line."""
+    return shlex.quote(str(path))
 
 
 def _link(place: Path, target: Path | None) -> None:

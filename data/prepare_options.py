@@ -89,7 +89,7 @@ def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
         type=positive,
         default=0,
         metavar="N",
-        help="only N videos, spread over the lists (default: all)",
+        help="only N of the videos that are there, of all classes alike (default: all)",
     )
 
 

@@ -22,6 +22,7 @@ class KnownSet(NamedTuple):
     open: Callable[[Path], DataSet]
     archives: tuple[Archive, ...] = ()
     shares: str = ""
+    how_to_get: str = ""  # What to do where nothing can be downloaded; {root} is its folder.
 
 
 BUILT_IN = "shapes"
@@ -30,8 +31,9 @@ KNOWN = {
     BUILT_IN: KnownSet(shapes.open_dataset),
     "ucf101": KnownSet(ucf101.open_dataset, ucf101.ARCHIVES),
     "hmdb51": KnownSet(hmdb51.open_dataset, hmdb51.ARCHIVES),
-    "ccv": KnownSet(ccv.open_dataset),
-    "ccv-single": KnownSet(ccv.open_single, shares="ccv"),
+    "ccv": KnownSet(ccv.open_dataset, how_to_get=ccv.HOW_TO_GET),
+    "ccv-all": KnownSet(ccv.open_all, shares="ccv", how_to_get=ccv.HOW_TO_GET),
+    "ccv-single": KnownSet(ccv.open_single, shares="ccv", how_to_get=ccv.HOW_TO_GET),
     OWN: KnownSet(folders.open_dataset),
 }
 
@@ -130,7 +132,7 @@ def _without_unusable(dataset: DataSet, states: Counter[str]) -> DataSet:
     )
     videos = {name: video for name, video in dataset.videos.items() if video.num_frames or video.num_flows}
     splits = {
-        number: Split(*(tuple(name for name in part if name in videos) for part in (split.train, split.test)))
+        number: Split(*(tuple(name for name in part if name in videos) for part in dataclasses.astuple(split)))
         for number, split in dataset.splits.items()
     }
     return dataclasses.replace(dataset, videos=videos, splits=splits)

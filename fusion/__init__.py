@@ -1,4 +1,4 @@
-"""What uses both streams. `from fusion import TwoStream` loads what it needs only then."""
+"""What uses both streams. `from fusion import TwoStream` or `TwoStreamNetwork` loads what it needs only then."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 from commands.running import quiet_tensorflow
 
 if TYPE_CHECKING:
+    from fusion.joint.two_stream_network import TwoStreamNetwork
     from fusion.two_stream import TwoStream
 
-__all__ = ["TwoStream"]
+__all__ = ["TwoStream", "TwoStreamNetwork"]
+_WHERE = {"TwoStream": "fusion.two_stream", "TwoStreamNetwork": "fusion.joint.two_stream_network"}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"fusion has no {name}.")
     quiet_tensorflow()
-    return getattr(importlib.import_module("fusion.two_stream"), name)
+    return getattr(importlib.import_module(_WHERE[name]), name)

@@ -24,7 +24,7 @@ from commands.waiting import Now
 from data.catalog import DataSet
 from data.ready import home_of, open_dataset, ready_dataset
 from fusion.methods.sequences import SEQUENCES
-from fusion.methods.table import LEARNED, METHODS, check_method
+from fusion.methods.table import LEARNED, METHODS, SAME, check_method
 from fusion.prediction.chosen_fusion import sentence
 from fusion.report.all_splits import MeanReport, mean_report, write_mean
 from fusion.report.compare import compare
@@ -164,7 +164,7 @@ def _evaluate_split(config: EvaluateConfig, dataset: DataSet, split: int) -> tup
         rescore=config.rescore,
         models=models,
     )
-    methods = config.method or METHODS
+    methods = [SAME.get(method, method) for method in config.method] or METHODS
     learns = any(method in LEARNED for method in methods)
     with_features = config.features or any(method in SEQUENCES for method in config.method)
     gathered = from_models(
@@ -199,7 +199,7 @@ def _evaluate_split(config: EvaluateConfig, dataset: DataSet, split: int) -> tup
 def _evaluate_scores(config: EvaluateConfig, lists: DataSet | None, split: int) -> Evaluation:
     """Fuses the score files of one split."""
     gathered = from_files([of_split(source, split) for source in config.scores], lists, split, config.names)
-    return _finish(config, gathered, config.method or METHODS)
+    return _finish(config, gathered, [SAME.get(method, method) for method in config.method] or METHODS)
 
 
 def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) -> Evaluation:

@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = training_options(JointConfig, argv, __doc__, BOTH)
     dataset = ready_dataset(config.dataset, config.root)
     training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
-    frame, stack = Input("rgb", 1, config.segments), Input(config.input, config.length, config.segments)
+    frame = Input("rgb", 1, config.segments)
+    stack = Input(config.input, config.length, config.segments, config.stride)
     costs = []
     with run_folder(config, BOTH, stack, (dataset, (training, validation))) as folder:
         stages = stages_left(config, folder)

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.extraction.decoder import USUAL, Bounds
+from data.optical_flow.compute import UNKNOWN
 from fusion.exporting.one_model import scorers_in
 from fusion.prediction.as_prepared import PreparedVideo, clip_of, making_of
 from fusion.prediction.chosen_fusion import chosen_fusion
@@ -57,6 +58,9 @@ class TwoStream:
         }
         self.cards = {stream: card for parts in self._parts.values() for stream, card in parts.items()}
         self.making = making_of(self.cards.values())
+        self.notes: tuple[str, ...] = ()
+        if self.making.method == UNKNOWN and self.uses_flow:
+            self.notes = (self.use_flow("tvl1"),)  # What most tools compute.
         self._compiled: dict[tuple[str, int], Callable[..., tf.Tensor]] = {}
 
     @classmethod
@@ -121,11 +125,12 @@ class TwoStream:
 
     def use_flow(self, method: str) -> str:
         """Computes flow by another method than the models were trained on; returns what is to be said of that."""
-        trained = self.making.method
+        trained, self.notes = making_of(self.cards.values()).method, ()
         if method == trained or not self.uses_flow:
             return ""
         self.making = dataclasses.replace(self.making, method=method, preset="balanced", parameters={})
-        return f"flow by {method}, while the temporal stream was trained on {trained}: it may be less sure"
+        of = "flow of another tool" if trained == UNKNOWN else trained
+        return f"flow by {method}, while the temporal stream was trained on {of}: it may be less sure"
 
     def predict(
         self,
@@ -179,7 +184,7 @@ class TwoStream:
             )
         if prepared.shortfall and not partial:
             raise ValueError(f"{video}: it is cut off, {prepared.shortfall}. Pass --partial to go by those.")
-        return prepared, tuple(note for note in (prepared.shortfall, prepared.resized) if note)
+        return prepared, tuple(note for note in (*self.notes, prepared.shortfall, prepared.resized) if note)
 
     def wanted(self, num_frames: int, frame_rate: float, spread: Spread) -> dict[str, Wanted]:
         """Returns what each stream wants to see of a video of so many frames."""

@@ -8,7 +8,7 @@ from functools import reduce
 import tensorflow as tf
 
 from commands.running import usable_processors
-from data.catalog import FLOATS, HALF_PACKED, PACKED, DataSet, Video, half_packed
+from data.catalog import HALF_PACKED, PACKED, DataSet, Video, half_packed
 from data.store.index import find_description
 from pipelines import assemble, augment, decode, sampling
 from pipelines.archives import Archives, read_files
@@ -43,8 +43,8 @@ class Source:
             raise _not_warped(dataset, made["method"])
         self.clip, self.dataset, self.layout = clip, dataset, dataset.layout
         self.is_packed = self.layout.name == PACKED  # Each video is one archive; see data/store/archive.py.
-        self.is_float = clip.is_flow and self.layout.rule == FLOATS
-        self.rule = "centred" if self.is_float else self.layout.rule  # Of the levels that clips hold.
+        self.is_float = clip.is_flow and self.layout.is_float
+        self.rule = self.layout.rule  # Of the levels that clips hold.
         self.bound = float(made.get("bound", 20.0))
         self.is_backward_stored = clip.kind == "bidirectional" and bool(made.get("backward"))
         # Whether channels are something else than what the files hold.

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = training_options(SpatialConfig, argv, __doc__, "spatial")
     dataset = ready_dataset(config.dataset, config.root)
     training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
-    clip, costs = Input(config.input, config.length, config.segments), []
+    clip, costs = Input(config.input, config.length, config.segments, config.stride), []
     with run_folder(config, "spatial", clip, (dataset, (training, validation))) as folder:
         stages = stages_left(config, folder)
         if stages:

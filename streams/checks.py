@@ -31,7 +31,7 @@ _LIMITS: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
         "at least 1",
         lambda value: value >= 1,
         (
-            *("split", "epochs", "steps", "batch_size", "rate_batch", "accumulate", "crop_size", "segments"),
+            *("split", "epochs", "steps", "batch_size", "rate_batch", "accumulate", "crop_size", "segments", "stride"),
             *("devices", "threads", "patience", "plateau", "milestones"),
         ),
     ),

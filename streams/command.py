@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
@@ -33,7 +34,8 @@ _NO_VIDEO = (
 
 def training_options(kind: type[Options], argv: Sequence[str] | None, description: str, stream: str) -> Options:
     """Parses the options of a training, with those of its recipe as defaults. `--recipe list` ends the command."""
-    return parse(kind, argv, description, **recipe_presets(argv, stream))
+    presets = recipe_presets(argv, stream)
+    return parse(kind, argv, description, **{name: presets[name] for name in presets if hasattr(kind, name)})
 
 
 @contextlib.contextmanager
@@ -55,6 +57,8 @@ def run_folder(config: TrainConfig, stream: str, clip: Input, *data: Data) -> It
 def import_tensorflow(config: TrainConfig, dataset: DataSet, training: Sequence[Video]) -> None:
     """Imports TensorFlow, which takes seconds, once the lists of videos are known to be good."""
     _check_lists(config, dataset, training)
+    if config.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     quiet_tensorflow()
 
 

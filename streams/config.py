@@ -26,32 +26,78 @@ from streams.checks import (
 EXACT = "exact"
 SCHEDULES = ("cosine", "step", "constant", "plateau")
 # How a network of both streams joins them: see streams/networks/both_streams.py.
-FUSIONS = ("average", "logits", "weighted", "concat", "conv")
+FUSIONS = ("late", "average", "logits", "weighted", "concat", "conv")
+CONSENSUS = ("mean", "max", "attention")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 # Options that don't change the result: where a run lies, how it is started and what is recorded on the way.
-_INCIDENTAL = ("root", "runs", "resume", "again", "dry_run", "histograms", "checkpoint_minutes", "host_index", "json")
+_INCIDENTAL = (
+    "root",
+    "runs",
+    "resume",
+    "again",
+    "dry_run",
+    "histograms",
+    "checkpoint_minutes",
+    "host_index",
+    "json",
+    "config",
+    "device",
+)
 # How `--help` shows the options of a training, those of each stream among them.
 _LAYOUT = Layout(
     groups={
         "data": (
-            *("dataset", "root", "split", "protocol", "validation", "input", "length", "segments", "augment", "shown"),
+            *(
+                "dataset",
+                "root",
+                "split",
+                "protocol",
+                "validation",
+                "input",
+                "length",
+                "stride",
+                "segments",
+                "consensus",
+                "augment",
+                "shown",
+            ),
             *("crop_size", "crop_on", "balance", "skip_broken", "and_dataset", "and_root", "and_joined", "and_without"),
         ),
-        "network": ("backbone", "fusion", "spatial_weight", "subtract_mean", "dropout", "dense_dropout"),
+        "network": ("backbone", "fusion", "fuse_at", "spatial_weight", "subtract_mean", "dropout", "dense_dropout"),
         "weights": ("weights", "spatial", "temporal", "train", "stage", "freeze_bn", "first_layer_rate"),
         "training": (
-            *("recipe", "epochs", "steps", "batch_size", "accumulate", "learning_rate", "rate_batch", "optimizer"),
+            *(
+                "recipe",
+                "config",
+                "epochs",
+                "steps",
+                "batch_size",
+                "accumulate",
+                "learning_rate",
+                "rate_batch",
+                "optimizer",
+            ),
             *("momentum", "weight_decay", "clip_norm", "schedule", "milestones", "plateau", "warmup", "patience"),
             "seed",
         ),
         "devices": (
-            *("precision", "jit", "devices", "sync_batch_norm", "hosts", "host_index", "threads", "deterministic"),
+            *(
+                "device",
+                "precision",
+                "jit",
+                "devices",
+                "sync_batch_norm",
+                "hosts",
+                "host_index",
+                "threads",
+                "deterministic",
+            ),
         ),
         "output": ("runs", "resume", "again", "dry_run", "histograms", "checkpoint_minutes", "json"),
     },
     first=(
-        *("dataset", "split", "input", "fusion", "backbone", "weights", "recipe", "epochs", "batch_size"),
+        *("dataset", "split", "input", "fusion", "backbone", "weights", "recipe", "config", "epochs", "batch_size"),
         *("learning_rate", "seed", "again", "dry_run"),
     ),
 )
@@ -104,9 +150,16 @@ class TrainConfig:
     )
     segments: int = option(
         1,
-        "segments of a video; a training example has a clip of each, and their scores are averaged (TSN)",
+        "segments of a video; a training example has a clip of each, and their scores are joined (TSN)",
         metavar="N",
     )
+    consensus: str = option(
+        "mean",
+        "how the scores of segments are joined in training: by their mean; by the greatest of each class; or by "
+        "attention, a mean in which surer segments count for more",
+        choices=CONSENSUS,
+    )
+    stride: int = option(1, "a clip takes every N-th frame or field", metavar="N")
     augment: str = option(
         "flip",
         "random crops and mirrors; with the paper's colours; at corners and in four sizes; at 13 places and in "
@@ -159,6 +212,7 @@ class TrainConfig:
     warmup: float = option(0.0, "epochs, or a part of one, in which the rate rises to its highest", metavar="N")
     patience: int | None = option(None, "epochs without improvement after which the training stops early", metavar="N")
     precision: str = option("float32", "of activations; weights stay float32", choices=PRECISIONS)
+    device: str = option("auto", "what computes: gpu, cpu, or a GPU if there is one", choices=("auto", "cpu", "gpu"))
     jit: bool = option(False, "compile with XLA: may help on one GPU, never on a processor")
     devices: int | None = option(
         None, "number of GPUs, instead of all; on a machine without any, parts of the processor", metavar="N"
@@ -173,6 +227,9 @@ class TrainConfig:
     )
     deterministic: bool = option(True, "get the same bits from the same seed")
     seed: int = option(0, "seed of all random numbers", metavar="N")
+    config: Path | None = option(
+        None, "config.json of an earlier run, whose options are the defaults of this one", metavar="FILE"
+    )
     runs: Path = option(RUNS, "where runs are kept", metavar="FOLDER")
     resume: bool = option(True, "continue a stopped training of the same options")
     again: bool = option(False, "replace an earlier run")
@@ -232,6 +289,14 @@ _WRONG_TOGETHER: tuple[tuple[Callable[[TrainConfig], bool], str], ...] = (
         lambda config: config.optimizer == EXACT and not config.keeps_features,
         "--optimizer exact solves the last layer on features that never change. Pass --train last-layer and "
         "--augment none with it, and neither --segments nor --skip-broken.",
+    ),
+    (
+        lambda config: config.consensus != "mean" and config.segments == 1,
+        "--consensus {consensus} joins the scores of segments: pass --segments K with it.",
+    ),
+    (
+        lambda config: config.device == "cpu" and config.crop_on == "device",
+        "--crop-on device is for a GPU. Drop it, or --device cpu.",
     ),
     (
         lambda config: config.first_layer_rate != 1 and (config.train != "all" or bool(config.stage)),

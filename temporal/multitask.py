@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from data.catalog import DataSet
+from data.optical_flow.levels import RULES
 from data.ready import flow_description
 from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard
 from streams.command import Data
@@ -79,9 +80,13 @@ def _check_alike(first: DataSet, second: DataSet, *, is_flow: bool) -> None:
         raise ValueError("Two data sets are learnt at once where every video has one label. Drop --and-dataset.")
     if is_flow:
         ours, theirs = flow_description(first.root), flow_description(second.root)
-        for key in ("bound", "rule"):
-            if ours[key] != theirs[key]:
+        compared = {
+            "bound": (ours["bound"], theirs["bound"], ours["bound"] == theirs["bound"]),
+            "rule": (ours["rule"], theirs["rule"], RULES[ours["rule"]] == RULES[theirs["rule"]]),
+        }
+        for key, (mine, other, is_same) in compared.items():
+            if not is_same:
                 raise ValueError(
-                    f"Flow of {first.name} has {key} {ours[key]!r} and that of {second.name} {theirs[key]!r}. "
+                    f"Flow of {first.name} has {key} {mine!r} and that of {second.name} {other!r}. "
                     "Prepare both alike to learn them at once."
                 )

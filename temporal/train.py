@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = training_options(TemporalConfig, argv, __doc__, "temporal")
     dataset = ready_dataset(config.dataset, config.root)
     training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
-    clip, costs = Input(config.input, config.length, config.segments), []
+    clip, costs = Input(config.input, config.length, config.segments, config.stride), []
     second = [second_lists(config, dataset.name)] if config.and_dataset else []
     with run_folder(config, "temporal", clip, (dataset, (training, validation)), *second) as folder:
         stages = stages_left(config, folder)

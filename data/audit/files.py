@@ -9,6 +9,7 @@ import numpy as np
 from data.audit.findings import ERROR, WARNING, Finding
 from data.catalog import HALF_PACKED, PACKED, DataSet, Layout, Video, in_words
 from data.store.archive import stored_paths
+from data.store.flow_files import read_flow
 from data.store.index import read_description
 from data.store.pictures import read_grey
 
@@ -47,15 +48,12 @@ def how_to_mend(dataset: DataSet) -> str:
 
 
 def read_field(path: Path) -> np.ndarray | None:
-    """Returns a flow field stored as float[H, W, 2], or None if the file holds anything else or numbers not finite."""
+    """Returns a flow field of a `.npy` file as float32[H, W, 2], or None if it is no such file or not all finite."""
     try:
-        with path.open("rb") as file:
-            # Not np.load, which would also accept an archive of arrays.
-            field: np.ndarray = np.lib.format.read_array(file)
+        field = read_flow(path)
     except (OSError, ValueError):
         return None
-    fits = field.ndim == 3 and field.shape[2] == 2 and field.dtype.kind == "f" and bool(np.isfinite(field).all())
-    return field if fits else None
+    return field if np.isfinite(field).all() else None
 
 
 def _directions(dataset: DataSet) -> list[Layout]:

@@ -127,7 +127,9 @@ def _directions(fields: Sequence[Field]) -> Iterator[Finding]:
     alike = (stored.T @ computed / len(stored)) / scale  # [stored axis, computed axis], from -1 to 1.
     # An axis with hardly any motion can't be judged.
     share = (computed**2).mean(axis=0) / (computed**2).sum(axis=1).mean()
-    if min(share) > 0.1 and abs(alike[0, 1]) + abs(alike[1, 0]) > 0.5 + abs(alike[0, 0]) + abs(alike[1, 1]):
+    judged = [axis for axis in (0, 1) if share[axis] > 0.1]
+    own, other = (np.mean([abs(alike[axis ^ change, axis]) for axis in judged]) for change in (0, 1))
+    if other > 0.25 + own:
         yield Finding(
             ERROR, "The x and y parts of the flow are swapped.", "Rename flow_x and flow_y, or extract again."
         )

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from commands.waiting import Now
 from data.catalog import OURS, DataSet, Video, read_layout
 from data.extraction.decoder import USUAL, Bounds
 from data.extraction.disk_space import Space
+from data.extraction.limited import few_videos, too_few
 from data.extraction.one_video import Job, broken_row, extract_video, finished_row
 from data.extraction.own_process import KilledError, LostError
 from data.extraction.video_files import find_sources
@@ -25,7 +26,7 @@ from data.extraction.workers import run_jobs
 from data.optical_flow.engine import flow_engine
 from data.optical_flow.gpu_service import flow_process
 from data.store.description import FRAMES, Recipe
-from data.store.index import MISSING, STOPPED, Row, index_path, read_index, shard_path, write_index
+from data.store.index import MISSING, READY, STOPPED, Row, index_path, read_index, shard_path, write_index
 from data.store.whole_folder import begin_storing, end_storing
 
 
@@ -36,7 +37,7 @@ class Work:
     workers: int = usable_processors()
     cluster: str = ""  # The address of a Dask scheduler; empty means workers on this machine.
     shard: tuple[int, int] = (1, 1)  # Number of this machine, from 1, and number of machines.
-    limit: int = 0  # Number of videos, spread evenly over the lists; 0 means all.
+    limit: int = 0  # Number of videos, alike of each class; 0 means all.
     time_limit: float = 300.0  # A decoder that brings no frame for so many seconds counts as hung.
     check_space: bool = True
     bounds: Bounds = USUAL  # Larger and longer videos count as broken.
@@ -141,17 +142,21 @@ def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work
             packed=work.packed,
             run=run,
         )
-        for video in _chosen(list(dataset.videos.values()), work)
+        for video in _chosen(dataset, sources, work)
     ]
 
 
-def _chosen(videos: Sequence[Video], work: Work) -> Sequence[Video]:
-    """Returns the videos of this shard; with a limit, that many spread evenly over the lists, so over all classes."""
+def _chosen(dataset: DataSet, sources: Mapping[str, Path], work: Work) -> Sequence[Video]:
+    """Returns the videos of this shard; with a limit, that many of those that are there, alike of each class."""
+    if work.limit:
+        earlier = index_path(dataset.root)
+        ready = [row.video for row in read_index(earlier).values() if row.state == READY] if earlier.exists() else []
+        chosen = few_videos(dataset, {*sources, *ready}, work.limit)
+        if warning := too_few(dataset, chosen):
+            print(f"Note: {warning}", flush=True)
+        return chosen
     number, count = work.shard
-    mine = videos[number - 1 :: count]
-    if not work.limit or work.limit >= len(mine):
-        return mine
-    return [mine[place * len(mine) // work.limit] for place in range(work.limit)]
+    return list(dataset.videos.values())[number - 1 :: count]
 
 
 def _what_is_there(dataset: DataSet, jobs: Sequence[Job]) -> tuple[list[Row], list[Job]]:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from commands.files import write_json
 from data.catalog import FLOATS, OURS, DataSet, Layout, Video, layout_path
+from data.store.flow_files import read_flow
 from data.store.index import BROKEN, MISSING, Row, description_path, index_path, read_description, write_index
 
 AUTO = "auto"
@@ -41,6 +42,12 @@ LAYOUTS = {
         rule=FLOATS,
     ),
 }
+# Other names of the frames beside flow of floats.
+FRAMES_BESIDE_FLOATS = tuple(
+    f"{above}/{{folder}}/{{video}}/{name}{{number}}.jpg"
+    for above in ("rgb", "frames")
+    for name in ("frame", "frame_", "img_")
+)
 BOUND = 20.0
 FOLDERS_TO_LOOK_INTO = 300
 
@@ -51,6 +58,12 @@ class Extraction:
 
     folder: Path
     layout: Layout
+
+    @property
+    def top(self) -> Path:
+        """The folder above those of the videos: of their frames, or of their flow if there are no frames."""
+        pattern = self.layout.frame if _sample_numbers(self.folder, self.layout.frame) else self.layout.flow_x
+        return self.folder / pattern.split("{")[0]
 
     def placed(self, root: Path) -> Layout:
         """Returns the layout as seen from `root`: with absolute paths if the files are elsewhere."""
@@ -76,26 +89,40 @@ def recognise(folder: Path, name: str = AUTO) -> Extraction:
     if name != AUTO and name not in LAYOUTS:
         raise ValueError(f"The layout must be auto or one of {', '.join(LAYOUTS)}. Received {name!r}.")
     wanted = LAYOUTS.values() if name == AUTO else [LAYOUTS[name]]
-    # The user may name the folder rawframes itself, so each layout is also tried without it.
-    variants = [
-        variant
-        for layout in wanted
-        for variant in (layout, layout.with_patterns(lambda pattern: pattern.removeprefix("rawframes/")))
-    ]
-    # Two layouts differ only in the names of their flow, so flow is looked at first.
-    for pattern in ("flow_x", "frame"):
-        for layout in variants:
-            if _sample_numbers(folder, getattr(layout, pattern)):
-                return Extraction(folder, _numbered(folder, layout))
+    found: dict[int, Layout] = {}
+    for layout in (variant for each in wanted for variant in _variants(each)):
+        # Two layouts differ only in the names of their flow, so flow counts for more.
+        fits = 2 * bool(_sample_numbers(folder, layout.flow_x)) + bool(_sample_numbers(folder, layout.frame))
+        found.setdefault(fits, layout)
+    if max(found):
+        return Extraction(folder, _numbered(folder, found[max(found)]))
     looked_for = "; ".join(f"{layout.name}: {layout.frame}" for layout in wanted)
     raise ValueError(f"{folder} holds no frames in a known layout. Looked for {looked_for}.")
+
+
+def extracted_in(folder: Path) -> Extraction | None:
+    """Returns the extraction in a folder with flow of another tool, or None if there is none."""
+    try:
+        found = recognise(folder)
+    except (OSError, ValueError):
+        return None
+    return found if _sample_numbers(folder, found.layout.flow_x) else None
+
+
+def _variants(layout: Layout) -> Iterator[Layout]:
+    """Yields the spellings of a layout."""
+    yield layout
+    if layout.is_float:
+        yield from (dataclasses.replace(layout, frame=frame) for frame in FRAMES_BESIDE_FLOATS)
+    else:  # The user may name the folder rawframes itself.
+        yield layout.with_patterns(lambda pattern: pattern.removeprefix("rawframes/"))
 
 
 def use_in_place(dataset: DataSet, extraction: Extraction) -> list[Row]:
     """Counts the files of every video; writes the index, the layout and flow.json into the data set's root."""
     layout, root = extraction.placed(dataset.root), dataset.root
     folders = _video_folders(extraction)
-    rows = [_row(video, folders.get(video.name.casefold(), []), extraction) for video in dataset.videos.values()]
+    rows = [_row(video, _places(video, folders), extraction) for video in dataset.videos.values()]
     if all(row.state == MISSING for row in rows):
         example = layout.frame_path(root, next(iter(dataset.videos.values())), 0)
         raise ValueError(
@@ -174,6 +201,14 @@ def _video_folders(extraction: Extraction) -> dict[str, list[Path]]:
     return found
 
 
+def _places(video: Video, folders: Mapping[str, Sequence[Path]]) -> list[Path]:
+    """Returns the folders that may be a video's: that of its file if there is one, or all that have its name."""
+    listed = video.relative_path
+    named = [place for name in {video.name, listed.stem, listed.name} for place in folders.get(name.casefold(), ())]
+    paths = {path.as_posix().casefold() for path in (listed, listed.with_suffix(""))}
+    return [place for place in named if place.as_posix().casefold() in paths] or named
+
+
 def _row(video: Video, places: Sequence[Path], extraction: Extraction) -> Row:
     """Counts the files of one video; its folder may differ in case, or be inside or outside a class folder."""
     fitting = [path for path in places if path.parent.as_posix().casefold() == (video.folder or ".").casefold()]
@@ -195,8 +230,20 @@ def _row(video: Video, places: Sequence[Path], extraction: Extraction) -> Row:
     if counts["flow_x"] != counts["flow_y"]:
         reason = f"It has {counts['flow_x']} files of flow in x and {counts['flow_y']} in y."
         return Row(video.name, folder, state=BROKEN, reason=reason)
+    if layout.is_float and counts["flow_x"]:
+        wrong = _wrong_field(layout.flow_paths(extraction.folder, found, 0)[0])
+        if wrong:
+            return Row(video.name, folder, state=BROKEN, reason=wrong)
     size = _frame_size(layout.frame_path(extraction.folder, found, 0)) if counts["frame"] else (0, 0)
     return Row(video.name, folder, counts["frame"], counts["flow_x"], *size, stored=stored)
+
+
+def _wrong_field(path: Path) -> str:
+    """Returns why a field of floats can't be used; all fields of a video are taken to be like its first."""
+    try:
+        return "" if np.isfinite(read_flow(path)).all() else f"{path} holds numbers that are not finite."
+    except (OSError, ValueError) as error:
+        return str(error)
 
 
 def _frame_size(path: Path) -> tuple[int, int]:

@@ -12,12 +12,13 @@ from data.optical_flow.frames import levels_of_pair, levels_of_video
 from data.optical_flow.methods import KINDS, find_kind
 
 METHODS: tuple[str, ...] = tuple(KINDS)
+UNKNOWN = "unknown"  # The method of flow that another tool made.
 
 
 class FlowDescription(TypedDict, total=False):
     """The part of `flow.json` about flow: how it was computed, and what the stored levels mean."""
 
-    method: str  # "unknown" if another tool made the flow; absent if there is no flow.
+    method: str  # UNKNOWN if another tool made the flow; absent if there is no flow.
     preset: str
     parameters: dict[str, float | bool]
     bound: float

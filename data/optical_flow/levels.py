@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data.catalog import FLOATS
+
 
 class LevelRule(NamedTuple):
     """The numbers of a rule: `level = still + u * reach / bound`, never below `lowest`."""
@@ -39,6 +41,8 @@ RULES = {
     "classic": LevelRule(still=127.5, reach=127.5, lowest=0),
     "truncated": LevelRule(still=127.0, reach=127.5, lowest=0),
 }
+# Flow that is stored in pixels has levels once it is read: ours.
+RULES[FLOATS] = RULES["centred"]
 
 
 # The least and greatest bound, in pixels; no frame is larger.
@@ -57,7 +61,7 @@ def quantise(flow: np.ndarray, bound: float = 20.0, rule: str = "centred") -> np
     if flow.size and np.isnan(flow.min()):
         raise ValueError("Flow must be finite to be stored. Received NaN. Compute flow from finite frames.")
     steps = flow * np.float32(reach / bound)
-    if rule == "centred":
+    if RULES[rule] == RULES["centred"]:
         # Rounding before 128 is added keeps positive and negative halves symmetrical.
         steps = np.rint(steps)
         return (np.clip(steps, -reach, reach) + still).astype(np.uint8)

@@ -1,8 +1,8 @@
 """Makes a data set of your own videos: one folder per class, or a CSV that names the class of each video.
 
 The CSV has the columns `video,label[,group][,split]`: a path below `videos/`; a class, or several joined by `|`; the
-person or place that was filmed; and `train`, `test` or nothing. Missing groups and splits are made here, and kept in
-`annotations/videos.csv`.
+person or place that was filmed; and `train`, `val`, `test` or nothing. Missing groups and splits are made here, and
+kept in `annotations/videos.csv`.
 """
 
 import csv
@@ -17,7 +17,16 @@ from commands.files import write_text
 from commands.text import is_printable, printable
 from data.catalog import DataSet, Split, Video, in_words
 from data.sets.lists import cut_validation
-from data.sets.own_lists import PARTS, TEST, TRAIN, read_csv, read_folders, read_frame_folders, read_metadata
+from data.sets.own_lists import (
+    PARTS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    read_csv,
+    read_folders,
+    read_frame_folders,
+    read_metadata,
+)
 
 TEST_SHARE = 0.3  # As in HMDB-51.
 
@@ -51,7 +60,9 @@ def keep_list(dataset: DataSet) -> None:
     path = kept_list(dataset.root)
     if path.exists():
         return
-    part_of = {name: part for part in (TRAIN, TEST) for name in getattr(dataset.splits[1], part)}
+    split = dataset.splits[1]
+    named = ((split.train, TRAIN), (split.validation, VALIDATION), (split.test, TEST))
+    part_of = {name: part for names, part in named for name in names}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video", "label", "group", "split"])
@@ -121,8 +132,10 @@ def _of_fit_names(rows: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]],
 
 
 def _given(videos: Sequence[Video], parts: Sequence[str]) -> Split:
-    names = {part: tuple(v.name for v, p in zip(videos, parts, strict=True) if p == part) for part in (TRAIN, TEST)}
-    return Split(names[TRAIN], names[TEST])
+    def named(*wanted: str) -> tuple[str, ...]:
+        return tuple(video.name for video, part in zip(videos, parts, strict=True) if part in wanted)
+
+    return Split(named(TRAIN, VALIDATION), named(TEST), named(VALIDATION))
 
 
 def _made(videos: Sequence[Video]) -> Split:

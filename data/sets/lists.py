@@ -13,13 +13,14 @@ from data.catalog import DataSet, Video
 PROTOCOLS = ("validation", "paper", "test-selected", "folds")
 
 
-def find_lists(root: Path, landmark: str, folders: Sequence[str], source: str) -> Path:
+def find_lists(root: Path, landmark: str, folders: Sequence[str], source: str, *, can_be_fetched: bool = True) -> Path:
     """Returns the folder below `root` that holds the published lists, known by the file or pattern `landmark`."""
     places = [root / "annotations", *(root / above / folder for above in ("annotations", ".") for folder in folders)]
     for place in places:
         if any(place.glob(landmark)):
             return place
-    raise _no_lists(root / "annotations", landmark, source)
+    fetch = ", or let --download fetch them" if can_be_fetched else ""
+    raise _no_lists(root / "annotations", landmark, source, fetch)
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -44,8 +45,16 @@ def training_lists(
     """Returns `(training, validation)` of a split under a protocol; `paper` and `folds` have no validation videos."""
     listed = dataset.part(split, "train")
     if protocol == "validation":
-        return cut_validation(listed, share, seed)
+        return named_parts(dataset, split) if dataset.splits[split].validation else cut_validation(listed, share, seed)
     return listed, dataset.part(split, "test") if protocol == "test-selected" else ()
+
+
+def named_parts(dataset: DataSet, split: int) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
+    """Returns `(training, validation)` as the data set's own list names them."""
+    named = set(dataset.splits[split].validation)
+    print(f"The list of {dataset.name} names its {len(named)} validation videos itself; no others are cut.", flush=True)
+    training = tuple(video for video in dataset.part(split, "train") if video.name not in named)
+    return training, dataset.part(split, "validation")
 
 
 def cut_validation(
@@ -53,8 +62,8 @@ def cut_validation(
 ) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
     """Cuts whole groups off a training list, some of every class, as `(training, validation)`.
 
-    Groups are drawn at random, and taken while that brings the classes nearer to the wanted share,
-    so that no group is on both sides and every class that can spare a group has videos to validate on.
+    Groups are drawn at random, and taken while that brings the classes nearer to the wanted share, so that no group is
+    on both sides. A class that has none by then gives its smallest group, if it can spare one.
     """
     groups: dict[str, list[Video]] = {}
     for video in videos:
@@ -70,23 +79,42 @@ def cut_validation(
         if gain > sum(counts.values()) / 2 and all(taken[label] + counts[label] < total[label] for label in counts):
             chosen.add(group)
             taken.update(counts)
+    if len(taken) < len(total):
+        chosen |= _spared([groups[name] for name in drawn], total, taken)
     if not chosen:
         raise _no_validation(len(videos), len(groups))
     training = tuple(video for video in videos if video.group not in chosen)
     return training, tuple(video for video in videos if video.group in chosen)
 
 
-def _no_lists(folder: Path, landmark: str, source: str) -> FileNotFoundError:
+def _spared(drawn: Sequence[Sequence[Video]], total: Counter[int], taken: Counter[int]) -> set[str]:
+    """Returns the smallest group that each class without validation videos can spare; adds its videos to `taken`."""
+    by_label: dict[int, list[Sequence[Video]]] = {}
+    for group in sorted(drawn, key=len):  # Sorting keeps the order of those of one size.
+        for label in _count_labels(group):
+            by_label.setdefault(label, []).append(group)
+    chosen = set()
+    for label in sorted(total.keys() - taken.keys()):
+        for group in by_label[label] if label not in taken else ():
+            counts = _count_labels(group)
+            if all(taken[each] + count < total[each] for each, count in counts.items()):
+                chosen.add(group[0].group)
+                taken.update(counts)
+                break
+    return chosen
+
+
+def _no_lists(folder: Path, landmark: str, source: str, fetch: str) -> FileNotFoundError:
     return FileNotFoundError(
         f"{landmark} is not in {folder}: the lists of this data set are not there. "
-        f"Get {source} and put its files there, or name their folder with --annotations, or let --download fetch them."
+        f"Get {source} and put its files there, or name their folder with --annotations{fetch}."
     )
 
 
 def _no_validation(num_videos: int, num_groups: int) -> ValueError:
     return ValueError(
-        f"No validation part can be cut from {num_videos} videos in {num_groups} groups without dividing a group. "
-        "Add groups, or train on the whole list with --protocol paper."
+        f"No validation part can be cut from {num_videos} videos in {num_groups} groups: no class has a group to "
+        "spare, and a group is never divided. Add videos of other groups, or pass --protocol paper to train on all."
     )
 
 

@@ -1,30 +1,35 @@
 """Reads the videos and classes of your own data set from a CSV, class folders, or train/val/test metadata."""
 
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePath, PurePosixPath
 
 from commands.files import read_table
 from data.extraction.video_files import is_of_pictures, is_video, walk_files
 
-TRAIN, TEST = "train", "test"
-# Names of the parts in CSV files. Validation counts as training: the training commands choose their own part of it.
-PARTS = {"train": TRAIN, "training": TRAIN, "val": TRAIN, "valid": TRAIN, "validation": TRAIN, "test": TEST, "": ""}
+TRAIN, VALIDATION, TEST = "train", "val", "test"
+# Names of the parts in CSV files and of folders.
+PARTS = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation"), VALIDATION),
+    "test": TEST,
+    "": "",
+}
 VIDEO_COLUMNS = ("video_name", "clip_name", "video", "name", "video_path", "clip_path", "path", "file")
 LABEL_COLUMNS = ("class", "class_name", "label", "category", "action")
 
 
 def read_folders(folder: Path) -> Iterator[dict[str, str]]:
-    """Yields the videos below a folder; the class of each is its topmost folder."""
-    for path in walk_files(folder):
-        relative = path.relative_to(folder)
-        if is_video(path) and len(relative.parts) > 1:
-            yield {"video": relative.as_posix(), "label": relative.parts[0]}
+    """Yields the videos below a folder; the class of each is its topmost folder, or the one below `train` and so on."""
+    paths = [path.relative_to(folder) for path in walk_files(folder) if is_video(path)]
+    yield from _by_folders([path for path in paths if len(path.parts) > 1])
 
 
 def read_frame_folders(folder: Path) -> Iterator[dict[str, str]]:
-    """Yields videos that exist only as frames, in one folder per video within one per class."""
-    found = sorted(folder.glob("[!.]*/[!.]*/"))
+    """Yields videos that exist only as frames, in one folder per video within one per class, maybe in parts."""
+    tops = [path.name for path in folder.glob("[!.]*/")]
+    below = "[!.]*/[!.]*/[!.]*/" if are_parts(tops) else "[!.]*/[!.]*/"
+    found = sorted(path.relative_to(folder) for path in folder.glob(below))
     without_class = [path for path in sorted(folder.glob("[!.]*/")) if is_of_pictures(path)]
     if not found and without_class:
         raise ValueError(
@@ -32,8 +37,20 @@ def read_frame_folders(folder: Path) -> Iterator[dict[str, str]]:
             f"of the folders in {folder}. Put each into a folder that is named after its class, or write the list "
             f"{folder.parent / 'annotations' / 'videos.csv'} with the columns video,label."
         )
-    for path in found:
-        yield {"video": path.relative_to(folder).as_posix(), "label": path.parent.name}
+    yield from _by_folders(found)
+
+
+def are_parts(folders: Iterable[str]) -> bool:
+    """Tells whether folders are named as the parts of a split, so that those of the classes are below them."""
+    return {name.lower() for name in folders} <= PARTS.keys()
+
+
+def _by_folders(paths: Sequence[PurePath]) -> Iterator[dict[str, str]]:
+    """Yields videos by their paths below the data set's folder: `class/video`, or `part/class/video`."""
+    in_parts = are_parts(path.parts[0] for path in paths) and all(len(path.parts) > 2 for path in paths)
+    for path in paths:
+        part = {"split": path.parts[0]} if in_parts else {}
+        yield {"video": path.as_posix(), "label": path.parts[in_parts], **part}
 
 
 def read_metadata(folder: Path) -> Iterator[dict[str, str]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from commands.files import write_json
-from data.optical_flow.compute import flow_description
-from data.optical_flow.levels import RULES, check_bound
+from data.optical_flow.compute import UNKNOWN, flow_description
+from data.optical_flow.levels import check_bound
 from data.optical_flow.parameters import Values
 from data.store.index import Description, description_path, find_description, read_description
 
@@ -46,9 +46,6 @@ class Recipe:
         known: dict[str, Any] = {each.name: description[each.name] for each in fields(cls) if each.name in description}
         for name in ("size", "usual_size"):
             known[name] = tuple(known[name]) if known.get(name) else None
-        # Flow stored as floats is converted to our own levels before it reaches a network.
-        if known.get("rule") not in RULES:
-            known.pop("rule", None)
         return cls(**known)
 
     def check(self) -> None:
@@ -101,6 +98,6 @@ class Recipe:
 def recipe_of(root: Path) -> Recipe:
     """Returns the recipe that the data set in `root` was prepared with."""
     found = read_description(root)
-    if found.get("method") == "unknown":
+    if found.get("method") == UNKNOWN:
         raise ValueError(f"{root} holds flow that another tool made; only that tool can make it again.")
     return replace(Recipe.of(found), only="" if "method" in found else FRAMES)

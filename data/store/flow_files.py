@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
@@ -25,8 +26,28 @@ def read_flow(path: str | Path) -> np.ndarray:
     if path.suffix.lower() == ".flo":
         return _read_flo(path)
     if path.suffix.lower() == ".npy":
-        return _read_npy(path)
+        try:
+            return field_of(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path} {error}.") from error
     raise ValueError(f"Flow files end in .flo or .npy. Received {path.name}. For a pair of images: read_flow_images.")
+
+
+def field_of(content: bytes) -> np.ndarray:
+    """Returns the flow in the bytes of a `.npy` file as float32[H, W, 2] in pixels.
+
+    NumPy itself reads the header, so that any order of the bytes and of the axes in memory is understood.
+    """
+    try:
+        # Not np.load, which would also accept an archive of arrays.
+        flow: np.ndarray = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # A damaged header lets NumPy raise nearly anything.
+        raise ValueError(f"can't be read as an array: {error}") from error
+    if flow.dtype.kind != "f" or flow.ndim != 3 or 2 not in (flow.shape[0], flow.shape[2]) or not flow.size:
+        raise ValueError(f"must hold floats [H, W, 2] or [2, H, W]. It holds {flow.dtype} {list(flow.shape)}")
+    return np.ascontiguousarray(flow if flow.shape[2] == 2 else np.moveaxis(flow, 0, -1), np.float32)
 
 
 def read_flow_images(x_path: str | Path, y_path: str | Path, bound: float = 20.0, rule: str = "centred") -> np.ndarray:
@@ -80,22 +101,6 @@ def _read_flo(path: Path) -> np.ndarray:
         raise ValueError(f"{path} is damaged: {width}×{height} flow doesn't fit its {len(content)} bytes.")
     flow = np.frombuffer(content[FLO_HEADER:], "<f4").reshape(height, width, 2).astype(np.float32)
     return np.where(np.abs(flow).max(axis=-1, keepdims=True) > FLO_UNKNOWN, np.float32(np.nan), flow)
-
-
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        with path.open("rb") as file:
-            # Not np.load, which would also accept an archive of arrays.
-            flow: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-    except MemoryError:
-        raise
-    except Exception as error:  # A damaged header lets NumPy raise nearly anything.
-        raise ValueError(f"{path} can't be read as an array: {error}") from error
-    if flow.ndim == 3 and flow.shape[0] == 2 and flow.shape[2] != 2:
-        flow = np.moveaxis(flow, 0, -1)
-    if flow.ndim != 3 or flow.shape[2] != 2 or flow.dtype.kind != "f":
-        raise ValueError(f"{path} must hold floats [H, W, 2] or [2, H, W]. Received {flow.dtype} {flow.shape}.")
-    return np.ascontiguousarray(flow, np.float32)
 
 
 def _images(folder: Path, beginning: str) -> dict[int, Path]:

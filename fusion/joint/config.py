@@ -18,6 +18,12 @@ class JointConfig(TrainConfig):
     """The options for training both streams as one network."""
 
     fusion: str = option("conv", "how the streams are joined: their scores, features or last maps", choices=FUSIONS)
+    fuse_at: tuple[str, ...] = option(
+        (),
+        "where --fusion conv joins maps: conv4, say, or a layer of both streams; repeat it for several",
+        repeat=True,
+        metavar="PLACE",
+    )
     spatial: str = option(
         "", "saved spatial model to start from, or fresh (default: that of this split)", metavar="FILE"
     )
@@ -33,6 +39,8 @@ class JointConfig(TrainConfig):
             raise ValueError("--skip-broken would pair frames of one video with flow of another. Drop it.")
         if self.first_layer_rate != 1:
             raise ValueError("--first-layer-rate is for one stream, and this network has two first layers. Drop it.")
+        if self.fuse_at and self.fusion != "conv":
+            raise ValueError(f"--fuse-at is for --fusion conv, which joins maps. Received --fusion {self.fusion}.")
         if not 0 <= self.spatial_weight <= 1:
             raise ValueError(f"--spatial-weight is {self.spatial_weight}; it must be from 0 to 1.")
 

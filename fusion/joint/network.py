@@ -27,7 +27,7 @@ def joint_network(config: JointConfig, dataset: DataSet, cards: Sequence[ModelCa
             len(dataset.classes),
             spatial=_stream(config, cards[0]),
             temporal=_stream(config, cards[1]),
-            fusion=config.fusion,
+            fusion=":".join([config.fusion, *config.fuse_at]),
             spatial_weight=config.spatial_weight,
             dropout=config.dropout,
             multi_label=dataset.multi_label,
@@ -38,7 +38,7 @@ def joint_network(config: JointConfig, dataset: DataSet, cards: Sequence[ModelCa
 
 def check_card(found: ModelCard, wanted: ModelCard, path: str | Path) -> None:
     """Raises ValueError if a model has other classes or another input, or has seen test videos of this split."""
-    for name in ("stream", "input_kind", "length", "classes", "data_set"):
+    for name in ("stream", "input_kind", "length", "stride", "classes", "data_set"):
         ours, theirs = getattr(wanted, name), getattr(found, name)
         if ours != theirs:
             raise ValueError(

@@ -13,7 +13,7 @@ from commands.schema import checked, parsed
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Parameters
 from fusion.methods.fixed import sigmoid, softmax
-from fusion.methods.table import APPLY, LEARNED, METHODS, check_method, given_rule
+from fusion.methods.table import APPLY, LEARNED, METHODS, SAME, check_method, given_rule
 
 # Methods whose scores are probabilities already.
 PROBABILITIES = ("average", "average-views", "vote", "weighted", "calibrated")
@@ -178,6 +178,7 @@ class KeptFusions:
 def given(method: str, streams: Sequence[str]) -> Fusion:
     """Returns the fusion of a method that learns nothing or has given weights, like `weighted:1,1.5`."""
     check_method(method)
+    method = SAME.get(method, method)
     rule = given_rule(method, len(streams))
     return Fusion(method, tuple(streams), rule.parameters or {}, why="as named")
 

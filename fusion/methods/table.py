@@ -64,6 +64,10 @@ APPLY: Mapping[str, Combine] = {
 }
 
 
+# Other names of methods.
+SAME = {"late": "average"}
+
+
 class Fused(NamedTuple):
     """The result of fusion: scores [V, C] by method, what each method learned, and why some could not be used."""
 
@@ -101,7 +105,7 @@ def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, fo
 def check_method(method: str) -> None:
     """Raises ValueError if no method has this name."""
     name, _, weights = method.partition(":")
-    if name not in METHODS or (weights and name not in WEIGHTED):
+    if name not in (*METHODS, *SAME) or (weights and name not in WEIGHTED):
         raise ValueError(
             f"There is no fusion method {method!r}. The methods are {', '.join(METHODS)}; weighted and weighted-logits "
             "also take weights, like weighted:1,1.5."

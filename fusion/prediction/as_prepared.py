@@ -32,7 +32,7 @@ def making_of(cards: Iterable[ModelCard]) -> Recipe:
 
 def clip_of(card: ModelCard) -> Input:
     """Returns what one clip of a stream is made of."""
-    return Input(card.input_kind, card.length)
+    return Input(card.input_kind, card.length, stride=card.stride)
 
 
 class PreparedVideo:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from data.catalog import DataSet, Video
-from data.flow import colour_wheel, dequantise
+from data.flow import colour_wheel, dequantise, read_flow
 from data.store.index import find_description
 from fusion.methods.measures import is_right
 from fusion.report.pictures import data_uri
@@ -68,8 +68,7 @@ def _read_flow(dataset: DataSet, video: Video, index: int) -> np.ndarray | None:
     if not path_x.is_file():
         return None
     if dataset.layout.is_float:
-        flow: np.ndarray = np.load(path_x)
-        return flow
+        return read_flow(path_x)
     levels = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (path_x, path_y)]
     # Without a description the bound does not matter here: each strip is drawn relative to its own longest motion.
     bound = find_description(dataset.root).get("bound", 20.0)

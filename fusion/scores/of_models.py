@@ -43,7 +43,7 @@ def stream_scores(
         protocol=str(scoring),
         model_hash=file_hash(model),
         data_hash=_data_hash(dataset, videos),
-        selection=card.selection,
+        selection=card.chosen,
         classes=dataset.classes,
         videos=tuple(video.name for video in videos),
         labels=labels_of(dataset, videos),

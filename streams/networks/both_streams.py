@@ -1,5 +1,6 @@
 """Both streams as one network, from `rgb` and `flow` to logits, as one file that plain Keras opens."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -8,6 +9,7 @@ from keras import layers, ops
 
 from streams.config import FUSIONS
 from streams.networks.build import build_network
+from streams.networks.fused_maps import MAP, fused_at
 from streams.networks.preprocessing import Pixels
 from streams.runs.model_file import open_network
 
@@ -29,28 +31,39 @@ def two_stream_network(
 ) -> keras.Model:
     """Returns a network of two streams: networks of ours, files of them, or fresh small ones where none is given.
 
-    `average`, `weighted` (of probabilities) and `logits` (their mean) need no training beyond the streams'; what they
-    return are logits again, of which softmax, or the sigmoid for several labels, gives the fused probabilities.
-    `concat` joins the features and `conv` the last maps, by a 1x1 convolution (Feichtenhofer et al. 2016); both have
-    layers of their own, which are trained, end to end unless the streams are frozen.
+    `average`, or `late`, `weighted` (of probabilities) and `logits` (their mean) need no training beyond the streams';
+    what they return are logits again, of which softmax, or the sigmoid for several labels, gives the fused
+    probabilities. `concat` joins the features and `conv` the last maps, or as in `conv:conv4:conv5` the maps at some
+    places, by a 1x1 convolution (Feichtenhofer et al. 2016); both have layers of their own, which are trained, end to
+    end unless the streams are frozen.
     """
-    if fusion not in FUSIONS:
+    fusion, *places = fusion.split(":")
+    if fusion not in FUSIONS or (places and fusion != "conv"):
         raise ValueError(f"There is no fusion {fusion!r}. Choose one of {', '.join(FUSIONS)}.")
     streams = [
         _opened(spatial, Pixels("rgb", 3, 64), num_classes, name="spatial"),
         _opened(temporal, Pixels("flow", 20, 64), num_classes, name="temporal"),
     ]
     inputs = [keras.Input(each.input_shape[1:], dtype="uint8", name=each.inputs[0].name) for each in streams]
-    if fusion in ("concat", "conv"):
+    if fusion == "conv" and (places or _has_dense_layers(streams[0])):
+        logits = fused_at(streams[0], streams[1], inputs, places or [MAP])
+    elif fusion in ("concat", "conv"):
         part = "features" if fusion == "concat" else "map"
         parts = [_until(stream, part)(tensor) for stream, tensor in zip(streams, inputs, strict=True)]
         features = layers.Concatenate(name="joined")(parts) if fusion == "concat" else _joined_maps(parts)
         logits = layers.Dense(num_classes, name="logits", dtype="float32")(layers.Dropout(dropout)(features))
     else:
         scores = [stream(tensor) for stream, tensor in zip(streams, inputs, strict=True)]
-        weight = spatial_weight if fusion == "weighted" else 0.5
-        logits = _mean(scores, weight) if fusion == "logits" else _fused(scores, weight, multi_label)
+        logits = late_scores(scores, fusion, spatial_weight, multi_label=multi_label)
     return keras.Model(dict(zip(("rgb", "flow"), inputs, strict=True)), logits, name=f"two_stream_{fusion}")
+
+
+def late_scores(
+    scores: Sequence[keras.KerasTensor], fusion: str, spatial_weight: float = 0.5, *, multi_label: bool = False
+) -> keras.KerasTensor:
+    """Returns the fused logits of two streams' logits, by a fusion that has no layers of its own."""
+    weight = spatial_weight if fusion == "weighted" else 0.5
+    return _mean(scores, weight) if fusion == "logits" else _fused(scores, weight, multi_label)
 
 
 def _opened(stream: Stream | None, fresh: Pixels, num_classes: int, *, name: str) -> keras.Model:
@@ -70,6 +83,11 @@ def _opened(stream: Stream | None, fresh: Pixels, num_classes: int, *, name: str
     return keras.Model(network.input, network.outputs[0], name=name)
 
 
+def _has_dense_layers(stream: keras.Model) -> bool:
+    """Tells whether class scores are made of a whole map by dense layers, as in VGG and CNN-M, not of its mean."""
+    return any(isinstance(layer, layers.Flatten) for layer in stream.layers)
+
+
 def _until(stream: keras.Model, layer: str) -> keras.Model:
     return keras.Model(stream.input, stream.get_layer(layer).output, name=stream.name)
 
@@ -77,17 +95,17 @@ def _until(stream: keras.Model, layer: str) -> keras.Model:
 def _joined_maps(maps: list[keras.KerasTensor]) -> keras.KerasTensor:
     sides = [tuple(each.shape[1:3]) for each in maps]
     if sides[0] != sides[1]:
-        raise ValueError(f"Maps are joined where they lie on each other. Received {sides[0]} and {sides[1]}.")
+        maps[1] = layers.Resizing(*sides[0], name="resized")(maps[1])
     joined = layers.Concatenate(name="joined")(maps)
     x = layers.Conv2D(maps[0].shape[-1], 1, activation="relu", kernel_initializer="he_normal", name="fusion")(joined)
     return layers.GlobalAveragePooling2D(name="features")(layers.Identity(name="map")(x))
 
 
-def _mean(scores: list[keras.KerasTensor], weight: float) -> keras.KerasTensor:
+def _mean(scores: Sequence[keras.KerasTensor], weight: float) -> keras.KerasTensor:
     return weight * scores[0] + (1 - weight) * scores[1]
 
 
-def _fused(scores: list[keras.KerasTensor], weight: float, multi_label: bool) -> keras.KerasTensor:
+def _fused(scores: Sequence[keras.KerasTensor], weight: float, multi_label: bool) -> keras.KerasTensor:
     if not multi_label:
         return ops.log(ops.maximum(_mean([ops.softmax(each) for each in scores], weight), _LEAST))
     chances = _mean([ops.sigmoid(each) for each in scores], weight)

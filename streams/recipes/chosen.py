@@ -5,6 +5,7 @@ of a recipe means the rest to be as `--help` says.
 """
 
 import argparse
+import json
 import statistics
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ PUBLISHED = {
     "ucf101": {"spatial": "very-deep", "temporal": "paper"},
     "hmdb51": {"spatial": "very-deep", "temporal": "paper"},
     "ccv": {"spatial": "ccv", "temporal": "ccv"},
+    "ccv-all": {"spatial": "ccv", "temporal": "ccv"},
     "ccv-single": {"spatial": "ccv", "temporal": "ccv"},
 }
 # Options that say on what, where and how long is worked, not what is trained.
@@ -61,10 +63,12 @@ def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
     `--recipe list` shows all recipes and ends. One that is not there or has no such stream ends with exit code 2.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("dataset", "root", "weights", "crop-size", "recipe"):
+    for name in ("dataset", "root", "weights", "crop-size", "recipe", "config"):
         parser.add_argument(f"--{name}", default="")
     words = sys.argv[1:] if argv is None else argv
     given = parser.parse_known_args(words)[0]
+    if given.config:
+        return _repeated(Path(given.config), stream, parser)
     if given.recipe and given.recipe not in OWN_RECIPES:
         return _named(given.recipe, stream, parser)
     if {"-h", "--help", "--help-all"} & set(words):
@@ -102,6 +106,21 @@ def _named(name: str, stream: str, parser: argparse.ArgumentParser) -> Options:
         return recipe_named(name).options(stream)
     except ValueError as error:
         parser.error(str(error))
+
+
+def _repeated(path: Path, stream: str, parser: argparse.ArgumentParser) -> Options:
+    """Returns the options of an earlier run of the stream; of one in stages, those with which its first began."""
+    first = path.parent / "stage1" / path.name
+    try:
+        described = json.loads((first if first.is_file() else path).read_text(encoding="utf-8"))
+        options: dict[str, Any] = described["options"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        parser.error(f"--config {path} is no config.json of a run: {error}")
+    if described.get("stream", stream) != stream:
+        parser.error(
+            f"--config {path} is of a run of the {described['stream']} stream, and this command trains another."
+        )
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
 
 def _described(name: str, recipe: Recipe) -> str:

@@ -52,6 +52,8 @@ class ModelCard:
     shown: str = "pixels"  # How much of a frame its clips show: one of pipelines.inputs.SHOWN.
     window: int = 0  # The median number of frames of its training videos, for clips that are spread over a video.
     learnt: tuple[Lesson, ...] = ()  # The other data that its weights were trained on, before or beside this data set.
+    stride: int = 1  # A clip takes every so many-th frame or field.
+    own_validation: int = 0  # The videos that its weights were chosen by, if the data set's own list names them.
 
     @classmethod
     def of_json(cls, text: str | bytes) -> "ModelCard":
@@ -86,6 +88,12 @@ class ModelCard:
             input_kind=f"{spatial.input_kind}+{temporal.input_kind}",
             frames=spatial.frames or temporal.frames,
         ).having_learnt(spatial.learnt)
+
+    @property
+    def chosen(self) -> str:
+        """How its weights were chosen, in words."""
+        named = f" ({self.own_validation} videos that the list names)" if self.own_validation else ""
+        return self.selection + named
 
     @property
     def lessons(self) -> tuple[Lesson, ...]:
@@ -124,6 +132,8 @@ def card_of(stream: str, config: TrainConfig, dataset: DataSet, clip: Input) -> 
         frame_description(dataset.root),
         config.shown,
         statistics.median_low([video.num_frames for video in dataset.videos.values()]) if clip.is_spread else 0,
+        stride=clip.stride,
+        own_validation=len(dataset.splits[config.split].validation) if config.protocol == "validation" else 0,
     )
     return card.having_learnt(lessons_in(config.weights)) if Path(config.weights).suffix == ".keras" else card
 

@@ -71,6 +71,8 @@ def strategy_for(config: TrainConfig, threads: int | None = None) -> tf.distribu
         strategy = _several_machines(config)
     else:
         gpus = tf.config.list_physical_devices("GPU")
+        if config.device == "gpu" and not gpus:
+            raise ValueError("--device gpu: TensorFlow sees no GPU here. Drop it, or pass --device cpu.")
         devices = _use_gpus(gpus, config.devices) if gpus else _use_processor(config.devices or 1)
         # XLA can't compile a step under MirroredStrategy (Keras 3.15), not even on one device.
         alone = config.jit and len(devices) == 1

@@ -118,7 +118,7 @@ def _callbacks(
     sheets = look_at_first_batch(model, clips, validation, course, is_flow=bool(learner.card.flow))
     # Keras says this once for validation data whose length it has to find out.
     warnings.filterwarnings("ignore", "Your input ran out of data")
-    described = described_training(course.config, course.run, learner.card.stream, begun=course.progress.step > 0)
+    described = described_training(course.config, course.run, learner.card, begun=course.progress.step > 0)
     display = Display(course)
     keeper = (KeeperOfCompiled if course.config.jit else Keeper)(course, stop, described)
     return keeper, display, *([TensorBoard(course, display, sheets)] if HAS_TENSORBOARD else [])

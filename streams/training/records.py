@@ -21,6 +21,7 @@ from commands.waiting import Now
 from pipelines.clip_stream import Tensors
 from streams.config import TrainConfig
 from streams.recipes.chosen import departures
+from streams.runs.model_file import ModelCard
 from streams.runs.run_folder import CHOSEN_BY, Run, first_versions
 from streams.training.devices import num_threads
 from streams.training.progress import Course
@@ -192,7 +193,7 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best: int, p
         figure.savefig(temporary, dpi=120)
 
 
-def described_training(config: TrainConfig, run: Run, stream: str, *, begun: bool = False) -> dict[str, object]:
+def described_training(config: TrainConfig, run: Run, card: ModelCard, *, begun: bool = False) -> dict[str, object]:
     """Returns all that decides the result, for config.json."""
     options = config.identity()
     devices = tf.config.list_physical_devices("GPU")
@@ -200,9 +201,11 @@ def described_training(config: TrainConfig, run: Run, stream: str, *, begun: boo
     # The modules' own versions: the metadata of a package may bear another name, as that of tensorflow-cpu does.
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
     return {
+        "stream": card.stream,
         "options": options,
-        "recipe_says": departures(config.recipe, stream, options) if config.recipe else {},
+        "recipe_says": departures(config.recipe, card.stream, options) if config.recipe else {},
         "data_hash": run.data_hash,
+        "chosen_by": card.chosen,
         "threads": num_threads(),
         "versions": first_versions(run, versions) if begun else versions,
         "made": {**origin(), "graphics": ", ".join(sorted(graphics))},

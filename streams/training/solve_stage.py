@@ -42,7 +42,7 @@ def solve_stage(learner: Learner, clips: ClipStream, config: TrainConfig, run: R
         save_model(learner.network, learner.card, run.model)
         write_scores(run.held_out, _held_out_scores(learner, clips.videos, labels, solution, run))
         write_history(run.history, [{name: result[name] for name in _NUMBERS}])
-        described = described_training(config, run, learner.card.stream)
+        described = described_training(config, run, learner.card)
         found = {"parts": solution.weights, "result": result, "skipped": {}, "seconds": time.monotonic() - start}
         write_json(run.config, {**described, **found})
 
@@ -91,7 +91,7 @@ def _held_out_scores(
         protocol="folds",
         model_hash=file_hash(run.model),
         data_hash=run.data_hash,
-        selection=card.selection,
+        selection=card.chosen,
         classes=card.classes,
         videos=tuple(video.name for video in videos),
         labels=labels,

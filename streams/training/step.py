@@ -8,6 +8,7 @@ import tensorflow as tf
 from pipelines.clip_stream import Clips, Tensors
 from streams.config import TrainConfig
 from streams.networks.two_tasks import own_task_only
+from streams.training.consensus import agreed
 
 # The error of a loss that is not finite starts with this.
 NON_FINITE = "The loss is not finite"
@@ -112,11 +113,11 @@ class Trainee(keras.Model):
         return losses
 
     def _consensus(self, clips: Tensors, *, training: bool) -> tf.Tensor:
-        """Returns the mean over the logits of each example's segments (TSN, Sec. 3.2)."""
+        """Returns what the logits of each example's segments agree on (TSN, Sec. 3.2)."""
         segments = self.config.segments  # A network of both streams is given clips of each.
         single = tf.nest.map_structure(lambda values: tf.reshape(values, [-1, *values.shape[2:]]), clips)
         logits = self(single, training=training)
-        return tf.reduce_mean(tf.reshape(logits, [-1, segments, logits.shape[-1]]), axis=1)
+        return agreed(tf.reshape(logits, [-1, segments, logits.shape[-1]]), self.config.consensus)
 
     def _clipped(self, gradients: Sequence[tf.Tensor], longest: float) -> list[tf.Tensor]:
         """Shortens a gradient that is longer than `longest`, after the parts of all devices are summed."""

@@ -172,9 +172,12 @@ def test_a_copy_on_the_other_side_is_found(root):
         picture = cv2.imread(str(path))
         cv2.imwrite(str(root / FOLDER / "left1" / path.name), picture, [cv2.IMWRITE_JPEG_QUALITY, 40])
 
-    finding = next(finding for what, finding in found(root).items() if "look like training videos" in what)
+    finding = next(
+        finding for what, finding in found(root).items() if "are copies of videos that are trained on" in what
+    )
 
     assert finding.videos == ("left1",)
+    assert finding.severity == "error"
 
 
 def test_black_and_frozen_videos_are_found(root):

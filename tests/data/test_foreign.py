@@ -1,5 +1,6 @@
 """What other tools extracted is recognised by its names, counted, and read where it lies."""
 
+import re
 import shutil
 
 import cv2
@@ -9,7 +10,9 @@ import pytest
 from data.audit.files import read_field
 from data.extraction.older_layout import write_older_layout
 from data.extraction.other_tools import recognise, use_in_place
+from data.prepare import main as prepare
 from data.ready import flow_description, open_dataset, ready_dataset
+from data.sets.lists import training_lists
 from data.sets.mmaction_lists import write_lists
 from data.store.index import index_path, read_index
 from tests.makers.data import ucf101_lists
@@ -121,12 +124,74 @@ def test_split_folders_with_metadata_and_floats_are_a_data_set_of_their_own(tmp_
     assert ready.classes == ("a", "b")
     assert ready.splits[1].train == ("train_a", "train_b", "val_a", "val_b")
     assert ready.splits[1].test == ("test_a", "test_b")
+    training, validation = training_lists(ready, 1, "validation", 0.1, 0)
+    assert [[video.name for video in part] for part in (training, validation)] == [
+        ["train_a", "train_b"],
+        ["val_a", "val_b"],
+    ]
     assert ready.layout.is_float
     for video in ready.videos.values():
         assert (video.num_frames, video.num_flows) == (11, 10)
         assert ready.layout.frame_path(root, video, 10).name == "frame0011.jpg"
         assert [path.name for path in ready.layout.flow_paths(root, video, 9)] == ["flow_10_11.npy"] * 2
         assert ready.layout.flow_paths(root, video, 9)[0].is_file()
+
+
+@pytest.mark.parametrize(
+    ("field", "reason"),
+    [
+        (np.zeros((2, 20, 30), np.int16), "must hold floats [H, W, 2] or [2, H, W]. It holds int16 [2, 20, 30]."),
+        (np.zeros((20, 30), np.float32), "It holds float32 [20, 30]."),
+        (np.full((20, 30, 2), np.nan, np.float32), "holds numbers that are not finite."),
+    ],
+)
+def test_a_field_that_is_none_is_named_when_it_is_prepared(tmp_path, field, reason):
+    for video in ("a/v1", "a/v2", "b/v3", "b/v4"):
+        picture(tmp_path / "theirs" / "rgb" / video / "frame0001.jpg")
+        (tmp_path / "theirs" / "flows" / video).mkdir(parents=True)
+        np.save(tmp_path / "theirs" / "flows" / video / "flow_1_2.npy", field)
+
+    with pytest.raises(
+        ValueError, match=rf"No video is ready\. The first reason: .*v1/flow_1_2\.npy .*{re.escape(reason)}"
+    ):
+        prepare(["mine", "--root", str(tmp_path / "mine"), "--frames", str(tmp_path / "theirs")])
+
+
+def test_folders_alone_say_class_and_part_and_a_name_may_repeat(tmp_path):
+    for part in ("train", "test"):
+        for label in "ab":
+            picture(tmp_path / "theirs" / "frames" / part / label / "clip.1" / "frame_1.jpg")
+            (tmp_path / "theirs" / "flows" / part / label / "clip.1").mkdir(parents=True)
+            field = np.zeros((20, 30, 2), np.float32)
+            np.save(tmp_path / "theirs" / "flows" / part / label / "clip.1" / "flow_1_2.npy", field)
+
+    prepare(["mine", "--root", str(tmp_path / "mine"), "--frames", str(tmp_path / "theirs")])
+    ready = ready_dataset("mine", tmp_path / "mine")
+
+    assert ready.classes == ("a", "b")
+    assert [[video.label for video in ready.part(1, part)] for part in ("train", "test")] == [[0, 1], [0, 1]]
+    for video in ready.videos.values():
+        assert ready.layout.frame_path(ready.root, video, 0).is_file()
+        assert ready.layout.flow_paths(ready.root, video, 0)[0].is_file()
+
+
+def test_extracted_frames_in_the_place_of_videos_are_told_how_to_be_used(tmp_path):
+    root = tmp_path / "odd name"
+    picture(root / "rgb" / "a" / "v" / "frame0001.jpg")
+    (root / "flows" / "a" / "v").mkdir(parents=True)
+    np.save(root / "flows" / "a" / "v" / "flow_1_2.npy", np.zeros((20, 30, 2), np.float32))
+
+    for words in (["--root", str(root)], ["--root", str(tmp_path / "new"), "--videos", str(root)]):
+        with pytest.raises(ValueError, match=r"python data/prepare.py mine --root .* --frames '.*odd name'"):
+            prepare(["mine", *words])
+    assert not (tmp_path / "new").exists()
+
+
+def test_videos_without_class_folders_are_told_to_need_a_list(tmp_path):
+    graz(tmp_path / "theirs", "v_a")
+
+    with pytest.raises(ValueError, match=r"their classes are unknown.*videos\.csv .*--root .* --frames "):
+        prepare(["mine", "--root", str(tmp_path / "mine"), "--frames", str(tmp_path / "theirs")])
 
 
 def test_a_field_that_is_an_archive_of_arrays_counts_as_damaged(tmp_path):

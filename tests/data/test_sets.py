@@ -4,9 +4,12 @@ import dataclasses
 
 import pytest
 
+from data.catalog import Split
 from data.extraction.video_files import find_sources
+from data.prepare import main as prepare
 from data.ready import home_of, open_dataset
 from data.sets.folders import keep_list, kept_list
+from data.sets.lists import training_lists
 from tests.makers.data import ccv_lists, hmdb51_lists, ucf101_lists, write_lines
 
 
@@ -83,6 +86,17 @@ def test_ccv_is_multi_label_and_lists_what_it_leaves_out(tmp_path):
     assert dataset.multi_label
     assert [video.labels for video in dataset.part(1, "train")] == [(1,), (0, 2)]
     assert set(dataset.left_out) == {"none_1", "none_2"}
+
+
+def test_ccv_may_keep_the_videos_that_show_none_of_the_classes(tmp_path):
+    ccv_lists(tmp_path)
+
+    dataset = open_dataset("ccv-all", tmp_path)
+
+    assert [video.labels for video in dataset.part(1, "test")] == [(1,), (0, 2), ()]
+    assert not dataset.left_out
+    with pytest.raises(ValueError, match=r"There is no archive of ccv-all.*columbia\.edu.*missing\.txt"):
+        prepare(["ccv-all", "--root", str(tmp_path), "--download"])
 
 
 def test_ccv_read_with_single_labels_keeps_rows_with_exactly_one(tmp_path):
@@ -165,7 +179,23 @@ def test_a_csv_decides_classes_groups_and_parts(tmp_path):
     ]
     assert dataset.splits[1].train == ("x-1", "y-1")
     assert dataset.splits[1].test == ("2",)
+    assert dataset.splits[1].validation == ("y-1",)
+    assert [video.name for video in training_lists(dataset, 1, "validation", 0.1, 0)[1]] == ["y-1"]
+    assert len(training_lists(dataset, 1, "paper", 0.1, 0)[0]) == 2
+    keep_list(dataset)
+    assert open_dataset("mine", tmp_path).splits == dataset.splits
     assert len(find_sources(dataset, tmp_path / "videos")) == 4
+
+
+def test_folders_of_parts_are_no_classes(tmp_path):
+    touch(tmp_path, *(f"{part}/{label}/{part}{label}.mp4" for part in ("train", "val", "test") for label in "ab"))
+
+    dataset = open_dataset("mine", tmp_path)
+
+    assert dataset.classes == ("a", "b")
+    assert dataset.splits[1] == Split(
+        ("traina", "trainb", "vala", "valb"), test=("testa", "testb"), validation=("vala", "valb")
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,10 +234,10 @@ def test_a_loop_of_links_is_walked_once(tmp_path):
 
 
 def test_the_official_lists_have_their_published_counts(shared_data, tmp_path):
-    for name in ("ucf101", "hmdb51", "ccv"):
+    for name in ("ucf101", "hmdb51", "ccv", "ccv-all"):
         root = tmp_path / name
         root.mkdir()
-        (root / "annotations").symlink_to(shared_data / "annotations" / name)
+        (root / "annotations").symlink_to(shared_data / "annotations" / name.removesuffix("-all"))
         dataset = open_dataset(name, root)
 
         found = {number: (len(split.train), len(split.test)) for number, split in dataset.splits.items()}

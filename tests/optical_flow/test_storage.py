@@ -140,7 +140,7 @@ def test_mirroring_twice_changes_no_level_that_we_write():
         ({"flow": np.full((2, 2, 2), np.nan)}, "NaN"),
         ({"bound": 1e300}, "from 0.01 to 10000 pixels. Received 1e"),
         ({"bound": 0}, "from 0.01 to 10000 pixels. Received 0"),
-        ({"rule": "linear"}, "one of centred, classic, truncated. Received 'linear'"),
+        ({"rule": "linear"}, "one of centred, classic, truncated, floats. Received 'linear'"),
     ],
 )
 def test_what_cannot_be_stored_is_refused(wrong, message):
@@ -153,10 +153,10 @@ def test_flow_files_come_back_as_they_were_written(tmp_path):
     write_flo(tmp_path / "flow.flo", flow)
     np.save(tmp_path / "flow.npy", flow)
     np.save(tmp_path / "planes.npy", np.moveaxis(flow, -1, 0).astype(np.float64))
-
+    np.save(tmp_path / "columns.npy", np.asfortranarray(flow))
     (tmp_path / "LOUD.FLO").write_bytes((tmp_path / "flow.flo").read_bytes())
 
-    for name in ("flow.flo", "flow.npy", "planes.npy", "LOUD.FLO"):
+    for name in ("flow.flo", "flow.npy", "planes.npy", "columns.npy", "LOUD.FLO"):
         np.testing.assert_array_equal(read_flow(tmp_path / name), flow)
         np.testing.assert_array_equal(read_flow(str(tmp_path / name)), flow)
 

@@ -16,6 +16,49 @@ from tests.makers.commands import run_of, started, ucf101, words_for
 from tests.makers.training import CtrlC, free_ports
 
 
+@pytest.mark.slow
+def test_a_saved_configuration_repeats_a_training_bit_for_bit_with_its_stride(roots, tmp_path):
+    data = ["--dataset", "ucf101", "--root", str(roots["ucf101"])]
+    options = [
+        "--length",
+        "2",
+        "--stride",
+        "2",
+        "--segments",
+        "2",
+        "--consensus",
+        "max",
+        "--seed",
+        "5",
+        "--device",
+        "cpu",
+    ]
+
+    train_temporal(ucf101(roots, tmp_path / "one", *options))
+    first = tmp_path / "one" / "ucf101" / "temporal" / "split1"
+    train_temporal([*data, "--runs", str(tmp_path / "two"), "--config", str(first / "config.json")])
+
+    second = tmp_path / "two" / "ucf101" / "temporal" / "split1"
+    assert read_card(second / "model.keras").stride == 2
+    described = [json.loads((each / "config.json").read_text()) for each in (first, second)]
+    assert described[0] == described[1]
+    assert (first / "history.csv").read_bytes() == (second / "history.csv").read_bytes()
+
+
+def test_a_configuration_of_another_stream_or_none_at_all_is_refused(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps({"stream": "temporal", "options": {"seed": 3}}))
+    (tmp_path / "other.json").write_text("[]")
+
+    for name, said in (
+        ("config.json", "is of a run of the temporal stream"),
+        ("other.json", "is no config.json of a run"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            train_spatial(["--config", str(tmp_path / name)])
+        assert stopped.value.code == 2
+        assert said in capsys.readouterr().err
+
+
 def test_two_data_sets_are_learnt_at_once_and_the_first_is_scored(roots, tmp_path):
     second = ["--and-dataset", "ucf101", "--and-root", str(roots["ucf101"]), "--length", "2", "--protocol", "paper"]
 
