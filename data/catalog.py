@@ -14,7 +14,7 @@ from commands.schema import read_json
 
 # How the pixels of a flow file become displacements: the rules of data/optical_flow/levels.py, and files of floats.
 FLOATS = "floats"
-_RULES = ("centred", "classic")
+_RULES = ("centred", "classic", "truncated")
 _MOST_FIRST = 10**6
 
 

@@ -48,9 +48,9 @@ class EvaluateConfig:
     layout: ClassVar = Layout(
         groups={
             "what is evaluated": ("dataset", "root", "split", "stream", "spatial", "temporal", "two_stream", "runs"),
-            "how models look at videos": ("views", "crops", "precision", "features", "rescore"),
+            "how models look at videos": ("views", "sampling", "crops", "precision", "features", "rescore"),
             "fusion": ("method", "fit", "scores", "names"),
-            "output": ("questions", "compare", "json"),
+            "output": ("top", "questions", "compare", "json"),
         },
         first=(
             *("dataset", "split", "spatial", "temporal", "method", "fit", "views", "crops", "scores", "compare"),
@@ -82,7 +82,7 @@ class EvaluateConfig:
     crops: str = option("10", "centre; corners, too; mirrored, too; whole frames", choices=("1", "5", "10", "full"))
     precision: str = option("float32", "in which networks compute", choices=("float32", "bfloat16"))
     features: bool = option(False, f"keep each view's features, which {', '.join(SEQUENCES)} need")
-    top: int = option(5, "count a video for the top-K accuracy if its class is among the K likeliest", metavar="K")
+    top: int = option(5, "count a video for the top-N accuracy if its class is among the N likeliest", metavar="N")
     scores: tuple[str, ...] = option(
         (),
         "fuse these scores instead of models', once for each stream; {split} stands for the number of the split",
@@ -96,7 +96,7 @@ class EvaluateConfig:
     compare: str | None = option(
         None,
         "the report.json of another evaluation of the same videos, or a stream or method that others are set beside",
-        metavar="FILE|NAME",
+        metavar="NAME|FILE",
     )
     rescore: bool = option(False, "score again what was scored before")
     runs: Path = option(RUNS, "where runs are kept", metavar="FOLDER")
@@ -177,6 +177,12 @@ def _evaluate_split(config: EvaluateConfig, dataset: DataSet, split: int) -> tup
         with_joint="conv" in methods,
     )
     found = _finish(config, gathered, methods)
+    return found, _with_pictures(config, found, dataset, split, scoring)
+
+
+def _with_pictures(config: EvaluateConfig, found: Evaluation, dataset: DataSet, split: int, scoring: Scoring) -> Path:
+    """Adds to an evaluation what only its networks can tell; returns where its page lies."""
+    gathered = found.gathered
     quiet_tensorflow()
     from fusion.report import from_networks  # Brings TensorFlow, which reports of score files do without.
 
@@ -193,7 +199,7 @@ def _evaluate_split(config: EvaluateConfig, dataset: DataSet, split: int) -> tup
     folder = config.runs / dataset.name / "fusion" / f"split{split}"
     Now.doing = "Looking at examples for the report"
     examples = from_networks.examples_of(gathered, found.shown, dataset, scoring)
-    return found, write_report(folder, found, examples, config.runs)
+    return write_report(folder, found, examples, config.runs)
 
 
 def _evaluate_scores(config: EvaluateConfig, lists: DataSet | None, split: int) -> Evaluation:

@@ -97,7 +97,7 @@ _LAYOUT = Layout(
         "output": ("runs", "resume", "again", "dry_run", "histograms", "checkpoint_minutes", "json"),
     },
     first=(
-        *("dataset", "split", "input", "fusion", "backbone", "weights", "recipe", "config", "epochs", "batch_size"),
+        *("dataset", "split", "input", "fusion", "backbone", "weights", "recipe", "epochs", "batch_size"),
         *("learning_rate", "seed", "again", "dry_run"),
     ),
 )

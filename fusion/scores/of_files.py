@@ -52,13 +52,11 @@ def read_score_file(source: str, names: Path | None = None) -> NamedScores:
 
 
 def _check(path: Path, scores: NamedScores) -> None:
-    """Raises ValueError unless there is one row of finite scores for each video, and names that can be shown."""
+    """Raises ValueError unless there is one row of scores for each video, and names that can be shown."""
     if scores.view_logits.ndim != 3 or min(scores.view_logits.shape[1:]) < 1 or scores.view_logits.shape[2] < 2:
         raise ValueError(
             f"{path} must hold scores of at least two classes for every video. Received {scores.view_logits.shape}."
         )
-    if not np.isfinite(scores.view_logits).all():
-        raise ValueError(f"{path} holds scores that are infinite or no numbers. Score these videos again.")
     if not all(is_printable(name, keep="\n") for name in (*scores.videos, *scores.classes)):
         raise ValueError(f"{path} holds names with control characters, or that are not UTF-8. Rename them.")
     if not len(scores.videos) == len(scores.view_logits) == len(set(scores.videos)):

@@ -82,8 +82,10 @@ def test_a_data_set_is_prepared_in_archives_and_nothing_loose_is_left(dataset):
 
 def test_what_lies_loose_already_is_packed_and_only_the_rest_is_decoded(dataset):
     prepare(dataset, recipe=RECIPE, work=Work(1, limit=2))
-    for path in (dataset.root / "videos").rglob("* 0.avi"):
-        path.unlink()  # The first of each class was prepared, and needs no video any more.
+    ready = {row.video for row in read_index(index_path(dataset.root)).values() if row.state == "ready"}
+    for path in (dataset.root / "videos").rglob("*.avi"):
+        if path.stem in ready:
+            path.unlink()  # It was prepared, and needs no video any more.
 
     rows = prepare(dataset, recipe=RECIPE, work=Work(workers=1, packed=True))
 

@@ -274,7 +274,7 @@ def test_the_page_says_whether_flow_is_worth_it():
 def test_methods_that_learn_are_marked_with_what_they_learnt_from():
     report, evidence, fused = made({"spatial": 1.0, "temporal": 2.0})
     report |= {"learned_from": "60 videos that were kept apart from training", "methods": [*report["methods"], "svm"]}
-    for numbers in ("video_accuracy", "interval", "frame_accuracy", "top5", "mean_class_accuracy"):
+    for numbers in ("video_accuracy", "interval", "frame_accuracy", "top_accuracy", "mean_class_accuracy"):
         report[numbers] = {**report[numbers], "svm": report[numbers].get("average")}
 
     shown = Elements(page(report, evidence, fused, [], {})).text

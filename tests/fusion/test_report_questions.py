@@ -239,4 +239,8 @@ def test_fusion_that_is_worse_than_its_better_stream_says_so(difference, interva
 
     assert len(found) == bool(said)
     if said:
-        assert said in found[0] and "5.0 points below temporal alone" in found[0] and "--temporal FILE" in found[0]
+        assert (
+            said in found[0]
+            and "5.0 percentage points below temporal alone" in found[0]
+            and "--temporal FILE" in found[0]
+        )
