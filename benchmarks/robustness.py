@@ -8,6 +8,7 @@ Everything follows from --seed. What was tried is kept in FOLDER, and the same c
 
 import argparse
 import json
+import os
 import random
 import sys
 import time
@@ -101,4 +102,5 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    os.environ["TWO_STREAM_SILENT"] = "1"  # Each trial is a fork, which no other thread may be in the middle of.
     run(main)

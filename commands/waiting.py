@@ -21,7 +21,10 @@ class Now:
 
 @contextlib.contextmanager
 def breaking_silence() -> Iterator[None]:
-    """Lets a thread print what the command is at whenever nothing else is printed."""
+    """Lets a thread print what the command is at whenever nothing else is printed, unless TWO_STREAM_SILENT is set."""
+    if os.environ.get("TWO_STREAM_SILENT"):
+        yield
+        return
     try:
         # A copy, since what native libraries print to standard error is kept off the terminal for a while.
         copy = os.dup(sys.stderr.fileno())

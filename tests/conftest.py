@@ -1,11 +1,15 @@
 """What tests share: real data where it lies beside the project, and tiny prepared data sets."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.makers.commands import LISTS, make_data
 from tests.makers.frames import numbered_dataset, textured_dataset
+
+# How long a wait is said to take depends on the machine; tests of waiting ask for it again.
+os.environ["TWO_STREAM_SILENT"] = "1"
 
 PROJECT = Path(__file__).resolve().parents[1]
 

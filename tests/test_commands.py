@@ -339,7 +339,8 @@ run(main)
 
 def words_of_wait(silent, talks=0, **streams):
     code = SILENT.replace("{silent}", str(silent)).replace("{talks}", str(talks))
-    return subprocess.run([sys.executable, "-c", code], cwd=PROJECT, text=True, **streams)
+    loud = {**os.environ, "TWO_STREAM_SILENT": ""}
+    return subprocess.run([sys.executable, "-c", code], cwd=PROJECT, text=True, env=loud, **streams)
 
 
 def test_a_long_silence_is_broken_by_what_is_waited_for():

@@ -149,10 +149,6 @@ class TensorBoard(keras.callbacks.Callback):
         """Adds the numbers of an epoch, and the histograms of the weights where they are wanted."""
         if self.writer is None:  # Only now has what lay in the folder made room.
             self.writer = tf.summary.create_file_writer(str(self.course.run.tensorboard))
-            self.writer.flush()
-            for path in self.course.run.tensorboard.glob("*.v2"):  # TensorFlow names it after this very machine.
-                if path.name.count(".") > 4:
-                    path.rename(path.with_name(f"events.out.tfevents.{epoch:06d}.v2"))
         with self.writer.as_default(step=epoch + 1):
             while self.sheets:
                 name, sheet = self.sheets.popitem()

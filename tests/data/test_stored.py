@@ -26,7 +26,9 @@ def dataset(tmp_path):
     for label in ("a b", "ü"):
         for number in range(2):
             name = f"{label} {number}"
-            write_clip(tmp_path / "mine" / "videos" / label / f"{name}.avi", frames=4 + number, seed=ord(label[0]))
+            write_clip(
+                tmp_path / "mine" / "videos" / label / f"{name}.avi", frames=4 + number, seed=ord(label[0]) + number
+            )
     return open_dataset("mine", tmp_path / "mine")
 
 
