@@ -19,9 +19,9 @@ from tests.makers.training import CtrlC, free_ports
 @pytest.mark.slow
 def test_a_saved_configuration_repeats_a_training_bit_for_bit_with_its_stride(roots, tmp_path):
     data = ["--dataset", "ucf101", "--root", str(roots["ucf101"])]
-    options = ["--length", "2", "--stride", "2", "--segments", "2", "--consensus", "max", "--seed", "5", "--device", "cpu"]
+    words = ["--length", "2", "--stride", "2", "--segments", "2", "--consensus", "max", "--seed", "5"]
 
-    train_temporal(ucf101(roots, tmp_path / "one", *options))
+    train_temporal(ucf101(roots, tmp_path / "one", *words, "--device", "cpu"))
     first = tmp_path / "one" / "ucf101" / "temporal" / "split1"
     train_temporal([*data, "--runs", str(tmp_path / "two"), "--config", str(first / "config.json")])
 
