@@ -51,7 +51,9 @@ def whole_scene(motion: str) -> tuple[str, tuple[int, int]]:
     for group, clip in itertools.product(range(1, shapes.GROUPS + 1), range(1, shapes.CLIPS + 1)):
         scene = f"g{group:02d}_c{clip:02d}"
         frames = frames_of(f"v_{shapes.APPEARANCES[0]}{motion}_{scene}")
-        found = {number: motion_of(flow_between(*frames[number : number + 2])) for number in range(len(frames) - 1)}
+        found = {
+            number: motion_of(flow_between(frames[number], frames[number + 1])) for number in range(len(frames) - 1)
+        }
         known = {number: mean for number, mean in found.items() if mean is not None}
         pairs = [(one, other) for one, other in itertools.combinations(known, 2) if other - one >= APART]
         differences = [float(np.linalg.norm(known[one] - known[other])) for one, other in pairs]
