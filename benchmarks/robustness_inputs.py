@@ -28,7 +28,9 @@ from fusion.methods.kept import Fusion, KeptFusions
 from fusion.prediction.as_prepared import PreparedVideo
 from fusion.prediction.named_videos import named_videos
 from streams.runs.run_folder import Run, say_result, threads_before
+from streams.weights.torch_file import read_tensors
 from tests.makers.data import hmdb51_lists, sound_data, ucf101_lists, write_clip
+from tests.makers.torch_files import FORMS, write_safetensors, write_torch
 
 Act = Callable[[Path], None]
 
@@ -47,7 +49,7 @@ def kinds(seeds: Path) -> dict[str, Kind]:
         shutil.rmtree(seeds, ignore_errors=True)
         _make_seeds(seeds)
         (seeds / "whole").touch()
-    return {**_of_pixels(seeds), **_of_data_sets(seeds), **_of_scores(seeds), **_of_runs(seeds)}
+    return {**_of_pixels(seeds), **_of_data_sets(seeds), **_of_scores(seeds), **_of_runs(seeds), **_of_weights(seeds)}
 
 
 def _make_seeds(seeds: Path) -> None:
@@ -68,6 +70,7 @@ def _make_seeds(seeds: Path) -> None:
     ucf101_lists(seeds / "ucf101")
     hmdb51_lists(seeds / "hmdb51")
     _make_scores(seeds / "scores")
+    _make_weights(seeds / "weights")
     with zipfile.ZipFile(seeds / "lists.zip", "w") as archive:
         for path in (seeds / "ucf101").rglob("*.txt"):
             archive.write(path, path.name)
@@ -97,6 +100,26 @@ def _make_scores(folder: Path) -> None:
     (folder / "a.csv").write_text("\n".join(["video,Run,Sit", *rows]) + "\n")
     kept = KeptFusions("average", ("Run", "Sit"), {"spatial": "a", "temporal": "b"}, {"average": Fusion()})
     kept.write(folder / "fusion.json")
+
+
+def _make_weights(folder: Path) -> None:
+    folder.mkdir()
+    arrays = {f"layer{number}.weight": np.random.default_rng(number).random((3, 4), np.float32) for number in (1, 2)}
+    write_safetensors(folder / "weights.safetensors", arrays)
+    for form in FORMS:
+        write_torch(folder / f"{form}.pth", {"epoch": 3, "state_dict": arrays} if form != "tar" else arrays, form)
+
+
+def _of_weights(seeds: Path) -> dict[str, Kind]:
+    def make(folder: Path, chance: random.Random) -> None:
+        source = chance.choice(sorted((seeds / "weights").iterdir()))
+        (folder / f"input{source.suffix}").write_bytes(changed_bytes(source.read_bytes(), chance))
+
+    def read(folder: Path) -> None:
+        tensors = read_tensors(next(folder.glob("input*")))
+        print({name: tensor.read().sum() for name, tensor in tensors.items()})
+
+    return {"weights of PyTorch": Kind(make, read)}
 
 
 def _of_pixels(seeds: Path) -> dict[str, Kind]:

@@ -28,10 +28,11 @@ from fusion.methods.table import LEARNED, METHODS, SAME, check_method
 from fusion.prediction.chosen_fusion import sentence
 from fusion.report.all_splits import MeanReport, mean_report, write_mean
 from fusion.report.compare import compare
+from fusion.report.expected import expectation
 from fusion.report.how_made import how_made
 from fusion.report.numbers import Report
 from fusion.report.one_split import Evaluation, evaluate, write_report
-from fusion.report.printed import print_mean, print_report
+from fusion.report.printed import print_expected, print_mean, print_report
 from fusion.report.questions import sentences
 from fusion.scores.gather import FITS, Gathered, from_files, from_models, of_split, splits_of_files
 from fusion.scores.protocol import Scoring, in_words
@@ -177,6 +178,9 @@ def _evaluate_split(config: EvaluateConfig, dataset: DataSet, split: int) -> tup
         with_joint="conv" in methods,
     )
     found = _finish(config, gathered, methods)
+    made = [scoring.model(dataset, split, stream) for stream in streams]
+    found.report["expected"] = expectation(dataset.name, split, found.report["video_accuracy"], made)
+    print_expected(found.report["expected"])
     return found, _with_pictures(config, found, dataset, split, scoring)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 # Kinds that are made of frames, and kinds that are made of flow fields.
 FRAME_KINDS = ("rgb", "grey", "sg3i", "rgb_difference", "rgb_spread")
-FLOW_KINDS = ("flow", "trajectory", "bidirectional", "warped", "flow_spread")
+FLOW_KINDS = ("flow", "trajectory", "bidirectional", "warped", "flow_spread", "flow_stacks")
 KINDS = FRAME_KINDS + FLOW_KINDS
 # Kinds whose channels are computed from what the files hold; see assemble.py.
 ASSEMBLED = ("trajectory", "bidirectional")
@@ -22,6 +22,9 @@ SAMPLINGS = ("ends", "middles")
 SHOWN = ("pixels", "most", "whole")
 # The side of the square in "most", as a share of the frame's short side: 224 of 256 pixels, as is usual.
 MOST = 0.875
+
+# Consecutive fields in each stack of kind flow_stacks, as in temporal segment networks.
+STACK = 5
 
 # More frames than any video has.
 WHOLE_VIDEO = 2**30
@@ -48,6 +51,7 @@ class Input:
     warped          as flow, of flow that has been compensated for the camera                  2 L
     rgb_spread      L frames spread evenly over the whole video, R G B each                    3 L
     flow_spread     L fields spread evenly over the whole video, x1 y1 x2 y2 ...               2 L
+    flow_stacks     L stacks of five fields each, spread evenly over the whole video           10 L
     ==============  =========================================================================  ========
 
     A clip takes every `stride`-th frame or field. One that is spread over the whole video has no start. With `window`
@@ -66,6 +70,7 @@ class Input:
     is_colour: bool = field(init=False, repr=False)  # Channels come in threes of red, green and blue.
     is_spread: bool = field(init=False, repr=False)  # A clip is spread over the whole of a video, not cut from it.
     num_items: int = field(init=False, repr=False)  # The frames or fields that are read for a clip.
+    in_a_row: int = field(init=False, repr=False)  # Of a spread clip, the items of each place.
     span: int = field(init=False, repr=False)  # Consecutive ones that it stretches over, if the video has as many.
     channels: int = field(init=False, repr=False)
 
@@ -82,13 +87,14 @@ class Input:
                 f"Received {self.length}; pass {self.length + 1}."
             )
         is_flow, is_colour = self.kind in FLOW_KINDS, self.kind in _COLOUR_KINDS
-        is_spread = self.kind.endswith("_spread")
-        num_items = _FIXED_LENGTH.get(self.kind, self.length + (self.kind == "rgb_difference"))
+        is_spread = self.kind.endswith(("_spread", "_stacks"))
+        in_a_row = STACK if self.kind == "flow_stacks" else 1
+        num_items = _FIXED_LENGTH.get(self.kind, in_a_row * self.length + (self.kind == "rgb_difference"))
         span = (self.window or WHOLE_VIDEO) if is_spread else (num_items - 1) * self.stride + 1
         channels = num_items * (2 if is_flow else 3 if is_colour else 1)
         # Frozen means that nothing is assigned afterwards; here it is filled in.
         vars(self).update(is_flow=is_flow, is_colour=is_colour, is_spread=is_spread)
-        vars(self).update(num_items=num_items, span=span, channels=channels)
+        vars(self).update(num_items=num_items, in_a_row=in_a_row, span=span, channels=channels)
 
     def shape(self, size: int) -> tuple[int, ...]:
         """Returns the shape of an example whose clips are squares of `size`."""

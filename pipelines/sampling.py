@@ -56,7 +56,7 @@ def clip_offsets(clip: Input) -> np.ndarray:
     """
     offsets = np.arange(clip.num_items, dtype=np.int32)
     if clip.is_spread:
-        return (2 * offsets + 1) * clip.window // (2 * clip.num_items)
+        return _spread(clip, clip.window)
     if clip.kind == "bidirectional":
         offsets = np.concatenate([offsets[clip.length // 2 :], offsets[: clip.length // 2][::-1]])
     return offsets * np.int32(clip.stride)
@@ -67,8 +67,16 @@ def clip_items(clip: Input, starts: Numbers, num_items: Numbers) -> Numbers:
     # A video that is too short starts again from its beginning. A spread clip takes the middles of equal parts.
     num_items = num_items[..., None]
     if clip.is_spread and not clip.window:
-        return (2 * np.arange(clip.num_items, dtype=np.int32) + 1) * num_items // (2 * clip.num_items)
+        return _spread(clip, num_items) % num_items
     return (starts[..., None] + clip_offsets(clip)) % num_items
+
+
+def _spread(clip: Input, num_items: Numbers | int) -> Numbers:
+    """Returns the items at the middles of equal parts of a video, or those in a row from there on."""
+    place, later = np.divmod(np.arange(clip.num_items, dtype=np.int32), np.int32(clip.in_a_row))
+    latest = num_items - clip.in_a_row
+    starts = (latest + abs(latest)) // 2 + 1  # At least one, however short the video is; for tensors, too.
+    return (2 * place + 1) * starts // (2 * (clip.num_items // clip.in_a_row)) + later
 
 
 def view_starts(num_items: int | np.ndarray, length: int, num_views: int, sampling: str = "ends") -> np.ndarray:

@@ -34,6 +34,7 @@ MEANING = {
     "warped": "fields less the\ncamera's motion",
     "rgb_spread": "frames spread over\nthe whole video",
     "flow_spread": "fields spread over\nthe whole video",
+    "flow_stacks": "stacks of fields spread\nover the whole video",
 }
 
 
@@ -115,7 +116,7 @@ def parts_of(row: Row, number: int, scale: dict[str, float]) -> list[np.ndarray]
     """Returns the parts of a clip, uint8 RGB each."""
     image, clip = row.images[number], row.clip
     if clip.is_flow:
-        return [colour_wheel(pair, scale["flow"]) for pair in np.split(image, clip.length, axis=-1)]
+        return [colour_wheel(pair, scale["flow"]) for pair in np.split(image, clip.num_items, axis=-1)]
     if clip.kind == "rgb_difference":
         stretched = np.clip(128 + 127 * _differences(image) / scale["rgb_difference"], 0, 255)
         return np.split(stretched.astype(np.uint8), clip.length, axis=-1)

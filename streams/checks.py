@@ -14,12 +14,16 @@ BACKBONE_NAMES = (
     "vgg16",
     "resnet18",
     "resnet50",
+    "resnet101",
+    "resnet152",
     "inception_v3",
     "xception",
     "motion",
     "mobilenet",
     "mobilenet_v2",
     "efficientnet_v2_b0",
+    "efficientnet_v2_s",
+    "convnext_tiny",
     "bn_inception",
 )
 FREEZE_BN = ("none", "all-but-first", "all")
@@ -40,6 +44,7 @@ _LIMITS: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
         lambda value: 0 <= value < 1,
         ("validation", "dropout", "dense_dropout", "momentum"),
     ),
+    ("from 0 to 0.5", lambda value: 0 <= value <= 0.5, ("shift",)),
     (
         "at least 0",
         lambda value: 0 <= value < math.inf,

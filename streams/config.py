@@ -64,7 +64,16 @@ _LAYOUT = Layout(
             ),
             *("crop_size", "crop_on", "balance", "skip_broken", "and_dataset", "and_root", "and_joined", "and_without"),
         ),
-        "network": ("backbone", "fusion", "fuse_at", "spatial_weight", "subtract_mean", "dropout", "dense_dropout"),
+        "network": (
+            "backbone",
+            "shift",
+            "fusion",
+            "fuse_at",
+            "spatial_weight",
+            "subtract_mean",
+            "dropout",
+            "dense_dropout",
+        ),
         "weights": ("weights", "spatial", "temporal", "train", "stage", "freeze_bn", "first_layer_rate"),
         "training": (
             *(
@@ -124,8 +133,9 @@ class TrainConfig:
     )
     weights: str = option(
         "auto",
-        "imagenet; none; a file (.keras, .weights.h5, .h5), a model of ours among them; or auto: imagenet for the "
-        "spatial stream where Keras has such weights of the backbone, none otherwise",
+        "imagenet; none; a file (.keras, .weights.h5, .h5; of PyTorch .safetensors, .pth, .pt, .tar), a model of ours "
+        "among them; or auto: imagenet for the spatial stream where Keras has such weights of the backbone, none "
+        "otherwise",
         metavar="SOURCE",
     )
     train: str = option(
@@ -147,6 +157,12 @@ class TrainConfig:
     )
     backbone: str = option(
         "small", f"the network in front of the class scores: {', '.join(BACKBONE_NAMES)}", metavar="NAME"
+    )
+    shift: float = option(
+        0.0,
+        "share of the channels that residual blocks move each way between frames or stacks that are spread over a "
+        "video; 0.125 as published",
+        metavar="SHARE",
     )
     segments: int = option(
         1,
@@ -293,6 +309,11 @@ _WRONG_TOGETHER: tuple[tuple[Callable[[TrainConfig], bool], str], ...] = (
     (
         lambda config: config.consensus != "mean" and config.segments == 1,
         "--consensus {consensus} joins the scores of segments: pass --segments K with it.",
+    ),
+    (
+        lambda config: config.shift > 0 and not str(vars(config).get("input")).endswith(("_spread", "_stacks")),
+        "--shift {shift} moves channels between frames or stacks of one video. Pass --input rgb_spread, flow_spread or "
+        "flow_stacks with it.",
     ),
     (
         lambda config: config.device == "cpu" and config.crop_on == "device",

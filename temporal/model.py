@@ -8,14 +8,21 @@ from pipelines.inputs import Input
 from streams.config import TrainConfig
 from streams.networks.build import build_network
 from streams.networks.preprocessing import pixels_of
-from streams.networks.start import started
+from streams.networks.start import started, variant_of
+from streams.weights.names import WITH_MEAN
 
 
 def temporal_network(config: TrainConfig, clip: Input, dataset: DataSet, *, subtract_mean: bool = True) -> keras.Model:
     """Returns the network of the options with the weights that it starts from; the data set says what levels mean."""
     flow = flow_description(dataset.root) if clip.is_flow else {}
-    pixels = pixels_of(clip, config.crop_size, flow, subtract_mean=subtract_mean)
+    variant = variant_of(config)
+    pixels = pixels_of(clip, config.crop_size, flow, subtract_mean=subtract_mean and variant.origin not in WITH_MEAN)
     network = build_network(
-        config.backbone, pixels, len(dataset.classes), dropout=config.dropout, dense_dropout=config.dense_dropout
+        config.backbone,
+        pixels,
+        len(dataset.classes),
+        dropout=config.dropout,
+        dense_dropout=config.dense_dropout,
+        variant=variant,
     )
     return started(network, config, clip, dataset.classes)

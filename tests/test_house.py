@@ -68,6 +68,7 @@ ORDER = (
     ("pipelines",),
     ("streams.checks",),
     ("streams.config",),
+    ("streams.weights",),
     ("streams.recipes", "streams.runs"),
     ("streams.networks",),
     ("streams.last_layer",),

@@ -12,8 +12,9 @@ from pipelines.inputs import Input
 from streams.networks.both_streams import two_stream_network
 from streams.networks.build import build_network
 from streams.networks.preprocessing import pixels_of
-from streams.networks.start import set_trainable, started
+from streams.networks.start import set_trainable, started, variant_of
 from streams.runs.model_file import ModelCard, check_unseen, load_model
+from streams.weights.names import WITH_MEAN
 
 
 def joint_network(config: JointConfig, dataset: DataSet, cards: Sequence[ModelCard]) -> keras.Model:
@@ -55,7 +56,7 @@ def _stream(config: JointConfig, card: ModelCard) -> keras.Model:
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no {card.stream} model {path} to start from. Train it first: ./run train {card.stream}. Or name "
+            f"There is no {card.stream} model {path} to start from. Train it first with {card.stream}/train.py, name "
             f"another with --{card.stream} FILE, or start without one by --{card.stream} fresh."
         )
     model, found = load_model(path)
@@ -67,10 +68,15 @@ def _stream(config: JointConfig, card: ModelCard) -> keras.Model:
 
 
 def _fresh_stream(config: JointConfig, card: ModelCard) -> keras.Model:
-    clip = Input(card.input_kind, card.length)
-    pixels = pixels_of(clip, config.crop_size, card.flow)
+    clip, variant = Input(card.input_kind, card.length), variant_of(config)
+    pixels = pixels_of(clip, config.crop_size, card.flow, subtract_mean=variant.origin not in WITH_MEAN)
     fresh = build_network(
-        config.backbone, pixels, len(card.classes), dropout=config.dropout, dense_dropout=config.dense_dropout
+        config.backbone,
+        pixels,
+        len(card.classes),
+        dropout=config.dropout,
+        dense_dropout=config.dense_dropout,
+        variant=variant,
     )
     whole = dataclasses.replace(config, train="all", stage=())
     return started(fresh, whole, clip, card.classes)

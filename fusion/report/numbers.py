@@ -10,6 +10,7 @@ from fusion.methods.by_groups import Interval, Part
 from fusion.methods.evidence import Evidence
 from fusion.methods.fixed import probabilities
 from fusion.methods.kept import as_probabilities
+from fusion.report.expected import Expectation
 from fusion.report.questions import Questions
 from streams.runs.score_file import Scores
 
@@ -108,6 +109,7 @@ class Report(TypedDict):
     class_precision: NotRequired[dict[str, list[float | None]]]
     # What fusion/evaluate.py adds.
     chosen: NotRequired[str]  # The method that predict, serve and export use, as validation found it best.
+    expected: NotRequired[Expectation | None]  # What the recipe of the runs says, beside what came out.
     learned: NotRequired[dict[str, str]]
     learned_from: NotRequired[str]
     missing: NotRequired[dict[str, str]]

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from fusion.methods.table import LEARNED
 from fusion.report.all_splits import MeanReport
+from fusion.report.expected import Expectation
 from fusion.report.markup import by_reason, points, title
 from fusion.report.numbers import Comparison, Report
 
@@ -21,7 +22,7 @@ def print_report(report: Report) -> None:
         console.print(f"Warning: {warning}", style="bold red", highlight=False)
     if report.get("warnings"):
         console.print(
-            "Look at what the networks see (./run show), at the data set (./run doctor), and at the learning "
+            "Look at what the networks see (pipelines/show.py), at the data set (data/doctor.py), and at the learning "
             "curves in the report.",
             highlight=False,
         )
@@ -41,6 +42,19 @@ def print_mean(report: MeanReport) -> None:
     console = Console()
     console.print(_results(report, f"{report['data_set']}, mean of {len(report['splits'])} splits", selections))
     _print_comparison(console, report.get("comparison"))
+
+
+def print_expected(expected: Expectation | None) -> None:
+    """Prints what the recipe of the runs says beside what came out, if they were made by one."""
+    if not expected:
+        return
+    table = Table("", "expected", "measured", "tolerance", "verdict", title=f"recipe {expected['recipe']}")
+    for name, row in expected["rows"].items():
+        numbers = f"{row['expected']:.1f} %", f"{row['measured']:.1f} %", f"± {row['tolerance']:g}"
+        table.add_row(title(name), *numbers, row["verdict"])
+    changed = f"; the runs depart from it by {', '.join(expected['changed'])}" if expected["changed"] else ""
+    table.caption = f"expected as in {expected['source']}{changed}"
+    Console().print(table)
 
 
 def _results(report: Report | MeanReport, heading: str, selections: Mapping[str, str]) -> Table:

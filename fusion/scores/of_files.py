@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from commands.files import read_text
+from commands.pickled_arrays import read_object_array, read_pickle
 from commands.running import first_line
 from commands.text import is_printable
 from data.extraction.video_files import is_video
-from fusion.scores.unpickling import read_object_array, read_pickle
 from streams.runs.score_file import read_scores
 
 # Usual names of the array of video names in a `.npz` file.

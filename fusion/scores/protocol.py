@@ -48,7 +48,7 @@ def in_words(protocol: str, card: ModelCard) -> str:
     where = " at the middles of equal parts" if "middles" in marks else ""
     seen = (
         "the whole clip at once"
-        if all(part.input_kind.endswith("_spread") for part in card.parts.values())
+        if all(part.input_kind.endswith(("_spread", "_stacks")) for part in card.parts.values())
         else f"{views} views{where}"
     )
     cut = "whole frames" if card.shown == "whole" or crops == "full" else f"{crops} crop{'s' if crops != '1' else ''}"

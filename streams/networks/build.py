@@ -11,9 +11,11 @@ import keras
 from keras import layers
 
 from streams.checks import check_backbone
-from streams.networks.backbones.table import BACKBONES, Backbone
-from streams.networks.in_time import network_in_time
+from streams.networks.backbones.table import BACKBONES, Backbone, Variant, backbone_of
+from streams.networks.in_time import network_in_time, shifted_network
 from streams.networks.preprocessing import Pixels, scaled
+
+_AS_KERAS = Variant()
 
 
 def build_network(
@@ -23,26 +25,30 @@ def build_network(
     *,
     dropout: float = 0.5,
     dense_dropout: float | None = None,
-    head: str = "logits",
+    variant: Variant = _AS_KERAS,
 ) -> keras.Model:
     """Returns a network from uint8 pixels to logits.
 
     `dropout` is for the features before the class scores. `dense_dropout` is for the dense layers before those, and
-    equals `dropout` unless it is given.
+    equals `dropout` unless it is given. `variant` is for weights that Keras did not publish.
     """
     check_backbone(backbone)
-    parts = BACKBONES[backbone]
+    parts = backbone_of(backbone, variant.origin) if variant.origin else BACKBONES[backbone]
     if pixels.size < parts.smallest:
         raise ValueError(
             f"{backbone} needs images of {parts.smallest} pixels or more. Received {pixels.size}. "
             f"Pass --crop-size {parts.smallest} or more, or another --backbone."
         )
     inputs = keras.Input((pixels.size, pixels.size, pixels.channels), dtype="uint8", name=pixels.family)
+    if variant.shift:
+        return shifted_network(inputs, pixels, parts, num_classes, dropout, variant.shift)
     if pixels.num_frames or parts.in_time == "flow":
         return network_in_time(inputs, pixels, parts, num_classes, dropout)
     features = _features(inputs, pixels, parts, dropout if dense_dropout is None else dense_dropout)
     # In float32 also where the rest is computed in less: sums of exponentials need it.
-    logits = layers.Dense(num_classes, name=head, dtype="float32")(layers.Dropout(dropout, name="dropout")(features))
+    logits = layers.Dense(num_classes, name="logits", dtype="float32")(
+        layers.Dropout(dropout, name="dropout")(features)
+    )
     return keras.Model(inputs, logits, name=f"{backbone}_{pixels.family}")
 
 
@@ -51,6 +57,9 @@ def _features(inputs: keras.KerasTensor, pixels: Pixels, parts: Backbone, dense_
     last_map = layers.Identity(name="map")(build(scaled(inputs, pixels, parts.scaling)))
     if parts.dense:
         return _dense(layers.Flatten(name="flatten")(last_map), parts.dense, dense_dropout)
+    if parts.normalised:
+        pooled = layers.GlobalAveragePooling2D(name="pooled")(last_map)
+        return layers.LayerNormalization(epsilon=1e-6, name="features")(pooled)
     return layers.GlobalAveragePooling2D(name="features")(last_map)
 
 

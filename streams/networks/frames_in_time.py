@@ -11,11 +11,11 @@ from keras import layers, ops
 MOST_IN_ORDER = 10
 
 
-def frames_of(images: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns clips [B, H, W, 3 K] as frames [B K, H, W, 3]."""
-    height, width, channels = images.shape[1:]
-    apart = ops.reshape(images, (-1, height, width, channels // 3, 3))
-    return ops.reshape(ops.transpose(apart, (0, 3, 1, 2, 4)), (-1, height, width, 3))
+def frames_of(images: keras.KerasTensor, channels: int = 3) -> keras.KerasTensor:
+    """Returns clips [B, H, W, C K] as frames, or stacks, of so many channels each [B K, H, W, C]."""
+    height, width, total = images.shape[1:]
+    apart = ops.reshape(images, (-1, height, width, total // channels, channels))
+    return ops.reshape(ops.transpose(apart, (0, 3, 1, 2, 4)), (-1, height, width, channels))
 
 
 def parts_in_time(middle: keras.KerasTensor, last: keras.KerasTensor, num_frames: int) -> keras.KerasTensor:
@@ -26,9 +26,9 @@ def parts_in_time(middle: keras.KerasTensor, last: keras.KerasTensor, num_frames
     in the mean over time; `changes` the same in order.
     """
     every = 2 if num_frames > MOST_IN_ORDER else 1
-    seen = _by_clip(ops.mean(last, axis=(1, 2)), num_frames)
-    known = _by_clip(ops.mean(middle, axis=(1, 2)), num_frames)[:, ::every]
-    maps = _by_clip(middle, num_frames)
+    seen = by_clip(ops.mean(last, axis=(1, 2)), num_frames)
+    known = by_clip(ops.mean(middle, axis=(1, 2)), num_frames)[:, ::every]
+    maps = by_clip(middle, num_frames)
     changes = ops.max(ops.abs(maps[:, 1:] - maps[:, :-1]), axis=(2, 3))
     parts = [
         layers.Identity(name="look")(ops.mean(seen, axis=1)),
@@ -48,5 +48,6 @@ def parts_of(network: keras.Model) -> dict[str, int]:
     return {part._keras_history.operation.name: part.shape[-1] for part in features.input}
 
 
-def _by_clip(values: keras.KerasTensor, num_frames: int) -> keras.KerasTensor:
+def by_clip(values: keras.KerasTensor, num_frames: int) -> keras.KerasTensor:
+    """Returns what frames [B K, ...] gave by clip, [B, K, ...]."""
     return ops.reshape(values, (-1, num_frames, *values.shape[1:]))

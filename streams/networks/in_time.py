@@ -1,16 +1,18 @@
 """Networks that look at frames or flow spread over a whole video, in order."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from streams.networks.backbones.table import Backbone
-from streams.networks.frames_in_time import frames_of, parts_in_time
+from streams.networks.frames_in_time import by_clip, frames_of, parts_in_time
 from streams.networks.motion_in_time import motion_features, motion_logits
 from streams.networks.preprocessing import Pixels, scaled
+from streams.networks.shift import with_shift
 
 _WRONG_IN_TIME = (
     "Frames spread over a video (--input rgb_spread) are looked at by --backbone mobilenet or mobilenet_v2, flow "
-    "spread over a video (--input flow_spread) by --backbone motion, which looks at nothing else."
+    "spread over a video (--input flow_spread) by --backbone motion, which looks at nothing else. Other backbones look "
+    "at either, and at flow_stacks, with --shift."
 )
 
 
@@ -30,3 +32,25 @@ def network_in_time(
         layers.Dropout(dropout, name="dropout")(features)
     )
     return keras.Model(inputs, logits, name=name)
+
+
+def shifted_network(
+    inputs: keras.KerasTensor, pixels: Pixels, parts: Backbone, num_classes: int, dropout: float, share: float
+) -> keras.Model:
+    """Returns a network over spread frames, or stacks of flow, whose blocks shift a share of their channels in time.
+
+    The features are the mean over time, so that the logits are those of the frames, averaged (TSM, Sec. 4).
+    """
+    if not pixels.num_frames or parts.dense:
+        raise ValueError(
+            "--shift moves channels between frames or stacks of one video, in residual networks. Pass --input "
+            "rgb_spread, flow_spread or flow_stacks, with --length N for how many, and --backbone resnet50, say."
+        )
+    apart = frames_of(inputs, pixels.channels // pixels.num_frames)
+    pooled = layers.GlobalAveragePooling2D(name="pooled")(parts.build(scaled(apart, pixels, parts.scaling)))
+    if parts.normalised:
+        pooled = layers.LayerNormalization(epsilon=1e-6, name="normalised")(pooled)
+    features = layers.Identity(name="features")(ops.mean(by_clip(pooled, pixels.num_frames), axis=1))
+    dropped = layers.Dropout(dropout, name="dropout")(features)
+    logits = layers.Dense(num_classes, name="logits", dtype="float32")(dropped)
+    return with_shift(keras.Model(inputs, logits, name=f"{pixels.family}_in_time"), share, pixels.num_frames)

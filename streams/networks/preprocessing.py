@@ -38,7 +38,7 @@ def pixels_of(clip: Input, size: int, flow: Mapping[str, Any], *, subtract_mean:
         return replace(pixels, differences=clip.kind == "rgb_difference")
     still, reach, _ = RULES[flow["rule"]]
     levels = replace(pixels, family="flow", bound=flow["bound"], still=still, reach=reach)
-    return replace(levels, subtract_mean=subtract_mean and not clip.is_spread)
+    return replace(levels, subtract_mean=subtract_mean and clip.kind != "flow_spread")
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,16 @@ class Scaling:
     deviation: tuple[float, float, float]
     blue_first: bool = False
     motion_in_pixels: bool = False  # Otherwise the bound is scaled to the value of white.
+    still: float = 0.0  # The value of no motion.
 
 
 SCALINGS = {
     "signed": Scaling((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     "motion": Scaling((127.5, 127.5, 127.5), (127.5, 127.5, 127.5), motion_in_pixels=True),
     "torch": Scaling((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "half": Scaling((128.0, 128.0, 128.0), (128.0, 128.0, 128.0)),
+    "unit": Scaling((0.0, 0.0, 0.0), (255.0, 255.0, 255.0), still=0.5),
+    "tsn": Scaling((128.0, 117.0, 104.0), (1.0, 1.0, 1.0), blue_first=True),
     "caffe": Scaling((123.68, 116.779, 103.939), (1.0, 1.0, 1.0), blue_first=True),
 }
 
@@ -88,7 +92,8 @@ def _motion(inputs: keras.KerasTensor, pixels: Pixels, scaling: Scaling) -> kera
     bound = pixels.bound if scaling.motion_in_pixels else 127.5 / _middle(scaling.deviation)
     step = bound / pixels.reach
     flow = layers.Rescaling(step, -pixels.still * step, dtype="float32", name="motion")(inputs)
-    return flow - ops.mean(flow, axis=(1, 2), keepdims=True) if pixels.subtract_mean else flow
+    flow = flow - ops.mean(flow, axis=(1, 2), keepdims=True) if pixels.subtract_mean else flow
+    return flow + scaling.still if scaling.still else flow
 
 
 def _middle(values: Sequence[float]) -> float:

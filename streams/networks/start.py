@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 import h5py
 import keras
@@ -18,16 +19,26 @@ from keras import layers
 from commands.running import first_line
 from pipelines.inputs import Input
 from streams.config import TrainConfig
-from streams.networks.backbones.table import BACKBONES, Backbone
+from streams.networks.backbones.table import BACKBONES, Backbone, Variant
+from streams.networks.from_torch import StoredLayer, stored_layers
 from streams.recipes.imagenet_files import find_imagenet
-from streams.runs.model_file import card_of_weights, check_unseen, open_network
+from streams.runs.model_file import card_of_weights, check_unseen, open_network, origin_of_weights
+from streams.weights.torch_file import ENDINGS
 
+Source: TypeAlias = keras.Layer | StoredLayer  # A layer that has weights to give.
+Giving = TypeVar("Giving", keras.Layer, StoredLayer)
 # The layers of class scores in our networks and in Keras'. Their weights are not taken over.
-_HEADS = ("logits", "predictions")
+_HEADS = ("logits", "predictions", "convnext_tiny_head_dense")
 # Of a network's batch normalisations, how many of the first go on learning. The first one alone sees another kind of
 # input than the network that its statistics are of (TSN, Sec. 3.3).
 _LEARNING_NORMALISATIONS: dict[str, int | None] = {"none": None, "all-but-first": 1, "all": 0}
-_HOW_TO_GO_ON = "Pass --weights FILE (.keras, .weights.h5 or .h5), or --weights none to start from random weights."
+_FILES = f".keras, .weights.h5, .h5, {', '.join(ENDINGS)}"
+_HOW_TO_GO_ON = f"Pass --weights FILE ({_FILES}), or --weights none to start from random weights."
+
+
+def variant_of(options: TrainConfig) -> Variant:
+    """Returns how a network must be built for the weights that it starts from."""
+    return Variant(origin_of_weights(options.weights), options.shift)
 
 
 def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Sequence[str]) -> keras.Model:
@@ -76,11 +87,11 @@ def pretrain(
     the numbers agree, too, as for differences of frames. The layer of class scores starts at random unless
     `keep_head` says that the source's classes are the network's.
     """
-    origin = _source_network(network, backbone, source)
-    said = _take_over(network, origin, source, average_first)
+    origins = _source_layers(network, backbone, source)
+    said = _take_over(network, origins, source, average_first)
     if not keep_head:
         return said
-    network.get_layer("logits").set_weights(weighted_layers(origin)[-1].get_weights())
+    network.get_layer("logits").set_weights(origins[-1].get_weights())
     return said.replace("; random: logits.", ", the class scores too.")
 
 
@@ -114,8 +125,8 @@ def _pretrained(network: keras.Model, source: str, options: TrainConfig, clip: I
     return pretrain(network, options.backbone, source, average_first=average_first, keep_head=keep_head)
 
 
-def _take_over(network: keras.Model, source: keras.Model, name: str, average_first: bool) -> str:
-    target_layers, source_layers = _without_heads(network), _without_heads(source)
+def _take_over(network: keras.Model, origins: Sequence[Source], name: str, average_first: bool) -> str:
+    target_layers, source_layers = _without_heads(weighted_layers(network)), _without_heads(origins)
     if len(source_layers) > len(target_layers):
         raise ValueError(_wrong_network(name, network, source_layers, target_layers))
     said = ""
@@ -135,8 +146,8 @@ def _differs_in_channels_only(origin: Sequence[int], target: Sequence[int]) -> b
     return len(origin) == len(target) == 4 and origin != target and (*origin[:2], origin[3]) == (*target[:2], target[3])
 
 
-def _without_heads(network: keras.Model) -> list[keras.Layer]:
-    return [layer for layer in weighted_layers(network) if not layer.name.startswith(_HEADS)]
+def _without_heads(weighted: Sequence[Giving]) -> list[Giving]:
+    return [layer for layer in weighted if not layer.name.startswith(_HEADS)]
 
 
 def _flat(found: Iterable[keras.Layer]) -> Iterator[keras.Layer]:
@@ -147,17 +158,19 @@ def _flat(found: Iterable[keras.Layer]) -> Iterator[keras.Layer]:
             yield layer.layer if isinstance(layer, layers.TimeDistributed) else layer
 
 
-def _source_network(network: keras.Model, backbone: str, source: str) -> keras.Model:
+def _source_layers(network: keras.Model, backbone: str, source: str) -> Sequence[Source]:
     if source == "imagenet":
-        return _imagenet(network, backbone)
+        return weighted_layers(_imagenet(network, backbone))
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file of weights {path}. {_HOW_TO_GO_ON}")
     if path.suffix == ".keras":
-        return open_network(path)
+        return weighted_layers(open_network(path))
+    if path.suffix in ENDINGS:
+        return stored_layers(network, weighted_layers(network), backbone, path)
     if path.suffix != ".h5":
-        raise ValueError(f"Weights are read from .keras, .weights.h5 or .h5 files. Received {path}.")
-    return _read_h5(network, backbone, path)
+        raise ValueError(f"Weights are read from {_FILES} files. Received {path}.")
+    return weighted_layers(_read_h5(network, backbone, path))
 
 
 def _imagenet(network: keras.Model, backbone: str) -> keras.Model:
@@ -226,9 +239,7 @@ def _names_in(path: Path) -> list[str]:
         return []
 
 
-def _wrong_network(
-    name: str, network: keras.Model, origins: Sequence[keras.Layer], targets: Sequence[keras.Layer]
-) -> str:
+def _wrong_network(name: str, network: keras.Model, origins: Sequence[Source], targets: Sequence[Source]) -> str:
     for target, origin in zip(targets, origins, strict=False):
         wanted, found = [tuple(weight.shape) for weight in target.weights], [tuple(w.shape) for w in origin.weights]
         if wanted != found:

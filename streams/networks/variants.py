@@ -20,7 +20,7 @@ def variant(model: keras.Model, *, whole_frames: bool = False, precision: str = 
     image = model.inputs[0]
     sides = (None, None) if whole_frames else image.shape[1:3]
     inputs = keras.Input((*sides, image.shape[-1]), dtype=image.dtype, name=image.name)
-    flattened = _flattened_shapes(model) if whole_frames else {}
+    flattened = flattened_shapes(model) if whole_frames else {}
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         if flattened and isinstance(layer, layers.Flatten):
@@ -50,7 +50,7 @@ def variant(model: keras.Model, *, whole_frames: bool = False, precision: str = 
     return changed
 
 
-def _flattened_shapes(model: keras.Model) -> dict[str, tuple[int, ...]]:
+def flattened_shapes(model: keras.Model) -> dict[str, tuple[int, ...]]:
     """Returns the shape of the map that each dense layer after a flattening reads."""
     shapes = {}
     for layer in model.layers:

@@ -18,9 +18,13 @@ NAMES = {
         "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
     ),
     "resnet50": ("resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",),
+    "resnet101": ("resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5",),
+    "resnet152": ("resnet152_weights_tf_dim_ordering_tf_kernels_notop.h5",),
     "inception_v3": ("inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",),
     "xception": ("xception_weights_tf_dim_ordering_tf_kernels_notop.h5",),
     "efficientnet_v2_b0": ("efficientnetv2-b0_notop.h5",),
+    "efficientnet_v2_s": ("efficientnetv2-s_notop.h5",),
+    "convnext_tiny": ("convnext_tiny_notop.h5",),
 }
 
 

@@ -19,6 +19,8 @@ from data.store.description import Recipe
 from data.store.index import Description
 from pipelines.inputs import SHOWN, Input
 from streams.config import TrainConfig
+from streams.weights.names import ORIGINS
+from streams.weights.torch_file import ENDINGS, origin_of, read_tensors
 
 if TYPE_CHECKING:
     import keras
@@ -53,6 +55,7 @@ class ModelCard:
     window: int = 0  # The median number of frames of its training videos, for clips that are spread over a video.
     learnt: tuple[Lesson, ...] = ()  # The other data that its weights were trained on, before or beside this data set.
     stride: int = 1  # A clip takes every so many-th frame or field.
+    origin: str = ""  # Of weights of PyTorch's that it started from: one of streams.weights.names.ORIGINS.
     own_validation: int = 0  # The videos that its weights were chosen by, if the data set's own list names them.
 
     @classmethod
@@ -68,6 +71,8 @@ class ModelCard:
             raise ValueError(f"its length is {self.length} and its window {self.window}")
         if self.shown not in SHOWN:
             raise ValueError(f"its shown is {self.shown!r}, not one of {', '.join(SHOWN)}")
+        if self.origin and self.origin not in ORIGINS:
+            raise ValueError(f"its origin is {self.origin!r}, not one of {', '.join(ORIGINS)}")
         for part in self.parts.values():
             Input(part.input_kind, part.length)
         for made in (self.flow, self.frames):
@@ -133,6 +138,7 @@ def card_of(stream: str, config: TrainConfig, dataset: DataSet, clip: Input) -> 
         config.shown,
         statistics.median_low([video.num_frames for video in dataset.videos.values()]) if clip.is_spread else 0,
         stride=clip.stride,
+        origin=origin_of_weights(config.weights),
         own_validation=len(dataset.splits[config.split].validation) if config.protocol == "validation" else 0,
     )
     return card.having_learnt(lessons_in(config.weights)) if Path(config.weights).suffix == ".keras" else card
@@ -224,6 +230,14 @@ def card_of_weights(weights: str) -> ModelCard | None:
         return read_card(Path(weights))
     except (ValueError, FileNotFoundError):
         return None
+
+
+def origin_of_weights(weights: str) -> str:
+    """Returns whose networks weights are, if they are of PyTorch, or of a model of ours that started from such."""
+    if Path(weights).suffix in ENDINGS:
+        return origin_of(read_tensors(Path(weights))) if Path(weights).is_file() else ""
+    card = card_of_weights(weights)
+    return card.origin if card else ""
 
 
 def check_unseen(found: ModelCard, path: str | Path, *, data_set: str, split: int, selection: str) -> None:

@@ -37,7 +37,7 @@ _ENTRIES = {"options": dict, "data_hash": str, "threads": int, "versions": dict,
 # More threads than any machine has; TensorFlow would start them all.
 _MOST_THREADS = 4096
 # The values of options in runs that are older than these options.
-_BEFORE = {"shown": "pixels", "stride": 1, "consensus": "mean", "fuse_at": []}
+_BEFORE = {"shown": "pixels", "stride": 1, "consensus": "mean", "fuse_at": [], "shift": 0.0}
 
 
 class _Inside:

@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
+from commands.pickled_arrays import read_pickle
 from fusion.evaluate import main as evaluate
 from fusion.methods.evidence import Evidence
 from fusion.scores.gather import from_files
 from fusion.scores.of_files import read_score_file
-from fusion.scores.unpickling import read_pickle
 from streams.runs.score_file import Scores, read_scores, write_scores
 
 VIDEOS = ("v_Run_g01_c01", "v_Run_g02_c01", "v_Sit_g01_c01")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data.catalog import DataSet, Split, Video
 from data.extraction.one_video import Job, extract_video
@@ -16,7 +17,7 @@ from tests.makers.batches import levels_of, take, videos_of
 from tests.makers.frames import frame_level, made_dataset, x_level, y_level
 from tests.makers.models import make_video
 
-KINDS = [("rgb_spread", 4), ("flow_spread", 5)]
+KINDS = [("rgb_spread", 4), ("flow_spread", 5), ("flow_stacks", 2)]
 
 
 def items_of(length, num_items, start=0, window=0):
@@ -124,3 +125,31 @@ def prepared(video, root, recipe):
     write_index(index_path(root), [extract_video(Job(video, dataset.frame_folder(made), made.name, "", recipe))])
     dataset = with_counts(dataset)
     return dataset, videos_of(dataset)
+
+
+def test_stacks_lie_in_the_middles_of_equal_parts_and_are_in_a_row():
+    clip = Input("flow_stacks", 3)
+
+    items = clip_items(clip, np.array([0], np.int32), np.array([28], np.int32))[0]
+
+    # Of 24 places where five fields fit, those in the middle of three parts of eight.
+    assert items.tolist() == [4, 5, 6, 7, 8, 12, 13, 14, 15, 16, 20, 21, 22, 23, 24]
+    assert clip.channels == 30
+
+
+@pytest.mark.parametrize("num_items", range(1, 30))
+def test_stacks_of_short_videos_start_again_from_the_beginning(num_items):
+    items = clip_items(Input("flow_stacks", 4), np.array([0], np.int32), np.array([num_items], np.int32))[0]
+
+    assert len(items) == 20
+    assert 0 <= items.min() <= items.max() < num_items
+    stacks = items.reshape(4, 5)
+    assert ((stacks[:, 1:] - stacks[:, :-1]) % num_items == 1 % num_items).all()
+
+
+def test_stacks_are_alike_as_tensors_with_and_without_a_window():
+    clip, windowed = Input("flow_stacks", 4), Input("flow_stacks", 4, window=40)
+    expected = clip_items(clip, np.array([0], np.int32), np.array([40], np.int32))
+
+    np.testing.assert_array_equal(clip_items(clip, tf.constant([0]), tf.constant([40])), expected)
+    np.testing.assert_array_equal(clip_items(windowed, tf.constant([0]), tf.constant([40])), expected)

@@ -24,7 +24,11 @@ from temporal.model import temporal_network
 # Of networks for 224 x 224 RGB and 1000 classes: all that is trained, as torchvision and timm count it, or with the
 # statistics of batch normalisation, as the table of keras.applications does. CNN-M's follows from its published layers.
 TRAINED = {"cnn_m_2048": 92_469_864, "vgg16": 138_357_544, "resnet18": 11_689_512, "bn_inception": 11_295_240}
+TRAINED |= {"convnext_tiny": 28_589_128}
 ALL = {
+    "resnet101": 44_707_176,
+    "resnet152": 60_419_944,
+    "efficientnet_v2_s": 21_612_360,
     "resnet50": 25_636_712,
     "inception_v3": 23_851_784,
     "xception": 22_910_480,

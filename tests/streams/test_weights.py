@@ -1,5 +1,6 @@
 """Weights: from where they come, how they are converted, and what is refused."""
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -8,11 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.ready import open_dataset
 from pipelines import decode
-from streams.networks.backbones.table import BACKBONES
+from pipelines.inputs import Input
+from streams.config import TrainConfig
+from streams.networks.backbones.table import BACKBONES, Variant
 from streams.networks.build import build_network
 from streams.networks.preprocessing import Pixels
-from streams.networks.start import inflated, pretrain, weighted_layers
+from streams.networks.start import inflated, pretrain, variant_of, weighted_layers
+from streams.runs.model_file import card_of, origin_of_weights, save_model
+from tests.makers.torch_files import resnet_arrays, write_torch
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +180,102 @@ def test_weights_of_a_network_that_is_not_ours_to_build_are_refused(shared_data:
 
     with pytest.raises(ValueError, match=r"squeezenet.* does not fit mobilenet_v2: .*fire2"):
         pretrain(network, "mobilenet_v2", str(shared_data / "weights" / "squeezenet_1.1_notop.h5"))
+
+
+def test_weights_of_pytorch_find_their_layers_in_the_order_of_our_axes(tmp_path: Path) -> None:
+    arrays = resnet_arrays(18)
+    network = build_network("resnet18", Pixels("rgb", 3, 32), 4, variant=Variant("torch"))
+
+    said = pretrain(network, "resnet18", str(write_torch(tmp_path / "resnet18.pth", arrays)))
+
+    kernel = network.get_layer("conv3_block1_2").kernel.numpy()
+    np.testing.assert_array_equal(kernel, arrays["layer2.0.conv2.weight"].transpose(2, 3, 1, 0))
+    statistics = [weight.numpy() for weight in network.get_layer("conv3_block1_shortcut_bn").weights]
+    parts = ("weight", "bias", "running_mean", "running_var")
+    np.testing.assert_array_equal(statistics, [arrays[f"layer2.0.downsample.1.{part}"] for part in parts])
+    assert said.endswith("resnet18.pth; random: logits.")
+
+
+def test_flow_takes_weights_of_frames_of_pytorch_too(tmp_path: Path) -> None:
+    arrays = resnet_arrays(18)
+    network = build_network("resnet18", Pixels("flow", 20, 32), 4, variant=Variant("torch"))
+
+    said = pretrain(network, "resnet18", str(write_torch(tmp_path / "resnet18.pth", arrays)))
+
+    expected = arrays["conv1.weight"].mean(axis=1).transpose(1, 2, 0) * 3 / 20
+    np.testing.assert_allclose(network.get_layer("conv1").kernel.numpy()[:, :, 7], expected, rtol=1e-5, atol=1e-7)
+    assert "averaged over 3 and repeated over 20 channels" in said
+
+
+def test_the_first_field_is_put_first_where_its_publishers_put_it_last(tmp_path: Path) -> None:
+    arrays = {
+        name.replace("conv1.weight", "conv1_custom.weight") if "layer" not in name else name: array
+        for name, array in resnet_arrays(18, channels=20).items()
+    }
+    path = str(write_torch(tmp_path / "motion.pth.tar", {"state_dict": arrays}, "rows"))
+    network = build_network("resnet18", Pixels("flow", 20, 32), 4, variant=Variant(origin_of_weights(path)))
+
+    pretrain(network, "resnet18", path)
+
+    kernel, stored = network.get_layer("conv1").kernel.numpy(), arrays["conv1_custom.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(kernel[:, :, :2], stored[:, :, -2:])
+    np.testing.assert_array_equal(kernel[:, :, 2:], stored[:, :, :-2])
+
+
+def test_what_does_not_fit_in_a_file_of_pytorch_is_named(tmp_path: Path) -> None:
+    arrays = resnet_arrays(18)
+    network = build_network("resnet18", Pixels("rgb", 3, 32), 4, variant=Variant("torch"))
+    wrong = {
+        r"it has layer1\.0\.conv3\.weight, for which there is no place": {"layer1.0.conv3.weight": np.zeros(1, "f4")},
+        r"it has no weights of conv5_block2_2\b": {"layer4.1.conv2.weight": None},
+        r"it has no bias beside layer4\.1\.bn2\.weight": {"layer4.1.bn2.bias": None},
+        r"conv2_block1_1 has shapes .*\(3, 3, 64, 64\).*there .*\(1, 3, 64, 64\)": {
+            "layer1.0.conv1.weight": np.zeros((64, 64, 1, 3), "f4")
+        },
+    }
+    for said, change in wrong.items():
+        changed = {name: array for name, array in {**arrays, **change}.items() if array is not None}
+        with pytest.raises(ValueError, match=f"does not fit resnet18.*{said}"):
+            pretrain(network, "resnet18", str(write_torch(tmp_path / "a.pth", changed)))
+
+
+def test_networks_see_pixels_as_where_their_weights_are_from() -> None:
+    red = np.zeros((1, 32, 32, 3), np.uint8)
+    red[..., 0] = 255
+    still, bound = (np.full((1, 32, 32, 2), level, np.uint8) for level in (128, 255))
+
+    seen = {}
+    for origin, clip in (
+        ("tsn", red),
+        ("torch", red),
+        ("tsn-flow", bound),
+        ("torch-flow", bound),
+        ("unit-flow", still),
+    ):
+        pixels = Pixels("flow" if "flow" in origin else "rgb", clip.shape[-1], 32, subtract_mean=False)
+        network = build_network("resnet18", pixels, 4, variant=Variant(origin))
+        first = keras.Model(network.input, weighted_layers(network)[0].input)
+        seen[origin] = first(clip)[0, 16, 16].numpy()
+
+    # Blue first, less the means of Caffe's networks; or by mean and deviation.
+    np.testing.assert_allclose(seen["tsn"], [-104, -117, 255 - 128], atol=1e-4)
+    np.testing.assert_allclose(seen["torch"], [(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225], atol=1e-4)
+    np.testing.assert_allclose(seen["tsn-flow"], 127.5, atol=1e-4)
+    np.testing.assert_allclose(seen["torch-flow"], 0.5 / 0.226, atol=1e-4)
+    np.testing.assert_allclose(seen["unit-flow"], 0.5, atol=1e-6)
+
+
+def test_a_model_remembers_whose_weights_it_started_from(roots: dict[str, Path], tmp_path: Path) -> None:
+    path = write_torch(tmp_path / "resnet50.pth", {"conv1.weight": np.zeros((64, 3, 7, 7), "f4")})
+    config = TrainConfig(weights=str(path), backbone="resnet50", crop_size=32)
+    dataset = open_dataset("ucf101", roots["ucf101"])
+
+    card = card_of("spatial", config, dataset, Input())
+    save_model(build_network("resnet18", Pixels("rgb", 3, 32), 2), card, tmp_path / "model.keras")
+
+    again = variant_of(dataclasses.replace(config, weights=str(tmp_path / "model.keras")))
+    assert again == variant_of(config) == Variant("torch")
+    assert not build_network("resnet50", Pixels("rgb", 3, 32), 2, variant=again).get_layer("conv1").use_bias
 
 
 def _random_network(backbone: str, pixels: Pixels, num_classes: int) -> keras.Model:

@@ -14,6 +14,16 @@ def resnet50(pixels: keras.KerasTensor) -> keras.KerasTensor:
     return _last_map(applications.ResNet50, pixels)
 
 
+def resnet101(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of ResNet-101."""
+    return _last_map(applications.ResNet101, pixels)
+
+
+def resnet152(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of ResNet-152."""
+    return _last_map(applications.ResNet152, pixels)
+
+
 def inception_v3(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Returns the last map of Inception-v3."""
     return _last_map(applications.InceptionV3, pixels)
@@ -49,6 +59,17 @@ def mobilenet_v2_maps(pixels: keras.KerasTensor) -> tuple[keras.KerasTensor, ker
 def efficientnet_v2_b0(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Returns the last map of EfficientNetV2-B0."""
     return _last_map(applications.EfficientNetV2B0, pixels, include_preprocessing=False)
+
+
+def efficientnet_v2_s(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of EfficientNetV2-S."""
+    return _last_map(applications.EfficientNetV2S, pixels, include_preprocessing=False)
+
+
+def convnext_tiny(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the last map of ConvNeXt-Tiny, before the normalisation, which follows its pooling where it has a top."""
+    model = applications.ConvNeXtTiny(include_top=False, weights=None, input_tensor=pixels, include_preprocessing=False)
+    return model.layers[-1].input
 
 
 def _last_map(application: type, pixels: keras.KerasTensor, **options: bool) -> keras.KerasTensor:

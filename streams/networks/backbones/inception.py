@@ -50,8 +50,10 @@ def _inception(
     first = _convolution(reduced, double[1], 3, name=f"{name}_double_1")
     branches.append(_convolution(first, double[1], 3, strides, name=f"{name}_double_2"))
 
-    pool = layers.MaxPooling2D if pooling == "max" else layers.AveragePooling2D
-    pooled = pool(3, strides=strides, padding="same", name=f"{name}_pool")(x)
+    if pooling == "max":
+        pooled = layers.MaxPooling2D(3, strides=strides, padding="same", name=f"{name}_pool")(x)
+    else:  # Caffe counts the zeros around the map, too.
+        pooled = layers.AveragePooling2D(3, strides=strides, name=f"{name}_pool")(layers.ZeroPadding2D(1)(x))
     branches.append(_convolution(pooled, projection, 1, name=f"{name}_projection") if projection else pooled)
     return layers.Concatenate(name=name)(branches)
 

@@ -1,4 +1,6 @@
-"""ResNet-18 (He et al. 2016), which Keras does not have."""
+"""ResNet (He et al. 2016): with 18 layers, which Keras does not have, and as torchvision builds the deeper ones."""
+
+from collections.abc import Sequence
 
 import keras
 from keras import layers
@@ -17,6 +19,31 @@ def resnet18(pixels: keras.KerasTensor) -> keras.KerasTensor:
         x = _block(x, filters, strides, name=f"conv{stage}_block1")
         x = _block(x, filters, 1, name=f"conv{stage}_block2")
     return x
+
+
+def bottlenecks(pixels: keras.KerasTensor, blocks: Sequence[int]) -> keras.KerasTensor:
+    """Returns the last map of a network with so many blocks in each stage.
+
+    Keras' own has biases, strides in the first convolution of a block instead of the second, and another epsilon.
+    """
+    x = _convolution(pixels, 64, 7, 2, name="conv1")
+    x = layers.Activation("relu", name="conv1_relu")(x)
+    x = layers.MaxPooling2D(3, strides=2, name="pool1")(layers.ZeroPadding2D(1)(x))
+    for stage, count in enumerate(blocks, 2):
+        for number in range(1, count + 1):
+            strides = 2 if stage > 2 and number == 1 else 1
+            x = _bottleneck(x, 2 ** (stage + 4), strides, name=f"conv{stage}_block{number}")
+    return x
+
+
+def _bottleneck(x: keras.KerasTensor, filters: int, strides: int, *, name: str) -> keras.KerasTensor:
+    shortcut = x
+    if x.shape[-1] != 4 * filters:
+        shortcut = _convolution(x, 4 * filters, 1, strides, name=f"{name}_shortcut")
+    x = layers.Activation("relu", name=f"{name}_1_relu")(_convolution(x, filters, 1, 1, name=f"{name}_1"))
+    x = layers.Activation("relu", name=f"{name}_2_relu")(_convolution(x, filters, 3, strides, name=f"{name}_2"))
+    x = layers.Add(name=f"{name}_add")([shortcut, _convolution(x, 4 * filters, 1, 1, name=f"{name}_3")])
+    return layers.Activation("relu", name=f"{name}_out")(x)
 
 
 def _block(x: keras.KerasTensor, filters: int, strides: int, *, name: str) -> keras.KerasTensor:

@@ -1,11 +1,22 @@
 """The backbones by name."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import keras
 
-from streams.networks.backbones import applications, cnn_m, inception, residual, small
+from streams.networks.backbones import applications, cnn_m, inception, mobilenet_v2, residual, small
+from streams.weights.names import ORIGINS
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a network departs from what Keras builds."""
+
+    origin: str = ""  # Of weights of PyTorch's: one of ORIGINS.
+    shift: float = 0.0  # The share of channels that blocks shift each way in time.
 
 
 @dataclass(frozen=True)
@@ -16,6 +27,7 @@ class Backbone:
     scaling: str  # One of streams.networks.preprocessing.SCALINGS: the range of pixels that its weights are used to.
     smallest: int  # The least side of an image for which the last map isn't empty.
     dense: tuple[int, ...] = ()  # Fully connected layers after the map; global average pooling where there are none.
+    normalised: bool = False  # Whether the pooled map is normalised before the class scores.
     build_for_flow: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None  # If the temporal network differs.
     # A middle map and the last map, of networks for frames that are spread over a video.
     build_maps: Callable[[keras.KerasTensor], tuple[keras.KerasTensor, keras.KerasTensor]] | None = None
@@ -30,6 +42,8 @@ BACKBONES = {
     "vgg16": Backbone(applications.vgg16, "caffe", 32, (4096, 4096), application="VGG16"),
     "resnet18": Backbone(residual.resnet18, "torch", 32),
     "resnet50": Backbone(applications.resnet50, "caffe", 32, application="ResNet50"),
+    "resnet101": Backbone(applications.resnet101, "caffe", 32, application="ResNet101"),
+    "resnet152": Backbone(applications.resnet152, "caffe", 32, application="ResNet152"),
     "inception_v3": Backbone(applications.inception_v3, "signed", 75, application="InceptionV3"),
     "xception": Backbone(applications.xception, "signed", 71, application="Xception"),
     "motion": Backbone(small.small, "motion", smallest=24, in_time="flow"),
@@ -50,5 +64,19 @@ BACKBONES = {
         application="MobileNetV2",
     ),
     "efficientnet_v2_b0": Backbone(applications.efficientnet_v2_b0, "torch", 32, application="EfficientNetV2B0"),
+    "efficientnet_v2_s": Backbone(applications.efficientnet_v2_s, "half", 32, application="EfficientNetV2S"),
+    "convnext_tiny": Backbone(applications.convnext_tiny, "torch", 32, normalised=True, application="ConvNeXtTiny"),
     "bn_inception": Backbone(inception.bn_inception, "caffe", 32),
 }
+# What PyTorch's packages build otherwise than Keras.
+_OF_TORCH: Mapping[str, Mapping[str, Any]] = {
+    "resnet50": {"build": partial(residual.bottlenecks, blocks=(3, 4, 6, 3))},
+    "resnet101": {"build": partial(residual.bottlenecks, blocks=(3, 4, 23, 3))},
+    "resnet152": {"build": partial(residual.bottlenecks, blocks=(3, 8, 36, 3))},
+    "mobilenet_v2": {"build": mobilenet_v2.mobilenet_v2, "build_maps": mobilenet_v2.maps},
+}
+
+
+def backbone_of(name: str, origin: str) -> Backbone:
+    """Returns a backbone as it was built and fed where weights of PyTorch's are from."""
+    return replace(BACKBONES[name], scaling=ORIGINS[origin].scaling, **_OF_TORCH.get(name, {}))
