@@ -43,7 +43,7 @@ def main() -> None:
         "A frame, its flow, and the flow some frames later: flow tells the column and not the row", fontsize=11
     )
     figure.supylabel("One frame tells the row", fontsize=11)
-    figure.savefig(PROJECT / "docs" / "shapes.png", dpi=80)
+    figure.savefig(PROJECT / "docs" / "shapes.png", dpi=150)
 
 
 def whole_scene(motion: str) -> tuple[str, tuple[int, int]]:

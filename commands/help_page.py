@@ -45,8 +45,9 @@ class _Formatter(argparse.HelpFormatter):
         if is_none or "(default" in text or not (action.option_strings or action.nargs):
             return text
         shown = "yes" if default is True else " ".join(map(str, default)) if isinstance(default, list) else default
+        shown = str(shown).removeprefix(f"{PROJECT}{os.sep}")
         # argparse fills in %(...)s afterwards.
-        return f"{text} (default: {str(shown).replace('%', '%%')})"
+        return f"{text} (default: {shown.replace('%', '%%')})"
 
 
 def help_page(parser: argparse.ArgumentParser, layout: Layout) -> str:
@@ -128,7 +129,8 @@ def _grouped(
     named = {name for names in groups.values() for name in names}
     for title, names in groups.items():
         yield title, [by_name[name] for name in names if name in by_name]
-    for group in parser._action_groups:
+    # What every command has comes last.
+    for group in sorted(parser._action_groups, key=lambda group: group.title == "options"):
         title = "arguments" if group.title == "positional arguments" else str(group.title)
         yield title, [action for action in group._group_actions if action.dest not in named]
 

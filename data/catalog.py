@@ -198,7 +198,7 @@ def in_words(name: str, root: Path) -> str:
 def half_packed(dataset: DataSet) -> ValueError:
     """Returns the error for a data set of which only some videos are packed."""
     return ValueError(
-        f"{dataset.root} is half packed. Run python data/pack.py {in_words(dataset.name, dataset.root)} to finish "
+        f"{dataset.root} is half packed. Type ./run pack {in_words(dataset.name, dataset.root)} to finish "
         "packing it (or what prepare.py --pack began), or the same with --unpack to have loose files again."
     )
 

@@ -102,7 +102,7 @@ def _half_packed(dataset: DataSet) -> list[Finding]:
     """Reports a data set whose packing was interrupted: training refuses it until packing is finished or undone."""
     if dataset.layout.name != HALF_PACKED:
         return []
-    remedy = "Finish with: python data/pack.py {name} (or undo it by adding --unpack)."
+    remedy = "Finish with: ./run pack {name} (or undo it by adding --unpack)."
     return [Finding(ERROR, "Only some videos are packed.", remedy)]
 
 

@@ -51,7 +51,7 @@ def pack(dataset: DataSet) -> int:
     """Packs every prepared video of a data set; returns how many there are."""
     if dataset.layout.name not in (OURS.name, PACKED, HALF_PACKED):
         raise ValueError(
-            f"Only data that data/prepare.py made can be packed. {dataset.root} has the layout {dataset.layout.name}."
+            f"Only data that ./run prepare made can be packed. {dataset.root} has the layout {dataset.layout.name}."
         )
     videos = [video for video in dataset.videos.values() if video.num_frames or video.num_flows]
     check_stored(dataset, videos)  # Before anything changes: an error here leaves the data set as it was.

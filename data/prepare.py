@@ -173,7 +173,7 @@ def _link_own(name: str, root: Path, extraction: Extraction) -> None:
         raise ValueError(
             f"The videos in {extraction.folder} are not in folders by class, so their classes are unknown. Name the "
             f"data set that they are of, or list them in {root / 'annotations' / 'videos.csv'} (video,label,group,"
-            f"split) and run: python data/prepare.py {in_words(name, root)} --frames {quote(extraction.folder)}"
+            f"split) and run: ./run prepare {in_words(name, root)} --frames {quote(extraction.folder)}"
         )
     elif not (root / "rawframes").exists():
         _link(root / "rawframes", extraction.top)
@@ -187,7 +187,7 @@ def _check_videos(name: str, root: Path, videos: Path | None) -> None:
     if extraction:
         raise ValueError(
             f"{extraction.folder} holds frames and flow that another tool extracted (layout {extraction.layout.name}), "
-            f"and no videos. Run: python data/prepare.py {in_words(name, root)} --frames {quote(extraction.folder)}"
+            f"and no videos. Run: ./run prepare {in_words(name, root)} --frames {quote(extraction.folder)}"
         )
 
 

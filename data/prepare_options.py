@@ -38,8 +38,9 @@ _FIRST = (
 def preparing_parser(description: str) -> argparse.ArgumentParser:
     """Returns the parser of the command's options."""
     parser = Parser(description, Layout(first=_FIRST))
-    add = parser.add_argument
-    add("dataset", nargs="?", default=BUILT_IN, metavar="NAME", help=f"{', '.join(KNOWN)}, or a name of your own")
+    names = f"{', '.join(KNOWN)}, or a name of your own"
+    parser.add_argument("dataset", nargs="?", default=BUILT_IN, metavar="NAME", help=names)
+    add = parser.add_argument_group("data").add_argument
     add("--root", type=Path, metavar="FOLDER", help="its folder (default: datasets/<data set>)")
     add("--videos", type=Path, metavar="FOLDER", help="folder of the videos (default: <root>/videos)")
     add("--annotations", type=Path, metavar="FOLDER", help="folder of the lists (default: <root>/annotations)")
@@ -47,12 +48,13 @@ def preparing_parser(description: str) -> argparse.ArgumentParser:
     add("--frames", type=Path, metavar="FOLDER", help="use frames and flow that another tool extracted")
     add("--layout", choices=(AUTO, *LAYOUTS), default=AUTO, help="layout of --frames; auto goes by the names of files")
     add("--rule", choices=tuple(RULES), help="rule of the levels of flow in --frames; without it, that of the layout")
+    _add_what_is_made(parser.add_argument_group("what is made"))
+    _add_how_it_is_done(parser.add_argument_group("how the work is done"))
+    add = parser.add_argument_group("output").add_argument
     add("--write-lists", action="store_true", help="also write lists for mmaction2")
     add("--older-layout", type=Path, metavar="FOLDER", help="also lay out jpegs_256, tvl1_flow/u and v there, as links")
     add("--strict", action="store_true", help="fail if any video is broken, missing or short")
     add("--json", type=Path, metavar="FILE", help="also write the outcome of each video to this file")
-    _add_what_is_made(parser.add_argument_group("what is made"))
-    _add_how_it_is_done(parser.add_argument_group("how the work is done"))
     return parser
 
 
@@ -99,7 +101,13 @@ def _add_how_it_is_done(done: argparse._ArgumentGroup) -> None:
         "--engine", choices=ENGINES, default="auto", help="computes tvl1 flow; auto takes a GPU if there is one"
     )
     done.add_argument("--cluster", default="", metavar="ADDRESS", help="a Dask scheduler, like tcp://host:8786")
-    done.add_argument("--shard", type=_shard, default=(1, 1), metavar="N/N", help="prepare part I of N on this machine")
+    done.add_argument(
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="N/N",
+        help="which part of how many this machine prepares (default: 1/1)",
+    )
     done.add_argument("--pack", action="store_true", help="store one archive per video instead of loose files")
     done.add_argument("--merge", action="store_true", help="merge the indexes of all shards into one")
     done.add_argument(

@@ -69,7 +69,7 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
         _prepare_built_in(dataset)
     if not index_path(dataset.root).exists():
         words = in_words(name, dataset.root)
-        raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: python data/prepare.py {words}")
+        raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: ./run prepare {words}")
     share(dataset.root)
     rows = read_index(index_path(dataset.root))
     states = Counter(rows[name].state if name in rows else "not prepared" for name in dataset.videos)
@@ -99,9 +99,7 @@ def flow_description(root: Path) -> Description:
 
 def _no_flow(root: Path) -> ValueError:
     read_description(root)  # Where nothing is prepared at all, it says so.
-    return ValueError(
-        f"{root} holds frames but no flow. Run: python data/prepare.py {in_words(root.name, root)} --only flow"
-    )
+    return ValueError(f"{root} holds frames but no flow. Run: ./run prepare {in_words(root.name, root)} --only flow")
 
 
 def _unknown(name: str) -> ValueError:
@@ -109,7 +107,7 @@ def _unknown(name: str) -> ValueError:
     meant = f"; did you mean {guess[0]!r}?" if guess else "."
     return ValueError(
         f"There is no data set named {name!r}{meant} Those known are {', '.join(sorted(KNOWN))}. To make one of your "
-        f"own videos, with one folder per class, run: python data/prepare.py {shlex.quote(name)} --videos FOLDER"
+        f"own videos, with one folder per class, run: ./run prepare {shlex.quote(name)} --videos FOLDER"
     )
 
 
@@ -124,7 +122,7 @@ def _without_unusable(dataset: DataSet, states: Counter[str]) -> DataSet:
     if not ready:
         raise ValueError(
             f"None of the {len(dataset.videos):,} videos of {dataset.name} is ready. "
-            f"See {index_path(dataset.root)} for the reasons, and run data/prepare.py again."
+            f"See {index_path(dataset.root)} for the reasons, and type ./run prepare again."
         )
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
     print(

@@ -1,5 +1,6 @@
 """Finds the code blocks of the documentation, and says what is wrong with them, without running them."""
 
+import os
 import re
 import runpy
 import shlex
@@ -65,7 +66,11 @@ def script_of(words: list[str]) -> str | None:
 def help_all(script: str) -> str:
     """Returns all options of a script."""
     asked = "--help" if script.startswith(_BENCHMARK) else "--help-all"
-    done = subprocess.run([sys.executable, script, asked], cwd=PROJECT, capture_output=True, text=True)
+    # As when it is started by ./run, so that the page names what people type.
+    name = next((name for name, each in commands().items() if each == script), "")
+    typed = {**os.environ, "TWO_STREAM_TYPED": f"{script}=./run {name}" if name else "", "COLUMNS": "88"}
+    how = {"cwd": PROJECT, "env": typed, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, script, asked], **how)
     if done.returncode:
         raise RuntimeError(f"{script} {asked} failed: {done.stderr}")
     return done.stdout

@@ -10,6 +10,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 PROJECT = Path(__file__).resolve().parents[1]
+_COLUMNS = 84
 sys.path.insert(0, str(PROJECT))
 
 from docs.code_blocks import commands, help_all, problems_of  # noqa: E402
@@ -43,6 +44,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     problems = [] if page.file.src_uri.startswith("reference/") else list(problems_of(markdown))
     if problems:
         raise PluginError(f"{page.file.src_uri}: {'; '.join(problems)}")
+    markdown = re.sub(r"\]\((?:\.\./)*(CONTRIBUTING|CHANGELOG)\.md", lambda found: f"]({found[1].lower()}.md", markdown)
     return re.sub(r"\[([^\]]+)\]\([\w/]*(?:\.\./[^)]+|\w+\.ipynb)\)", r"\1", markdown)
 
 
@@ -70,7 +72,7 @@ def python_page() -> str:
 
 def _module(source: str, name: str) -> str:
     tree = ast.parse(source)
-    parts = [f"\n### {name}\n\n{ast.get_docstring(tree) or ''}\n"]
+    parts = [f"\n### {name}\n\n{_text_of(tree)}\n"]
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             parts.append(_described(node))
@@ -89,5 +91,16 @@ def _described(node: ast.FunctionDef | ast.ClassDef, owner: str = "") -> str:
         head = "\n".join([f"class {node.name}", *(f"    {each}" for each in fields if not each.startswith("_"))])
     else:
         returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-        head = f"{owner}{node.name}({ast.unparse(node.args)}){returns}"
-    return f"\n```text\n{head}\n```\n\n{ast.get_docstring(node) or ''}\n"
+        arguments = re.sub(r"^(self|cls)(, )?", "", ast.unparse(node.args))
+        if len(owner + node.name + arguments + returns) > _COLUMNS:
+            arguments = "\n    " + re.sub(r", (?=\*|\w+[:=,])", ",\n    ", arguments) + ",\n"
+        head = f"{owner}{node.name}({arguments}){returns}"
+    return f"\n```python\n{head}\n```\n\n{_text_of(node)}\n"
+
+
+def _text_of(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> str:
+    """Returns a docstring with its examples as blocks of code."""
+    text = ast.get_docstring(node) or ""
+    return re.sub(
+        r"(?m)(^>>> .*\n?)+", lambda found: f"```python\n{found[0].replace('>>> ', '').rstrip()}\n```\n", text
+    )

@@ -66,10 +66,12 @@ def _check_packages(formats: Sequence[str]) -> None:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     add_model_options(parser, with_method=False)
-    parser.add_argument("--format", nargs="+", choices=NEEDS, default=["keras"], help="one or more")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="a folder for it; exported/ beside the model")
-    parser.add_argument("--check", type=Path, nargs="+", default=[], metavar="VIDEO", help="compare answers on these")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write sizes, latencies and differences here too")
+    output = parser.add_argument_group("output")
+    formats = f"one or more of {', '.join(NEEDS)}"
+    output.add_argument("--format", nargs="+", choices=NEEDS, default=["keras"], metavar="NAME", help=formats)
+    output.add_argument("--out", type=Path, metavar="FOLDER", help="a folder for it; exported/ beside the model")
+    output.add_argument("--check", type=Path, nargs="+", default=[], metavar="VIDEO", help="compare answers on these")
+    output.add_argument("--json", type=Path, metavar="FILE", help="write sizes, latencies and differences here too")
     return parser.parse_args(argv)
 
 

@@ -191,7 +191,7 @@ def _say_end(name: str, options: argparse.Namespace, plan: Plan, seconds: float)
     print(f"  serve a page      ./run serve {named}")
     if not plan.questions:
         again = f"--dataset {name} --root {shlex.quote(str(options.datasets / name))}"
-        print(f"  ask for more      python fusion/evaluate.py {again} --runs {shlex.quote(str(options.runs))}")
+        print(f"  ask for more      ./run evaluate {again} --runs {shlex.quote(str(options.runs))}")
     print(
         f"\nModels, scores and the report are in {options.runs / name}, frames and flow in {options.datasets / name}."
     )

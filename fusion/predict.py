@@ -74,21 +74,25 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__, _LAYOUT)
     parser.add_argument("videos", nargs="*", metavar="VIDEO", help="a file, a folder, a pattern, or - (standard input)")
     add_model_options(parser)
-    parser.add_argument("--views", type=positive, default=25, metavar="N", help="clips of a video, evenly spaced")
-    parser.add_argument("--crops", type=int, choices=(1, 5, 10), default=10, help="of each clip; see evaluate.py")
-    parser.add_argument("--hop", type=_above_zero, metavar="SECONDS", help="a clip every so often, instead of --views")
-    parser.add_argument(
+    looking = parser.add_argument_group("how videos are looked at")
+    looking.add_argument("--views", type=positive, default=25, metavar="N", help="clips of a video, evenly spaced")
+    looking.add_argument(
+        "--crops", type=int, choices=(1, 5, 10), default=10, help="squares of each clip that are looked at"
+    )
+    looking.add_argument("--hop", type=_above_zero, metavar="SECONDS", help="a clip every so often, instead of --views")
+    output = parser.add_argument_group("output")
+    output.add_argument(
         "--timeline", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help="who does what when, and as a picture"
     )
-    parser.add_argument("--window", type=_above_zero, default=2.0, metavar="SECONDS", help="averaged at each moment")
-    parser.add_argument("--save", metavar="FILE", help="the video with flow and bars: .webm, .mp4 or .avi")
-    parser.add_argument("--camera", metavar="SOURCE", help="a camera's number, a URL, a pipe: look as it comes")
-    parser.add_argument("--top", type=positive, default=5, metavar="N", help="how many classes are shown")
-    parser.add_argument("--partial", action="store_true", help="go by what can be decoded of videos that are cut off")
-    add_limits(parser)
+    looking.add_argument("--window", type=_above_zero, default=2.0, metavar="SECONDS", help="averaged at each moment")
+    output.add_argument("--save", metavar="FILE", help="the video with flow and bars: .webm, .mp4 or .avi")
+    looking.add_argument("--camera", metavar="SOURCE", help="a camera's number, a URL, a pipe: look as it comes")
+    output.add_argument("--top", type=positive, default=5, metavar="N", help="how many classes are shown")
+    looking.add_argument("--partial", action="store_true", help="go by what can be decoded of videos that are cut off")
+    add_limits(looking)
     for kind in ("json", "csv"):
         words = f"write {kind.upper()}, to standard output unless FILE is given"
-        parser.add_argument(f"--{kind}", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=words)
+        output.add_argument(f"--{kind}", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=words)
     options = parser.parse_args(argv)
     if bool(options.videos) == bool(options.camera):
         parser.error("name a VIDEO or more, or a --camera")

@@ -83,23 +83,26 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     add_model_options(parser)
     limits = Limits()
-    parser.add_argument(
+    service = parser.add_argument_group("what is served, and how much of it")
+    service.add_argument(
         "--port", type=int, default=8808, metavar="N", help="where to listen on this machine; 0 takes a free one"
     )
-    parser.add_argument(
+    service.add_argument(
         "--queue", type=int, default=limits.queue, metavar="N", help="videos at once; more are told to come again"
     )
-    parser.add_argument("--megabytes", type=float, default=limits.megabytes, metavar="N", help="of one upload, at most")
-    parser.add_argument(
+    service.add_argument(
+        "--megabytes", type=float, default=limits.megabytes, metavar="N", help="of one upload, at most"
+    )
+    service.add_argument(
         "--duration", type=float, default=limits.duration, metavar="SECONDS", help="that a video may play"
     )
-    parser.add_argument(
+    service.add_argument(
         "--most-megapixels", type=float, default=limits.megapixels, metavar="N", help="of a frame, at most"
     )
-    parser.add_argument(
+    service.add_argument(
         "--seconds", type=float, default=limits.seconds, metavar="SECONDS", help="for looking at one video, at most"
     )
-    parser.add_argument(
+    service.add_argument(
         "--upload-seconds", type=float, default=limits.upload_seconds, metavar="SECONDS", help="for sending it, at most"
     )
     return parser.parse_args(argv)

@@ -22,7 +22,7 @@ from data.ready import ready_dataset
 from data.store.index import read_description
 from pipelines.inputs import AUGMENTATIONS, KINDS, SHOWN, Input
 
-NO_WARPED = "warped is not shown: it needs flow that prepare.py --method warped has compensated for the camera."
+NO_WARPED = "warped is not shown: it needs flow that ./run prepare --method warped has compensated for the camera."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -46,35 +46,39 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("--dataset", default="shapes", metavar="NAME", help="data set whose training clips are drawn")
-    parser.add_argument("--root", type=Path, metavar="FOLDER", help="its folder (default: datasets/<data set>)")
-    parser.add_argument("--split", type=positive, default=1, metavar="N", help="its split")
-    parser.add_argument(
+    data = parser.add_argument_group("data")
+    drawing = parser.add_argument_group("what is drawn")
+    output = parser.add_argument_group("output")
+    data.add_argument("--dataset", default="shapes", metavar="NAME", help="data set whose training clips are drawn")
+    data.add_argument("--root", type=Path, metavar="FOLDER", help="its folder (default: datasets/<data set>)")
+    data.add_argument("--split", type=positive, default=1, metavar="N", help="its split")
+    drawing.add_argument(
         "--inputs",
         nargs="+",
         choices=KINDS,
-        help="kinds of input to draw (default: all for which the data set has flow)",
+        metavar="NAME",
+        help=f"kinds of input to draw: {', '.join(KINDS)} (default: all for which the data set has flow)",
     )
-    parser.add_argument("--length", type=positive, default=4, metavar="N", help="frames or fields in a clip")
-    parser.add_argument("--augment", choices=AUGMENTATIONS, default="corners", help="how clips are varied")
-    parser.add_argument("--shown", choices=SHOWN, default="pixels", help="what of a frame a clip shows")
-    parser.add_argument(
+    drawing.add_argument("--length", type=positive, default=4, metavar="N", help="frames or fields in a clip")
+    drawing.add_argument("--augment", choices=AUGMENTATIONS, default="corners", help="how clips are varied")
+    drawing.add_argument("--shown", choices=SHOWN, default="pixels", help="what of a frame a clip shows")
+    drawing.add_argument(
         "--crop-size",
         type=positive,
         default=64,
         metavar="PIXELS",
         help="side of the square that the network sees",
     )
-    parser.add_argument("--clips", type=positive, default=2, metavar="N", help="clips to draw of each input")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the training")
-    parser.add_argument(
+    drawing.add_argument("--clips", type=positive, default=2, metavar="N", help="clips to draw of each input")
+    drawing.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the training")
+    output.add_argument(
         "--out",
         type=Path,
         default=Path("inputs.png"),
         metavar="FILE",
         help="where to write the picture",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was drawn here too")
+    output.add_argument("--json", type=Path, metavar="FILE", help="write what was drawn here too")
     return parser.parse_args(argv)
 
 

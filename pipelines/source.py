@@ -177,12 +177,12 @@ def _nothing_to_read(dataset: DataSet, videos: Sequence[Video], clip: Input) -> 
     unprepared = [video.name for video in videos if not (video.num_flows if clip.is_flow else video.num_frames)]
     return ValueError(
         f"{len(unprepared)} of {len(videos)} videos have no {'flow' if clip.is_flow else 'frames'} on disk, "
-        f"{unprepared[0]} among them. Run: python data/prepare.py {dataset.name}"
+        f"{unprepared[0]} among them. Run: ./run prepare {dataset.name}"
     )
 
 
 def _not_warped(dataset: DataSet, method: str) -> ValueError:
     return ValueError(
         f"The flow in {dataset.root} was made by the method {method!r}, and is not compensated for the camera. "
-        f"Run: python data/prepare.py {dataset.name} --method warped --root ANOTHER_FOLDER"
+        f"Run: ./run prepare {dataset.name} --method warped --root ANOTHER_FOLDER"
     )

@@ -50,7 +50,7 @@ def frame_of_wrong_size(source: Source, rows: tf.Tensor, starts: tf.Tensor, cut:
         side = min(height, width)
         if cut.augment not in SCALED and side < cut.crop_size:
             said = f"less than --crop-size {cut.crop_size}. Pass --crop-size {side} or less, or prepare larger frames: "
-            said += "data/prepare.py --short-side."
+            said += "./run prepare --short-side."
         elif cut.largest and (side if cut.augment in SCALED else cut.crop_size) > cut.largest:
             said = f"and the device cuts frames whose short side is at most {cut.largest}, as in the first video. "
             said += "Pass --crop-on host, which cuts frames of any size."

@@ -101,7 +101,7 @@ def _check_crop(crop_size: int, dataset: DataSet, training: Sequence[Video]) -> 
     if smallest < crop_size:
         raise ValueError(
             f"--crop-size is {crop_size}, and the smaller side of the frames of {name} is {smallest}. "
-            f"Pass --crop-size {smallest} or less, or prepare larger frames: data/prepare.py --short-side."
+            f"Pass --crop-size {smallest} or less, or prepare larger frames: ./run prepare --short-side."
         )
 
 

@@ -76,12 +76,13 @@ def test_values_are_called_alike_in_all_commands(module, capsys):
     assert {value.replace("[:ARRAY", ":ARRAY").replace("[=", "=") for value in values} <= METAVARS
 
 
-@pytest.mark.parametrize("module", ["spatial.train", "temporal.train", "fusion.train", "fusion.evaluate"])
+@pytest.mark.parametrize("module", [name for name, most in COMMANDS.items() if most > 8])
 def test_every_option_is_in_a_group_that_says_what_it_is_about(module, capsys):
     whole = page_of(module, capsys, "--help-all")
 
     rest = whole.partition("\nOptions:\n")[2].partition("\nExamples:")[0]
     assert options_on(rest) == ["-h", "--help-all"]
+    assert str(PROJECT) not in whole  # Defaults are shown as they would be typed.
 
 
 def test_help_shows_defaults_and_the_recipe_that_was_named(capsys):

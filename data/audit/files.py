@@ -13,7 +13,7 @@ from data.store.flow_files import read_flow
 from data.store.index import read_description
 from data.store.pictures import read_grey
 
-PREPARE = "Prepare these again: python data/doctor.py {{name}}{full} --fix"
+PREPARE = "Prepare these again: ./run doctor {{name}}{full} --fix"
 OWN = ("rawframes", PACKED, HALF_PACKED)  # Layouts that data/prepare.py makes, and so can make again.
 AGAIN = "Extract these again with the tool that made them."
 
@@ -44,7 +44,7 @@ def how_to_mend(dataset: DataSet) -> str:
     """Returns what to type when a file can't be read; it checks every file, since others may be broken too."""
     if dataset.layout.name not in OWN:
         return AGAIN
-    return f"Run: python data/doctor.py {in_words(dataset.name, dataset.root)} --full --fix"
+    return f"Run: ./run doctor {in_words(dataset.name, dataset.root)} --full --fix"
 
 
 def read_field(path: Path) -> np.ndarray | None:

@@ -30,7 +30,7 @@ def audit_levels(fields: Sequence[tuple[np.ndarray, np.ndarray]], rule: str, bou
         yield Finding(
             WARNING,
             f"Flow is read by the rule {rule}, but {found}: read so, it is {off:.3f} pixels off in both axes.",
-            f"Delete flow.json and run: python data/prepare.py {{name}} --frames FOLDER --rule {wanted}",
+            f"Delete flow.json and run: ./run prepare {{name}} --frames FOLDER --rule {wanted}",
         )
 
 

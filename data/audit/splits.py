@@ -23,7 +23,7 @@ def audit_counts(dataset: DataSet, listed: DataSet) -> Iterator[Finding]:
             f"{len(unready):,} of {len(listed.videos):,} videos are not prepared, so results don't follow the protocol."
         )
         yield Finding(
-            WARNING, what, "index.csv gives the reasons. Get these videos and run data/prepare.py again.", unready
+            WARNING, what, "index.csv gives the reasons. Get these videos and type ./run prepare again.", unready
         )
 
 

@@ -25,7 +25,7 @@ def write_older_layout(dataset: DataSet, folder: Path) -> str:
     if dataset.layout.name == PACKED or dataset.layout.is_float:
         raise ValueError(
             f"{dataset.root} holds no loose pictures of frames and flow to lay out in {folder}. "
-            "Unpack it with data/pack.py --unpack, or prepare it from videos."
+            "Unpack it with ./run pack --unpack, or prepare it from videos."
         )
     videos = [video for video in dataset.videos.values() if video.num_frames]
     for video in videos:

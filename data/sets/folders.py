@@ -45,7 +45,7 @@ def open_dataset(root: Path) -> DataSet:
         return _from_rows(root, root / "rawframes", list(read_frame_folders(root / "rawframes")))
     raise FileNotFoundError(
         f"{root} holds no data set of your own videos: it has neither annotations/videos.csv nor a folder videos. "
-        f"Run: python data/prepare.py {in_words(root.name, root)} --videos FOLDER. FOLDER must hold one folder per "
+        f"Run: ./run prepare {in_words(root.name, root)} --videos FOLDER. FOLDER must hold one folder per "
         "class, or a videos.csv."
     )
 

@@ -95,7 +95,7 @@ def write_index(path: Path, rows: Iterable[Row]) -> None:
 def read_index(path: Path) -> dict[str, Row]:
     """Returns the rows of an index by the name of the video."""
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: the data set is not prepared. Run: python data/prepare.py")
+        raise FileNotFoundError(f"{path} is missing: the data set is not prepared. Run: ./run prepare")
     try:
         check_file(path)
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
@@ -145,7 +145,7 @@ def _text(cell: str) -> str:
 def _unreadable(path: Path, error: Exception) -> ValueError:
     return ValueError(
         f"{path} can't be read as an index ({error}): another version or another tool wrote it, or it was changed "
-        "by hand. Delete it and run data/prepare.py again; prepared videos are kept."
+        "by hand. Delete it and type ./run prepare again; prepared videos are kept."
     )
 
 
@@ -170,6 +170,6 @@ def read_description(root: Path) -> Description:
     """Returns the content of `flow.json` in `root`; raises FileNotFoundError if there is none."""
     if not description_path(root).exists():
         raise FileNotFoundError(
-            f"{root} has no flow.json: it is not prepared. Run: python data/prepare.py {in_words(root.name, root)}"
+            f"{root} has no flow.json: it is not prepared. Run: ./run prepare {in_words(root.name, root)}"
         )
     return find_description(root)

@@ -19,7 +19,7 @@ def check_stored(dataset: DataSet, videos: Collection[Video]) -> None:
     """Raises ValueError if a video has neither an archive nor a folder that looks complete; sweeps first."""
     for above in {dataset.frame_folder(video).parent for video in videos}:
         sweep(above)
-    mend = f"Run: python data/doctor.py {in_words(dataset.name, dataset.root)} --fix, then this command again."
+    mend = f"Run: ./run doctor {in_words(dataset.name, dataset.root)} --fix, then this command again."
     for video in videos:
         folder = dataset.frame_folder(video)
         if archive_of(folder).exists():
@@ -54,7 +54,7 @@ def unpack_video(dataset: DataSet, video: Video) -> Path:
             archive.extractall(unfinished, [name for name in archive.namelist() if name != TABLE])
     except (zipfile.BadZipFile, EOFError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        mend = f"python data/doctor.py {in_words(dataset.name, dataset.root)} --full --fix"
+        mend = f"./run doctor {in_words(dataset.name, dataset.root)} --full --fix"
         raise ValueError(f"{path} is damaged ({error}). Run: {mend}, then this command again.") from error
     if folder.exists():
         _remove(folder)  # Packing was interrupted while it removed this folder.
@@ -67,13 +67,13 @@ def begin_storing(root: Path, name: str, *, packed: bool) -> None:
     """Records that a data set is about to be packed; raises ValueError for loose files beside archives."""
     layout = read_layout(root).name
     if packed and layout not in (OURS.name, PACKED, HALF_PACKED):
-        raise ValueError(f"Only data that data/prepare.py made can be packed. {root} has the layout {layout}.")
+        raise ValueError(f"Only data that ./run prepare made can be packed. {root} has the layout {layout}.")
     if packed and layout == OURS.name:
         write_json(layout_path(root), {"name": HALF_PACKED})
     if not packed and layout in (PACKED, HALF_PACKED):
         raise ValueError(
             f"{root} is {layout}, and this command would add loose files beside its archives. Add --pack to pack these "
-            f"videos too, or unpack the others with: python data/pack.py {in_words(name, root)} --unpack"
+            f"videos too, or unpack the others with: ./run pack {in_words(name, root)} --unpack"
         )
 
 

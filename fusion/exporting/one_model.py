@@ -77,7 +77,7 @@ def scorers_in(path: Path) -> dict[str, Scorer]:
         if read_card(path).stream == BOTH:
             return {FUSED: Scorer.load(path)}
         raise ValueError(
-            f"{path} is neither a model that fusion/export.py wrote nor a network of both streams that this project "
+            f"{path} is neither a model that ./run export wrote nor a network of both streams that this project "
             "trained. Pass the model of one stream as --spatial or --temporal."
         )
     try:

@@ -56,7 +56,7 @@ def _stream(config: JointConfig, card: ModelCard) -> keras.Model:
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no {card.stream} model {path} to start from. Train it first with {card.stream}/train.py, name "
+            f"There is no {card.stream} model {path} to start from. Train it first: ./run train {card.stream}. Or name "
             f"another with --{card.stream} FILE, or start without one by --{card.stream} fresh."
         )
     model, found = load_model(path)

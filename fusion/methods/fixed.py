@@ -56,7 +56,7 @@ def conv(evidence: Evidence) -> np.ndarray:
     """Returns the logits of a network of both streams that was trained end to end."""
     if evidence.joint is None:
         raise LookupError(
-            "there is no network of both streams for this data set and split. Train one with fusion/train.py, or name "
+            "there is no network of both streams for this data set and split. Train one with ./run train both, or name "
             "one with --two-stream FILE."
         )
     mean: np.ndarray = evidence.joint.mean(axis=1)

@@ -129,9 +129,7 @@ class KeptFusions:
     def read(cls, path: Path) -> "KeptFusions":
         """Reads a file of fusions."""
         if not path.is_file():
-            raise FileNotFoundError(
-                f"There is no fusion file {path}. Run fusion/evaluate.py, which writes fusion.json."
-            )
+            raise FileNotFoundError(f"There is no fusion file {path}. Type ./run evaluate, which writes fusion.json.")
         return cls.of_text(read_file(path), path)
 
     @classmethod
@@ -149,7 +147,7 @@ class KeptFusions:
             return kept
         except ValueError as error:
             raise ValueError(
-                f"{path} is not a fusion file, or is damaged ({error}). Delete it and run fusion/evaluate.py again."
+                f"{path} is not a fusion file, or is damaged ({error}). Delete it and type ./run evaluate again."
             ) from error
 
     def check(self) -> None:

@@ -33,10 +33,10 @@ def chosen_fusion(models: Mapping[str, Path], wanted: str = "") -> Fusion:
     if wanted:
         raise ValueError(
             f"The fusion {wanted} has to learn from videos first, and no {FUSION_FILE} is kept for these models. Run "
-            f"python fusion/evaluate.py --method {wanted} with them, or name a file with --fusion FILE.json."
+            f"./run evaluate --method {wanted} with them, or name a file with --fusion FILE.json."
         )
     if path:
-        return replace(AVERAGE, why=f"{path} is of other models: evaluate these with fusion/evaluate.py")
+        return replace(AVERAGE, why=f"{path} is of other models: evaluate these with ./run evaluate")
     return replace(AVERAGE, why="no evaluation of these models has chosen a fusion")
 
 

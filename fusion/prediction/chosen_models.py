@@ -15,17 +15,18 @@ SLOTS = ("spatial", "temporal")
 
 def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = True) -> None:
     """Adds the options that say which models are used, for every command that uses both streams."""
-    parser.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
-    parser.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="both in one file: exported, or trained as one")
-    parser.add_argument("--dataset", default="shapes", metavar="NAME", help="without models: those trained on it")
-    parser.add_argument("--split", type=int, default=1, metavar="N", help="without models: those of this split")
-    parser.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help="where runs are kept")
-    parser.add_argument(
+    models = parser.add_argument_group("which models")
+    models.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
+    models.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
+    models.add_argument("--model", type=Path, metavar="FILE", help="both in one file: exported, or trained as one")
+    models.add_argument("--dataset", default="shapes", metavar="NAME", help="without models: those trained on it")
+    models.add_argument("--split", type=int, default=1, metavar="N", help="without models: those of this split")
+    models.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help="where runs are kept")
+    models.add_argument(
         "--fusion", default="", metavar="NAME|FILE", help="how both streams are fused, instead of as validation chose"
     )
     if with_method:
-        parser.add_argument("--method", choices=METHODS, help="compute flow by this method, not by the training's")
+        models.add_argument("--method", choices=METHODS, help="compute flow by this method, not by the training's")
 
 
 def model_files(options: argparse.Namespace, say: Callable[[str], None] = print) -> dict[str, Path]:
@@ -51,8 +52,8 @@ def trained_models(folder: Path, split: int) -> dict[str, Path]:
     models = {name: path for name, path in found.items() if path.exists()}
     if not models:
         raise FileNotFoundError(
-            f"There are no trained models of split {split} in {folder}. Train them: python spatial/train.py --dataset "
-            f"{folder.name} --split {split}, and temporal/train.py likewise; or name some: --spatial FILE "
+            f"There are no trained models of split {split} in {folder}. Train them: ./run train spatial --dataset "
+            f"{folder.name} --split {split}, and ./run train temporal likewise; or name some: --spatial FILE "
             "--temporal FILE."
         )
     return models
@@ -62,7 +63,7 @@ def check_models(models: Mapping[str, Path]) -> None:
     """Refuses models that are missing, that lie in each other's place or that don't know the same classes."""
     if BOTH in models:
         if not models[BOTH].is_file():
-            raise FileNotFoundError(f"There is no model {models[BOTH]}. Name a file that fusion/export.py wrote.")
+            raise FileNotFoundError(f"There is no model {models[BOTH]}. Name a file that ./run export wrote.")
         return
     cards = {name: read_card(path) for name, path in models.items()}
     for slot, card in cards.items():

@@ -43,5 +43,5 @@ def _from_standard_input(folder: Path) -> Path:
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     if path.stat().st_size == 0:
-        raise ValueError("Standard input is empty. Pipe a video into it: cat clip.mp4 | python fusion/predict.py -")
+        raise ValueError("Standard input is empty. Pipe a video into it: cat clip.mp4 | ./run predict -")
     return path

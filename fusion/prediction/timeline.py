@@ -88,12 +88,14 @@ def write_picture(path: Path, line: Timeline, frames: Sequence[np.ndarray] = (),
     heights = [1.5, 1.1, 2.6] if len(frames) else [1.1, 2.6]
     axes = figure.subplots(len(heights), 1, gridspec_kw={"height_ratios": heights}, squeeze=False)[:, 0]
     colours = _colours(line)
-    if len(frames):
-        _draw_frames(axes[0], frames, line.duration)
     _draw_stretches(axes[-2], line, colours)
     _draw_curves(axes[-1], line, colours)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    if len(frames):
+        axes[0].axis("off")
+        figure.draw_without_rendering()  # Only then is the size of the axes known.
+        _draw_frames(axes[0], frames, line.duration)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
@@ -120,11 +122,14 @@ def _colours(line: Timeline) -> dict[str, str]:
 
 
 def _draw_frames(axes: "Axes", frames: Sequence[np.ndarray], duration: float) -> None:
-    share = duration / len(frames)
+    box, share = axes.get_window_extent(), duration / len(frames)
     for number, frame in enumerate(frames):
-        axes.imshow(frame, extent=(number * share, (number + 0.97) * share, 0, 1), aspect="auto")
+        # How wide the frame would be in its place at full height, which keeps its proportions.
+        wide = frame.shape[1] / frame.shape[0] * box.height / (0.97 * box.width / len(frames))
+        left, high = number * share, min(1, 1 / wide)
+        right = left + 0.97 * share * min(1, wide)
+        axes.imshow(frame, extent=(left, right, (1 - high) / 2, (1 + high) / 2), aspect="auto")
     axes.set(xlim=(0, duration), ylim=(0, 1))
-    axes.axis("off")
 
 
 def _draw_stretches(axes: "Axes", line: Timeline, colours: dict[str, str]) -> None:

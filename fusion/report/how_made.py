@@ -7,7 +7,8 @@ from typing import Any
 
 from data.catalog import DataSet
 from data.store.index import READY, index_path, read_index
-from pipelines.inputs import MOST
+from pipelines.inputs import MOST, Input
+from streams.recipes.imagenet_files import NAMES
 
 
 def how_made(model: Path, dataset: DataSet) -> dict[str, str]:
@@ -19,7 +20,7 @@ def how_made(model: Path, dataset: DataSet) -> dict[str, str]:
     options, made, result = (described.get(name, {}) for name in ("options", "made", "result"))
     found = {
         "Network": str(options.get("backbone", "")),
-        "Initial weights": str(options.get("weights", "")),
+        "Initial weights": _weights(options),
         "Recipe": str(options.get("recipe") or "none"),
         "Input": f"{options.get('input', '')}, {options.get('length', 1)} a clip",
         "Crop": _crop(options, dataset),
@@ -33,6 +34,14 @@ def how_made(model: Path, dataset: DataSet) -> dict[str, str]:
         "Commit": made.get("commit", ""),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _weights(options: dict[str, Any]) -> str:
+    """Returns what the network started from, as `streams/networks/start.py` chooses it."""
+    source = str(options.get("weights", ""))
+    if source == "auto":
+        source = "imagenet" if options["backbone"] in NAMES and not Input(options["input"]).is_flow else "none"
+    return {"imagenet": "ImageNet", "none": "random"}.get(source, source)
 
 
 def _crop(options: dict[str, Any], dataset: DataSet) -> str:

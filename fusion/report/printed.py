@@ -22,7 +22,7 @@ def print_report(report: Report) -> None:
         console.print(f"Warning: {warning}", style="bold red", highlight=False)
     if report.get("warnings"):
         console.print(
-            "Look at what the networks see (pipelines/show.py), at the data set (data/doctor.py), and at the learning "
+            "Look at what the networks see (./run show), at the data set (./run doctor), and at the learning "
             "curves in the report.",
             highlight=False,
         )

@@ -125,7 +125,7 @@ def _how_to_train(dataset: DataSet, split: int, stream: str, scoring: Scoring) -
     if stream in scoring.models or stream not in ("spatial", "temporal"):
         return f"Name the file of one: --stream {stream}=FILE"
     where = f" --runs {scoring.runs}" if scoring.runs != RUNS else ""
-    return f"Train it: python {stream}/train.py --dataset {dataset.name} --split {split}{where}"
+    return f"Train it: ./run train {stream} --dataset {dataset.name} --split {split}{where}"
 
 
 def _known(path: Path, wanted: Scores) -> Scores | None:

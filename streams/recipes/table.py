@@ -35,9 +35,9 @@ class Recipe:
     def commands(self, name: str) -> list[str]:
         """Returns what to type to repeat it, data preparation aside."""
         streams = [stream for stream in ("spatial", "temporal") if getattr(self, stream) is not None]
-        commands = [f"python {stream}/train.py --recipe {name} {self.needs.get(stream, '')}" for stream in streams]
+        commands = [f"./run train {stream} --recipe {name} {self.needs.get(stream, '')}" for stream in streams]
         chosen = self.fusion if len(streams) == 2 else f"--stream {streams[0]} --method average"
-        commands.append(f"python fusion/evaluate.py --dataset {self.dataset} {chosen}")
+        commands.append(f"./run evaluate --dataset {self.dataset} {chosen}")
         return [command.rstrip() for command in commands]
 
 

@@ -39,7 +39,7 @@ _WIDTHS = {"float16": 2, "bfloat16": 2, "uint8": 1}
 _KEEPS_OUTPUT = (keras.layers.Activation, keras.layers.ReLU, keras.layers.MaxPooling2D)
 _SCALED = (
     "Warning: most flow fields reach both ends of their range, as if each were scaled by its own extremes, which loses "
-    "how fast things move. Prepare the flow with a fixed bound: python data/prepare.py"
+    "how fast things move. Prepare the flow with a fixed bound: ./run prepare"
 )
 
 
@@ -96,7 +96,7 @@ def check_inputs(clips: np.ndarray, *, is_flow: bool) -> list[str]:
     # One by one: of a whole batch, NumPy would hold the squares in eight times its memory.
     if np.mean([_is_dead(plane, is_flow) for plane in planes]) > 0.5:
         kind = "flow fields show no motion" if is_flow else "images are of one colour"
-        lines.append(f"Warning: most {kind}. Look at the files: python data/doctor.py")
+        lines.append(f"Warning: most {kind}. Look at the files: ./run doctor")
     return lines
 
 

@@ -182,7 +182,7 @@ def test_extracted_frames_in_the_place_of_videos_are_told_how_to_be_used(tmp_pat
     np.save(root / "flows" / "a" / "v" / "flow_1_2.npy", np.zeros((20, 30, 2), np.float32))
 
     for words in (["--root", str(root)], ["--root", str(tmp_path / "new"), "--videos", str(root)]):
-        with pytest.raises(ValueError, match=r"python data/prepare.py mine --root .* --frames '.*odd name'"):
+        with pytest.raises(ValueError, match=r"./run prepare mine --root .* --frames '.*odd name'"):
             prepare(["mine", *words])
     assert not (tmp_path / "new").exists()
 

@@ -28,7 +28,7 @@ def stored(rawframes):
 
 def mend(message):
     """Runs the command that a message names."""
-    command = shlex.split(re.search(r"Run: (python data/doctor\.py .*), then this command again", message)[1])
+    command = shlex.split(re.search(r"Run: (./run doctor .*), then this command again", message)[1])
     doctor.main(command[2:])
 
 
@@ -97,4 +97,4 @@ def test_the_doctor_says_that_only_some_videos_are_packed(words, rawframes, caps
     with pytest.raises(ValueError, match="1 of the 1 findings are errors"):
         doctor.main(words)
 
-    assert f"Finish with: python data/pack.py mine --root {rawframes.parent} (or" in capsys.readouterr().out
+    assert f"Finish with: ./run pack mine --root {rawframes.parent} (or" in capsys.readouterr().out

@@ -80,7 +80,7 @@ def test_training_is_handed_the_ready_videos_and_told_of_the_others(prepared, ca
 def test_an_unprepared_data_set_is_answered_with_the_command_that_prepares_it(tmp_path):
     make_videos(tmp_path, count=2)
 
-    with pytest.raises(FileNotFoundError, match=r"python data/prepare\.py mine --root"):
+    with pytest.raises(FileNotFoundError, match=r"./run prepare mine --root"):
         ready_dataset("mine", tmp_path)
 
 
@@ -98,7 +98,7 @@ def test_an_unprepared_data_set_is_answered_with_the_command_that_prepares_it(tm
 def test_an_index_of_another_format_is_named_with_what_to_do(tmp_path, content, what):
     index_path(tmp_path).write_bytes(content)
 
-    with pytest.raises(ValueError, match=r"index\.csv can't be read .*Delete it and run data/prepare\.py") as caught:
+    with pytest.raises(ValueError, match=r"index\.csv can't be read .*Delete it and type ./run prepare") as caught:
         read_index(index_path(tmp_path))
 
     assert what in str(caught.value)

@@ -98,7 +98,7 @@ def test_what_lies_loose_already_is_packed_and_only_the_rest_is_decoded(dataset)
 def test_loose_files_are_not_made_beside_archives(dataset):
     prepare(dataset, recipe=RECIPE, work=Work(1, limit=2, packed=True))
 
-    with pytest.raises(ValueError, match=r"Add --pack .*data/pack\.py mine --root .* --unpack"):
+    with pytest.raises(ValueError, match=r"Add --pack .*./run pack mine --root .* --unpack"):
         prepare(dataset, recipe=RECIPE)
 
 

@@ -1,8 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 
 from fusion.prediction.prediction import Prediction
-from fusion.prediction.timeline import as_text, clock, timeline
+from fusion.prediction.timeline import as_text, clock, timeline, write_picture
 
 SURE = 8.0
 
@@ -51,3 +52,18 @@ def test_streams_with_different_views_share_one_time():
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00.0"), (59.96, "1:00.0"), (3723.4, "1:02:03.4")])
 def test_moments_read_as_a_clock(seconds, text):
     assert clock(seconds) == text
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_frames_on_the_picture_keep_their_proportions(count, tmp_path):
+    frame = np.full((60, 80, 3), 90, np.uint8)
+    frame[10:50, 20:60] = (200, 30, 200)
+
+    write_picture(tmp_path / "line.png", timeline(made([0] * 8 + [1] * 4)), [frame] * count)
+
+    picture = cv2.imread(str(tmp_path / "line.png"))
+    rows, columns = np.nonzero((picture == (200, 30, 200)).all(axis=-1))
+    columns = np.unique(columns)
+    first, *others = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
+    assert len(others) == count - 1
+    assert np.ptp(first) == pytest.approx(np.ptp(rows), rel=0.05)

@@ -21,6 +21,8 @@ from fusion.report.how_made import how_made
 from fusion.report.markup import percent, points, render
 from fusion.report.numbers import build_report
 from fusion.report.page import page
+from streams.networks.backbones.table import BACKBONES
+from streams.recipes.imagenet_files import NAMES
 from streams.runs.score_file import Scores
 from tests.makers.data import sound_data
 from tests.makers.reports import evaluation_of
@@ -250,7 +252,7 @@ def test_a_report_of_models_that_can_not_answer_says_so_in_one_sentence():
 
     shown = " ".join(Elements(page(report, evidence, fused, [], {})).text.split())
 
-    assert "This report does not say. fusion/evaluate.py finds out for streams whose last layer is solved" in shown
+    assert "This report does not say. ./run evaluate finds out for streams whose last layer is solved" in shown
     assert "This report does not say" not in without  # Of score files nothing of the kind can be asked.
     assert "looked at: 25 views, 10 crops" in shown
     assert "looked at: views × crops 2x1" in without
@@ -316,3 +318,25 @@ def test_the_page_says_how_a_model_was_made(tmp_path):
         assert said in shown
     assert "Evaluated on 2026-11-29 with commit 4d5e6f, on 2 x processor." in shown
     assert how_made(tmp_path / "elsewhere" / "model.keras", dataset) == {}
+
+
+@pytest.mark.parametrize(
+    ("weights", "backbone", "kind", "said"),
+    [
+        ("auto", "resnet50", "rgb", "ImageNet"),
+        ("auto", "resnet50", "flow", "random"),
+        ("auto", "small", "rgb", "random"),
+        ("none", "resnet50", "rgb", "random"),
+        ("mine.keras", "small", "rgb", "mine.keras"),
+    ],
+)
+def test_the_page_says_what_weights_a_model_started_from(weights, backbone, kind, said, tmp_path):
+    dataset = open_dataset("mine", sound_data(tmp_path / "mine"))
+    options = {"backbone": backbone, "weights": weights, "input": kind, "crop_size": 56}
+    write_json(tmp_path / "config.json", {"options": options})
+
+    assert how_made(tmp_path / "model.keras", dataset)["Initial weights"] == said
+
+
+def test_every_backbone_of_keras_has_names_of_its_weights():
+    assert {name for name, each in BACKBONES.items() if each.application} == set(NAMES)

@@ -200,7 +200,7 @@ def test_a_model_named_for_once_leaves_the_runs_own_scores(dataset, runs, tmp_pa
 
 
 def test_a_missing_model_is_named_with_the_command_that_trains_it(dataset, tmp_path):
-    with pytest.raises(FileNotFoundError, match=rf"spatial/train.py --dataset made --split 1 --runs {tmp_path}"):
+    with pytest.raises(FileNotFoundError, match=rf"./run train spatial --dataset made --split 1 --runs {tmp_path}"):
         scored(dataset, tmp_path)
 
 
@@ -285,7 +285,9 @@ def test_a_file_that_stops_scoring_is_named_with_the_command_that_repairs_it(run
     made = made_dataset(tmp_path / "made", {"first": 5, "second": 5}, frame=textured)
     how(made.layout.frame_path(made.root, made.videos["second"], 2))
 
-    with pytest.raises(ValueError, match=rf"second can't be read: .*img_00003.jpg .*{reason}.*doctor.py made --root"):
+    with pytest.raises(
+        ValueError, match=rf"second can't be read: .*img_00003.jpg .*{reason}.*./run doctor made --root"
+    ):
         stream_scores(made, 1, "train", made.part(1, "train"), "spatial", Scoring(runs=runs, views=5, crops="5"))
 
 

@@ -164,7 +164,7 @@ def test_a_damaged_file_is_named_with_what_makes_it_again(text, tmp_path):
     path.write_text(text)
 
     with pytest.raises(
-        ValueError, match=r"fusion.json is not a fusion file, or is damaged .* run fusion/evaluate.py again"
+        ValueError, match=r"fusion.json is not a fusion file, or is damaged .* type ./run evaluate again"
     ):
         KeptFusions.read(path)
 

@@ -60,7 +60,7 @@ def test_a_file_that_stops_training_is_named_with_the_command_that_repairs_it(da
 
     assert message.startswith(str(folder))
     assert reason in message
-    assert re.search(r"python data/doctor\.py made --root .* --full --fix", message)
+    assert re.search(r"\./run doctor made --root .* --full --fix", message)
 
 
 def test_the_command_that_a_message_names_repairs_a_file_in_the_middle_of_a_video(tmp_path):
@@ -71,7 +71,7 @@ def test_the_command_that_a_message_names_repairs_a_file_in_the_middle_of_a_vide
 
     message = stream.broken(0)
     command = shlex.split(message.split("Run: ")[1])
-    assert command[:2] == ["python", "data/doctor.py"]
+    assert command[:2] == ["./run", "doctor"]
     doctor.main(command[2:])
 
     assert stream.broken(0) == ""

@@ -115,7 +115,7 @@ def test_a_missing_archive_is_named_with_the_command_that_makes_it(loose):
 
     explained = stream_of(dataset, Input("rgb"), batch_size=3).broken(0)
 
-    assert re.search(rf"{path} is missing\..*python data/doctor\.py made --root .* --fix", explained)
+    assert re.search(rf"{path} is missing\..*./run doctor made --root .* --fix", explained)
 
 
 @pytest.mark.parametrize("clip", CLIPS)
@@ -124,12 +124,12 @@ def test_an_archive_that_is_cut_off_is_named(loose, clip):
     path = archive_path(dataset, dataset.videos["b"])
     path.write_bytes(path.read_bytes()[:1000])
 
-    with pytest.raises(ValueError, match=rf"A view of b can't be read: {path} can't be.*doctor\.py made"):
+    with pytest.raises(ValueError, match=rf"A view of b can't be read: {path} can't be.*./run doctor made"):
         list(readable_views(dataset, list(dataset.videos.values()), clip, num_views=3))
 
 
 def test_foreign_layouts_stay_as_they_are(loose):
-    with pytest.raises(ValueError, match=r"Only data that data/prepare.py made can be packed"):
+    with pytest.raises(ValueError, match=r"Only data that ./run prepare made can be packed"):
         pack(dataclasses.replace(loose, layout=Layout("mmaction2")))
 
 
@@ -140,7 +140,7 @@ def test_what_is_half_packed_is_neither_read_nor_prepared_again(loose):
     (loose.root / "layout.json").write_text(json.dumps({"name": HALF_PACKED}))
     half = dataclasses.replace(loose, layout=Layout(HALF_PACKED))
 
-    with pytest.raises(ValueError, match=r"half packed. Run python data/pack.py made --root .* to finish"):
+    with pytest.raises(ValueError, match=r"half packed. Type ./run pack made --root .* to finish"):
         stream_of(half, Input("rgb"), batch_size=2).batches()
-    with pytest.raises(ValueError, match=r"with: python data/pack.py made --root .* --unpack"):
+    with pytest.raises(ValueError, match=r"with: ./run pack made --root .* --unpack"):
         begin_storing(loose.root, "made", packed=False)

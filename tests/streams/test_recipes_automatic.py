@@ -164,7 +164,7 @@ def test_help_shows_the_plain_defaults_and_says_no_paragraph(own, capsys):
 
 
 def test_clips_that_are_not_prepared_are_told_so_and_nothing_else(tmp_path, capsys):
-    with pytest.raises((ValueError, FileNotFoundError), match=r"data/prepare\.py"):
+    with pytest.raises((ValueError, FileNotFoundError), match=r"\./run prepare"):
         train_spatial(["--dataset", "mine", "--root", str(tmp_path / "nothing"), "--runs", str(tmp_path)])
 
     assert "The recipe" not in capsys.readouterr().out

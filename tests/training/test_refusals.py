@@ -130,7 +130,8 @@ def test_when_no_video_can_be_read_one_message_names_a_file(tmp_path):
     words = words_for(root, "ucf101", tmp_path / "runs", "--protocol", "paper")
 
     with pytest.raises(
-        ValueError, match=r"img_\d+\.jpg can't be decoded.*Pass --skip-broken.*doctor\.py ucf101 --root .* --full --fix"
+        ValueError,
+        match=r"img_\d+\.jpg can't be decoded.*Pass --skip-broken.*./run doctor ucf101 --root .* --full --fix",
     ):
         train_spatial(words)
     with pytest.raises(ValueError, match=r"img_\d+\.jpg can't be.*No other clip of its batch could take its place"):
@@ -154,9 +155,11 @@ def test_a_file_that_spoils_kept_features_or_the_second_data_set_is_named(roots,
     features = ["--train", "last-layer", "--weights", "none", "--augment", "none", "--protocol", "paper"]
     second = ["--and-dataset", "ucf101", "--and-root", str(root), "--length", "4", "--protocol", "paper"]
 
-    with pytest.raises(ValueError, match=r"g03_c01/img_00004\.jpg can't be decoded.*doctor\.py ucf101 --root .* --fix"):
+    with pytest.raises(
+        ValueError, match=r"g03_c01/img_00004\.jpg can't be decoded.*./run doctor ucf101 --root .* --fix"
+    ):
         train_spatial(words_for(root, "ucf101", tmp_path / "runs", *features))
-    with pytest.raises(ValueError, match=r"flow_x_\d+\.jpg can't be decoded.*doctor\.py ucf101 --root"):
+    with pytest.raises(ValueError, match=r"flow_x_\d+\.jpg can't be decoded.*./run doctor ucf101 --root"):
         train_temporal(words_for(roots["hmdb51"], "hmdb51", tmp_path / "runs", *second))
 
     train_spatial(words_for(root, "ucf101", tmp_path / "runs", *features, "--skip-broken", "--batch-size", "4"))
