@@ -4,6 +4,7 @@ python benchmarks/robustness_http.py --out FOLDER --requests 2000
 """
 
 import argparse
+import functools
 import os
 import random
 import re
@@ -14,6 +15,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +27,8 @@ from commands.files import PROJECT
 from commands.options import positive
 from commands.running import run
 
-LONGEST = 60.0
+# Seconds until a request counts as hung, and requests at a time: fewer than the queue of the service has places.
+LONGEST, CLIENTS = 60.0, 8
 MODELS = """
 import sys; from pathlib import Path; from tests.makers.models import make_model, make_video
 folder = Path(sys.argv[1])
@@ -44,14 +47,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--requests", type=positive, default=2000, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
-    with _service(options.out) as address:
-        ends, slowest = Counter[str](), 0.0
-        for number in range(options.requests):
-            request = _request(options.out / "clip.avi", random.Random(f"{options.seed} {number}"))
-            began = time.monotonic()
-            ends[_ended(address, request)] += 1
-            slowest = max(slowest, time.monotonic() - began)
-            if number % 100 == 99 and not _is_healthy(address):
+    ends, slowest = Counter[str](), 0.0
+    with _service(options.out) as address, ThreadPoolExecutor(CLIENTS) as clients:
+        for first in range(0, options.requests, 100):
+            numbers = range(first, min(first + 100, options.requests))
+            made = [_request(options.out / "clip.avi", random.Random(f"{options.seed} {number}")) for number in numbers]
+            for end, seconds in clients.map(functools.partial(_ended, address), made):
+                ends[end] += 1
+                slowest = max(slowest, seconds)
+            if not _is_healthy(address):
                 ends["unhealthy after a hundred"] += 1
     left = list(options.out.glob("tmp/two-stream-*"))
     errors = (options.out / "errors").read_text(encoding="utf-8", errors="replace")
@@ -83,19 +87,20 @@ def _request(video: Path, chance: random.Random) -> bytes:
     return first + (form if method == "POST" else b"")
 
 
-def _ended(address: str, request: bytes) -> str:
+def _ended(address: str, request: bytes) -> tuple[str, float]:
+    """Sends a request; returns the status that answers it, or what else became of it, and the seconds that took."""
     host, port = address.removeprefix("http://").split(":")
+    began, answer, end = time.monotonic(), b"", "closed"
     try:
         with socket.create_connection((host, int(port)), timeout=LONGEST) as connection:
             connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(4096)
     except TimeoutError:
-        return "hung"
+        end = "hung"
     except OSError:
-        return "closed"
+        pass  # Closed, as a request without sense may be.
     found = re.match(rb"HTTP/1\.1 (\d+)", answer)
-    return found[1].decode() if found else "closed"
+    return found[1].decode() if found else end, time.monotonic() - began
 
 
 def _is_healthy(address: str) -> bool:
@@ -113,7 +118,8 @@ def _service(folder: Path) -> Iterator[str]:
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(PROJECT)}
     subprocess.run([sys.executable, "-c", MODELS, str(folder)], check=True, env=environment, capture_output=True)
-    command = [sys.executable, str(PROJECT / "fusion" / "serve.py"), "--port", "0", "--seconds", "30"]
+    command = [sys.executable, str(PROJECT / "fusion" / "serve.py"), "--port", "0"]
+    command += ["--seconds", "30", "--upload-seconds", "2"]  # A head may announce more than ever comes.
     command += [f"--{stream}={folder / stream}.keras" for stream in ("spatial", "temporal")]
     with (folder / "errors").open("w") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)

@@ -1,5 +1,6 @@
 """Runs one command on one input in a process of its own, and tells how it ended: for benchmarks/robustness.py."""
 
+import atexit
 import contextlib
 import os
 import resource
@@ -66,6 +67,7 @@ def _be_command(act: Callable[[Path], None], folder: Path, scratch: Path) -> Non
         code = ending.code if isinstance(ending.code, int) else 1
     finally:
         with contextlib.suppress(BaseException):
+            atexit._run_exitfuncs()  # TensorFlow removes its temporary files there.
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)

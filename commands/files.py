@@ -105,15 +105,20 @@ def write_json(path: Path, value: object) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` that takes its place once the block ends well."""
     temporary = path.with_name(f".incomplete.{owner()}-{uuid.uuid4().hex}{path.suffix}")
-    temporary.touch()
     try:
+        temporary.touch()
         yield temporary
         _sync(temporary)
         temporary.replace(path)
         if os.name == "posix":  # Only there can folders be opened, which lets a new name outlive a power cut.
             _sync(path.parent)
+    except OSError as error:
+        if error.filename in (None, str(temporary)) and error.strerror:  # Whoever reads it knows the file by its name.
+            error.filename = str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # As where nothing can be written at all.
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

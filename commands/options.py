@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from commands.help_page import HelpAll, Layout, help_page, typed, with_suggestion
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+    from _typeshed import DataclassInstance, SupportsWrite
 
 Options = TypeVar("Options")
 Default = TypeVar("Default")
@@ -30,6 +31,10 @@ class Parser(argparse.ArgumentParser):
     def format_help(self) -> str:
         """Returns the page of `--help`."""
         return help_page(self, self.layout)
+
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        """Prints a page of help; argparse itself would be silent where the disk behind the output is full."""
+        (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         """Ends with exit code 2, what is wrong, and what may have been meant."""

@@ -1,10 +1,14 @@
-"""Says which packages this Python lacks, and the line that mends it, before any of them is imported."""
+"""Says which packages or how much memory this Python lacks, and the line that mends it, before it imports any."""
 
 import importlib.util
+import os
 import runpy
 import shlex
+import signal
 import sys
 from pathlib import Path
+
+from commands import memory
 
 _PROJECT = Path(__file__).resolve().parents[1]
 # What `import` calls each package of requirements.txt.
@@ -25,11 +29,26 @@ MODULES = {
 
 
 def check() -> None:
-    """Ends the command with exit code 1 if a package is missing, and says what to type instead."""
+    """Ends the command with exit code 1 if a package or memory is missing, and says what to type instead.
+
+    From here on, Ctrl-C and SIGTERM end it at once with a word rather than a traceback; `run` takes over from that.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        is_worker = "__mp_main__" in sys.modules  # It imports the command's script, but is ended by the command.
+        if signal.getsignal(number) is not signal.SIG_IGN and not is_worker:
+            signal.signal(number, _stop)
     missing = [name for name, module in MODULES.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        print(_message(missing), file=sys.stderr)
+    of_data = Path(sys.argv[0]).resolve().parent == _PROJECT / "data"  # All other commands may need TensorFlow.
+    said = _message(missing) if missing else memory.lacking(memory.LIBRARIES if of_data else memory.TENSORFLOW)
+    if said:
+        print(f"Error: {said}", file=sys.stderr)
         sys.exit(1)
+
+
+def _stop(*_: object) -> None:
+    """Ends a command that has not begun, wherever its imports are."""
+    os.write(2, b"\nStopped before it began.\n")
+    os._exit(130)
 
 
 def _message(missing: list[str]) -> str:
@@ -37,7 +56,7 @@ def _message(missing: list[str]) -> str:
     requirements = shlex.quote(str(_PROJECT / "requirements.txt"))
     return "\n".join(
         [
-            f"Error: {sys.executable} lacks {many}. Type instead:",
+            f"{sys.executable} lacks {many}. Type instead:",
             f"  {_by_run()}",
             "which installs what is missing into .venv the first time. Or, for this Python:",
             f"  {sys.executable} -m pip install -r {requirements}",

@@ -38,7 +38,9 @@ def run(main: Callable[[], None]) -> None:
     """
     debug = "--debug" in sys.argv[1:]
     sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # As of a job in the background, which Ctrl-C spares.
+            signal.signal(number, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # Names of files may hold bytes that are not text.
             stream.reconfigure(errors="backslashreplace")
@@ -58,6 +60,10 @@ def run(main: Callable[[], None]) -> None:
     except SystemExit as ending:  # Argparse has printed its help, for instance.
         if _has_no_reader():
             _end(1)
+        try:
+            _flush()
+        except OSError as error:
+            _end(1, f"Error: {_first_words(error)}")
         raise ending
 
 

@@ -23,7 +23,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 import cv2
 import numpy as np
 
-from commands.files import replacing, write_json
+from commands.files import read_file, replacing, write_json
 from commands.options import Parser
 from commands.running import run
 from data.optical_flow.compute import METHODS, flow_between, flow_description, flow_of_video
@@ -33,6 +33,7 @@ from data.optical_flow.methods import PRESET_NAMES
 from data.optical_flow.parameters import bound_in_pixels, named_value
 from data.optical_flow.picture import colour_wheel
 from data.store.flow_files import flow_image_pairs, read_flow, read_flow_images, write_flo
+from data.store.pictures import MOST_PIXELS, decode_picture
 
 __all__ = [
     "ENGINES",
@@ -129,9 +130,9 @@ def _flow_path(word: str) -> Path:
 def _read_image(path: Path) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"There is no image {path}.")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = decode_picture(read_file(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError(f"{path} can't be read as an image.")
+        raise ValueError(f"{path} can't be read as an image of at most {MOST_PIXELS / 1e6:g} megapixels.")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

@@ -100,7 +100,7 @@ def _add_how_it_is_done(done: argparse._ArgumentGroup) -> None:
     done.add_argument(
         "--engine", choices=ENGINES, default="auto", help="computes tvl1 flow; auto takes a GPU if there is one"
     )
-    done.add_argument("--cluster", default="", metavar="ADDRESS", help="a Dask scheduler, like tcp://host:8786")
+    done.add_argument("--cluster", default="", metavar="ADDRESS", help="a Dask scheduler, like tls://host:8786")
     done.add_argument(
         "--shard",
         type=_shard,

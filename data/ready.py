@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 
 from commands.files import DATASETS, share
 from commands.running import usable_processors
-from data.catalog import Archive, DataSet, Split, in_words
+from data.catalog import Archive, DataSet, Split, in_words, read_layout
 from data.extraction.all_videos import prepare
 from data.sets import ccv, folders, hmdb51, shapes, ucf101
 from data.store.index import READY, Description, find_description, index_path, read_description, read_index, with_counts
@@ -71,6 +71,8 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
         words = in_words(name, dataset.root)
         raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: ./run prepare {words}")
     share(dataset.root)
+    if read_layout(dataset.root) != dataset.layout:  # It has been packed or unpacked since it was opened.
+        dataset = open_dataset(name, dataset.root)
     rows = read_index(index_path(dataset.root))
     states = Counter(rows[name].state if name in rows else "not prepared" for name in dataset.videos)
     counted = with_counts(dataset, rows)

@@ -11,6 +11,7 @@ from commands.running import first_line
 from data.audit.files import how_to_mend
 from data.catalog import DataSet, Video
 from data.store.archive import damaged_member
+from data.store.pictures import MOST_PIXELS, claimed_size
 from pipelines.clips import DistinctViews, distinct_views
 from pipelines.inputs import SCALED, Input
 from pipelines.source import Source
@@ -90,6 +91,9 @@ def _reason(source: Source, path: str) -> str:
         if source.is_packed:
             damaged = damaged_member(Path(path))
             return f"is damaged in {damaged}" if damaged else ""
+        width, height = claimed_size(Path(path)) or (0, 0)
+        if width * height > MOST_PIXELS:
+            return f"says that it has more than {MOST_PIXELS / 1e6:g} megapixels"
         source.image(tf.io.read_file(path))
     except (tf.errors.OpError, ValueError, zipfile.BadZipFile) as error:
         return f"can't be decoded ({first_line(error)})"

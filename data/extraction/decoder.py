@@ -2,8 +2,6 @@
 
 import os
 import stat
-import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +9,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from commands.files import owner, scratch_folder
 from commands.text import is_printable
 from data.extraction.video_files import is_of_pictures, pictures_in
+from data.store.pictures import MOST_PIXELS, claimed_size
 
 # OpenCV and FFmpeg print warnings about bad files. They are silenced here, since the index records the reason.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -35,7 +33,7 @@ class Bounds(NamedTuple):
     """How much of a video is admitted; None for any."""
 
     duration: float | None = None  # Seconds that it plays.
-    pixels: int | None = 50_000_000  # Of one frame; 8K has 33 million.
+    pixels: int | None = MOST_PIXELS  # Of one frame.
     frames: int | None = 1_000_000  # Eleven hours.
 
     def check_size(self, width: int, height: int) -> None:
@@ -60,7 +58,7 @@ class Decoder:
     """One pass over the frames of a video file or a folder of pictures, with its declared length and frame rate."""
 
     def __init__(self, path: Path, bounds: Bounds = USUAL) -> None:
-        self.decoded_frames, self._pictures, self._bounds = 0, list[Path](), bounds
+        self.decoded_frames, self._pictures, self._bounds, self._seconds = 0, list[Path](), bounds, 0.0
         if is_of_pictures(path):
             self._pictures = pictures_in(path)
             self.declared_frames, self.frame_rate = len(self._pictures), RATE_OF_PICTURES
@@ -105,16 +103,19 @@ class Decoder:
                 decoded, frame = self._capture.read()
                 if not decoded:
                     return
-                seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                self._seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 self.decoded_frames += 1
-                yield seconds, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                yield self._seconds, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         finally:
             self._capture.release()
 
     def shortfall(self) -> str:
         """Returns a remark if clearly fewer frames were decoded than the file declares (it may be cut off), else ""."""
-        # Containers may be wrong by one frame, or by one in fifty, without any damage.
-        if self.decoded_frames >= self.declared_frames - max(1, self.declared_frames // 50):
+        # Containers may be wrong by one frame, or by one in fifty, without any damage. Where frames don't come at a
+        # constant rate, what is declared is how many would: then the time of the last one counts.
+        passed = self._seconds * self.frame_rate
+        reached = max(self.decoded_frames, 1 + round(passed) if 0 < passed < 2**31 else 0)
+        if reached >= self.declared_frames - max(1, self.declared_frames // 50):
             return ""
         return f"short: {self.decoded_frames} of {self.declared_frames} frames could be decoded"
 
@@ -257,13 +258,6 @@ def _check_file(path: Path, bounds: Bounds) -> None:
 
 
 def _check_picture(path: Path, bounds: Bounds) -> None:
-    """Refuses a picture, or a film of pictures, whose header says that it is too large; decoders believe it."""
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            with Image.open(path) as picture:
-                size = picture.size
-        except Image.DecompressionBombError:
-            size = (2**16, 2**16)
-        except (OSError, ValueError, SyntaxError, struct.error):
-            return  # Damaged, or of a kind that only the decoder knows.
-    bounds.check_size(*size)
+    """Refuses a picture, or a film of pictures, whose header says that it is too large."""
+    if size := claimed_size(path):
+        bounds.check_size(*size)

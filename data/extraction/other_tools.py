@@ -15,6 +15,7 @@ from commands.files import write_json
 from data.catalog import FLOATS, OURS, DataSet, Layout, Video, layout_path
 from data.store.flow_files import read_flow
 from data.store.index import BROKEN, MISSING, Row, description_path, index_path, read_description, write_index
+from data.store.pictures import decode_picture
 
 AUTO = "auto"
 # Layouts of other tools by their --layout names. The number of digits and the first number are read from the files.
@@ -248,5 +249,5 @@ def _wrong_field(path: Path) -> str:
 
 def _frame_size(path: Path) -> tuple[int, int]:
     """Returns the width and height of a frame; all frames of a video are taken to have the same."""
-    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    image = decode_picture(path.read_bytes(), cv2.IMREAD_COLOR)
     return (0, 0) if image is None else (image.shape[1], image.shape[0])

@@ -98,8 +98,14 @@ def _client(cluster: str) -> Iterator["Client"]:
     # Dask would log every restarted worker. Here that is expected, and recorded in the index.
     for name in ("distributed.nanny", "distributed.scheduler", "distributed.core", "distributed.worker"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    from distributed import Client
+    from distributed import Client, Security
 
+    # Dask itself would find out in the middle of connecting, and then hang for a while.
+    if cluster.startswith("tls://") and Security().get_connection_args("client")["ssl_context"] is None:
+        raise OSError(
+            f"The scheduler at {cluster} asks for certificates, and Dask's settings name none: set "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__TLS__CLIENT__CERT and …__TLS__CLIENT__KEY to their files."
+        )
     try:
         client = Client(cluster, set_as_default=False, timeout="20s")
     except (OSError, ValueError, TypeError) as error:  # No address, nobody there, or TLS that it lacks.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from commands.files import write_text
-from commands.text import is_printable, printable
+from commands.text import as_cell, is_printable, printable
 from data.catalog import DataSet, Split, Video, in_words
 from data.sets.lists import cut_validation
 from data.sets.own_lists import (
@@ -68,7 +68,8 @@ def keep_list(dataset: DataSet) -> None:
     writer.writerow(["video", "label", "group", "split"])
     for video in dataset.videos.values():
         label = "|".join(dataset.classes[label] for label in video.labels)
-        writer.writerow([video.relative_path.as_posix(), label, video.group, part_of.get(video.name, "")])
+        row = (video.relative_path.as_posix(), label, video.group, part_of.get(video.name, ""))
+        writer.writerow(map(as_cell, row))
     write_text(path, text.getvalue())
 
 

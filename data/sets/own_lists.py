@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
 from commands.files import read_table
+from commands.text import of_cell
 from data.extraction.video_files import is_of_pictures, is_video, walk_files
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
@@ -88,7 +89,7 @@ def read_csv(path: Path) -> Iterator[dict[str, str]]:
     # Interned, because hundreds of thousands of rows repeat the same few classes and parts.
     same: dict[str, Callable[[str], str]] = {"label": sys.intern, "split": sys.intern, "group": str, "video": str}
     for number, row in enumerate(rows, start=2):
-        values = {name: text((row.get(name, "")).strip()) for name, text in same.items()}
+        values = {name: text(of_cell((row.get(name, "")).strip())) for name, text in same.items()}
         video = values["video"]
         if not video:
             raise ValueError(f"Line {number} of {path} names no video.")

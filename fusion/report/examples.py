@@ -9,6 +9,7 @@ import numpy as np
 from data.catalog import DataSet, Video
 from data.flow import colour_wheel, dequantise, read_flow
 from data.store.index import find_description
+from data.store.pictures import read_grey, read_picture
 from fusion.methods.measures import is_right
 from fusion.report.pictures import data_uri
 
@@ -50,7 +51,9 @@ def picture(dataset: DataSet, video: Video, place: int, reason: str) -> Example:
     """Returns an example with its pictures; without them where its frames or its flow are not on disk."""
     shown = np.linspace(0, max(min(video.num_frames, video.num_flows or video.num_frames) - 1, 0), _PICTURES)
     indices = sorted({int(index) for index in shown.round()})
-    frames = [cv2.imread(str(dataset.layout.frame_path(dataset.root, video, index))) for index in indices]
+    frames = [
+        read_picture(dataset.layout.frame_path(dataset.root, video, index), cv2.IMREAD_COLOR) for index in indices
+    ]
     known_frames = [cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) for frame in frames if frame is not None]
     flows = [_read_flow(dataset, video, index) for index in indices]
     known = [flow for flow in flows if flow is not None]
@@ -69,7 +72,9 @@ def _read_flow(dataset: DataSet, video: Video, index: int) -> np.ndarray | None:
         return None
     if dataset.layout.is_float:
         return read_flow(path_x)
-    levels = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (path_x, path_y)]
+    x, y = map(read_grey, (path_x, path_y))
+    if x is None or y is None or x.shape != y.shape:
+        return None
     # Without a description the bound does not matter here: each strip is drawn relative to its own longest motion.
     bound = find_description(dataset.root).get("bound", 20.0)
-    return dequantise(np.stack([np.asarray(plane) for plane in levels], axis=-1), bound, dataset.layout.rule)
+    return dequantise(np.stack([x, y], axis=-1), bound, dataset.layout.rule)

@@ -1,9 +1,10 @@
 """Reads score files: ours, NumPy arrays, those of TSN, pickled dictionaries, and CSV."""
 
+import contextlib
 import csv
 import io
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,17 +92,34 @@ def _npz(path: Path, array: str, names: Path | None) -> NamedScores:
             )
         try:
             rows: object = stored[array]
-        except ValueError:  # TSN writes an array of objects.
+        except ValueError:  # TSN writes an array of objects: of scores, each with a label beside it.
             rows = read_object_array(path, array)
-        videos = [str(name) for name in stored[own_names]] if own_names else _listed(path, names)
-        labels = stored["labels"] if "labels" in stored.files else np.empty(0)
+        with _without_objects(path):
+            videos = [str(name) for name in stored[own_names]] if own_names else _listed(path, names)
+            labels = stored["labels"] if "labels" in stored.files else np.empty(0)
     is_of_videos = labels.dtype.kind in "iu" and labels.shape == (len(videos),)
     stream = array if own_names else path.stem
     return NamedScores(stream, tuple(videos), _stacked(path, rows), labels=labels if is_of_videos else None)
 
 
 def _npy(path: Path, array: str, names: Path | None) -> NamedScores:
-    return NamedScores(path.stem, _listed(path, names), _stacked(path, np.load(path, allow_pickle=False)))
+    with _without_objects(path):
+        rows = np.load(path, allow_pickle=False)
+    return NamedScores(path.stem, _listed(path, names), _stacked(path, rows))
+
+
+@contextlib.contextmanager
+def _without_objects(path: Path) -> Iterator[None]:
+    """Says what is wrong with an array of Python objects, which NumPy would run a pickle for."""
+    try:
+        yield
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        raise ValueError(
+            f"{path} was not opened: Python objects may be in no array but the scores of an .npz, as TSN writes them. "
+            "Save names as texts and other arrays as numbers, without dtype=object."
+        ) from None
 
 
 def _check_unpacked(path: Path) -> None:

@@ -11,7 +11,7 @@ from data.doctor import examine, main
 from data.extraction.other_tools import recognise, use_in_place
 from data.optical_flow.levels import dequantise, mirror_levels, quantise
 from data.ready import open_dataset, ready_dataset
-from tests.makers.data import hmdb51_lists, sound_data
+from tests.makers.data import claim, hmdb51_lists, sound_data
 
 FOLDER = "rawframes/left"
 
@@ -64,6 +64,16 @@ def test_missing_and_damaged_files_are_found_and_fix_makes_just_these_again(root
     assert (root / "rawframes" / "right" / "right0" / "video.json").stat().st_mtime_ns == untouched
     for name in ("left0/img_00002.jpg", "left1/flow_y_00004.jpg"):
         assert (root / FOLDER / name).read_bytes() == (sound / FOLDER / name).read_bytes()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("side", [32_000, 65_500])
+def test_a_picture_that_claims_to_be_huge_is_found_at_once(root, side):
+    claim(root / FOLDER / "left0" / "img_00001.jpg", side, side)
+
+    errors = [finding for finding in found(root).values() if finding.severity == "error"]
+
+    assert [finding.videos for finding in errors] == [("left0",)]
 
 
 def test_missing_backward_flow_is_found_where_it_was_made(root):

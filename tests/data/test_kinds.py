@@ -60,6 +60,30 @@ def test_uneven_frame_times_are_followed_where_frames_are_sampled_by_rate(tmp_pa
     assert [round(frame_of(folder, number).mean() / 25) for number in (1, 2, 3)] == [0, 4, 5]
 
 
+def write_uneven_matroska(path, ticks):
+    """Writes frames at these hundredths of a second; such a file counts the frames that a constant rate would have."""
+    settings = [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1]
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 100, (48, 40), settings)
+    for tick, frame in zip(ticks, moving_frames(len(ticks)), strict=True):
+        writer.set(cv2.VIDEOWRITER_PROP_PTS, tick)
+        writer.set(cv2.VIDEOWRITER_PROP_KEY_FLAG, 1)
+        writer.write(cv2.imencode(".jpg", frame)[1].reshape(1, -1))
+    writer.release()
+    return path
+
+
+def test_a_video_of_uneven_frames_is_not_taken_for_one_that_was_cut_off(tmp_path):
+    whole = write_uneven_matroska(tmp_path / "whole.mkv", (0, 1, 2, 7, 8, 28, 29, 30, 50))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+
+    rows = [extract(path, tmp_path)[0] for path in (whole, cut)]
+
+    assert Decoder(whole).declared_frames == 51
+    assert [(row.state, row.frames, row.reason) for row in rows[:1]] == [("ready", 9, "")]
+    assert rows[1].reason.startswith(f"short: {rows[1].frames} of 51 frames")
+
+
 def with_alpha(frames):
     return [np.dstack([frame[..., ::-1], np.full(frame.shape[:2], 128, np.uint8)]) for frame in frames]
 

@@ -1,5 +1,7 @@
 """The command prepares as a whole: in parts, killed, interrupted, on one process and on many."""
 
+import contextlib
+import csv
 import json
 import os
 import random
@@ -158,6 +160,47 @@ def test_a_data_set_that_is_read_is_neither_packed_nor_unpacked(tmp_path, made, 
     assert subprocess.run(pack, capture_output=True).returncode == 0
 
 
+WHILE_PACKED = {
+    "pack": ("data/pack.py", "mine"),
+    "unpack": ("data/pack.py", "mine", "--unpack"),
+    "prepare": ("data/prepare.py", "mine", "--method", "dis", "--short-side", "0"),
+    "prepare --pack": ("data/prepare.py", "mine", "--method", "dis", "--short-side", "0", "--pack"),
+    "doctor": ("data/doctor.py", "mine"),
+    "show": ("pipelines/show.py", "--dataset", "mine"),
+    "train": ("spatial/train.py", "--dataset", "mine"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_while_a_data_set_is_packed_nobody_else_uses_it_and_the_packing_is_whole(tmp_path):
+    for name in ("alone", "shared"):
+        make_videos(tmp_path / name, count=10)
+        assert run_prepare(tmp_path / name).returncode == 0
+    pack = [sys.executable, str(PROJECT / "data" / "pack.py"), "mine", "--root"]
+    subprocess.run([*pack, tmp_path / "alone"], check=True, capture_output=True)
+
+    packing = subprocess.Popen([*pack, tmp_path / "shared"], stdout=-1, stderr=-1)
+    while not (tmp_path / "shared" / "layout.json").exists():
+        assert packing.poll() is None
+    packing.send_signal(signal.SIGSTOP)  # In the middle of it.
+    others = {
+        name: subprocess.run(
+            [sys.executable, str(PROJECT / script), *words, "--root", tmp_path / "shared"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        for name, (script, *words) in WHILE_PACKED.items()
+    }
+    packing.send_signal(signal.SIGCONT)
+
+    assert packing.wait(60) == 0
+    for name, done in others.items():
+        assert (done.returncode, "another command" in done.stderr) == (1, True), f"{name}: {done.stderr}"
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("words", [(), ("--pack",)])
@@ -241,52 +284,85 @@ def test_ctrl_c_is_heard_while_the_workers_start(tmp_path, later):
     assert said_after_ctrl_c(prepare_command(tmp_path), workers_start) == STOPPED
 
 
+@contextlib.contextmanager
+def dask_cluster(folder, host, environment):
+    """Runs a scheduler and two workers; gives its address and the processes, the scheduler's first."""
+    dask, file = [sys.executable, "-m", "dask"], folder / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, "env": environment}
+    scheduler = [*dask, "scheduler", "--host", host, "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    worker = [*dask, "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    started = [subprocess.Popen(scheduler, **quiet), *(subprocess.Popen(worker, **quiet) for _ in range(2))]
+    try:
+        while not file.exists():
+            assert started[0].poll() is None
+            time.sleep(0.05)
+        yield json.loads(file.read_text())["address"], started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_cluster_that_loses_a_worker_in_mid_task_loses_nothing(tmp_path):
     for name in ("alone", "cluster"):
         make_videos(tmp_path / name, count=10, frames=40)
     prepare(open_dataset("mine", tmp_path / "alone"), recipe=RECIPE, work=Work(workers=1))
-    dask = [sys.executable, "-m", "dask"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    file = tmp_path / "scheduler.json"
-    scheduler = [
-        *dask,
-        "scheduler",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--no-dashboard",
-        "--scheduler-file",
-        str(file),
-    ]
-    worker = [*dask, "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-    started = [subprocess.Popen(scheduler, **quiet), *(subprocess.Popen(worker, **quiet) for _ in range(2))]
 
-    try:
-        while not file.exists():
-            assert started[0].poll() is None
-            time.sleep(0.05)
-        address = json.loads(file.read_text())["address"]
-        command = [sys.executable, PROJECT / "data" / "prepare.py", "mine", "--root", tmp_path / "cluster"]
-        running = subprocess.Popen(
-            [*map(str, command), "--method", "dis", "--short-side", "0", "--cluster", address],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+    with dask_cluster(tmp_path, "127.0.0.1", None) as (address, started):
+        command = prepare_command(tmp_path / "cluster", "--cluster", address)
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         while not list(tmp_path.glob("cluster/rawframes/*/.incomplete*")):
             assert running.poll() is None, running.stdout.read()
             time.sleep(0.01)
         started[1].kill()
         output, _ = running.communicate(timeout=120)
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
 
     assert running.returncode == 0, output
     assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl, which makes the certificate")
+def test_a_cluster_with_certificates_works_for_whoever_has_them_and_for_nobody_else(tmp_path):
+    make_videos(tmp_path / "set", count=2)
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=dask"]
+    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    settings = {"CA_FILE": certificate}
+    for who in ("SCHEDULER", "WORKER", "CLIENT"):
+        settings |= {f"{who}__CERT": certificate, f"{who}__KEY": key}
+    known = {**os.environ, **{f"DASK_DISTRIBUTED__COMM__TLS__{name}": str(path) for name, path in settings.items()}}
+
+    with dask_cluster(tmp_path, "tls://127.0.0.1", known) as (address, _):
+        words = prepare_command(tmp_path / "set", "--cluster", address)
+        stranger = subprocess.run(words, capture_output=True, text=True)
+        plain = [word.replace("tls://", "tcp://") for word in words]
+        eavesdropper = subprocess.run(plain, capture_output=True, text=True)
+        friend = subprocess.run(words, capture_output=True, text=True, env=known)
+
+    assert (stranger.returncode, eavesdropper.returncode, friend.returncode) == (1, 1, 0), friend.stderr
+    assert "asks for certificates" in stranger.stderr and "Traceback" not in stranger.stderr
+    assert "No Dask scheduler answers" in eavesdropper.stderr
+    assert len(read_index(index_path(tmp_path / "set"))) == 4
+
+
+@pytest.mark.slow
+def test_no_cell_of_the_lists_that_are_kept_is_a_formula_and_they_are_read_back(tmp_path):
+    for name in ("=cmd x/-a.avi", "=cmd x/b.avi", "@left/+c.avi", "@left/d.avi"):
+        write_clip(tmp_path / "videos" / name, frames=2)
+
+    done = run_prepare(tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    for path in (tmp_path / "annotations" / "videos.csv", index_path(tmp_path)):
+        rows = list(csv.reader(path.open(newline="")))
+        assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@", "-a"))]
+    dataset = open_dataset("mine", tmp_path)
+    assert dataset.classes == ("=cmd x", "@left")
+    assert set(dataset.videos) == {"-a", "b", "+c", "d"}
 
 
 @pytest.mark.slow

@@ -275,6 +275,19 @@ def test_a_pickle_that_runs_something_is_refused_and_nothing_runs(tmp_path, endi
     assert not trace.exists()
 
 
+@pytest.mark.parametrize("array", ["clips", "labels", "npy"])
+def test_objects_are_refused_in_every_array_but_scores(tmp_path, array):
+    arrays = {"clips": np.array(VIDEOS), "spatial": LOGITS, "labels": np.array([0, 0, 1])}
+    path = tmp_path / ("a.npy" if array == "npy" else "a.npz")
+    if array == "npy":
+        np.save(path, np.array([*LOGITS, None], dtype=object)[:3])
+    else:
+        np.savez(path, **{**arrays, array: arrays[array].astype(object)})
+
+    with pytest.raises(ValueError, match="was not opened: Python objects may be in no array but the scores"):
+        read_score_file(f"{path}:spatial" if array != "npy" else str(path))
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize(
     "value",

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,13 +32,16 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def serving(models, temporary, *options, files=1024):
-    """Runs the service, which may have so many files open, and gives its address; its errors go to a file."""
+def serving(models, temporary, *options, files=1024, own=()):
+    """Runs the service, which may have so many files open, and gives its address; its errors go to a file.
+
+    `own` starts a shell with a temporary folder of its own, if it should have one.
+    """
     command = [sys.executable, str(PROJECT / "fusion" / "serve.py"), "--port", "0", *options]
     command += [f"--{name}={path}" for name, path in models.items()]
     with (temporary / "errors").open("w") as errors:
         process = subprocess.Popen(
-            ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command],
+            [*own, "sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -343,6 +347,21 @@ def test_a_service_that_is_stopped_waits_for_no_upload(models, tmp_path):
     assert time.monotonic() - began < 8
     assert "Traceback" not in (tmp_path / "errors").read_text()
     assert not list(tmp_path.glob("two-stream-*"))
+
+
+def test_an_upload_that_the_disk_has_no_room_for_is_told_so_and_leaves_room_for_others(models, tmp_path, video):
+    own_mounts = ["unshare", "--map-root-user", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*own_mounts, "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    small = [*own_mounts, "sh", "-c", 'mount -t tmpfs -o size=4m none "$TMPDIR" && exec "$@"', "sh"]
+
+    with serving(models, tmp_path, own=small) as address:
+        status, _, text = post(f"{address}/predict", b"0" * 6_000_000)
+        after = post(f"{address}/predict", video.read_bytes())[0]
+
+    assert (status, json.loads(text)["detail"]) == (507, "The disk of the service is full.")
+    assert after == 200
+    assert len((tmp_path / "errors").read_text().splitlines()) == 1
 
 
 def test_uploads_of_a_service_that_was_killed_are_swept_by_the_next(models, tmp_path):

@@ -14,7 +14,7 @@ from pipelines.inputs import Input
 from pipelines.skipping import IN_VALIDATION
 from pipelines.unreadable import readable_views
 from tests.makers.batches import stream_of, take, videos_of
-from tests.makers.data import sound_data
+from tests.makers.data import claim, sound_data
 from tests.makers.frames import HEIGHT, WIDTH, made_dataset
 
 
@@ -49,6 +49,7 @@ def damage(dataset, name, how, count=3):
         (lambda path: path.write_bytes(path.read_bytes()[:300]), "can't be decoded"),
         (cut_off, "can't be decoded"),
         (lambda path: path.write_bytes(b""), "can't be decoded"),
+        (lambda path: claim(path, 65_500, 65_500), "says that it has more than 50 megapixels"),
     ],
 )
 def test_a_file_that_stops_training_is_named_with_the_command_that_repairs_it(dataset, how, reason):
