@@ -9,7 +9,7 @@ except ImportError:  # Windows has no such limits.
 
 # Bytes that the libraries need, tried with two processors: what reads videos and computes flow, and TensorFlow. Each
 # thread of theirs reserves more.
-LIBRARIES, TENSORFLOW, A_THREAD = 3 * 2**29, 4 * 2**30, 2**26
+LIBRARIES, TENSORFLOW, A_THREAD = 3 * 2**29, 3 * 2**30, 2**26
 
 
 def lacking(needed: int) -> str:
