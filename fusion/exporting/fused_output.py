@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from fusion.methods.class_weights import ROOTS
 from fusion.methods.kept import PROBABILITIES, Fusion
 
 
@@ -30,7 +31,8 @@ def fused_output(fusion: Fusion, logits: Sequence[keras.KerasTensor], *, multi_l
         return share(_dense(ops.concatenate(unit, axis=-1), learned["kernel"], learned["bias"]) * fusion.sharpness)
     logs = list(logits) if multi_label else [ops.log_softmax(each) for each in logits]
     if fusion.name == "class-weighted":
-        return share(_sum(logs, weights))
+        roots = [ops.sqrt(share(each)) * ROOTS for each in logits]
+        return share(_sum(logs, weights) + _sum(roots, learned.get("roots", np.zeros(len(roots)))))
     joined = ops.concatenate(logs, axis=-1)
     if fusion.name == "stacking":
         return share(_dense(joined, learned["kernel"], learned["bias"]))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from commands.waiting import Now
 from fusion.methods.calibration import temperatures
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Parameters, quality
@@ -46,6 +47,7 @@ def _held_out(method: str, known: Evidence) -> np.ndarray | None:
     """Returns the scores of a method for `known` without learning from the scored videos; None if impossible."""
     if method in _SLOW or not travels(method):
         return None
+    Now.doing = f"Choosing how others will be fused: {method}"
     if method not in LEARNED:
         return given_rule(method, len(known.streams)).combine(known)
     try:

@@ -1,6 +1,4 @@
-"""Fuses streams by scikit-learn classifiers on their stacked scores."""
-
-from typing import TYPE_CHECKING
+"""Fuses streams by linear classifiers on their stacked scores."""
 
 import numpy as np
 
@@ -9,10 +7,8 @@ from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Parameters, Rule, best_by_folds
 from fusion.methods.fixed import probabilities
 
-if TYPE_CHECKING:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.svm import LinearSVC
-
+# The share of videos for which the hinge loss is not zero, so that it curves: a guess that shortens the search.
+_CURVE = 0.3
 # The score of a class without training videos: below any other.
 _NEVER = -100.0
 
@@ -28,11 +24,9 @@ def stacking(evidence: Evidence) -> Rule:
 
 
 def _svm(evidence: Evidence, value: float) -> Rule:
-    from sklearn.svm import LinearSVC
-
-    # With this tolerance, the dual solver makes the same decisions as the exact solution in a fifth of the time.
-    machine = LinearSVC(C=value, dual=True, tol=1e-2, max_iter=5000, random_state=0)
-    kernel, bias = _fit(machine, _normalised(evidence), evidence)
+    present, shown = _present(evidence)
+    machines = _machines(_normalised(evidence), np.where(shown, 1.0, -1.0), value)
+    kernel, bias = _of_all_classes(evidence, present, machines[:-1], machines[-1])
     return Rule.of(decide_by_shares, f"C = {value:g}", kernel=kernel, bias=bias)
 
 
@@ -43,14 +37,11 @@ def decide_by_shares(evidence: Evidence, parameters: Parameters) -> np.ndarray:
 
 
 def _stacking(evidence: Evidence, value: float) -> Rule:
-    from sklearn.linear_model import LogisticRegression
-
     at = temperatures(evidence)
     inputs = np.concatenate(log_shares(evidence, at), axis=1)
     mean, scale = inputs.mean(axis=0), inputs.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    classifier = LogisticRegression(C=value, tol=1e-3, max_iter=300)
-    kernel, bias = _fit(classifier, (inputs - mean) / scale, evidence)
+    kernel, bias = _of_all_classes(evidence, *_regression((inputs - mean) / scale, evidence, value))
     kernel = kernel / scale[:, None]
     return Rule.of(decide_by_logs, f"C = {value:g}", temperatures=at, kernel=kernel, bias=bias - mean @ kernel)
 
@@ -67,26 +58,69 @@ def _normalised(evidence: Evidence) -> np.ndarray:
     return np.concatenate([each / np.linalg.norm(each, axis=1, keepdims=True) for each in shares], axis=1)
 
 
-def _fit(
-    classifier: "LinearSVC | LogisticRegression", inputs: np.ndarray, evidence: Evidence
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns weights [D, C] and offsets [C] of the classifier; classes without training videos rank last."""
-    labels, num_classes = evidence.labels, evidence.view_logits[0].shape[2]
-    if evidence.is_multi_label:
-        present = np.flatnonzero((labels.min(axis=0) == 0) & (labels.max(axis=0) == 1))
-        targets = list(labels[:, present].T)
-    else:
-        present, targets = np.unique(labels), [labels]
-    if len(present) < 2:
-        raise ValueError(f"This method needs training videos of at least 2 classes. Received {len(present)}.")
+def _machines(inputs: np.ndarray, signs: np.ndarray, strength: float) -> np.ndarray:
+    """Returns the weights and the offset, in the last row, of one linear machine per column of signs: [D + 1, C].
+
+    They have the least squared hinge loss, as liblinear's, whose offsets are regularised too. All classes are solved at
+    once: each step is two products of matrices, which takes a fifth of the time of one class after the other.
+    """
+    from scipy.optimize import minimize
+
+    columns = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
+    # Steps go along the axes of the inputs, shorter where the loss curves more.
+    spread, axes = np.linalg.eigh(columns.T @ columns)
+    axes /= np.sqrt(1 + _CURVE * strength * np.maximum(spread, 0))
+    size = (axes**2).sum(axis=0)[:, None]
+    turned, signs = (columns @ axes).astype(np.float32), signs.astype(np.float32)
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        steps = flat.reshape(len(size), -1)
+        short = np.maximum(1 - signs * (turned @ steps.astype(np.float32)), 0)
+        found = (size * steps**2).sum() / 2 + strength * (short**2).sum(dtype=np.float64)
+        return float(found), (size * steps - 2 * strength * (turned.T @ (signs * short))).ravel()
+
+    start = np.zeros(len(size) * signs.shape[1])
+    flat = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-6}).x
+    weights: np.ndarray = axes @ flat.reshape(len(size), -1)
+    return weights
+
+
+def _regression(inputs: np.ndarray, evidence: Evidence, value: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the classes that a logistic regression can learn, and its weights and offsets for these."""
+    from sklearn.linear_model import LogisticRegression
+
+    present, shown = _present(evidence)
+    classifier = LogisticRegression(C=value, tol=1e-3, max_iter=300)
     weights, offsets = [], []
-    for target in targets:
+    for target in shown.T if evidence.is_multi_label else [shown.argmax(axis=1)]:
         classifier.fit(inputs, target)
         weights.append(np.array(classifier.coef_))
         offsets.append(np.array(classifier.intercept_))
     rows, constants = np.concatenate(weights), np.concatenate(offsets)
     if len(rows) == 1:  # With two classes, scikit-learn returns only the score of the second.
         rows, constants = np.concatenate([-rows, rows]), np.concatenate([-constants, constants])
-    kernel, bias = np.zeros((inputs.shape[1], num_classes)), np.full(num_classes, _NEVER)
-    kernel[:, present], bias[present] = rows.T, constants
+    return present, rows.T, constants
+
+
+def _present(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the classes that can be learned, and which videos show each of them: bool[V, present]."""
+    labels = evidence.labels
+    if evidence.is_multi_label:
+        present = np.flatnonzero((labels.min(axis=0) == 0) & (labels.max(axis=0) == 1))
+        shown = labels[:, present] > 0
+    else:
+        present = np.unique(labels)
+        shown = labels[:, None] == present
+    if len(present) < 2:
+        raise ValueError(f"This method needs training videos of at least 2 classes. Received {len(present)}.")
+    return present, shown
+
+
+def _of_all_classes(
+    evidence: Evidence, present: np.ndarray, weights: np.ndarray, offsets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns weights [D, C] and offsets [C] for all classes; those without training videos rank last."""
+    num_classes = evidence.view_logits[0].shape[2]
+    kernel, bias = np.zeros((len(weights), num_classes)), np.full(num_classes, _NEVER)
+    kernel[:, present], bias[present] = weights, offsets
     return kernel, bias

@@ -6,21 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from commands.waiting import Now
 from fusion.methods import fixed
 from fusion.methods.calibration import calibrated, mean_at_temperatures
+from fusion.methods.class_weights import class_weighted, sum_by_class
 from fusion.methods.classifiers import decide_by_logs, decide_by_shares, stacking, svm
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Combine, Parameters, Rule
 from fusion.methods.fusenet import fusenet, sum_and_more
 from fusion.methods.sequences import SEQUENCES
-from fusion.methods.weights import (
-    class_weighted,
-    searched_weights,
-    sum_by_class,
-    weighted_logits,
-    weighted_shares,
-    weighted_sum,
-)
+from fusion.methods.weights import searched_weights, weighted_logits, weighted_shares, weighted_sum
 
 
 def _by_nothing(evidence: Evidence, parameters: Parameters, method: Callable[[Evidence], np.ndarray]) -> np.ndarray:
@@ -83,8 +78,9 @@ def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, fo
     Methods that learn are fitted to `known`. With `folds` they are fitted to `unseen` itself by five-fold
     cross-validation over groups.
     """
-    fused = Fused({}, {}, {}, {})
-    for method in methods:
+    fused, methods = Fused({}, {}, {}, {}), tuple(methods)
+    for place, method in enumerate(methods, 1):
+        Now.doing = f"Fusing: {method}, {place} of {len(methods)} methods"
         try:
             if folds and method in LEARNED:
                 fused.scores[method], fused.learned[method] = by_folds(method, unseen)

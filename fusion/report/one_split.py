@@ -41,7 +41,6 @@ class Evaluation(NamedTuple):
 
 def evaluate(gathered: Gathered, methods: Sequence[str], top: int = 5) -> Evaluation:
     """Fuses in every way that is named, and judges what came of it."""
-    Now.doing = "Fusing"
     from_itself = gathered.known is None and bool(gathered.learns_from)
     fused = fuse(methods, gathered.unseen, gathered.known, folds=from_itself, why_not=gathered.why_not)
     if not fused.scores:
@@ -51,6 +50,7 @@ def evaluate(gathered: Gathered, methods: Sequence[str], top: int = 5) -> Evalua
     kept = _kept(gathered, fused)
     if kept:  # What validation chose comes first: the page shows it in detail, and predict uses it.
         fused = fused._replace(scores={kept.chosen: fused.scores[kept.chosen], **fused.scores})
+    Now.doing = "Judging what came of it"
     report = build_report(gathered.streams, fused.scores, gathered.unseen, gathered.joint, top)
     report["learned"] = {name: learned for name, learned in fused.learned.items() if learned}
     report["learned_from"] = gathered.learns_from

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from fusion.methods.classifiers import _machines, _normalised
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Rule
+from fusion.methods.kept import Fusion
 from fusion.methods.measures import video_accuracy
 from fusion.methods.sequences import SEQUENCES
-from fusion.methods.table import FIXED, LEARNED, check_method, fuse
+from fusion.methods.table import FIXED, LEARNED, by_folds, check_method, fuse
+from fusion.scores.gather import from_files
 
 # Networks take seconds to train: they have tests of their own.
 QUICK = tuple(name for name in (*FIXED, *LEARNED) if name not in ("fusenet", *SEQUENCES))
@@ -127,6 +130,38 @@ def test_weights_are_searched_by_class_where_streams_know_different_classes():
     of = {name: video_accuracy(scores, one_sided(1).labels) for name, scores in fused.scores.items()}
 
     assert of["class-weighted"] > of["logits"] + 0.15
+
+
+def test_weights_by_class_stay_a_plain_sum_where_nothing_is_gained_by_more():
+    known, unseen = made(noise=(0.1, 0.1), seed=1), made(noise=(2, 2), seed=2)
+
+    fused = fuse(["logits", "class-weighted"], unseen, known, folds=False)
+
+    np.testing.assert_array_equal(fused.scores["class-weighted"].argmax(1), fused.scores["logits"].argmax(1))
+    assert fused.learned["class-weighted"].endswith("a plain sum")
+
+
+def test_weights_by_class_of_earlier_versions_know_no_roots():
+    unseen = made()
+    kept = Fusion("class-weighted", unseen.streams, {"temperatures": np.ones(2), "weights": np.ones((2, 4))})
+
+    found = kept.scores(dict(zip(unseen.streams, unseen.view_logits, strict=True)))
+
+    np.testing.assert_array_equal(found.argmax(1), scores_of("logits", unseen).argmax(1))
+
+
+@pytest.mark.parametrize("strength", [0.1, 1.0])
+def test_machines_of_all_classes_at_once_are_those_of_liblinear(strength):
+    from sklearn.svm import LinearSVC
+
+    evidence = made(num_classes=7, num_videos=300, noise=(3, 3))
+    inputs = _normalised(evidence)
+    theirs = LinearSVC(C=strength, dual=False, tol=1e-8, max_iter=10000).fit(inputs, evidence.labels)
+
+    ours = _machines(inputs, np.where(np.eye(7)[evidence.labels] > 0, 1.0, -1.0), strength)
+
+    np.testing.assert_allclose(ours[:-1].T, theirs.coef_, atol=5e-3)
+    np.testing.assert_allclose(ours[-1], theirs.intercept_, atol=5e-3)
 
 
 def test_calibration_finds_how_much_too_sure_a_stream_is():
@@ -251,3 +286,18 @@ def test_published_scores_of_ucf101_give_the_published_accuracies(shared_data):
     percent += [f"{100 * video_accuracy(scores_of(name, evidence), labels):.2f}" for name in ("logits", "average")]
 
     assert percent == ["81.89", "80.65", "88.95", "85.86"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "least"), [("hmdb51", 63.4), ("ucf101", 92.8)])
+def test_weights_by_class_are_ahead_of_the_sum_on_published_scores(shared_data, name, least):
+    gains, shares = [], []
+    for split in (1, 2, 3):
+        file = shared_data / "scores" / "dmcnet" / f"{name}_split{split}.npz"
+        evidence = from_files([f"{file}:iframe", f"{file}:flow"], None, split, None).unseen
+        learned, plain = by_folds("class-weighted", evidence)[0], scores_of("logits", evidence)
+        shares.append(100 * video_accuracy(learned, evidence.labels))
+        gains.append(shares[-1] - 100 * video_accuracy(plain, evidence.labels))
+
+    assert np.mean(shares) > least
+    assert np.mean(gains) > 0.2
