@@ -17,8 +17,8 @@ from typing import NamedTuple
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-PROJECT = Path(__file__).resolve().parents[1]
-ROOMS = ("commands", "data", "pipelines", "streams", "spatial", "temporal", "fusion")
+from benchmarks.house_trace import PROJECT, ROOMS, Entered, Trace, trace_training
+
 MOST_LINES, MOST_PARAMETERS = 40, 7
 # The last commit of the redesign; the features that were built on it came after.
 REDESIGNED = "3c39051"
@@ -43,16 +43,6 @@ SPINE = (
 )
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-# What one run entered: the line on which each function begins, decorators included, by file.
-Entered = Mapping[str, frozenset[int]]
-
-
-class Trace(NamedTuple):
-    """What one training entered of the project's code."""
-
-    whole: Entered
-    before_fit: Entered  # What had been entered when Keras' `fit` was called for the first time.
-    way_to_fit: tuple[str, ...]  # The functions that were waiting for `fit` to return, `main` first.
 
 
 class Figure(NamedTuple):
@@ -75,8 +65,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     figures = figures_of_source()
     if not options.no_training:
-        from benchmarks.house_trace import trace_training  # Imports TensorFlow.
-
         figures = [*figures_of_training(trace_training()), *figures]
     width = max(len(figure.name) for figure in figures)
     print(f"{'':{width}}  {'before':>13}  {'now':>13}  {'wanted':>13}")

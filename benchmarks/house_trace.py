@@ -8,14 +8,18 @@ import sys
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import NamedTuple
 
-from benchmarks.house import PROJECT, ROOMS, Entered, Trace
 from commands.running import quiet_tensorflow
-from temporal.train import main
+
+PROJECT = Path(__file__).resolve().parents[1]
+ROOMS = ("commands", "data", "pipelines", "streams", "spatial", "temporal", "fusion")
+# What one run entered: the line on which each function begins, decorators included, by file.
+Entered = Mapping[str, frozenset[int]]
 
 # Six videos of 48 x 36 pixels, prepared.
 DATA = PROJECT / "tests" / "before" / "dataset"
@@ -23,8 +27,18 @@ OPTIONS = "--dataset ucf101 --validation 0.5 --crop-size 32 --length 3 --epochs 
 _ROOMS = tuple(f"{PROJECT / room}{os.sep}" for room in ROOMS)
 
 
+class Trace(NamedTuple):
+    """What one training entered of the project's code."""
+
+    whole: Entered
+    before_fit: Entered  # What had been entered when Keras' `fit` was called for the first time.
+    way_to_fit: tuple[str, ...]  # The functions that were waiting for `fit` to return, `main` first.
+
+
 def trace_training() -> Trace:
     """Trains for one epoch, and returns what was entered on the way."""
+    from temporal.train import main  # Not for those who only count lines.
+
     quiet_tensorflow()  # Ahead of the trace, which would make the import slow.
     watch = _Watch()
     with tempfile.TemporaryDirectory() as runs, contextlib.redirect_stdout(io.StringIO()), watch.watching():

@@ -20,7 +20,7 @@ def raw_limit(dataset: DataSet, videos: Sequence[Video], clip: Input, size: int)
     randoms = tf.random.uniform([len(videos), augment.NUM_RANDOMS])
 
     def load(files: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
-        box = augment.random_box("corners", tf.constant(256), tf.constant(340), size, drawn)
+        box = augment.random_box("corners", tf.constant([256, 340]), size, drawn)
         channels = 3 if clip.is_colour else 1
         contents = [tf.io.read_file(files[number]) for number in range(source.num_files)]
         # One pixel of each is used, so that no decoding is optimised away.

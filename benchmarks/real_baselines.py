@@ -84,7 +84,6 @@ def kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.
     if not path.exists():
         start = time.process_time()
         made = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             np.savez(temporary, allow_pickle=False, **made, seconds=np.array(time.process_time() - start))
     with np.load(path) as file:

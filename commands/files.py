@@ -91,7 +91,6 @@ def read_member(path: Path, name: str, most: int = MOST_BYTES) -> bytes | None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all: beside its place, synced, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -103,7 +102,8 @@ def write_json(path: Path, value: object) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` that takes its place once the block ends well."""
+    """Gives a temporary path beside `path`, whose folder it makes, that takes its place once the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".incomplete.{owner()}-{uuid.uuid4().hex}{path.suffix}")
     try:
         temporary.touch()
@@ -141,27 +141,27 @@ def sweep(folder: Path, prefix: str = _UNFINISHED, *, own: bool = True) -> None:
 @contextlib.contextmanager
 def locked(root: Path, *, alone: bool = True) -> Iterator[None]:
     """Keeps a folder to this process alone, or shares it with all but those who want it alone, until the block ends."""
-    held = _locks.get(root.resolve())
-    file = _lock(root, alone=alone, file=held)
+    file = _lock(root, alone=alone)
     try:
         yield
     finally:
-        if held is None:
+        if root.resolve() in _locks:  # This process reads there, and goes on doing so.
+            _lock(root, alone=False)
+        else:
             os.close(file)
-        else:  # This process reads there, and goes on doing so.
-            _lock(root, alone=False, file=held)
 
 
 def share(root: Path) -> None:
     """Keeps others from changing the form of what lies in a folder, until this process ends."""
     with contextlib.suppress(PermissionError):  # What nobody may write here is not changed either.
-        _locks[root.resolve()] = _lock(root, alone=False, file=_locks.get(root.resolve()))
+        _locks[root.resolve()] = _lock(root, alone=False)
 
 
-def _lock(root: Path, *, alone: bool, file: int | None = None) -> int:
+def _lock(root: Path, *, alone: bool) -> int:
     """Locks a folder by a file in it. Nothing in it is changed, and a link that was planted there is not followed."""
     try:
-        file = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666) if file is None else file
+        held = _locks.get(root.resolve())
+        file = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666) if held is None else held
         if fcntl is not None:
             fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         return file

@@ -52,10 +52,7 @@ def option(
 
 
 def parse(kind: type[Options], argv: Sequence[str] | None, description: str, **presets: object) -> Options:
-    """Returns the options that the command line gives; wrong ones end with exit code 2 and a hint.
-
-    `presets` take the place of the defaults of their fields.
-    """
+    """Returns the options of the command line, or else `presets` or defaults; wrong ones end with exit code 2."""
     parser = Parser(description, getattr(kind, "layout", None))
     types_of = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]

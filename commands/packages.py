@@ -18,6 +18,7 @@ MODULES = {
     "numpy": "numpy",
     "opencv-contrib-python-headless": "cv2",
     "scikit-learn": "sklearn",
+    "threadpoolctl": "threadpoolctl",
     "h5py": "h5py",
     "matplotlib": "matplotlib",
     "rich": "rich",

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import errno
+import functools
 import importlib.metadata
 import os
 import platform
@@ -17,10 +18,14 @@ import traceback
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from commands.files import PROJECT
 from commands.text import printable
 from commands.waiting import Now, breaking_silence
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 # Characters of a line in a message, which may quote a file that has nothing but one line.
 _LONGEST = 2000
@@ -122,6 +127,21 @@ def usable_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@functools.cache
+def _pools() -> "ThreadpoolController":
+    from threadpoolctl import ThreadpoolController  # Looks through all libraries that are loaded.
+
+    return ThreadpoolController()
+
+
+def in_one_thread() -> contextlib.AbstractContextManager[object]:
+    """Lets scikit-learn compute in one thread, so that the last bits are the same on any machine.
+
+    On problems of our size, several threads wait for each other: a fit took 10 to 30 times as long on busy cores.
+    """
+    return _pools().limit(limits=1)
+
+
 def origin() -> dict[str, str]:
     """Returns when a result is made, by which commit of this project, and on which machine."""
     words = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12"]
@@ -185,7 +205,10 @@ def _first_words(error: BaseException) -> str:
 
 def quiet_tensorflow() -> None:
     """Imports TensorFlow without its start-up messages, and keeps memory; errors of the import itself still show."""
-    _keep_freed_memory()
+    if sys.platform == "linux":  # Threads keep the memory that they free, for the next clip.
+        with contextlib.suppress(OSError, AttributeError):  # Other C libraries have no such call.
+            for setting, size in _KEPT_MEMORY:
+                ctypes.CDLL(None).mallopt(setting, size)
     Now.doing = "Importing TensorFlow"
     # Failures come as exceptions; the lines that native code prints only tell what a processor lacks.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -201,19 +224,9 @@ def quiet_tensorflow() -> None:
 def swallowed_stderr() -> Iterator[None]:
     """Keeps what native libraries print to standard error off the terminal; Python's exceptions still get through."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as swallowed:
-        saved = os.dup(2)
+    with tempfile.TemporaryFile() as swallowed, os.fdopen(os.dup(2), "wb") as saved:
         os.dup2(swallowed.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-
-
-def _keep_freed_memory() -> None:
-    """Lets threads keep the memory that they free, for the next clip."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # Other C libraries have no such call.
-            for setting, size in _KEPT_MEMORY:
-                ctypes.CDLL(None).mallopt(setting, size)
+            os.dup2(saved.fileno(), 2)

@@ -137,7 +137,6 @@ def _read_image(path: Path) -> np.ndarray:
 
 
 def _write(path: Path, flow: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         if path.suffix.lower() == ".flo":
             write_flo(temporary, flow)

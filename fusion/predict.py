@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with named_videos(options.videos) as videos:
         models = model_files(options, out.print)
         quiet_tensorflow()
-        from fusion.prediction import each_video
+        from fusion import each_video
 
         two_stream = each_video.load_streams(models, options.method, out.print, options.fusion)
         if options.camera:

@@ -1,16 +1,13 @@
 """Crops, mirrors and changes colours: pure functions of images and random numbers, alike for all channels of a clip.
 
-A *box* is int32[4]: top, left, height and width of what is cut from a frame. `randoms` are numbers in 0..1.
+A *frame* is its height and width, int32[2]. A *box* is int32[4]: top, left, height and width of what is cut from it.
+`randoms` are numbers in 0..1.
 """
-
-from typing import TypeAlias
 
 import tensorflow as tf
 
 from data.optical_flow.levels import RULES
 from pipelines.inputs import MOST
-
-Number: TypeAlias = tf.Tensor | float
 
 # Sides of a crop as shares of the frame's short side, for height and for width. Very deep two-stream networks (Wang et
 # al., 2015) and temporal segment networks (Wang et al., 2016) leave the last one out for flow and for differences.
@@ -35,43 +32,33 @@ COLOUR_RANGE = 0.3
 
 
 def random_box(
-    augment: str,
-    height: tf.Tensor,
-    width: tf.Tensor,
-    size: int,
-    randoms: tf.Tensor,
-    shown: str = "pixels",
-    is_motion: bool = False,
+    augment: str, frame: tf.Tensor, size: int, randoms: tf.Tensor, shown: str = "pixels", is_motion: bool = False
 ) -> tf.Tensor:
     """Returns the box that is cut from a frame: what is `shown` of it, moved and scaled by an augmentation."""
     if shown == "whole":
-        return tf.stack([0, 0, height, width])
+        return tf.concat([[0, 0], frame], axis=0)
     if shown == "most":
-        size = most_of(height, width)
+        size = most_of(frame)
     if augment == "none":
-        return place_box(height, width, size, size, 0.5, 0.5)
+        return place_box(frame, size, 0.5)
     if augment == "corners":
-        return _corner_box(height, width, randoms)
+        return _corner_box(frame, randoms)
     if augment == "multi-scale":
-        return _multi_scale_box(height, width, size, randoms, SCALES[:3] if is_motion else SCALES)
+        return _multi_scale_box(frame, size, randoms, SCALES[:3] if is_motion else SCALES)
     # One more than the room, since a random number of exactly 1, which would give the last place, is never drawn.
-    room = tf.stack([height - size, width - size])
-    place = tf.cast(randoms[:2] * tf.cast(room + 1, tf.float32), tf.int32)
-    return tf.concat([tf.minimum(place, room), [size, size]], axis=0)
+    place = tf.cast(randoms[:2] * tf.cast(frame - size + 1, tf.float32), tf.int32)
+    return tf.concat([tf.minimum(place, frame - size), [size, size]], axis=0)
 
 
-def most_of(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+def most_of(frame: tf.Tensor) -> tf.Tensor:
     """Returns the side of a square that shows most of a frame."""
-    return tf.cast(tf.round(MOST * tf.cast(tf.minimum(height, width), tf.float32)), tf.int32)
+    return tf.cast(tf.round(MOST * tf.cast(tf.reduce_min(frame), tf.float32)), tf.int32)
 
 
-def place_box(
-    height: tf.Tensor, width: tf.Tensor, box_height: Number, box_width: Number, down: Number, right: Number
-) -> tf.Tensor:
-    """Returns a box that lies at these shares, 0 to 1, of the room that it has in the frame."""
-    top = tf.cast(tf.cast(height - box_height, tf.float32) * down, tf.int32)
-    left = tf.cast(tf.cast(width - box_width, tf.float32) * right, tf.int32)
-    return tf.stack([top, left, box_height, box_width])
+def place_box(frame: tf.Tensor, sides: tf.Tensor | int, place: tf.Tensor | tuple[float, float] | float) -> tf.Tensor:
+    """Returns a box that lies at these shares, 0 to 1, of the room that it has in the frame, down and to the right."""
+    corner = tf.cast(tf.cast(frame - sides, tf.float32) * place, tf.int32)
+    return tf.concat([corner, tf.broadcast_to(sides, [2])], axis=0)
 
 
 def crop(images: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
@@ -121,24 +108,20 @@ def jitter_colour(clips: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.cast(tf.clip_by_value(changed, 0.0, 255.0), tf.uint8), tf.shape(clips))
 
 
-def _corner_box(height: tf.Tensor, width: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
+def _corner_box(frame: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
     """Returns a box in a corner or the centre, with sides that are drawn separately."""
     place = tf.gather(tf.constant(FIVE_PLACES), tf.cast(randoms[0] * len(FIVE_PLACES), tf.int32))
     scales = tf.gather(tf.constant(SCALES), tf.cast(randoms[2:4] * len(SCALES), tf.int32))
-    sides = tf.cast(scales * tf.cast(tf.minimum(height, width), tf.float32), tf.int32)
-    return place_box(height, width, sides[0], sides[1], place[0], place[1])
+    return place_box(frame, tf.cast(scales * tf.cast(tf.reduce_min(frame), tf.float32), tf.int32), place)
 
 
-def _multi_scale_box(
-    height: tf.Tensor, width: tf.Tensor, size: int, randoms: tf.Tensor, scales: tuple[float, ...]
-) -> tf.Tensor:
+def _multi_scale_box(frame: tf.Tensor, size: int, randoms: tf.Tensor, scales: tuple[float, ...]) -> tf.Tensor:
     """Returns a box at one of 13 places, whose sides are of the same scale or of neighbouring ones."""
-    short_side = tf.minimum(height, width)
+    short_side = tf.reduce_min(frame)
     sides = tf.cast(tf.constant(scales) * tf.cast(short_side, tf.float32), tf.int32)
     sides = tf.minimum(tf.where(tf.abs(sides - size) < NEARLY, size, sides), short_side)
     numbers = range(len(scales))
     pairs = [(high, wide) for high in numbers for wide in numbers if abs(high - wide) <= 1]
     pair = tf.gather(sides, tf.gather(tf.constant(pairs), tf.cast(randoms[2] * len(pairs), tf.int32)))
     place = tf.gather(tf.constant(THIRTEEN_PLACES), tf.cast(randoms[0] * len(THIRTEEN_PLACES), tf.int32))
-    quarters = (tf.stack([height, width]) - pair) // 4
-    return tf.concat([place * quarters, pair], axis=0)
+    return tf.concat([place * ((frame - pair) // 4), pair], axis=0)

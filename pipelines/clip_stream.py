@@ -127,10 +127,7 @@ class ClipStream(Clips):
         return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     def validation(self, num_views: int = VALIDATION_VIEWS) -> tf.data.Dataset | None:
-        """Builds `(clips, labels)` of a few centred views of each held-out video, in order; None without such videos.
-
-        With segments there is one view of each video. Views that can't be read are left out if `skipped` notes them.
-        """
+        """Builds `(clips, labels)` of a few views of each held-out video, in order; None without such videos."""
         if not self.held_out:
             return None
         source = Source(self.dataset, self.held_out, self.clip)
@@ -141,7 +138,7 @@ class ClipStream(Clips):
         if self.skipped is None:
             load_one = plainly(lambda example: (load(example), example["label"]))
             loaded = examples.map(load_one, num_parallel_calls=at_once())
-        else:
+        else:  # Views that can't be read are noted.
             loaded = leaving_out(examples, load, source.names, shape, self.skipped)
         batches = loaded.batch(self.batch_size)
         if count * math.prod(shape) <= CACHE_BYTES:

@@ -37,11 +37,7 @@ def read_clips(
 def read_planes(
     source: Source, examples: Example, crop_size: int, augmentation: str, largest: int = 0, shown: str = "pixels"
 ) -> list[list[list[tf.Tensor]]]:
-    """Reads what is cut from the files of each example, by segment: planes, uint8[H, W, 1 or 3].
-
-    A box that its frame can't hold, or of a side above `largest` where that is given, is an error, which
-    `unreadable` puts into words.
-    """
+    """Reads what is cut from the files of each example, by segment: planes, uint8[H, W, 1 or 3]."""
     segments, planes = source.clip.segments, []
     is_motion = source.clip.is_flow or source.clip.kind == "rgb_difference"
     files = source.files(tf.repeat(examples["row"][:, None], segments, axis=1), examples["starts"])
@@ -50,22 +46,21 @@ def read_planes(
     smallest = crop_size if augmentation not in SCALED and shown == "pixels" else 0
     for number, randoms in enumerate(tf.unstack(examples["randoms"])):
         clips = [list(islice(contents, source.num_files)) for _ in range(segments)]
-        height, width = tf.unstack(source.frame_size(clips[0][0]))
-        box = augment.random_box(augmentation, height, width, crop_size, randoms, shown, is_motion)
-        fits = (tf.minimum(height, width) >= smallest) & (tf.reduce_max(box[2:]) <= (largest or tf.int32.max))
+        frame = source.frame_size(clips[0][0])
+        box = augment.random_box(augmentation, frame, crop_size, randoms, shown, is_motion)
+        fits = (tf.reduce_min(frame) >= smallest) & (tf.reduce_max(box[2:]) <= (largest or tf.int32.max))
         first = tf.reshape(files["path"][number], [-1])[0]
         # Nothing in a graph of data waits for an assertion of itself: what is made of the box must not come first.
-        with tf.control_dependencies([tf.debugging.Assert(fits, ["The crop does not fit:", first, height, width])]):
+        # `unreadable` puts the error into words.
+        with tf.control_dependencies([tf.debugging.Assert(fits, ["The crop does not fit:", first, frame])]):
             box = tf.identity(box)
         planes.append([source.planes(clip, box) for clip in clips])
     return planes
 
 
 def cut(clips: Sequence[tf.Tensor], size: int, is_mirrored: tf.Tensor, rule: str = "") -> tf.Tensor:
-    """Returns clips of planes, uint8[planes, H, W, 1 or 3] each, as uint8[clips, size, size, channels].
-
-    With a rule of levels, planes are flow, x and y in turn: motion to the right becomes motion to the left in a mirror.
-    """
+    """Returns clips of planes, uint8[planes, H, W, 1 or 3] each, as uint8[clips, size, size, channels]."""
+    # With a rule of levels, planes are flow, x and y in turn: in a mirror, motion to the right goes to the left.
     shape = (len(clips), size, size, clips[0].shape[0] * clips[0].shape[-1])
 
     def run(is_mirrored: np.ndarray, *clips: np.ndarray) -> np.ndarray:

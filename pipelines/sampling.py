@@ -18,10 +18,8 @@ Draw = Callable[[tf.Tensor], tf.Tensor]
 
 
 def draw_rows(videos: Sequence[Video], batch_size: int, seed: int, *, balance: bool = False) -> Draw:
-    """Returns the function from a step to the rows of the videos that its batch shows.
-
-    Every pass over the videos shows each once, in an order of its own; nothing is shuffled in memory.
-    """
+    """Returns the function from a step to the rows of the videos that its batch shows."""
+    # Every pass over the videos shows each once, in an order of its own; nothing is shuffled in memory.
     count, balanced = len(videos), _balanced(videos, seed) if balance else None
 
     def rows(step: tf.Tensor) -> tf.Tensor:
@@ -32,11 +30,8 @@ def draw_rows(videos: Sequence[Video], batch_size: int, seed: int, *, balance: b
 
 
 def random_starts(num_items: tf.Tensor, clip: Input, randoms: tf.Tensor) -> tf.Tensor:
-    """Returns where the clips of each video start, int32[B, segments], from numbers in 0..1 of that shape.
-
-    The possible starts, early enough for a whole clip where the video is long enough, are cut into equal parts,
-    one a segment, and one start is taken from each.
-    """
+    """Returns where the clips of each video start, int32[B, segments], from numbers in 0..1 of that shape."""
+    # One start is taken from each segment's part of those that are early enough for a whole clip.
     lower, upper = _parts(num_items, clip)
     drawn = tf.cast(randoms * tf.cast(upper - lower, tf.float32), tf.int32)
     # A float just below 1 times a long range may round up to the range itself.
@@ -50,14 +45,11 @@ def middle_starts(num_items: tf.Tensor, clip: Input) -> tf.Tensor:
 
 
 def clip_offsets(clip: Input) -> np.ndarray:
-    """Returns the items of a clip relative to its start, in the order of its channels.
-
-    A bidirectional clip goes forward from its middle, then backward from there.
-    """
+    """Returns the items of a clip relative to its start, in the order of its channels."""
     offsets = np.arange(clip.num_items, dtype=np.int32)
     if clip.is_spread:
         return _spread(clip, clip.window)
-    if clip.kind == "bidirectional":
+    if clip.kind == "bidirectional":  # Forward from its middle, then backward from there.
         offsets = np.concatenate([offsets[clip.length // 2 :], offsets[: clip.length // 2][::-1]])
     return offsets * np.int32(clip.stride)
 
@@ -80,17 +72,13 @@ def _spread(clip: Input, num_items: Numbers | int) -> Numbers:
 
 
 def view_starts(num_items: int | np.ndarray, length: int, num_views: int, sampling: str = "ends") -> np.ndarray:
-    """Returns starts spread evenly over a video, int32[..., num_views]; `length` is the span of a clip.
-
-    With `ends` the first and the last whole clip are among them, and one view is the middle one. With `middles` all
-    possible starts are cut into equal parts, and the middle of each is taken, as temporal segment networks do.
-    """
+    """Returns starts spread evenly over a video, int32[..., num_views]; `length` is the span of a clip."""
     latest = np.maximum(np.asarray(num_items, np.int64) - length, 0)[..., None]
-    if sampling == "middles":
+    if sampling == "middles":  # Those of equal parts of all possible starts, as temporal segment networks take them.
         return ((2 * np.arange(num_views) + 1) * (latest + 1) // (2 * num_views)).astype(np.int32)
     if num_views == 1:
         return (latest // 2).astype(np.int32)
-    gaps = num_views - 1
+    gaps = num_views - 1  # Between the first and the last whole clip, which are among the views.
     # Rounded to the nearest in integers, where a float might fall on either side of a half.
     return ((2 * np.arange(num_views) * latest + gaps) // (2 * gaps)).astype(np.int32)
 
@@ -125,10 +113,8 @@ def _balanced(videos: Sequence[Video], seed: int) -> Draw:
 
 
 def _shuffled(places: tf.Tensor, count: tf.Tensor | int, seed: int, stream: tf.Tensor | int = 0) -> tf.Tensor:
-    """Returns what lies at places that count on from pass to pass, int32: each pass is an order of 0 to count - 1.
-
-    The orders are never written down: one place is computed alone. Streams of one seed have different orders.
-    """
+    """Returns what lies at places that count on from pass to pass, int32: each pass is an order of 0 to count - 1."""
+    # The orders are never written down: one place is computed alone. Streams of one seed have different orders.
     each = (np.int64(seed), places // count, stream, tf.cast(count, tf.int64) - 1)
     seeds = [tf.broadcast_to(tf.cast(values, tf.int64), tf.shape(places)) for values in each]
     # The 4 rounds of tf.random.experimental.index_shuffle leave neighbours together and passes alike at seeds as 0.

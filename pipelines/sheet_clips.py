@@ -46,8 +46,9 @@ class FirstBatch:
         start = int(plan["starts"][number, 0])
         stored = read_stored(self.dataset.layout.frame_path(self.dataset.root, video, start))
         frame = decode_image(tf.constant(stored), 3).numpy()
-        rows, columns = tf.unstack(tf.constant(frame.shape[:2]))
-        box = random_box(self.augment, rows, columns, self.crop_size, randoms, self.shown).numpy().tolist()
+        box = (
+            random_box(self.augment, tf.constant(frame.shape[:2]), self.crop_size, randoms, self.shown).numpy().tolist()
+        )
         top, left, height, width = box
         mirrored = ", mirrored" if self.augment != "none" and randoms[4] < 0.5 else ""
         shown = ", ".join(self.dataset.classes[label] for label in video.labels)

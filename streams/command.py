@@ -106,10 +106,7 @@ def _check_crop(crop_size: int, dataset: DataSet, training: Sequence[Video]) -> 
 
 
 def hash_of_data(clip: Input, *data: Data) -> str:
-    """Returns a hash of the lists of videos and of how these were prepared, without reading pixels.
-
-    How flow was made counts only if the clips are of flow.
-    """
+    """Returns a hash of the lists of videos and of how these were prepared, without reading pixels."""
     described: list[object] = []
     for dataset, lists in data:
         made: Mapping[str, object] = (flow_description if clip.is_flow else frame_description)(dataset.root)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from commands.files import RUNS
 from commands.help_page import Layout
@@ -110,6 +110,10 @@ _LAYOUT = Layout(
         *("learning_rate", "seed", "again", "dry_run"),
     ),
 )
+
+
+# Options that exclude each other: when they do, and what to do about it.
+WrongTogether: TypeAlias = tuple[tuple[Callable[[Any], bool], str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,12 +260,16 @@ class TrainConfig:
     )
     json: Path | None = option(None, "also write the result to this file", metavar="FILE")
 
+    also_wrong: ClassVar[WrongTogether] = ()  # What else the options of a stream exclude.
+
     def __post_init__(self) -> None:
         """Refuses values that no training could use, and those that exclude each other."""
         check_backbone(self.backbone)
         check_place("--train", self.train)
         check_numbers(vars(self))
-        for is_wrong, message in _WRONG_TOGETHER:
+        for stage in self.stage:
+            parse_stage(stage)
+        for is_wrong, message in (*_WRONG_TOGETHER, *self.also_wrong):
             if is_wrong(self):
                 raise ValueError(message.format(**vars(self)))
 
@@ -291,8 +299,7 @@ class TrainConfig:
         return {name: value for name, value in as_dictionary(self).items() if name not in _INCIDENTAL}
 
 
-# Options that exclude each other, and what to do about it.
-_WRONG_TOGETHER: tuple[tuple[Callable[[TrainConfig], bool], str], ...] = (
+_WRONG_TOGETHER: WrongTogether = (
     (
         lambda config: config.batch_size % config.accumulate != 0,
         "--accumulate is {accumulate}; it must be a divisor of {batch_size}.",

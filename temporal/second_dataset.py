@@ -8,6 +8,7 @@ from commands.options import option
 from data.catalog import DataSet
 from data.ready import ready_dataset
 from streams.command import Data
+from streams.config import WrongTogether
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,19 @@ class SecondDataSet:
         repeat=True,
         metavar="NAME",
     )
+
+
+# Options that two data sets at once can't have, and what to say of them.
+TWO_AT_ONCE: WrongTogether = (
+    (
+        lambda config: config.and_dataset and config.batch_size % 2,
+        "Two data sets share a batch, so its size must be even. Received {batch_size}.",
+    ),
+    (
+        lambda config: config.and_dataset and config.keeps_features,
+        "Two data sets are learnt at once from clips, not from kept features. Drop --train last-layer.",
+    ),
+)
 
 
 def second_lists(config: SecondDataSet, first: str) -> Data:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -24,7 +25,7 @@ from streams.command import import_tensorflow, report, run_folder, training_opti
 from streams.config import TrainConfig
 from streams.runs.model_file import card_of
 from streams.runs.run_folder import stages_left, threads_before
-from temporal.second_dataset import SecondDataSet, second_lists
+from temporal.second_dataset import TWO_AT_ONCE, SecondDataSet, second_lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +36,7 @@ class TemporalConfig(TrainConfig, SecondDataSet):
     length: int = option(10, "flow fields in a clip, L in the paper", metavar="N")
     subtract_mean: bool = option(True, "subtract each field's mean vector, which is mostly camera motion")
 
-    def __post_init__(self) -> None:
-        """Refuses options that two data sets at once can't have."""
-        super().__post_init__()
-        if self.and_dataset and self.batch_size % 2:
-            raise ValueError(f"Two data sets share a batch, so its size must be even. Received {self.batch_size}.")
-        if self.and_dataset and self.keeps_features:
-            raise ValueError(
-                "Two data sets are learnt at once from clips, not from kept features. Drop --train last-layer."
-            )
+    also_wrong: ClassVar = TWO_AT_ONCE
 
     @property
     def can_cut_on_device(self) -> bool:

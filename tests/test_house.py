@@ -19,6 +19,7 @@ from benchmarks.house import (
     modules,
     tree_of,
 )
+from benchmarks.house_trace import trace_training
 
 # The most lines of functions that a training may enter in the files of SPINE.
 SPINE_LINES = 900
@@ -91,8 +92,6 @@ MOST = {
 @pytest.fixture(scope="module")
 def trace():
     """What a tiny training of the temporal stream enters."""
-    from benchmarks.house_trace import trace_training  # Imports TensorFlow.
-
     return trace_training()
 
 

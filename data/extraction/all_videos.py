@@ -4,7 +4,7 @@ import dataclasses
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +42,7 @@ class Work:
     check_space: bool = True
     bounds: Bounds = USUAL  # Larger and longer videos count as broken.
     packed: bool = False  # Stores one archive per video instead of loose files.
+    extract: Callable[[Job, Callable[[], None]], Row] = extract_video  # What each worker does with a video.
 
 
 def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, work: Work | None = None) -> list[Row]:
@@ -189,7 +190,7 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
         address = stack.enter_context(_flow_service(jobs[0].recipe, work))
         task = progress.add_task("", total=len(jobs), rate="")
         outcomes = run_jobs(
-            extract_video,
+            work.extract,
             [dataclasses.replace(job, flow_service=address) for job in jobs],
             workers=min(work.workers, len(jobs)),
             cluster=work.cluster,

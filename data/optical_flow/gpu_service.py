@@ -35,23 +35,28 @@ from data.optical_flow.frames import check_same_size, grey
 
 PATIENCE = 0.02  # After so many seconds without a request, batches that aren't full are computed.
 LONGEST = 0.5  # Seconds that a pair of a rare size waits at most while other requests keep coming.
-COMPILING = 600.0  # Seconds that the first batch of a size may take; a worker that waits longer counts as hung.
+COMPILING = 600.0  # Seconds that the first batch of a size may take.
 CHUNK_BYTES = 1 << 27  # Memory of the frames and flow of one request: a whole batch at 340×256, fewer pairs at 4K.
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def ask_flow(address: str, pairs: Iterable[Pair], show_life: Callable[[], None] = lambda: None) -> Iterator[np.ndarray]:
-    """Yields the flow of each pair, in order; while some pairs are computed, the caller decodes and writes others."""
+def ask_flow(
+    address: str, pairs: Iterable[Pair], show_life: Callable[[], None] = lambda: None, patience: float = COMPILING
+) -> Iterator[np.ndarray]:
+    """Yields the flow of each pair, in order; while some pairs are computed, the caller decodes and writes others.
+
+    A service that takes longer than `patience` counts as hung: no life is shown then, and --time-limit applies.
+    """
     try:
         with Client(address) as connection:
             under_way: list[Pair] = []
             for chunk in _chunks(pairs):
-                flows = _receive(connection, under_way, show_life)
+                flows = _receive(connection, under_way, show_life, patience)
                 _send(connection, chunk)
                 yield from flows
                 under_way = chunk
-            yield from _receive(connection, under_way, show_life)
+            yield from _receive(connection, under_way, show_life, patience)
     except (EOFError, ConnectionError, FileNotFoundError) as error:
         raise OSError(errno.EPIPE, "The process that computes flow for all workers has ended", address) from error
 
@@ -198,12 +203,14 @@ def _send(connection: Connection, chunk: Sequence[Pair]) -> None:
     connection.send_bytes(prepared.data)
 
 
-def _receive(connection: Connection, chunk: Sequence[Pair], show_life: Callable[[], None]) -> list[np.ndarray]:
+def _receive(
+    connection: Connection, chunk: Sequence[Pair], show_life: Callable[[], None], patience: float
+) -> list[np.ndarray]:
     if not chunk:
         return []
     asked = time.monotonic()
     while not connection.poll(1.0):
-        if time.monotonic() - asked < COMPILING:  # After that the service counts as hung, and --time-limit applies.
+        if time.monotonic() - asked < patience:
             show_life()
     error = connection.recv()
     if error:

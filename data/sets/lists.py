@@ -60,11 +60,7 @@ def named_parts(dataset: DataSet, split: int) -> tuple[tuple[Video, ...], tuple[
 def cut_validation(
     videos: Sequence[Video], fraction: float = 0.1, seed: int = 0
 ) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
-    """Cuts whole groups off a training list, some of every class, as `(training, validation)`.
-
-    Groups are drawn at random, and taken while that brings the classes nearer to the wanted share, so that no group is
-    on both sides. A class that has none by then gives its smallest group, if it can spare one.
-    """
+    """Cuts whole groups, drawn at random, off a training list, some of every class: `(training, validation)`."""
     groups: dict[str, list[Video]] = {}
     for video in videos:
         groups.setdefault(video.group, []).append(video)
@@ -72,14 +68,14 @@ def cut_validation(
     random.Random(seed).shuffle(drawn)
     total, taken = _count_labels(videos), Counter[int]()
     chosen: set[str] = set()
-    for group in drawn:
+    for group in drawn:  # Each is taken if that brings the classes nearer to the wanted share.
         counts = _count_labels(groups[group])
         # The gain of classes that still need validation videos, minus the loss of those that have enough.
         gain = sum(min(count, max(0.0, fraction * total[label] - taken[label])) for label, count in counts.items())
         if gain > sum(counts.values()) / 2 and all(taken[label] + counts[label] < total[label] for label in counts):
             chosen.add(group)
             taken.update(counts)
-    if len(taken) < len(total):
+    if len(taken) < len(total):  # A class that has none by then gives its smallest group, if it can spare one.
         chosen |= _spared([groups[name] for name in drawn], total, taken)
     if not chosen:
         raise _no_validation(len(videos), len(groups))

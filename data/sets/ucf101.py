@@ -46,11 +46,9 @@ def _read_classes(path: Path) -> list[str]:
 
 
 def _read_part(path: Path, classes: list[str], videos: dict[str, Video]) -> tuple[str, ...]:
-    """Adds the videos of one list to `videos` and returns their names.
-
-    Lists, archives and other people's copies differ in the case of one class (`HandstandPushups`,
-    `HandStandPushups`), so names are compared without case, and the first spelling seen is kept.
-    """
+    """Adds the videos of one list to `videos` and returns their names."""
+    # Lists, archives and other people's copies differ in the case of one class (`HandstandPushups`,
+    # `HandStandPushups`), so names are compared without case, and the first spelling seen is kept.
     label_of = {name.casefold(): label for label, name in enumerate(classes)}
     names = []
     for number, line in lines_of(path):

@@ -126,7 +126,10 @@ def _row(fields: Mapping[str, str]) -> Row:
     frames, flows, width, height, size = numbers = [int(fields[name]) for name in _NUMBERS]
     if fields["state"] not in (READY, BROKEN, MISSING):
         raise ValueError(f"the state of {fields['video']} is {fields['state']!r}")
-    video, folder, reason, stored = (_text(fields.get(name) or "") for name in ("video", "folder", "reason", "stored"))
+    texts = [fields.get(name) or "" for name in ("video", "folder", "reason", "stored")]
+    # Nearly all are as they are, and there may be hundreds of thousands.
+    odd = any(text.startswith("'") or not text.isprintable() for text in texts)
+    video, folder, reason, stored = map(_text, texts) if odd else texts
     if min(numbers) < 0 or max(numbers[:4]) > MOST_COUNTED:
         raise ValueError(f"the numbers of {video!r} can't be right")
     # One text for all videos of a class.
@@ -134,9 +137,7 @@ def _row(fields: Mapping[str, str]) -> Row:
 
 
 def _text(cell: str) -> str:
-    """Returns the text of a cell; nearly all are as they are."""
-    if cell.isprintable() and not cell.startswith("'"):
-        return cell
+    """Returns the text of a cell, without the mark that keeps spreadsheets from running it."""
     if not is_printable(cell, keep="\n"):
         raise ValueError(f"{printable(cell)} holds control characters")
     return of_cell(cell)

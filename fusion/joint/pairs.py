@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard
+from pipelines.source import plainly
 
 NAMES = ("rgb", "flow")
 
@@ -49,4 +50,4 @@ def _paired(streams: Iterable[tf.data.Dataset]) -> tf.data.Dataset:
     def join(*batches: tuple[tf.Tensor, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         return {name: clips for name, (clips, _) in zip(NAMES, batches, strict=True)}, batches[0][1]
 
-    return tf.data.Dataset.zip(*streams).map(join)
+    return tf.data.Dataset.zip(*streams).map(plainly(join))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from commands.running import in_one_thread
 from fusion.methods.calibration import log_shares, temperatures
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Parameters, Rule, best_by_folds
@@ -93,7 +94,8 @@ def _regression(inputs: np.ndarray, evidence: Evidence, value: float) -> tuple[n
     classifier = LogisticRegression(C=value, tol=1e-3, max_iter=300)
     weights, offsets = [], []
     for target in shown.T if evidence.is_multi_label else [shown.argmax(axis=1)]:
-        classifier.fit(inputs, target)
+        with in_one_thread():
+            classifier.fit(inputs, target)
         weights.append(np.array(classifier.coef_))
         offsets.append(np.array(classifier.intercept_))
     rows, constants = np.concatenate(weights), np.concatenate(offsets)

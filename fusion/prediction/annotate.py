@@ -32,7 +32,6 @@ def write_annotated(path: Path, prediction: Prediction, making: Recipe, window: 
     source = Path(prediction.video)
     if path.exists() and path.samefile(source):
         raise ValueError(f"The annotated video would overwrite its own source {path}. Name another file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     line = timeline(prediction, window)
     # OpenCV says on standard error that a container names the codec otherwise than it does, and goes on.
     with replacing(path) as temporary, swallowed_stderr():

@@ -96,7 +96,6 @@ def write_picture(path: Path, line: Timeline, frames: Sequence[np.ndarray] = (),
         axes[0].axis("off")
         figure.draw_without_rendering()  # Only then is the size of the axes known.
         _draw_frames(axes[0], frames, line.duration)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
 

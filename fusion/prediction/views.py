@@ -81,9 +81,14 @@ class Stopwatch:
 
 
 def video_views(
-    frames: Iterable[np.ndarray], num_frames: int, wanted: Mapping[str, Wanted], making: Recipe, watch: Stopwatch
+    frames: Iterable[np.ndarray],
+    num_frames: int,
+    wanted: Mapping[str, Wanted],
+    making: Recipe,
+    watch: Stopwatch,
+    at_once: int = CHUNK,
 ) -> Iterator[View]:
-    """Yields the views of all streams as soon as their last frame has come."""
+    """Yields the views of all streams as soon as their last frame has come; frames are decoded some at once."""
     collectors = [_Collector(name, request, num_frames, making) for name, request in wanted.items()]
     needed = {kind: set().union(*(each.needed(kind) for each in collectors)) for kind in (*READING, *FLOW)}
     cv2.setNumThreads(1)  # DIS gives other flow on other numbers of threads; the cores work side by side below.
@@ -91,7 +96,7 @@ def video_views(
     with ThreadPoolExecutor(usable_processors()) as pool:
         while True:
             with watch.stage("decode"):
-                chunk = list(islice(source, CHUNK))
+                chunk = list(islice(source, at_once))
             if not chunk:
                 return
             known, offset = [*before, *chunk], first - len(before)

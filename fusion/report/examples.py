@@ -10,8 +10,8 @@ from data.catalog import DataSet, Video
 from data.flow import colour_wheel, dequantise, read_flow
 from data.store.index import find_description
 from data.store.pictures import read_grey, read_picture
+from fusion.explaining.pictures import data_uri
 from fusion.methods.measures import is_right
-from fusion.report.pictures import data_uri
 
 _PICTURES = 6
 

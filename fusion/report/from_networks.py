@@ -8,8 +8,8 @@ import numpy as np
 
 from commands.schema import checked
 from data.catalog import DataSet
+from fusion.explaining.moments import heat_pictures
 from fusion.methods.kept import Doubt, Fusion
-from fusion.prediction.explain import heat_pictures
 from fusion.report.examples import Example, choose_examples, picture
 from fusion.report.more_clips import more_clips_of, outside_of
 from fusion.report.questions import Questions

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fusion.explaining.pictures import wheel_picture
 from fusion.methods.by_groups import Interval
 from fusion.methods.evidence import Evidence
 from fusion.methods.fixed import probabilities
@@ -17,7 +18,6 @@ from fusion.report.charts import Growth, confusion_cells, growth_curve, learning
 from fusion.report.examples import Example
 from fusion.report.markup import by_reason, render
 from fusion.report.numbers import Calibration, Report
-from fusion.report.pictures import wheel_picture
 from fusion.report.published import PUBLISHED
 
 _STREAM_TONES = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)")

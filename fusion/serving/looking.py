@@ -6,12 +6,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from data.extraction.decoder import Bounds
+from fusion.explaining.gradcam import Looker
+from fusion.explaining.moments import Moment, explain, looker_of
+from fusion.explaining.pictures import data_uri
 from fusion.prediction.chosen_fusion import sentence
-from fusion.prediction.explain import Moment, explain, looker_of
-from fusion.prediction.gradcam import Looker
 from fusion.prediction.prediction import Json
 from fusion.prediction.timeline import Timeline, timeline
-from fusion.report.pictures import data_uri
 from fusion.serving.limits import Limits
 from fusion.two_stream import TwoStream
 

@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
+from commands.running import in_one_thread
 from commands.waiting import Now
 from streams.last_layer.likelihood import losses
 from streams.last_layer.mixing import choose_weights
@@ -198,7 +199,7 @@ def _fit(
     if len(np.unique(target)) < 2:  # Nothing to tell apart.
         return np.zeros((features.shape[1], 1)), np.array([_SURE if target[0] else -_SURE])
     model.set_params(C=1.0 / (penalty * len(features)))
-    with warnings.catch_warnings():
+    with in_one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # The next penalty goes on from there.
         model.fit(features, target)
     return model.coef_.T, model.intercept_

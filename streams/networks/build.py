@@ -23,15 +23,11 @@ def build_network(
     pixels: Pixels,
     num_classes: int,
     *,
-    dropout: float = 0.5,
-    dense_dropout: float | None = None,
-    variant: Variant = _AS_KERAS,
+    dropout: float = 0.5,  # Of the features before the class scores.
+    dense_dropout: float | None = None,  # Of the dense layers before those; `dropout` unless it is given.
+    variant: Variant = _AS_KERAS,  # For weights that Keras did not publish.
 ) -> keras.Model:
-    """Returns a network from uint8 pixels to logits.
-
-    `dropout` is for the features before the class scores. `dense_dropout` is for the dense layers before those, and
-    equals `dropout` unless it is given. `variant` is for weights that Keras did not publish.
-    """
+    """Returns a network from uint8 pixels to logits."""
     check_backbone(backbone)
     parts = backbone_of(backbone, variant.origin) if variant.origin else BACKBONES[backbone]
     if pixels.size < parts.smallest:

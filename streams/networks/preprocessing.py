@@ -29,12 +29,9 @@ class Pixels:
 
 
 def pixels_of(clip: Input, size: int, flow: Mapping[str, Any], *, subtract_mean: bool = True) -> Pixels:
-    """Describes the network input of such clips; `flow` is what `flow.json` says.
-
-    `sg3i` and `rgb_difference` show motion too, but they are made of frames.
-    """
+    """Describes the network input of such clips; `flow` is what `flow.json` says."""
     pixels = Pixels("rgb", clip.channels, size, num_frames=clip.length if clip.is_spread else 0)
-    if not clip.is_flow:
+    if not clip.is_flow:  # `sg3i` and `rgb_difference` show motion too, but they are made of frames.
         return replace(pixels, differences=clip.kind == "rgb_difference")
     still, reach, _ = RULES[flow["rule"]]
     levels = replace(pixels, family="flow", bound=flow["bound"], still=still, reach=reach)

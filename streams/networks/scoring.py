@@ -113,7 +113,7 @@ def _whole(views: tf.Tensor, size: int, shown: str) -> tf.Tensor:
     if shown == "pixels":
         return views
     sides = tf.shape(views)[1:3]
-    scale = tf.cast(size, tf.float32) / tf.cast(most_of(sides[0], sides[1]), tf.float32)
+    scale = tf.cast(size, tf.float32) / tf.cast(most_of(sides), tf.float32)
     return _resized(views, tf.maximum(size, tf.cast(tf.round(scale * tf.cast(sides, tf.float32)), tf.int32)))
 
 
@@ -141,12 +141,12 @@ def _images(crops: tf.Tensor) -> tf.Tensor:
 def _squares(frames: tf.Tensor, size: int, num_crops: int, shown: str) -> tf.Tensor:
     """Returns the centre of each view, for one crop, or corners and centre: uint8[views, 1 or 5, size, size, C]."""
     places = [(0.5, 0.5)] if num_crops == 1 else [(0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)]
-    height, width, channels = tf.shape(frames)[1], tf.shape(frames)[2], frames.shape[-1]
-    side = most_of(height, width) if shown == "most" else size
+    sides = tf.shape(frames)[1:3]
+    side = most_of(sides) if shown == "most" else size
     crops = []
-    for down, right in places:
+    for place in places:
         # Cut as in training, and resized afterwards: the other way round, places would be rounded otherwise.
-        crop = crop_box(frames, place_box(height, width, side, side, down, right))
+        crop = crop_box(frames, place_box(sides, side, place))
         crop = _resized(crop, tf.constant([size, size])) if shown == "most" else crop
-        crops.append(tf.ensure_shape(crop, [None, size, size, channels]))
+        crops.append(tf.ensure_shape(crop, [None, size, size, frames.shape[-1]]))
     return tf.stack(crops, axis=1)

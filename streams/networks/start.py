@@ -60,10 +60,7 @@ def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Se
 
 
 def set_trainable(network: keras.Model, place: str = "all", freeze_bn: str = "none") -> str:
-    """Lets the layers after a place learn, and returns a sentence about how many weights these have.
-
-    A batch normalisation that does not learn uses the statistics that it has, in training as in prediction.
-    """
+    """Lets the layers after a place learn, and returns a sentence about how many weights these have."""
     first = 0 if place == "all" else _first_index(network, place)
     for index, layer in enumerate(network.layers):
         layer.trainable = index >= first
@@ -72,7 +69,7 @@ def set_trainable(network: keras.Model, place: str = "all", freeze_bn: str = "no
         normalisations = [layer for layer in part.layers if isinstance(layer, keras.layers.BatchNormalization)]
         learning = _LEARNING_NORMALISATIONS[freeze_bn]
         for layer in normalisations[len(normalisations) if learning is None else learning :]:
-            layer.trainable = False
+            layer.trainable = False  # It then uses the statistics that it has, in training as in prediction.
     count = sum(math.prod(variable.shape) for variable in network.trainable_variables)
     return f"{count:,} of {network.count_params():,} weights of {network.name} learn (from {place})."
 

@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from pipelines.source import plainly
+
 
 def with_second_task(network: keras.Model, num_classes: int) -> keras.Model:
     """Returns a network whose scores are those of the first data set and, beside them, of the second."""
@@ -19,7 +21,7 @@ def both_batches(first: tf.data.Dataset, second: tf.data.Dataset, num_first: int
     def together(a: tuple[tf.Tensor, tf.Tensor], b: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.concat([a[0], b[0]], axis=0), tf.concat([a[1], b[1] + num_first], axis=0)
 
-    return tf.data.Dataset.zip(first, second).map(together)
+    return tf.data.Dataset.zip(first, second).map(plainly(together))
 
 
 def own_task_only(logits: tf.Tensor, labels: tf.Tensor, tasks: tuple[int, ...]) -> tf.Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.ready import BUILT_IN, home_of, is_own
-from data.store.index import READY, index_path, read_index
+from data.store.index import READY, Row, index_path, read_index
 from pipelines.inputs import MOST
 from streams.recipes.imagenet_files import ImagenetFile, find_imagenet
 from streams.recipes.table import RECIPES, Options, Recipe
@@ -58,10 +58,7 @@ class _Usual(NamedTuple):
 
 
 def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
-    """Returns the options of the recipe that the command line names, or of the one that fits the data set.
-
-    `--recipe list` shows all recipes and ends. One that is not there or has no such stream ends with exit code 2.
-    """
+    """Returns the options of the recipe that the command line names, or of the one that fits the data set."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("dataset", "root", "weights", "crop-size", "recipe", "config"):
         parser.add_argument(f"--{name}", default="")
@@ -70,7 +67,7 @@ def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
     if given.config:
         return _repeated(Path(given.config), stream, parser)
     if given.recipe and given.recipe not in OWN_RECIPES:
-        return _named(given.recipe, stream, parser)
+        return _named(given.recipe, stream, parser)  # Or ends: of `list`, and of one that is not there.
     if {"-h", "--help", "--help-all"} & set(words):
         return {}
     options, said = _fitting(given, words, stream)
@@ -165,7 +162,7 @@ def _most_of_the_frame(name: str, root: Path, crop_size: str) -> tuple[Options, 
     if name == BUILT_IN or not index_path(root).exists():
         return {}, ""
     size = int(crop_size) if crop_size.isdecimal() else DEFAULT_CROP
-    share = size / _usual(root).side
+    share = size / _usual_side(_ready_rows(root))
     if share >= MOST:
         return {}, ""
     return {"shown": "most"}, (
@@ -208,10 +205,18 @@ def _own_temporal(root: Path, share: int) -> tuple[Options, str]:
     )
 
 
+def _ready_rows(root: Path) -> list[Row]:
+    return [row for row in read_index(index_path(root)).values() if row.state == READY]
+
+
+def _usual_side(rows: Sequence[Row]) -> int:
+    return statistics.median_low([min(row.width, row.height) for row in rows if row.width] or [256])
+
+
 def _usual(root: Path) -> _Usual:
-    rows = [row for row in read_index(index_path(root)).values() if row.state == READY]
+    rows = _ready_rows(root)
     return _Usual(
-        side=statistics.median_low([min(row.width, row.height) for row in rows if row.width] or [256]),
+        side=_usual_side(rows),
         frames=statistics.median_low([row.frames for row in rows] or [0]),
         fields=statistics.median_low([row.flows for row in rows] or [0]),
         number=len(rows),

@@ -146,7 +146,6 @@ def card_of(stream: str, config: TrainConfig, dataset: DataSet, clip: Input) -> 
 
 def save_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
     """Writes a model and its card as one file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         save_alike(model, temporary, {_CARD: json.dumps(asdict(card), indent=2)})
 
@@ -158,9 +157,8 @@ def save_alike(model: "keras.Model", path: Path, texts: Mapping[str, str]) -> No
         model.save(saved)
         with zipfile.ZipFile(saved) as archive, zipfile.ZipFile(path, "w") as written:
             for name in archive.namelist():
-                written.writestr(
-                    zipfile.ZipInfo(name), _alike(archive.read(name)) if ".json" in name else archive.read(name)
-                )
+                content = archive.read(name)
+                written.writestr(zipfile.ZipInfo(name), _alike(content) if ".json" in name else content)
             for name, text in texts.items():
                 written.writestr(zipfile.ZipInfo(name), text)
     finally:

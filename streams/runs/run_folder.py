@@ -3,7 +3,7 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -137,11 +137,8 @@ class Run:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     @contextlib.contextmanager
-    def locked(self, *, writes: bool = True) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keeps other processes out of this folder. The lock ends with its process."""
-        if not writes:
-            yield
-            return
         with contextlib.ExitStack() as stack:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -229,10 +226,8 @@ def _comparable(options: dict[str, Any], data_hash: str) -> dict[str, Any]:
 
 
 def threads_before(config: TrainConfig, run: Run) -> int | None:
-    """Returns how many threads a training began with, or None if it is new.
-
-    Another number of threads would change the last bits. The first stage that left something says it.
-    """
+    """Returns how many threads a training began with, or None if it is new."""
+    # Another number of threads would change the last bits. The first stage that left something says it.
     for _, place in () if config.again else stages_of(config, run):
         if place.config.exists() and (place.model.exists() or place.has_checkpoint):
             return place.threads
@@ -250,17 +245,10 @@ def first_versions(run: Run, now: dict[str, str]) -> dict[str, str]:
     return before
 
 
-def skipped_in(run: Run) -> dict[str, int]:
-    """Returns how many clips of each video a finished run skipped, the highest count first."""
-    return dict(run.entry("skipped")) if "skipped" in run.described() else {}
-
-
-def say_skipped(run: Run) -> None:
-    """Prints which clips a finished training skipped."""
-    skipped = skipped_in(run)
-    if skipped:
-        count, worst = sum(skipped.values()), ", ".join([*skipped][:5])
-        print(f"{count} clips of {len(skipped)} videos could not be read and were left out: {worst}.")
+def say_skipped(skipped: Mapping[str, int]) -> None:
+    """Prints how many clips a training left out, and those of which videos the most."""
+    count, worst = sum(skipped.values()), ", ".join([*skipped][:5])
+    print(f"{count} clips of {len(skipped)} videos could not be read and were left out: {worst}.")
 
 
 def say_result(run: Run) -> dict[str, Any]:
@@ -271,4 +259,5 @@ def say_result(run: Run) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError):
         raise ValueError(_NO_ENTRY.format(run.config, "result")) from None
     print(f"{sentence} Saved {run.model}")
-    return {"model": str(run.model), "selection": selection, **result, "skipped": skipped_in(run)}
+    skipped = run.entry("skipped") if "skipped" in run.described() else {}
+    return {"model": str(run.model), "selection": selection, **result, "skipped": skipped}

@@ -44,7 +44,6 @@ class Scores:
 
 def write_scores(path: Path, scores: Scores) -> None:
     """Writes a score file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         for name in (*_TEXT, "split"):
             file.attrs[name] = getattr(scores, name)

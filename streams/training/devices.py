@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import keras
 import psutil
@@ -18,6 +19,7 @@ import tensorflow as tf
 
 from commands.running import usable_processors
 from pipelines.clip_stream import WHOLE, Shard
+from pipelines.source import plainly
 from streams.config import TrainConfig
 
 try:
@@ -25,11 +27,18 @@ try:
 except ImportError:  # Windows has no such limits.
     resource = None  # type: ignore[assignment]
 
+_ONE_PROCESSOR = tf.distribute.InputOptions(
+    experimental_fetch_to_device=False, experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA
+)
 # The limit of a control group and what it uses, in the second version of control groups and in the first.
 _MEMORY_FILES = {
     "": ("memory.max", "memory.current"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
 }
+
+
+# What Keras trains on: batches of one device, or those that a strategy deals out.
+Batches: TypeAlias = tf.data.Dataset | tf.distribute.DistributedDataset
 
 
 class Alone:
@@ -53,9 +62,9 @@ class Alone:
     def take_leave(self) -> None:
         """Waits until all machines have received what they last did together."""
 
-    def dealt(self, batches: tf.data.Dataset, batch_size: int) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    def dealt(self, batches: tf.data.Dataset, batch_size: int) -> Batches:
         """Lets the devices of this machine share its batches, which TensorFlow does by itself for one machine."""
-        return batches
+        return as_they_are(batches)
 
 
 def num_threads() -> int:
@@ -91,12 +100,10 @@ def synchronise_batch_norm(model: keras.Model) -> None:
             synchronise_batch_norm(layer)
 
 
-def whole_batches(batches: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    """Returns validation batches of one size, `(clips, labels, weights)`: the last one is filled up by weight 0.
+def whole_batches(batches: tf.data.Dataset, batch_size: int) -> Batches:
+    """Returns validation batches of one size, `(clips, labels, weights)`: the last one is filled up by weight 0."""
 
-    Every device then has clips in every step, which Keras 3.15 asks for, and one graph serves all batches.
-    """
-
+    # Every device then has clips in every step, which Keras 3.15 asks for, and one graph serves all batches.
     def filled(values: tf.Tensor) -> tf.Tensor:
         padding = [[0, batch_size - tf.shape(values)[0]], *[[0, 0]] * (len(values.shape) - 1)]
         return tf.ensure_shape(tf.pad(values, padding), [batch_size, *values.shape[1:]])
@@ -104,8 +111,18 @@ def whole_batches(batches: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     options = tf.data.Options()
     # Each of several machines makes whole batches and takes its part of them.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    weighted = batches.map(lambda clips, labels: (clips, labels, tf.ones(tf.shape(labels)[:1])))
-    return weighted.map(lambda *batch: tf.nest.map_structure(filled, batch)).prefetch(1).with_options(options)
+    weighted = batches.map(plainly(lambda clips, labels: (clips, labels, tf.ones(tf.shape(labels)[:1]))))
+    whole = weighted.map(plainly(lambda *batch: tf.nest.map_structure(filled, batch)))
+    return as_they_are(whole.prefetch(1).with_options(options))
+
+
+def as_they_are(batches: tf.data.Dataset) -> Batches:
+    """Gives batches to a single processor as they are: nothing must be shared or copied."""
+    # A strategy's own iterator moves them through one more data set, which costs time in every step and at its end.
+    strategy = tf.distribute.get_strategy()
+    if strategy.num_replicas_in_sync > 1 or tf.config.list_logical_devices("GPU"):
+        return batches
+    return strategy.distribute_datasets_from_function(lambda _: batches, _ONE_PROCESSOR)
 
 
 def _use_gpus(gpus: list[tf.config.PhysicalDevice], wanted: int | None) -> list[str]:

@@ -12,9 +12,9 @@ from commands.files import write_json
 from pipelines.clip_stream import Clips
 from streams.config import TrainConfig
 from streams.runs.model_file import ModelCard, save_model
-from streams.runs.run_folder import Run, is_finished
+from streams.runs.run_folder import Run, is_finished, say_skipped
 from streams.training.around_steps import Keeper, KeeperOfCompiled, Stop, StoppedError, listening_for_stop, same_command
-from streams.training.devices import Alone, synchronise_batch_norm, whole_batches
+from streams.training.devices import Alone, Batches, synchronise_batch_norm, whole_batches
 from streams.training.explaining import EXPLICABLE, explain
 from streams.training.first_batch import look_at_first_batch
 from streams.training.machines import Together
@@ -57,7 +57,7 @@ def train(
     """Trains a network, from its last checkpoint if there is one; returns the numbers of its best epoch."""
     strategy = learner.network.distribute_strategy
     together = _machines(strategy)
-    with run.locked(writes=together.is_chief), listening_for_stop() as stop:
+    with run.locked() if together.is_chief else contextlib.nullcontext(), listening_for_stop() as stop:
         if together.is_chief and is_finished(config, run):  # Another process held the lock and finished the training.
             return run.entry("result")
         course = Course.of(config, run, clips.steps_per_epoch, together)
@@ -124,9 +124,7 @@ def _callbacks(
     return keeper, display, *([TensorBoard(course, display, sheets)] if HAS_TENSORBOARD else [])
 
 
-def _validate(
-    model: Trainee, validation: tf.data.Dataset | None, callbacks: keras.callbacks.CallbackList, epoch: int
-) -> None:
+def _validate(model: Trainee, validation: Batches | None, callbacks: keras.callbacks.CallbackList, epoch: int) -> None:
     """Ends an epoch as `fit` does after its last step."""
     callbacks.on_train_begin()
     callbacks.on_epoch_begin(epoch)
@@ -141,15 +139,16 @@ def _finish(learner: Learner, model: Trainee, clips: Clips, keeper: Keeper) -> d
     best = best_epoch(history)
     result = {"epoch": best, "epochs": len(history), **history[best - 1]}
     if course.together.is_chief:  # The others need no best weights, and these lines delete them.
-        if "val_loss" in history[-1]:
+        if best < len(history):  # Else the network has them already.
             course.checkpoints.restore_best(model, course.progress)
         save_model(learner.saved or learner.network, learner.card, run.model)
         write_history(run.history, history)
         draw_curves(run.curves, history, best, course.config.protocol)
-        skipped = clips.num_skipped(course.progress.step)
-        seconds = course.progress.seconds
+        skipped, seconds = clips.num_skipped(course.progress.step), course.progress.seconds
         write_json(run.config, {**keeper.described, "result": result, "skipped": skipped, "seconds": seconds})
         run.clear_checkpoints()
+        if skipped:
+            say_skipped(skipped)
     # The other machines wait here for the model, which the next stage may start from.
     (stopped,) = course.together.any(keeper.stop.requested)
     course.together.take_leave()

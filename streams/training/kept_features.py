@@ -18,6 +18,7 @@ from commands.waiting import Now
 from data.catalog import Video
 from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard
 from pipelines.sampling import Draw
+from pipelines.source import OPTIONS, plainly
 from pipelines.unreadable import readable_views
 from streams.config import TrainConfig
 from streams.networks.scoring import score_videos
@@ -57,7 +58,7 @@ class FeatureStream(Clips):
             return None
         features, labels = self.held_out
         flat = features.reshape(-1, features.shape[-1]), np.repeat(labels, NUM_VIEWS, axis=0)
-        return tf.data.Dataset.from_tensor_slices(flat).batch(self.clips.batch_size)
+        return tf.data.Dataset.from_tensor_slices(flat).batch(self.clips.batch_size).with_options(OPTIONS)
 
     def names(self, step: int) -> Sequence[str]:
         """Returns the names of the videos in the batch of a step."""
@@ -155,7 +156,7 @@ def feature_batches(
         drawn = tf.random.stateless_uniform(rows.shape, seeds, 0, num_views, tf.int32)
         return tf.gather_nd(values, tf.stack([rows, drawn], axis=1)), tf.gather(targets, rows)
 
-    return tf.data.Dataset.range(start_step, 2**62).map(load).prefetch(2)
+    return tf.data.Dataset.range(start_step, 2**62).map(plainly(load)).prefetch(2).with_options(OPTIONS)
 
 
 def with_fresh_head(network: keras.Model) -> tuple[keras.Model, keras.Model]:

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from commands.running import first_line
 from pipelines.clip_stream import Shard
-from streams.training.devices import Alone
+from pipelines.source import plainly
+from streams.training.devices import Alone, Batches
 
 ALL_AGAIN = "Start the same command again on all of them."
 _ALONE = tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError
@@ -59,7 +60,7 @@ class Together(Alone):
         with contextlib.suppress(tf.errors.OpError):
             self._sum(tf.constant(0, tf.int64)).numpy()
 
-    def dealt(self, batches: tf.data.Dataset, batch_size: int) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    def dealt(self, batches: tf.data.Dataset, batch_size: int) -> Batches:
         """Lets the devices of this machine share its own part of each batch, which is all that it reads and decodes."""
         of_device = batches.rebatch(batch_size // self.strategy.num_replicas_in_sync)
         return self.strategy.distribute_datasets_from_function(lambda context: of_device)
@@ -94,4 +95,4 @@ def part_of_batches(batches: tf.data.Dataset, shard: Shard) -> tf.data.Dataset:
         size = values.shape[0] // number
         return values[index * size : (index + 1) * size]
 
-    return batches.map(lambda *batch: tf.nest.map_structure(part, batch))
+    return batches.map(plainly(lambda *batch: tf.nest.map_structure(part, batch)))

@@ -196,7 +196,6 @@ def _of_another_network(path: Path, found: Sequence[tuple[int, ...]], wanted: Se
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **dict(arrays))  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from commands.files import replacing, write_text
 from commands.running import origin
 from commands.waiting import Now
 from pipelines.clip_stream import Tensors
+from pipelines.source import plainly
 from streams.config import TrainConfig
 from streams.recipes.chosen import departures
 from streams.runs.model_file import ModelCard
@@ -66,8 +67,8 @@ class Display(keras.callbacks.Callback):
         asked, came = self.asked, self.came = deque[float](), deque[float]()
         self.began = deque[float]()
         # A pair is asked for its first part first.
-        numbers = tf.data.Dataset.range(np.iinfo(np.int64).max).map(lambda number: _noted(asked, number))
-        return tf.data.Dataset.zip(numbers, batches).map(lambda _, batch: _noted(came, batch))
+        numbers = tf.data.Dataset.range(np.iinfo(np.int64).max).map(plainly(lambda number: _noted(asked, number)))
+        return tf.data.Dataset.zip(numbers, batches).map(plainly(lambda _, batch: _noted(came, batch)))
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Starts the clock of an epoch."""

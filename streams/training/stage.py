@@ -10,7 +10,7 @@ from pipelines.clip_stream import Clips, ClipStream
 from pipelines.inputs import Input
 from streams.config import EXACT, TrainConfig
 from streams.runs.costs import Cost
-from streams.runs.run_folder import Run, say_skipped
+from streams.runs.run_folder import Run
 from streams.training.devices import strategy_for
 from streams.training.fit import Learner, building, train
 from streams.training.kept_features import on_features
@@ -32,7 +32,6 @@ def train_stage(learner: Learner, clips: Clips, config: TrainConfig, run: Run) -
     if config.dry_run:
         return rehearse(learner, clips, config, run)
     train(learner, clips, config, run)
-    say_skipped(run)
     return None
 
 

@@ -50,7 +50,8 @@ class Trainee(keras.Model):
         if self.jit_compile or self.run_eagerly:
             super().make_train_function(force)
         elif force or self.train_function is None:
-            self.train_function = tf.function(self._next_step, reduce_retracing=True)
+            # Nothing in a step depends on a tensor's value, so AutoGraph would rewrite it for nothing.
+            self.train_function = tf.function(self._next_step, reduce_retracing=True, autograph=False)
 
     def _next_step(self, iterator: Iterator[tf.Tensor]) -> dict[str, tf.Tensor]:
         """Trains on the next batch on all devices of this machine."""

@@ -107,16 +107,14 @@ def test_a_decoder_that_crashes_or_hangs_takes_only_its_own_video_with_it(tmp_pa
 
 
 @pytest.mark.slow
-def test_who_is_killed_is_not_at_fault_and_is_left_for_the_next_run(tmp_path, monkeypatch):
+def test_who_is_killed_is_not_at_fault_and_is_left_for_the_next_run(tmp_path):
     make_videos(tmp_path, count=2)
     (tmp_path / "videos" / "a b" / "a b 0.avi").rename(tmp_path / "videos" / "a b" / "killed.avi")
     dataset = open_dataset("mine", tmp_path)
-    monkeypatch.setattr("data.extraction.all_videos.extract_video", extract_with_bad_decoder)
 
     with pytest.raises(RuntimeError, match=r"1 videos are left over, killed among them: .* were killed"):
-        prepare(dataset, recipe=RECIPE)
+        prepare(dataset, recipe=RECIPE, work=Work(extract=extract_with_bad_decoder))
     between = set(read_index(index_path(tmp_path)))
-    monkeypatch.undo()
     rows = prepare(dataset, recipe=RECIPE)
 
     assert between == {"a b 1", "it's ü 0", "it's ü 1"}

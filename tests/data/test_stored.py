@@ -171,19 +171,19 @@ def test_the_doctor_reads_archives_and_makes_damaged_ones_again(dataset, capsys)
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_full_disk_ends_in_one_message_and_the_second_run_in_the_same_bytes(dataset, monkeypatch, packed):
+def test_a_full_disk_ends_in_one_message_and_the_second_run_in_the_same_bytes(dataset, packed):
     work = Work(1, packed=packed)
     prepare(dataset, recipe=RECIPE, work=work)
     expected = archives(dataset.root)
     shutil.rmtree(dataset.root / "rawframes")
     index_path(dataset.root).unlink()
-    monkeypatch.setattr("data.extraction.all_videos.extract_video", extract_on_full_disk)
+    little_room = dataclasses.replace(work, extract=extract_on_full_disk)
 
     with pytest.raises(OSError, match=r"^No space left on device: .*Make room, then run the same command again"):
-        prepare(dataset, recipe=RECIPE, work=work)
+        prepare(dataset, recipe=RECIPE, work=little_room)
     left = list(dataset.root.glob("rawframes/*/*"))
     (dataset.root / ROOM).touch()
-    prepare(dataset, recipe=RECIPE, work=work)
+    prepare(dataset, recipe=RECIPE, work=little_room)
 
     assert left == []
     assert archives(dataset.root) == expected

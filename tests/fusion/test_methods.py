@@ -301,3 +301,15 @@ def test_weights_by_class_are_ahead_of_the_sum_on_published_scores(shared_data, 
 
     assert np.mean(shares) > least
     assert np.mean(gains) > 0.2
+
+
+@pytest.mark.parametrize("num_streams", [1, 2])
+def test_logits_that_leave_no_doubt_are_shares_of_zero_and_one_without_an_overflow(num_streams):
+    logits = np.array([[[1e4, -1e4]], [[-1e4, 1e4]]])
+    labels = np.array([[1, 0], [0, 1]])
+    evidence = Evidence(("spatial", "temporal")[:num_streams], (logits,) * num_streams, labels, np.array(["a", "b"]))
+
+    with np.errstate(over="raise"):
+        shares = scores_of("average", evidence)
+
+    np.testing.assert_array_equal(shares, labels)

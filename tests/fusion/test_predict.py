@@ -88,15 +88,25 @@ def test_prediction_sees_the_very_pixels_of_prepared_data(tmp_path, kind, length
     np.testing.assert_array_equal(np.stack([view.pixels for view in seen]), expected)
 
 
-def test_views_are_the_same_whatever_is_decoded_at_a_time(two_stream, tmp_path, monkeypatch):
-    video = make_video(tmp_path / "clip.avi", 40)
-    once = two_stream.predict(video, views=9)
+def test_views_are_the_same_however_many_frames_are_decoded_at_once(two_stream, tmp_path):
+    from pipelines.inputs import Input
+    from pipelines.sampling import view_starts
 
-    monkeypatch.setattr("fusion.prediction.views.CHUNK", 5)
-    again = two_stream.predict(video, views=9)
+    prepared = PreparedVideo(make_video(tmp_path / "clip.avi", 40), two_stream.making)
+    wanted = {
+        name: Wanted(clip, view_starts(prepared.num_frames - clip.is_flow, clip.span, 9))
+        for name, clip in {"spatial": Input("rgb"), "temporal": Input("flow", 5)}.items()
+    }
 
-    for stream, logits in once.view_logits.items():
-        np.testing.assert_allclose(again.view_logits[stream], logits, atol=1e-5)
+    def seen(at_once):
+        views = video_views(prepared.frames(), 40, wanted, two_stream.making, Stopwatch(), at_once)
+        return {(view.stream, view.number): view.pixels for view in views}
+
+    many, few = seen(16), seen(5)
+
+    assert len(many) == 18 and many.keys() == few.keys()
+    for view, pixels in many.items():
+        np.testing.assert_array_equal(few[view], pixels)
 
 
 def test_a_video_far_larger_than_the_training_videos_is_shrunk_and_that_is_said(tmp_path):

@@ -7,7 +7,7 @@ def parts():
     """A network whose class 0 speaks for bright places, and class 1 for nothing."""
     import keras
 
-    from fusion.prediction.gradcam import looker
+    from fusion.explaining.gradcam import looker
 
     inputs = keras.Input((32, 32, 3), dtype="uint8", name="rgb")
     x = keras.layers.Rescaling(1 / 255)(inputs)
@@ -21,7 +21,7 @@ def parts():
 
 @pytest.mark.parametrize("size", [(32, 32), (32, 57), (70, 48)])
 def test_heat_lies_where_the_evidence_is(parts, size):
-    from fusion.prediction.gradcam import heat_of_frame
+    from fusion.explaining.gradcam import heat_of_frame
 
     frame = np.zeros((*size, 3), np.uint8)
     frame[8:16, 20:28] = 255
@@ -36,7 +36,7 @@ def test_heat_lies_where_the_evidence_is(parts, size):
 
 
 def test_what_no_pixel_speaks_for_is_cold(parts):
-    from fusion.prediction.gradcam import heat_of_frame, with_heat
+    from fusion.explaining.gradcam import heat_of_frame, with_heat
 
     frame = np.full((32, 32, 3), 200, np.uint8)
     heat = heat_of_frame(parts, frame, 1)

@@ -107,7 +107,7 @@ def test_a_network_of_both_mirrors_frames_and_classic_flow_each_in_its_own_way(t
 
 @pytest.mark.parametrize("rule", ["centred", "classic"])
 def test_flow_that_stands_still_is_shown_white_whatever_its_rule(tmp_path, rule):
-    from fusion.prediction.explain import as_picture
+    from fusion.explaining.moments import as_picture
     from streams.runs.model_file import read_card
 
     card = read_card(make_model(tmp_path / "temporal.keras", "temporal", flow={**FLOW, "rule": rule}))

@@ -222,9 +222,9 @@ def test_an_upload_that_takes_too_long_is_cut_off(models, tmp_path):
 def test_packages_that_are_missing_are_named_with_what_installs_them(monkeypatch):
     from fusion import serve
 
-    monkeypatch.setattr(serve, "NEEDS", ("surely_not_installed",))
+    monkeypatch.setitem(sys.modules, "uvicorn", None)  # As if it were not installed.
 
-    with pytest.raises(ImportError, match=r"needs surely_not_installed: pip install -r requirements-serve.txt"):
+    with pytest.raises(ImportError, match=r"needs uvicorn: pip install -r requirements-serve.txt"):
         serve.main([])
 
 

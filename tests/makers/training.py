@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from commands.running import run as run_as_command
 from pipelines.clip_stream import Clips
+from pipelines.source import OPTIONS, plainly
 from streams.config import TrainConfig
 from streams.runs.model_file import ModelCard
 from streams.runs.run_folder import Run
@@ -46,11 +47,18 @@ def made_network(dropout=0.5, batch_norm=False, first=lambda: None):
     return keras.Model(inputs, keras.layers.Dense(NUM_CLASSES, dtype="float32", name="logits")(x))
 
 
+@plainly
 def made_clip(index):
     """Returns clip `index` of an endless stream, a function of the index alone."""
     label = tf.cast(index % NUM_CLASSES, tf.int32)
     noise = tf.random.stateless_uniform([32, 32, 3], tf.stack([0, tf.cast(index, tf.int32)]), -10, 10, tf.int32)
     return tf.cast(tf.gather(COLOURS, label) + noise, tf.uint8), label
+
+
+@plainly
+def alone(number, batch):
+    """Returns a batch without its number."""
+    return batch
 
 
 @dataclass
@@ -68,13 +76,13 @@ class MadeClips(Clips):
     def batches(self, step=0, shard=(0, 1)):
         clips = tf.data.Dataset.range(step * self.config.batch_size, 10**9).map(made_clip)
         batches = part_of_batches(clips.batch(self.config.batch_size, drop_remainder=True), shard)
-        return self.of_batches(batches.enumerate(step)).map(lambda number, batch: batch)
+        return self.of_batches(batches.enumerate(step)).map(alone).with_options(OPTIONS)
 
     def validation(self):
         if self.config.protocol == "paper":
             return None
         clips = tf.data.Dataset.range(10**6, 10**6 + self.num_held_out).map(made_clip)
-        return self.of_validation(clips.batch(self.config.batch_size).enumerate()).map(lambda number, batch: batch)
+        return self.of_validation(clips.batch(self.config.batch_size).enumerate()).map(alone).with_options(OPTIONS)
 
     def names(self, step):
         return self.of_names(step)

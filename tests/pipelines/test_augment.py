@@ -40,7 +40,7 @@ def test_the_opposite_of_a_level_is_that_of_its_rule(rule, levels, opposites):
 def test_boxes_stay_in_the_frame(generator, name):
     boxes = np.array(
         [
-            augment.random_box(name, tf.constant(72), tf.constant(80), 64, tf.constant(generator.random(8), tf.float32))
+            augment.random_box(name, tf.constant([72, 80]), 64, tf.constant(generator.random(8), tf.float32))
             for _ in range(200)
         ]
     )
@@ -53,7 +53,7 @@ def test_boxes_stay_in_the_frame(generator, name):
 def test_sides_of_corner_crops_are_drawn_apart_and_boxes_lie_in_corners_or_the_centre(generator):
     randoms = generator.random((400, 8)).astype(np.float32)
 
-    boxes = [augment.random_box("corners", tf.constant(256), tf.constant(340), 224, tf.constant(r)) for r in randoms]
+    boxes = [augment.random_box("corners", tf.constant([256, 340]), 224, tf.constant(r)) for r in randoms]
 
     sides = {(int(box[2]), int(box[3])) for box in boxes}
     assert sides == {(a, b) for a in (256, 224, 192, 168) for b in (256, 224, 192, 168)}
@@ -78,9 +78,9 @@ PLACES = {
 @pytest.mark.parametrize(("is_motion", "pairs"), [(False, PAIRS | SMALL_PAIRS), (True, PAIRS)])
 def test_multi_scale_crops_are_those_of_temporal_segment_networks(generator, is_motion, pairs):
     randoms = generator.random((1500, 8)).astype(np.float32)
-    frame = tf.constant(256), tf.constant(340)
+    frame = tf.constant([256, 340])
 
-    boxes = np.array([augment.random_box("multi-scale", *frame, 224, each, is_motion=is_motion) for each in randoms])
+    boxes = np.array([augment.random_box("multi-scale", frame, 224, each, is_motion=is_motion) for each in randoms])
 
     sides = [tuple(box[2:].tolist()) for box in boxes]
     assert set(sides) == pairs
@@ -91,7 +91,7 @@ def test_multi_scale_crops_are_those_of_temporal_segment_networks(generator, is_
 
 def test_a_multi_scale_side_that_is_nearly_that_of_the_network_is_taken_for_it(generator):
     boxes = [
-        augment.random_box("multi-scale", tf.constant(258), tf.constant(340), 224, each)
+        augment.random_box("multi-scale", tf.constant([258, 340]), 224, each)
         for each in generator.random((300, 8)).astype(np.float32)
     ]
 

@@ -77,7 +77,7 @@ def test_random_crops_of_most_move_and_stay_in_the_frame():
     generator = np.random.default_rng(0)
 
     boxes = [
-        augment.random_box("flip", tf.constant(64), tf.constant(80), 10, tf.constant(draw), "most")
+        augment.random_box("flip", tf.constant([64, 80]), 10, tf.constant(draw), "most")
         for draw in generator.random((100, 8)).astype(np.float32)
     ]
 

@@ -123,11 +123,15 @@ def test_imagenet_is_refused_where_keras_has_none() -> None:
         pretrain(network, "small", "imagenet")
 
 
-def test_without_a_download_one_message_says_which_file_to_put_where(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_download_one_message_says_which_file_to_put_where(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise Exception("URL fetch failure on https://host/keras/vgg16_notop.h5: None -- [Errno -2] Name unknown")
 
     monkeypatch.setattr(keras.applications, "MobileNetV2", fail)
+    for place in ("TWO_STREAM_WEIGHTS", "KERAS_HOME"):  # Nor does the file lie here already.
+        monkeypatch.setenv(place, str(tmp_path))
     network = build_network("small", Pixels("rgb", 3, 32), 4)
 
     with pytest.raises(

@@ -86,6 +86,7 @@ def in_a_process_of_its_own(*words):
         ),
         (["--backbone", "transformer9"], r"There is no backbone 'transformer9'\. Choose one of small, "),
         (["--dense-dropout", "1.5"], r"--dense-dropout is 1\.5; it must be at least 0 and below 1\."),
+        (["--stage", "last-layer:ten"], r"--stage is PLACE:EPOCHS:OPTIMIZER:RATE, as in last-layer:10:rmsprop:1e-3"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_at_once_before_tensorflow_is_imported(words, said):

@@ -10,13 +10,13 @@ import numpy as np
 from data import flow
 from data.catalog import DataSet, Video
 from data.store.description import Recipe
+from fusion.explaining.gradcam import Looker, heat_of_frame, looker, with_heat
+from fusion.explaining.pictures import data_uri
 from fusion.prediction.annotate import flow_in_colour
 from fusion.prediction.as_prepared import PreparedVideo, clip_of
-from fusion.prediction.gradcam import Looker, heat_of_frame, looker, with_heat
 from fusion.prediction.prediction import Prediction
 from fusion.prediction.scorer import Scorer
 from fusion.prediction.views import Spread, Stopwatch, Wanted, video_views
-from fusion.report.pictures import data_uri
 from fusion.two_stream import TwoStream
 from pipelines.inputs import Input
 from pipelines.unreadable import readable_views

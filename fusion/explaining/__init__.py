@@ -1,0 +1,1 @@
+"""Where each stream looked, and what it saw there."""
