@@ -28,7 +28,7 @@ _locks: dict[Path, int] = {}
 PROJECT = Path(__file__).resolve().parents[1]
 DATASETS = PROJECT / "datasets"
 RUNS = PROJECT / "runs"
-# How the names of files and folders begin that are not finished, and of those that are only needed now.
+# How the names of unfinished files and folders begin, and those of temporary folders.
 _UNFINISHED, _SCRATCH = ".incomplete.", "two-stream-"
 # No text or description that we read is larger; more would only fill the memory.
 MOST_BYTES = 256 * 2**20
@@ -102,7 +102,7 @@ def write_json(path: Path, value: object) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, whose folder it makes, that takes its place once the block ends well."""
+    """Yields a temporary path in the same folder; it becomes `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".incomplete.{owner()}-{uuid.uuid4().hex}{path.suffix}")
     try:
@@ -110,7 +110,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         temporary.replace(path)
-        if os.name == "posix":  # Only there can folders be opened, which lets a new name outlive a power cut.
+        if os.name == "posix":  # The new name survives a power cut only if the folder is synced too.
             _sync(path.parent)
     except OSError as error:
         if error.filename in (None, str(temporary)) and error.strerror:  # Whoever reads it knows the file by its name.
@@ -123,8 +123,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch_folder(place: Path | None = None) -> Iterator[Path]:
-    """Gives a folder for what is needed only now, and removes those that killed processes left in its place."""
-    prefix = _UNFINISHED if place else _SCRATCH  # What lies with a user's files is hidden.
+    """Yields a temporary folder, and removes those that killed processes left in the same place."""
+    prefix = _UNFINISHED if place else _SCRATCH  # Hidden among a user's own files.
     place = place or Path(tempfile.gettempdir())
     sweep(place, prefix, own=False)
     with tempfile.TemporaryDirectory(prefix=f"{prefix}{owner()}-", dir=place, ignore_cleanup_errors=True) as name:
@@ -132,7 +132,7 @@ def scratch_folder(place: Path | None = None) -> Iterator[Path]:
 
 
 def sweep(folder: Path, prefix: str = _UNFINISHED, *, own: bool = True) -> None:
-    """Removes unfinished files and folders that nobody will finish; those of this process only where it says so."""
+    """Removes unfinished files and folders of processes that have ended and, with `own`, of this process."""
     for path in folder.glob(f"{prefix}*") if folder.is_dir() else ():
         if is_abandoned(path, prefix) and (own or not path.name.startswith(f"{prefix}{owner()}-")):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
@@ -140,25 +140,25 @@ def sweep(folder: Path, prefix: str = _UNFINISHED, *, own: bool = True) -> None:
 
 @contextlib.contextmanager
 def locked(root: Path, *, alone: bool = True) -> Iterator[None]:
-    """Keeps a folder to this process alone, or shares it with all but those who want it alone, until the block ends."""
+    """Locks a folder until the block ends: for this process `alone`, or shared with other readers."""
     file = _lock(root, alone=alone)
     try:
         yield
     finally:
-        if root.resolve() in _locks:  # This process reads there, and goes on doing so.
+        if root.resolve() in _locks:  # This process shares the folder, and goes on sharing it.
             _lock(root, alone=False)
         else:
             os.close(file)
 
 
 def share(root: Path) -> None:
-    """Keeps others from changing the form of what lies in a folder, until this process ends."""
-    with contextlib.suppress(PermissionError):  # What nobody may write here is not changed either.
+    """Holds a shared lock on a folder until this process ends, so that nobody packs or unpacks it meanwhile."""
+    with contextlib.suppress(PermissionError):  # We can't lock a read-only folder, and would not change it.
         _locks[root.resolve()] = _lock(root, alone=False)
 
 
 def _lock(root: Path, *, alone: bool) -> int:
-    """Locks a folder by a file in it. Nothing in it is changed, and a link that was planted there is not followed."""
+    """Locks a folder by a file in it. The file is not changed, and a link in its place is not followed."""
     try:
         held = _locks.get(root.resolve())
         file = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666) if held is None else held

@@ -1,4 +1,4 @@
-"""The page that `--help` prints: the options used first, in groups, and examples; and what a typo may have meant."""
+"""Builds the page of `--help`: common options first, in groups, with examples. Suggests what a typo may have meant."""
 
 import argparse
 import difflib
@@ -90,7 +90,7 @@ def typed() -> str:
 
 
 def with_suggestion(parser: argparse.ArgumentParser, message: str) -> str:
-    """Returns a message of argparse, with the nearest option or value there is after what it doesn't know."""
+    """Returns a message of argparse, with the nearest known option or value after the unknown one."""
     choice = re.match(r"argument (\S+): invalid choice: '?(.+?)'? \(choose from", message)
     if choice:
         chosen = [action for action in parser._actions if choice[1] in "/".join(action.option_strings).split("/")]
@@ -104,7 +104,7 @@ def with_suggestion(parser: argparse.ArgumentParser, message: str) -> str:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """Returns the known word that is most like another one, or nothing where none is."""
+    """Returns the known word that is most similar to a word, or an empty text if none is similar."""
     return next(iter(difflib.get_close_matches(word, known, n=1)), "")
 
 
@@ -124,7 +124,7 @@ def _parted(description: str) -> tuple[list[str], list[str]]:
 def _grouped(
     parser: argparse.ArgumentParser, groups: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, list[argparse.Action]]]:
-    """Yields the title and the options of each group; those that no group names keep the groups of argparse."""
+    """Yields the title and the options of each group; options that no group names stay in the groups of argparse."""
     by_name = {action.dest: action for action in parser._actions}
     named = {name for names in groups.values() for name in names}
     for title, names in groups.items():

@@ -1,4 +1,4 @@
-"""Makes a command line of a frozen dataclass, and a dictionary of its values that is saved beside the results."""
+"""Turns a frozen dataclass into a command line, and its values into a dictionary that is saved with the results."""
 
 import argparse
 import dataclasses
@@ -19,7 +19,7 @@ Default = TypeVar("Default")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose help shows first what is used first, and whose errors suggest what was meant."""
+    """A parser whose help shows common options first, and whose errors suggest what was meant."""
 
     def __init__(self, description: str | None, layout: Layout | None = None) -> None:
         super().__init__(description=description, allow_abbrev=False)
@@ -72,7 +72,7 @@ def as_dictionary(options: "DataclassInstance") -> dict[str, Any]:
 
 
 def positive(word: str) -> int:
-    """Returns the whole number above zero that a word of a command line is."""
+    """Reads a word of the command line as a whole number above zero."""
     number = int(word) if word.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{word} is not a whole number above 0")
@@ -93,7 +93,7 @@ def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[object], kind
 
 
 def _value_type(kind: object) -> Callable[[str], object]:
-    """Returns what turns a word into a value: the first real type of `int | None` or of `tuple[str, ...]`."""
+    """Returns the function that turns a word into a value: `int` for `int | None`, `str` for `tuple[str, ...]`."""
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is tuple:
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
     return cast(Callable[[str], object], kind)

@@ -1,4 +1,4 @@
-"""Says which packages or how much memory this Python lacks, and the line that mends it, before it imports any."""
+"""Reports missing packages or memory, and the line that helps, before any package is imported."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""Runs a command: its exit code, its errors in words, its processors, and TensorFlow without its start-up messages."""
+"""Runs a command: sets its exit code, words its errors, counts processors, and imports TensorFlow quietly."""
 
 import contextlib
 import ctypes
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 # Characters of a line in a message, which may quote a file that has nothing but one line.
 _LONGEST = 2000
 _OURS = str(Path(__file__).resolve().parents[1])
-# By the numbers of malloc.h: the size from which on a block is mapped apart, the free memory that is kept, and the
-# memory that is asked for in advance. By default glibc gives memory back to the system and asks for it again, empty:
-# training with real input took up to 1.8 times as long. Peak memory is the same within 1 %.
+# Settings of malloc, by their numbers in malloc.h: from which size on a block gets a mapping of its own, how much free
+# memory is kept, and how much is requested in advance. By default glibc returns memory to the system and requests it
+# again, cleared: training with real input took up to 1.8 times as long. Peak memory is the same within 1 %.
 _KEPT_MEMORY = ((-3, 32 * 2**20), (-1, 256 * 2**20), (-2, 16 * 2**20))
 
 
@@ -103,7 +103,7 @@ def _end(code: int, message: str = "") -> None:
 
 
 def _surprise(error: Exception) -> str:
-    """Returns the message of an error that nobody foresaw: where it arose, and how to report it."""
+    """Returns the message of an unexpected error: where it arose, and how to report it."""
     place = next(
         (frame for frame in reversed(traceback.extract_tb(error.__traceback__)) if frame.filename.startswith(_OURS)),
         None,
@@ -116,7 +116,7 @@ def _surprise(error: Exception) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the line of an error that says what happened; TensorFlow's says first where in its graph."""
+    """Returns the line of an error that says what happened; TensorFlow's errors first say where in the graph."""
     lines = re.sub(r"^({{.*?}}\s*)+| \[Op:.*", "", str(getattr(error, "message", error))).splitlines()
     skipped = ("Graph execution error", "Detected at node", " ")
     return next((line for line in lines if line and not line.startswith(skipped)), type(error).__name__)
@@ -169,7 +169,7 @@ def _check_opencv() -> None:
 
 
 def _is_explicable(error: Exception) -> bool:
-    """Tells whether an error says to a user what to mend; TensorFlow's do, once it is imported."""
+    """Tells whether an error's message is meant for users; those of TensorFlow's errors are."""
     tensorflow = sys.modules.get("tensorflow")
     own = (ValueError, OSError, RuntimeError, ImportError, zipfile.BadZipFile)
     return isinstance(error, (*own, tensorflow.errors.OpError) if tensorflow else own) or _is_of_memory(error)

@@ -1,4 +1,4 @@
-"""Checks what is read from files against the types that the code expects, at the border where it comes in."""
+"""Checks values read from JSON files against the types that the code expects."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ _WORDS = {
 
 
 def read_json(path: Path, kind: type[Kind], advice: str = "") -> Kind:
-    """Reads a JSON file of a kind; one that is damaged, or something else, is named with what to do about it."""
+    """Reads a JSON file of a kind; the error for a damaged or wrong file names it and says what to do."""
     try:
         return parsed(read_file(path), kind)
     except ValueError as error:

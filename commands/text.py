@@ -1,4 +1,4 @@
-"""Makes text from outside fit to be shown: names may hold bytes that are not text, escape sequences, or formulas."""
+"""Makes text from outside safe to show: names may hold bytes that are not text, escape sequences, or formulas."""
 
 import re
 import unicodedata

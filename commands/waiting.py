@@ -1,4 +1,4 @@
-"""Breaks silences: says what a command is at when it has printed nothing for some seconds."""
+"""Breaks silences: says what a command is doing when it has printed nothing for some seconds."""
 
 import contextlib
 import os
@@ -8,20 +8,20 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-_PATIENCE = 2.5  # Seconds without output after which it is said.
+_PATIENCE = 2.5  # Seconds without output after which a line is printed.
 # A log is read later: from here on, each line comes after twice the time of the one before.
 _OFTEN_FOR, _SELDOM = 120.0, 60.0
 
 
 class Now:
-    """What the command is at. Every wait that may take seconds sets `doing` before it begins; empty, nobody waits."""
+    """What the command is doing. Steps that may take seconds set `doing` first; empty means that nobody waits."""
 
     doing = "Starting"
 
 
 @contextlib.contextmanager
 def breaking_silence() -> Iterator[None]:
-    """Lets a thread print what the command is at whenever nothing else is printed, unless TWO_STREAM_SILENT is set."""
+    """Prints in a thread what the command is doing after a silence, unless TWO_STREAM_SILENT is set."""
     if os.environ.get("TWO_STREAM_SILENT"):
         yield
         return
@@ -82,7 +82,7 @@ class _Voice:
         self.heard()
 
     def _say(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # Nobody may listen any more.
+        with contextlib.suppress(OSError):  # The reader of the output may be gone.
             if self.said.isatty():
                 self.said.write(f"\r\x1b[K{line}")
                 self.on_line = True

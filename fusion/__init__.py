@@ -1,4 +1,4 @@
-"""What uses both streams. `from fusion import TwoStream` or `TwoStreamNetwork` loads what it needs only then."""
+"""Uses both streams together. `from fusion import TwoStream` or `TwoStreamNetwork` imports its modules on first use."""
 
 import importlib
 from typing import TYPE_CHECKING

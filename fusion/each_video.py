@@ -1,4 +1,4 @@
-"""What fusion/predict.py does with each video, or with a live source: it says what happens, and writes it."""
+"""Predicts videos, or a live source, for fusion/predict.py: prints what happens in each, and writes the results."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ def load_streams(
 def predict_all(
     two_stream: TwoStream, videos: Sequence[Path], options: argparse.Namespace, out: Console
 ) -> Iterator[Prediction | Failure]:
-    """Yields what the streams say of each video, or why they can't, after it has been printed and written."""
+    """Yields the prediction for each video, or why there is none, after printing and writing it."""
     followed = track(videos, "Predicting", console=out) if len(videos) > 1 else videos
     bounds = Bounds(None, round(options.most_megapixels * 1e6), options.most_frames)
     show = _Shown(two_stream, videos, options, out)
@@ -57,7 +57,7 @@ def predict_all(
             )
             out.print(as_table(prediction, options.top) if len(videos) == 1 else as_line(prediction))
             show.over_time(prediction)
-        except Exception as error:  # Whatever is wrong with one video, the others are still predicted.
+        except Exception as error:  # A failure of one video must not stop the others.
             yield {"video": printable(video), "error": printable(_reason(video, error))}
             continue
         yield prediction
@@ -70,7 +70,7 @@ def _reason(video: Path, error: Exception) -> str:
 
 
 class _Shown:
-    """Prints and draws timelines and writes annotated videos, where they are asked for."""
+    """Prints and draws timelines and writes annotated videos, if requested."""
 
     def __init__(
         self, two_stream: TwoStream, videos: Sequence[Path], options: argparse.Namespace, out: Console
@@ -98,8 +98,8 @@ BAR = 20
 
 
 def watch_live(two_stream: TwoStream, options: argparse.Namespace, out: Console) -> None:
-    """Shows what the streams see in a live source until it ends or is stopped."""
-    Now.doing = ""  # A live source may be still for as long as it wants.
+    """Shows the decisions on a live source until it ends or is stopped."""
+    Now.doing = ""  # A live source may stay silent for any time.
     glances: list[Glance] = []
     try:
         with Live(console=out, refresh_per_second=8) as display:

@@ -215,7 +215,7 @@ def _evaluate_scores(config: EvaluateConfig, lists: DataSet | None, split: int) 
 def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) -> Evaluation:
     found = evaluate(gathered, methods, config.top)
     report = found.report
-    # Where things lie changes nothing, and is nobody's business who reads the report.
+    # Paths don't change the result, and don't concern readers of the report.
     report["options"] = {name: value for name, value in as_dictionary(config).items() if name not in _PLACES}
     report["evaluated"] = origin()
     # Of several splits, the mean is compared.

@@ -1,4 +1,4 @@
-"""From a folder of clips to an answer: checks and prepares them, trains both streams, fuses them, reports and exports.
+"""Goes from a folder of clips to a model and a report: checks, prepares, trains both streams, fuses and exports.
 
 ./run own FOLDER
 ./run own FOLDER --minutes 10
@@ -53,7 +53,7 @@ Put mobilenet_1_0_224_tf_no_top.h5, which Keras publishes, into the folder weigh
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Takes the steps one after the other, and ends with what came out and what to type next."""
+    """Runs the steps one after the other, and ends with the result and what to type next."""
     options = _parse(argv)
     folder = options.folder.resolve()
     name = options.name or _name_of(folder)
@@ -127,7 +127,7 @@ def _name_of(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a stream was last trained on, so that other clips or another recipe train it again."""
+    """Records what a stream was last trained on: with other clips or another recipe it is trained again."""
 
     file: Path
     stream: str
@@ -135,11 +135,11 @@ class Trained:
 
     @property
     def is_of_before(self) -> bool:
-        """Tells whether the stream was trained on something else than there is now."""
+        """Tells whether the stream was trained on anything else than the present state."""
         return self._read().get(self.stream, self.state) != self.state
 
     def keep(self) -> None:
-        """Notes that the stream was trained on what there is now."""
+        """Notes that the stream was trained on the present state."""
         write_json(self.file, {**self._read(), self.stream: self.state})
 
     def _read(self) -> dict[str, str]:
@@ -149,7 +149,7 @@ class Trained:
 
 
 def state_of(root: Path, folder: Path, words: Sequence[str]) -> str:
-    """Returns what changes with the clips that are ready, their lists, how they were made, and how is trained."""
+    """Returns a value that changes with the prepared clips, their lists, their preparation and the training."""
     found = hashlib.sha256("\n".join(words).encode())
     for path in (index_path(root), description_path(root), folder / "videos.csv"):
         found.update(path.read_bytes() if path.is_file() else b"")
@@ -158,7 +158,7 @@ def state_of(root: Path, folder: Path, words: Sequence[str]) -> str:
 
 def _step(words: Sequence[str], *, fatal: bool) -> None:
     print("$ python " + " ".join(map(shlex.quote, words)), flush=True)
-    Now.doing = ""  # The step itself says what it is at.
+    Now.doing = ""  # The step itself says what it is doing.
     process = subprocess.Popen([sys.executable, *words], cwd=PROJECT)
     try:
         code = process.wait()

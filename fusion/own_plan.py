@@ -1,4 +1,4 @@
-"""What ./run own spends its time on, how long that takes, and how much of it is left."""
+"""Plans the time of ./run own: what it is spent on, how long each step takes, and how much is left."""
 
 import contextlib
 import math
@@ -38,11 +38,13 @@ class Clips:
 
     @classmethod
     def of(cls, folder: Path) -> "Clips":
-        """Returns what lies in a folder; a few clips tell how large they are."""
+        """Counts the clips of a folder, and estimates their size from a few of them."""
         found = [path for path in walk_files(folder) if is_video(path)]
         sizes = []
         for path in found[:: max(1, len(found) // _PROBED)]:
-            with contextlib.suppress(ValueError, StopIteration):  # What can't be read is told when it is prepared.
+            with contextlib.suppress(
+                ValueError, StopIteration
+            ):  # Unreadable clips are reported when they are prepared.
                 decoder = Decoder(path)
                 _, frame = next(decoder.frames())
                 height, width = frame.shape[:2]
@@ -62,7 +64,7 @@ class Plan:
 
     @property
     def minutes(self) -> float:
-        """How long all of it takes."""
+        """The duration of the whole plan."""
         return sum(self.seconds.values()) / 60
 
 
@@ -96,7 +98,7 @@ def _plan(clips: Clips, recipe: str, questions: bool, processors: int) -> Plan:
 
 
 def sentences(clips: Clips, plan: Plan, minutes: float | None, processors: int) -> list[str]:
-    """Returns what is said of a plan: what it spends the time on, what it leaves out, and what more would bring."""
+    """Describes a plan: what it spends the time on, what it leaves out, and what more time would bring."""
     best = plan_for(clips, None, processors)
     lines = [f"{clips.count} clips; about {duration(60 * plan.minutes)} on {processors} processors."]
     if minutes is None:
@@ -120,7 +122,7 @@ def sentences(clips: Clips, plan: Plan, minutes: float | None, processors: int) 
 
 
 def duration(seconds: float) -> str:
-    """Returns a time as people say it: 40 s, 7 min, 1 h 20 min."""
+    """Returns a duration in words: 40 s, 7 min, 1 h 20 min."""
     if seconds < 90:
         return f"{max(5, 5 * round(seconds / 5))} s"
     minutes = round(seconds / 60)
@@ -129,7 +131,7 @@ def duration(seconds: float) -> str:
 
 @dataclass
 class Clock:
-    """The time that is left of a plan, by how long its steps have taken so far against what was planned."""
+    """Estimates the time left of a plan, from how long its steps took compared with the plan."""
 
     planned: Mapping[str, float]
     taken: dict[str, float] = field(default_factory=dict)  # Seconds of the steps that are done.

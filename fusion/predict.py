@@ -1,4 +1,4 @@
-"""Says what happens in videos, with both streams; flow is computed as it was for their training.
+"""Recognises what happens in videos, with both streams; flow is computed as it was for their training.
 
 ./run predict clip.mp4
 ./run predict clip.mp4 --dataset ucf101 --timeline timeline.png --save annotated.webm
@@ -47,7 +47,7 @@ _LAYOUT = Layout(
 def main(argv: Sequence[str] | None = None) -> None:
     """Predicts the videos that the command line names; those that fail are named and don't stop the others."""
     options = _parse(argv)
-    # What programs read has standard output to itself. Names are no markup.
+    # JSON and CSV have standard output to themselves. Names are not markup.
     out = Console(stderr=STANDARD_OUTPUT in (options.json, options.csv), highlight=False, markup=False, emoji=False)
     with named_videos(options.videos) as videos:
         models = model_files(options, out.print)

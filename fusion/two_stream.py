@@ -1,4 +1,4 @@
-"""Both streams as one thing to use: from saved models and a video to what happens in it.
+"""Uses both streams as one: from saved models and a video to what happens in it.
 
 >>> from fusion import TwoStream
 >>> TwoStream.load("runs/shapes").predict("clip.mp4").top(3)
@@ -33,12 +33,12 @@ _USUAL = 50
 BATCH = 5
 # A longer video is looked at in equal steps of time instead of in a fixed number of views.
 LONGEST_CLIP = 60.0
-# Is told the share that is done, and how many seconds each stage took so far.
+# Called with the share that is done, and the seconds of each stage so far.
 Progress: TypeAlias = Callable[[float, Mapping[str, float]], None]
 
 
 class TwoStream:
-    """One or two saved streams that look at videos together."""
+    """One or two saved streams that predict videos together."""
 
     def __init__(self, models: Mapping[str, Path], fusion: str = "") -> None:
         """Loads the models, by the name of their stream, after their files have been checked against each other.
@@ -124,7 +124,7 @@ class TwoStream:
         return tuple(self._parts[name])
 
     def use_flow(self, method: str) -> str:
-        """Computes flow by another method than the models were trained on; returns what is to be said of that."""
+        """Chooses another flow method than that of the training; returns a remark about it."""
         trained, self.notes = making_of(self.cards.values()).method, ()
         if method == trained or not self.uses_flow:
             return ""
@@ -143,7 +143,7 @@ class TwoStream:
         bounds: Bounds = USUAL,
         progress: Progress | None = None,
     ) -> Prediction:
-        """Looks at a video file with every stream.
+        """Predicts a video file with every stream.
 
         Short videos are scored as in evaluation, `views` evenly spaced clips of 1, 5 or 10 `crops`. With `hop`, and
         whenever the video is longer than a minute, there is a view every `hop` seconds instead. `partial` admits
@@ -174,7 +174,7 @@ class TwoStream:
     def prepare(
         self, video: Path, partial: bool = False, bounds: Bounds = USUAL
     ) -> tuple[PreparedVideo, tuple[str, ...]]:
-        """Returns a video's frames as the models' training data were made, and what is to be said of them."""
+        """Returns a video's frames, made like the training data of the models, and remarks about them."""
         prepared = PreparedVideo(video, self.making, bounds)
         least = 1 + self.making.step if self.uses_flow else 1
         if prepared.num_frames < least:
@@ -187,7 +187,7 @@ class TwoStream:
         return prepared, tuple(note for note in (*self.notes, prepared.shortfall, prepared.resized) if note)
 
     def wanted(self, num_frames: int, frame_rate: float, spread: Spread) -> dict[str, Wanted]:
-        """Returns what each stream wants to see of a video of so many frames."""
+        """Returns the clips that each stream needs of a video with so many frames."""
         requests = {}
         for name in self.cards:
             clip = self.clip(name)

@@ -1,4 +1,4 @@
-"""Reads the members of archives that clips of a packed data set are made of; see data/store/archive.py."""
+"""Reads the members of archives from which clips of a packed data set are made; see data/store/archive.py."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Makes the channels of a clip from the images that were read for it, as its kind of input wants them.
+"""Makes the channels of a clip from the images that were read for it, as its kind of input requires.
 
 A *plane* is one decoded image, uint8[H, W, 1], or [H, W, 3] in colour, in the order of `sampling.clip_offsets`;
 for flow, x and y in turn.
@@ -38,8 +38,8 @@ def join(planes: Sequence[tf.Tensor]) -> tf.Tensor:
 def _follow(planes: list[tf.Tensor], rule: str, bound: float) -> list[tf.Tensor]:
     """Samples each field where the point of the pixel has moved to by then (Sec. 3.1 of the paper).
 
-    The nearest pixel is taken, so that levels stay those that were stored. A point outside takes the motion of the
-    border's nearest pixel, and comes back in where that leads it.
+    The nearest pixel is taken, so that the stored levels are kept. A point outside the frame takes the motion of the
+    nearest pixel of the border, which may lead it back inside.
     """
     still, reach, _ = RULES[rule]
     height, width = tf.shape(planes[0])[0], tf.shape(planes[0])[1]

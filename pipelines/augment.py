@@ -1,4 +1,4 @@
-"""Crops, mirrors and changes colours: pure functions of images and random numbers, alike for all channels of a clip.
+"""Crops, mirrors and changes colours: pure functions of images and random numbers, the same for all channels of a clip.
 
 A *frame* is its height and width, int32[2]. A *box* is int32[4]: top, left, height and width of what is cut from it.
 `randoms` are numbers in 0..1.
@@ -22,7 +22,7 @@ THIRTEEN_PLACES = (
     *((0, 2), (4, 2), (2, 0), (2, 4)),
     *((1, 1), (1, 3), (3, 1), (3, 3)),
 )
-# A side that is nearly that of the network's input is taken for it, which spares resizing.
+# A side within so many pixels of the network's input is set to it, which avoids resizing.
 NEARLY = 3
 
 # How many random numbers one clip needs: two places, two sides, one mirror, three colours.
@@ -45,7 +45,7 @@ def random_box(
         return _corner_box(frame, randoms)
     if augment == "multi-scale":
         return _multi_scale_box(frame, size, randoms, SCALES[:3] if is_motion else SCALES)
-    # One more than the room, since a random number of exactly 1, which would give the last place, is never drawn.
+    # The room plus one: random numbers are below 1, so the last place would otherwise never be drawn.
     place = tf.cast(randoms[:2] * tf.cast(frame - size + 1, tf.float32), tf.int32)
     return tf.concat([tf.minimum(place, frame - size), [size, size]], axis=0)
 
@@ -80,7 +80,7 @@ def opposite(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
 
 
 def opposite_pixels(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
-    """Returns what `opposite` does, for levels that are floats."""
+    """Does the same as `opposite` for levels that are floats."""
     numbers = RULES[rule]
     return 2.0 * numbers.still - tf.clip_by_value(levels, float(numbers.lowest), float(numbers.highest))
 

@@ -1,4 +1,4 @@
-"""Makes the clips of a training: the batch of each step, and those of held-out videos that weights are chosen by."""
+"""Makes the clips of a training: the batch of each step, and the validation clips."""
 
 import math
 from collections import Counter
@@ -27,14 +27,14 @@ Tensors: TypeAlias = tf.Tensor
 
 # Validation crops stay in memory from one epoch to the next if they take less than this.
 CACHE_BYTES = 2**30
-# Small clips of few files are made several at a time, so that they share the cost of the call that cuts them.
+# Small clips of few files are made several at a time, so that they share the cost of one call.
 BYTES_TOGETHER, FILES_TOGETHER = 2**21, 160
-# How many views of a video are validated on.
+# How many views of each video the validation uses.
 VALIDATION_VIEWS = 3
 
 
 class Clips:
-    """What a training needs of its clips; the defaults suit clips that are neither skipped nor cut on the device."""
+    """The interface of a source of clips; the defaults suit clips that are neither skipped nor cut on the device."""
 
     tasks: tuple[int, ...] = ()  # The number of classes of each data set, if the scores of several stand side by side.
     skipped: Skipped | None = None  # The clips that could not be read and were left out, if that is allowed.
@@ -49,7 +49,7 @@ class Clips:
         raise NotImplementedError
 
     def validation(self) -> tf.data.Dataset | None:
-        """Builds the batches that weights are chosen by, in a fixed order; None if nothing is chosen."""
+        """Builds the validation batches, in a fixed order; None if there is no validation."""
         raise NotImplementedError
 
     def names(self, step: int) -> Sequence[str]:
@@ -61,7 +61,7 @@ class Clips:
         return ""
 
     def cut(self, clips: Tensors) -> Tensors:
-        """Makes clips of what batches hold, where the network runs."""
+        """Cuts clips out of what the batches hold, on the device where the network runs."""
         return clips
 
     def num_skipped(self, steps: int) -> dict[str, int]:
@@ -85,11 +85,11 @@ class ClipStream(Clips):
     _: KW_ONLY
     seed: int = 0
     augment: str = "flip"  # One of AUGMENTATIONS.
-    balance: bool = False  # Draw classes alike, however many videos each has.
-    shown: str = "pixels"  # One of SHOWN: what of a frame a clip shows.
+    balance: bool = False  # Draw all classes equally often, however many videos each has.
+    shown: str = "pixels"  # One of SHOWN: how much of a frame a clip shows.
     on_device: bool = False  # Batches hold whole frames, and `cut` cuts the clips where the network runs.
-    held_out: Sequence[Video] = ()  # The videos that weights are chosen by.
-    skipped: Skipped | None = None  # Notes clips that can't be read, instead of stopping at them.
+    held_out: Sequence[Video] = ()  # The validation videos.
+    skipped: Skipped | None = None  # Clips that can't be read are noted here; None stops at them.
 
     def __post_init__(self) -> None:
         """Refuses impossible sizes, unknown augmentations, and choices that exclude each other."""
@@ -118,11 +118,11 @@ class ClipStream(Clips):
         size = self.batch_size // number
         if size * number != self.batch_size:
             raise _not_shared(self.batch_size, number)
-        self.plan(step)  # Makes the constants of plans here, since those that are made in a graph belong to that graph.
+        self.plan(step)  # Makes the constants of plans outside of graphs: a constant made in a graph belongs to it.
         part = plainly(lambda step: {name: values[index * size :][:size] for name, values in self.plan(step).items()})
         plans = tf.data.Dataset.range(step, np.iinfo(np.int64).max // (2 * self.batch_size)).map(part)
         batches = self._loaded(plans, size) if self.skipped is None else self._replaced(plans, size, step)
-        # One batch made while another is used is all that helps; TensorFlow's own choice may keep many.
+        # More than one batch ahead brings no speed, and TensorFlow's own choice may hold many.
         batches = batches.prefetch(2).with_options(OPTIONS)
         return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
@@ -138,7 +138,7 @@ class ClipStream(Clips):
         if self.skipped is None:
             load_one = plainly(lambda example: (load(example), example["label"]))
             loaded = examples.map(load_one, num_parallel_calls=at_once())
-        else:  # Views that can't be read are noted.
+        else:  # Unreadable views are left out and noted.
             loaded = leaving_out(examples, load, source.names, shape, self.skipped)
         batches = loaded.batch(self.batch_size)
         if count * math.prod(shape) <= CACHE_BYTES:
@@ -164,11 +164,11 @@ class ClipStream(Clips):
         return said or frame_of_wrong_size(source, views["row"], views["starts"], Cut(cut.crop_size, "none"))
 
     def cut(self, clips: Tensors) -> Tensors:
-        """Makes clips of what batches hold, where the network runs."""
+        """Cuts clips out of what the batches hold, on the device where the network runs."""
         return crop(clips, self.clip, self.crop_size, self.augment, self.source.rule) if self.on_device else clips
 
     def plan(self, step: int | tf.Tensor) -> Example:
-        """Returns the numbers that make the whole batch of a step, all at once; nothing is read."""
+        """Returns the numbers from which the whole batch of a step is made; no file is read."""
         step, segments = tf.convert_to_tensor(step, tf.int64), self.clip.segments
         rows, shape = self.rows(step), [self.batch_size, segments + augment.NUM_RANDOMS]
         randoms = tf.random.stateless_uniform(shape, tf.stack([tf.constant(self.seed, tf.int64), step]))
@@ -192,7 +192,7 @@ class ClipStream(Clips):
         return groups.map(load, num_parallel_calls=at_once()).rebatch(size, drop_remainder=True)
 
     def _replaced(self, plans: tf.data.Dataset, size: int, step: int) -> tf.data.Dataset:
-        """Reads one clip at a time, and puts another of its batch in the place of one that can't be read."""
+        """Reads one clip at a time, and replaces one that can't be read by another of its batch."""
         assert self.skipped is not None
         load, shape = plainly(partial(self._one_clip, self.source, self.augment)), self.clip.shape(self.crop_size)
         examples = plans.unbatch().enumerate(step * size).map(plainly(partial(_placed, size)))
@@ -203,7 +203,7 @@ class ClipStream(Clips):
         return read_clips(source, examples, self.crop_size, augmentation, self.shown)[0]
 
 
-# What no stream of clips can be, and what to say of it.
+# Impossible choices, and the message for each.
 _REFUSED: tuple[tuple[Callable[[ClipStream], bool], str], ...] = (
     (lambda clips: clips.batch_size < 1, "batch_size must be at least 1. Received {batch_size}."),
     (lambda clips: clips.crop_size < 1, "crop_size must be at least 1. Received {crop_size}."),
@@ -227,7 +227,7 @@ def _not_shared(batch_size: int, machines: int) -> ValueError:
 
 
 def _validation_views(source: Source, num_views: int) -> Example:
-    """Returns the numbers that make the views of all videos; with segments, one view of the middles of their parts."""
+    """Returns the numbers from which views are made; with segments, one view per video of the middles of its parts."""
     with tf.device("/cpu:0"):
         if source.clip.segments == 1:
             starts = source.view_starts(num_views)[..., None]

@@ -1,4 +1,4 @@
-"""Reads evenly spread views of videos, whole frames, for testing and prediction."""
+"""Reads evenly spread views of videos, as whole frames, for testing and prediction."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
@@ -56,5 +56,5 @@ def view_images(source: Source, num_views: int, sampling: str = "ends") -> tf.da
         return images, of_file, of_view, row
 
     rows = tf.data.Dataset.range(starts.shape[0], output_type=tf.int32)
-    # The images of a video are megabytes: no more are in memory than processors make.
+    # The images of a video take megabytes, so no more videos are in memory than there are processors.
     return rows.map(load, num_parallel_calls=usable_processors()).prefetch(2).with_options(OPTIONS)

@@ -1,4 +1,4 @@
-"""Cuts clips: reads a box of each of their files, mirrors and resizes it, and puts channels side by side."""
+"""Cuts clips: reads a box of each file, mirrors and resizes it, and stacks the channels."""
 
 import importlib
 import math
@@ -15,7 +15,7 @@ from pipelines import augment
 from pipelines.inputs import SCALED
 from pipelines.source import Example, Source
 
-# OpenCV puts no more channels side by side.
+# The most channels that OpenCV can merge.
 _MOST_MERGED = 128
 _ALIGNMENT = 64
 
@@ -23,7 +23,7 @@ _ALIGNMENT = 64
 def read_clips(
     source: Source, examples: Example, crop_size: int, augmentation: str, shown: str = "pixels"
 ) -> tf.Tensor:
-    """Reads the clips of a few examples: uint8[examples, (segments,) H, W, C]; those of one are cut alike."""
+    """Reads the clips of a few examples, uint8[examples, (segments,) H, W, C]; clips of one example are cut alike."""
     clip, randoms = source.clip, tf.repeat(examples["randoms"], source.clip.segments, axis=0)
     read = read_planes(source, examples, crop_size, augmentation, shown=shown)
     is_mirrored = randoms[:, 4] < (0.5 if augmentation != "none" else 0.0)
@@ -42,7 +42,7 @@ def read_planes(
     is_motion = source.clip.is_flow or source.clip.kind == "rgb_difference"
     files = source.files(tf.repeat(examples["row"][:, None], segments, axis=1), examples["starts"])
     contents = iter(source.contents(files))
-    # Boxes that are shares of a frame fit any; so do those that show more than stored pixels.
+    # Boxes that are a share of the frame fit every frame.
     smallest = crop_size if augmentation not in SCALED and shown == "pixels" else 0
     for number, randoms in enumerate(tf.unstack(examples["randoms"])):
         clips = [list(islice(contents, source.num_files)) for _ in range(segments)]
@@ -74,13 +74,13 @@ def cut(clips: Sequence[tf.Tensor], size: int, is_mirrored: tf.Tensor, rule: str
 
 
 def merge(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, rule: str = "") -> None:
-    """Fills a clip with planes of its own size, as `resizing.resize` does, in less time."""
+    """Fills a clip with planes that already have its size: faster than `resizing.resize`, with the same result."""
     parts = list(planes)
     if is_mirrored:
         parts = [cv2.flip(plane, 1) for plane in planes]
         if rule:
             numbers = RULES[rule]
-            # In bytes, so that 256 less a level is 0 less it.
+            # In bytes, 256 minus a level equals 0 minus it.
             double, limits = (
                 np.uint8(int(2 * numbers.still) & 255),
                 (np.uint8(numbers.lowest), np.uint8(numbers.highest)),
@@ -91,13 +91,13 @@ def merge(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, rule: str = "
 
 @cache
 def _resizing() -> Callable[[np.ndarray, np.ndarray, bool, str], None]:
-    """Returns `resizing.resize`. It brings numba, which takes a third of a second, so that it is imported on use."""
+    """Returns `resizing.resize`, imported on first use: it imports numba, which takes a third of a second."""
     resize: Callable[[np.ndarray, np.ndarray, bool, str], None] = importlib.import_module("pipelines.resizing").resize
     return resize
 
 
 def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an array that TensorFlow takes as it is; others it copies."""
+    """Returns an aligned array, which TensorFlow uses without copying it."""
     number = math.prod(shape)
     memory = np.empty(number + _ALIGNMENT, np.uint8)
     first = -memory.ctypes.data % _ALIGNMENT

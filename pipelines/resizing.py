@@ -1,4 +1,4 @@
-"""Resizes the planes of a clip and puts them side by side as its channels, in one pass, four channels at a time.
+"""Resizes the planes of a clip and stacks them as its channels, in one pass, four channels at a time.
 
 Bilinear, pixel centres aligned, in integers: the same bytes on every processor, less than two levels from what real
 numbers give, and a third of a level on average. TensorFlow's own operations take three to four times as long, half of
@@ -19,7 +19,7 @@ from data.optical_flow.tvl1.kernel_cache import inner, kernel
 _ONE, _HALF, _SHIFT = np.uint16(256), np.uint16(128), np.uint16(8)
 _WORD, COLOURS = 4, 3
 AS_IT_IS = np.uint8(0), np.uint8(0), np.uint8(0), np.uint8(0)
-# How x is turned round: the bits that change, what is added, the lowest level and the highest.
+# How x is negated: the bits that change, what is added, the lowest level and the highest.
 Turning: TypeAlias = tuple[np.uint8, np.uint8, np.uint8, np.uint8]
 
 

@@ -1,4 +1,4 @@
-"""Chooses the videos of each batch, and the frames or fields of each clip: integers only, with no image at hand.
+"""Chooses the videos of each batch, and the frames or fields of each clip. It works on integers only, not on images.
 
 All that is random is a pure function of seed and step, so that any step can be asked for.
 """
@@ -74,7 +74,7 @@ def _spread(clip: Input, num_items: Numbers | int) -> Numbers:
 def view_starts(num_items: int | np.ndarray, length: int, num_views: int, sampling: str = "ends") -> np.ndarray:
     """Returns starts spread evenly over a video, int32[..., num_views]; `length` is the span of a clip."""
     latest = np.maximum(np.asarray(num_items, np.int64) - length, 0)[..., None]
-    if sampling == "middles":  # Those of equal parts of all possible starts, as temporal segment networks take them.
+    if sampling == "middles":  # The middles of equal parts of all starts, as temporal segment networks do.
         return ((2 * np.arange(num_views) + 1) * (latest + 1) // (2 * num_views)).astype(np.int32)
     if num_views == 1:
         return (latest // 2).astype(np.int32)
@@ -93,7 +93,7 @@ def _parts(num_items: tf.Tensor, clip: Input) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _balanced(videos: Sequence[Video], seed: int) -> Draw:
-    """Draws a class first, each once a turn, then the next video of that class, each once a pass over the class."""
+    """Draws a class, each once per round, then a video of that class, each once per pass over the class."""
     rows_of: dict[int, list[int]] = {}
     for row, video in enumerate(videos):
         for label in video.labels:
@@ -113,11 +113,12 @@ def _balanced(videos: Sequence[Video], seed: int) -> Draw:
 
 
 def _shuffled(places: tf.Tensor, count: tf.Tensor | int, seed: int, stream: tf.Tensor | int = 0) -> tf.Tensor:
-    """Returns what lies at places that count on from pass to pass, int32: each pass is an order of 0 to count - 1."""
-    # The orders are never written down: one place is computed alone. Streams of one seed have different orders.
+    """Returns the values, int32, at places in a sequence of passes; each pass is a permutation of 0..count - 1."""
+    # Permutations are never stored: each place is computed by itself. Streams of one seed have different permutations.
     each = (np.int64(seed), places // count, stream, tf.cast(count, tf.int64) - 1)
     seeds = [tf.broadcast_to(tf.cast(values, tf.int64), tf.shape(places)) for values in each]
-    # The 4 rounds of tf.random.experimental.index_shuffle leave neighbours together and passes alike at seeds as 0.
+    # tf.random.experimental.index_shuffle uses 4 rounds, which keep neighbours together and, for seeds such as 0, make
+    # passes alike.
     moved = tf.raw_ops.RandomIndexShuffle(
         index=places % count, seed=tf.cast(tf.stack(seeds[:3], axis=1), tf.int32), max_index=seeds[3], rounds=16
     )

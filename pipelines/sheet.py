@@ -40,7 +40,7 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Column:
-    """A clip: its video, what was drawn for it, and a frame on disk with the box: top, left, height, width."""
+    """A clip: its video, what was drawn at random for it, and a stored frame with the box: top, left, height, width."""
 
     title: str
     words: str

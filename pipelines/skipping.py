@@ -1,4 +1,4 @@
-"""Leaves out clips whose files can't be read, and counts them; unreadable.py stops at such a file and names it."""
+"""Skips clips whose files can't be read, and counts them; unreadable.py names such a file instead."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Finds the files of a list of videos, and reads and decodes those that clips of one kind are made of."""
+"""Finds the files of a list of videos, and reads and decodes the files of each clip."""
 
 import math
 import re
@@ -21,16 +21,16 @@ Example = dict[str, tf.Tensor]
 # them has an `if` or a loop that depends on a tensor.
 plainly = tf.autograph.experimental.do_not_convert
 
-# The options of every data set, which leave the processors to us.
+# The options of every tf.data.Dataset: we choose the parallelism.
 OPTIONS = tf.data.Options()
 # Clips are loaded side by side; splitting one clip's work further would only cost.
 OPTIONS.threading.max_intra_op_parallelism = 1
-# Left to itself, TensorFlow makes ever more clips ahead: more memory, and a third less speed until it has done.
+# Autotuning makes more and more clips ahead, which takes memory and, until it settles, a third of the speed.
 OPTIONS.autotune.enabled = False
 
 
 class Source:
-    """Holds what a pipeline needs to know of its videos, names and numbers but no pixels, and reads their clips."""
+    """Holds the names and counts of the videos of a pipeline, and reads their clips."""
 
     def __init__(self, dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
         counts = [video.num_flows if clip.is_flow else video.num_frames for video in videos]
@@ -44,21 +44,21 @@ class Source:
         self.clip, self.dataset, self.layout = clip, dataset, dataset.layout
         self.is_packed = self.layout.name == PACKED  # Each video is one archive; see data/store/archive.py.
         self.is_float = clip.is_flow and self.layout.is_float
-        self.rule = self.layout.rule  # Of the levels that clips hold.
+        self.rule = self.layout.rule  # The rule of the levels in clips.
         self.bound = float(made.get("bound", 20.0))
         self.is_backward_stored = clip.kind == "bidirectional" and bool(made.get("backward"))
-        # Whether channels are something else than what the files hold.
+        # Whether channels have to be computed from the content of the files.
         self._is_assembled = clip.kind in ASSEMBLED and not self.is_backward_stored
         self.frame_size = decode.floats_size if self.is_float else decode.image_size
         self.num_files = clip.num_items * (2 if clip.is_flow and not self.is_float else 1)
-        # On a machine with an accelerator, constants would be put there and copied back for each batch.
+        # Otherwise constants would be placed on an accelerator, and copied back for each batch.
         with tf.device("/cpu:0"):
             self.names = tf.constant([video.name for video in videos])
             self.num_items = tf.constant(counts, tf.int32)
             self.labels = tf.constant(_labels(dataset, videos))
             self._folders = tf.constant([video.folder or "." for video in videos])
             self._stored = tf.constant([video.stored or video.name for video in videos])
-            # Written once: making text of numbers takes a tenth of the time that decoding does.
+            # Formatted once: formatting numbers takes a tenth of the time that decoding takes.
             digits = max(1, self.layout.flow_digits if clip.is_flow else self.layout.digits)
             self._numbers = tf.constant([f"{number:0{digits}}" for number in range(max(counts) + 3)])
             self._archives = Archives(dataset, videos, self.is_backward_stored) if self.is_packed else None
@@ -89,7 +89,7 @@ class Source:
         return self._assembled(self._decoded(contents, box)) if self._is_assembled else self._decoded(contents, box)
 
     def image(self, contents: tf.Tensor) -> tf.Tensor:
-        """Returns what one file holds, uint8[H, W, 1, 2 or 3]: grey, x and y of floats, or colour."""
+        """Returns the content of one file, uint8[H, W, 1, 2 or 3]: grey, x and y of flow in floats, or colour."""
         return tf.concat(self._decoded([contents], None), axis=-1)
 
     def distinct_images(self, files: Example) -> tuple[tf.Tensor, tf.Tensor]:
@@ -160,7 +160,7 @@ class Source:
 
 
 def at_once() -> int:
-    """Returns how many clips are made ahead: one for each processor, and one that waits for its turn."""
+    """Returns how many clips are made at once: for each processor one in work and one waiting."""
     return 2 * usable_processors()
 
 

@@ -1,4 +1,4 @@
-"""The network of the spatial stream: one RGB frame, or another kind of clip that is made of frames."""
+"""Builds the network of the spatial stream, for one RGB frame or another kind of clip made of frames."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""The values that options of a training may have; others are refused before anything heavy is imported."""
+"""Checks the values of a training's options, before anything heavy is imported."""
 
 import difflib
 import math
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# The names of the table of backbones, which imports Keras: a wrong name is told before that takes its seconds.
+# The names in the table of backbones. That table imports Keras, which takes seconds; a wrong name is refused before.
 BACKBONE_NAMES = (
     "small",
     "cnn_m_2048",
@@ -29,7 +29,7 @@ BACKBONE_NAMES = (
 FREEZE_BN = ("none", "all-but-first", "all")
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
 
-# What numbers must be, in words and as a test, and the options that must be so. None means that an option is not used.
+# What numbers must be, in words and as a test, and for which options. None means that the option is not used.
 _LIMITS: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
     (
         "at least 1",
@@ -56,7 +56,7 @@ _LIMITS: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs in which the layers after a place learn, with an optimizer of their own."""
+    """A stage of a training: some epochs in which the layers after a place learn, with their own optimizer."""
 
     place: str  # "all", "last-layer", or "after-" and the name of a layer.
     epochs: int
@@ -83,7 +83,7 @@ def check_numbers(options: Mapping[str, Any]) -> None:
 
 
 def check_place(name: str, place: str) -> None:
-    """Refuses a place from which no layer can learn; whether a network has the layer shows when it is built."""
+    """Refuses a place that no network can have; whether this network has it is checked when it is built."""
     if place not in ("all", "last-layer") and (not place.startswith("after-") or place == "after-"):
         raise ValueError(f"{name} learns from all, last-layer or after-NAME of a layer. Received {place!r}.")
 

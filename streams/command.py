@@ -40,7 +40,7 @@ def training_options(kind: type[Options], argv: Sequence[str] | None, descriptio
 
 @contextlib.contextmanager
 def run_folder(config: TrainConfig, stream: str, clip: Input, *data: Data) -> Iterator[Run]:
-    """Provides the folder of a training of `data`, a temporary one for a rehearsal; on Ctrl-C, says what is lost."""
+    """Yields the folder of a training of `data`, or a temporary one for a rehearsal. On Ctrl-C it says what is lost."""
     data_hash = hash_of_data(clip, *data)
     try:
         if config.dry_run:
@@ -84,7 +84,7 @@ def _what_is_lost(config: TrainConfig) -> str:
 
 def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video]) -> None:
     """Refuses lists from which a network can't learn."""
-    if len(training) < config.batch_size and config.optimizer != EXACT:  # An exact solution takes all videos at once.
+    if len(training) < config.batch_size and config.optimizer != EXACT:  # The exact solution uses all videos at once.
         raise ValueError(_TOO_FEW.format(count=len(training), most=max(1, len(training)), **vars(config)))
     shown = {label for video in training for label in video.labels}
     missing = [name for label, name in enumerate(dataset.classes) if label not in shown]

@@ -1,4 +1,4 @@
-"""The options of a training, for either stream: every field is on the command line and saved beside the model."""
+"""Defines the options of a training of either stream: every field is a command-line option, saved beside the model."""
 
 import math
 from collections.abc import Callable
@@ -280,7 +280,7 @@ class TrainConfig:
 
     @property
     def keeps_features(self) -> bool:
-        """Tells whether the last layer alone learns from clips that never change, so that features are made once."""
+        """Tells whether only the last layer learns, from clips that never change: features are then computed once."""
         never_change = self.augment == "none" and self.segments == 1 and not self.skip_broken
         return self.train == "last-layer" and never_change
 

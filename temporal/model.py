@@ -1,4 +1,4 @@
-"""The network of the temporal stream: a stack of flow fields, x and y in turn."""
+"""Builds the network of the temporal stream, for a stack of flow fields, x and y in turn."""
 
 import keras
 

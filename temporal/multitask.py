@@ -1,4 +1,4 @@
-"""Learns two data sets at once: batches of both, one shared network, of which the part for the first is saved."""
+"""Trains on two data sets at once: batches hold clips of both; the part of the network for the first is saved."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from streams.training.stage import Learner
 
 @dataclass(frozen=True)
 class TwoDataSets(Clips):
-    """Clips of which half of every batch is of the first data set and half of the second; the first alone chooses."""
+    """Batches that are half of the first data set and half of the second. Validation uses the first only."""
 
     clips: ClipStream  # Whole batches of the first data set.
     second: ClipStream  # Half batches of the second.

@@ -1,4 +1,4 @@
-"""The options for a second data set that is learnt together with the first, and its videos."""
+"""Defines the options for a second data set to learn together with the first, and opens its videos."""
 
 import dataclasses
 from dataclasses import dataclass

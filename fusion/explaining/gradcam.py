@@ -1,4 +1,4 @@
-"""Where a stream looks: Grad-CAM (Selvaraju et al., 2017) over whole frames, as heat and as a picture."""
+"""Shows where a stream looks: Grad-CAM (Selvaraju et al., 2017) over whole frames, as heat and as a picture."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Looker(NamedTuple):
 
 
 def looker(model: keras.Model) -> Looker:
-    """Parts a network at its last convolutional map; do this once per model."""
+    """Splits a network at its last convolutional map; do this once per model."""
     layer = _last_map(model)
     return Looker(keras.Model(model.inputs[0], layer.output), keras.Model(layer.output, model.outputs[0]))
 
@@ -44,7 +44,7 @@ def heat_of_frame(parts: Looker, frame: np.ndarray, label: int) -> np.ndarray:
         total[here] += cv2.resize(heat, (parts.size, parts.size), interpolation=cv2.INTER_LINEAR)
         count[here] += 1
     mean = total / np.maximum(count, 1)
-    # The scale is the frame's own: heat says where, never how sure.
+    # Scaled per frame: heat shows where the stream looks, not how confident it is.
     warmth: np.ndarray = mean / max(float(mean.max()), 1e-12)
     return warmth
 

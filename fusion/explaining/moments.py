@@ -1,4 +1,4 @@
-"""What each stream saw and where it looked: at moments of a video, and in the middle of videos of a data set."""
+"""Shows what each stream saw and where it looked: at moments of a video, and in the middle of a data set's videos."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ class Moment:
     seconds: float
     frame: np.ndarray
     flow: np.ndarray | None  # In the colours of direction; None where no stream looks at flow.
-    looks: Mapping[str, np.ndarray]  # Of each stream: what it sees, with heat where that speaks for the class.
+    looks: Mapping[str, np.ndarray]  # By stream: what it sees, with heat where it finds evidence for the class.
 
 
 def looker_of(two_stream: TwoStream) -> dict[str, Looker]:
-    """Returns the parted networks of streams that have a map of their own; part them once for many videos."""
+    """Returns the split networks of streams that have a map of their own; split them once for many videos."""
     found = {}
     for name, scorer in two_stream.scorers.items():
         if len(scorer.parts) == 1:
@@ -67,7 +67,7 @@ def explain(
 
 
 def heat_pictures(dataset: DataSet, model: Path, videos: Sequence[tuple[Video, int]]) -> list[str]:
-    """Returns for each `(video, class)` what speaks for the class in its middle view, laid over it, as a data URI.
+    """Returns for each `(video, class)` its middle view with the evidence for the class as heat, as a data URI.
 
     Nothing is returned for networks without a convolutional map, or with inputs that are no single image.
     """

@@ -1,4 +1,4 @@
-"""Pictures inside a page: RGB arrays as data URIs."""
+"""Embeds pictures in a page: RGB arrays as data URIs."""
 
 import base64
 
@@ -19,6 +19,6 @@ def data_uri(picture: np.ndarray, longest_side: int = 176) -> str:
 
 
 def wheel_picture(size: int = 144) -> str:
-    """Returns the key to the colours of flow: where a colour lies is where it moves."""
+    """Returns the colour wheel of flow: each colour lies in the direction of its motion."""
     across = np.linspace(-1, 1, size)
     return data_uri(colour_wheel(np.stack(np.meshgrid(across, across), axis=-1), 1.0))

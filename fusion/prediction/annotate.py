@@ -1,4 +1,4 @@
-"""A video with what the streams say of it: frames and flow side by side, and bars of the classes below."""
+"""Draws an annotated video: frames and flow side by side, and bars of the classes below."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ def write_annotated(path: Path, prediction: Prediction, making: Recipe, window: 
     if path.exists() and path.samefile(source):
         raise ValueError(f"The annotated video would overwrite its own source {path}. Name another file.")
     line = timeline(prediction, window)
-    # OpenCV says on standard error that a container names the codec otherwise than it does, and goes on.
+    # OpenCV prints that a container has another name for the codec, and continues.
     with replacing(path) as temporary, swallowed_stderr():
         frames = annotated_frames(PreparedVideo(source, making), line, prediction, making)
         write_video(temporary, frames, prediction.frame_rate, CODECS[path.suffix.lower()])
@@ -42,7 +42,7 @@ def write_annotated(path: Path, prediction: Prediction, making: Recipe, window: 
 def annotated_frames(
     video: PreparedVideo, line: Timeline, prediction: Prediction, making: Recipe
 ) -> Iterator[np.ndarray]:
-    """Yields the frames of the annotated video; the last have no flow of their own and keep that before them."""
+    """Yields the frames of the annotated video; the last ones have no flow, and show the flow before them."""
     labels, title = [label for label, _ in prediction.top(ROWS)], printable(Path(prediction.video).name)
     pictures: deque[np.ndarray] = deque()
     field, number = None, 0
@@ -85,7 +85,7 @@ def draw(
 
 def flow_in_colour(field: np.ndarray) -> np.ndarray:
     """Returns a field as an RGB picture: hue is direction, white is stillness."""
-    # A fixed scale would drown slow motion, and each frame's own would make noise glow: at least two pixels.
+    # A fixed scale would hide slow motion, and a scale per frame would amplify noise: so at least two pixels.
     fastest = max(2.0, float(np.quantile(np.hypot(field[..., 0], field[..., 1]), 0.99)))
     return flow.colour_wheel(field, max_magnitude=fastest)
 

@@ -1,4 +1,4 @@
-"""A user's video, prepared as the videos were on which a model was trained."""
+"""Prepares a user's video in the same way as the training videos of a model."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,12 +10,12 @@ from data.store.description import Recipe
 from pipelines.inputs import Input
 from streams.runs.model_file import ModelCard
 
-# Sides that differ by more than this factor show things in another size than the network knows.
+# If sides differ by more than this factor, things have another size than in training.
 FAR = 1.25
 
 
 def making_of(cards: Iterable[ModelCard]) -> Recipe:
-    """Returns how frames and flow are to be made for all of these models at once."""
+    """Returns one way of making frames and flow that suits all of these models."""
     described = [description for card in cards if (description := {**card.frames, **card.flow})]
     makings = [Recipe.of(description) for description in described]
     for other in makings[1:]:
@@ -36,10 +36,10 @@ def clip_of(card: ModelCard) -> Input:
 
 
 class PreparedVideo:
-    """The frames of a video file as preparing them would keep them."""
+    """The frames of a video file, as preparation would keep them."""
 
     def __init__(self, path: Path, making: Recipe, bounds: Bounds = USUAL) -> None:
-        """Counts the frames; refuses a video that plays longer, or has larger frames, than the bounds admit."""
+        """Counts the frames; refuses a video that is longer or larger than the bounds allow."""
         self.path, self.making, self._bounds = path, making, bounds
         self._short_side, self._enlarge, self.resized = making.short_side, making.enlarge, ""
         self.num_frames, self.frame_rate, self.shortfall = self._count()
@@ -56,7 +56,7 @@ class PreparedVideo:
         return (frame for index, frame in enumerate(self.frames()) if index in wanted)
 
     def _count(self) -> tuple[int, float, str]:
-        # Containers are known to lie about the number of frames, and the views are spread over it.
+        # The number of frames in a container may be wrong, and views are spread over it, so frames are counted.
         decoder = self._decoder()
         rate = decoder.frame_rate if 0 < decoder.frame_rate < 1000 else 25.0
         kept_rate = min(rate, self.making.fps) if self.making.fps else rate / self.making.every
@@ -78,7 +78,7 @@ class PreparedVideo:
         usual, height, width = self.making.usual_size, *frame.shape[:2]
         if not usual or self.making.short_side or self.making.size:
             return
-        # Training videos are of different sizes, too: within this they are taken as they are, as in evaluation.
+        # Training videos differ in size as well: within this factor frames keep their size, as in evaluation.
         if not 1 / FAR <= min(height, width) / min(usual) <= FAR:
             self._short_side = min(usual)
             new = resized(frame, self._short_side).shape

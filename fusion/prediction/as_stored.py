@@ -1,4 +1,4 @@
-"""Frames and flow as they come back from the files of prepared data, and the clips that are made of them."""
+"""Makes frames and flow as they come back from the files of prepared data, and clips of them."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ FLOW = ("forward", "backward")
 
 
 def kinds_of_items(clip: Input, making: Recipe) -> list[str]:
-    """Returns of which kind each item of a clip is, in the order of its channels."""
+    """Returns the kind of each item of a clip, in the order of its channels."""
     if not clip.is_flow:
         return ["colour" if clip.is_colour else "grey"] * clip.num_items
     forward = (clip.num_items + 1) // 2 if _has_backward(clip, making) else clip.num_items

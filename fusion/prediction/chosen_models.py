@@ -1,4 +1,4 @@
-"""Which models are used, those that are named or those trained on a data set, and what they must have in common."""
+"""Chooses the models to use, named ones or those trained on a data set, and checks that they match."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ SLOTS = ("spatial", "temporal")
 
 
 def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = True) -> None:
-    """Adds the options that say which models are used, for every command that uses both streams."""
+    """Adds the options that choose the models, for every command that uses both streams."""
     models = parser.add_argument_group("which models")
     models.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
     models.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
@@ -30,7 +30,7 @@ def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = Tr
 
 
 def model_files(options: argparse.Namespace, say: Callable[[str], None] = print) -> dict[str, Path]:
-    """Returns the model files that the options name, by stream; says so where they name none."""
+    """Returns the model files by stream: those that the options name, or else those of the data set, which it says."""
     named = {"spatial": options.spatial, "temporal": options.temporal}
     if options.model and any(named.values()):
         raise ValueError("--model holds both streams: pass it alone, or --spatial and --temporal without it.")
@@ -60,7 +60,7 @@ def trained_models(folder: Path, split: int) -> dict[str, Path]:
 
 
 def check_models(models: Mapping[str, Path]) -> None:
-    """Refuses models that are missing, that lie in each other's place or that don't know the same classes."""
+    """Refuses models that are missing, that were swapped, or that have different classes."""
     if BOTH in models:
         if not models[BOTH].is_file():
             raise FileNotFoundError(f"There is no model {models[BOTH]}. Name a file that ./run export wrote.")

@@ -1,4 +1,4 @@
-"""What a user names becomes video files: a file, a folder, a pattern, or standard input."""
+"""Finds the video files that a user names: by file, folder, pattern, or standard input."""
 
 import glob
 import shutil
@@ -13,7 +13,7 @@ from data.extraction.video_files import VIDEO_EXTENSIONS, is_of_pictures, is_vid
 
 @contextmanager
 def named_videos(names: Sequence[str]) -> Iterator[list[Path]]:
-    """Gives the files that are meant; what came through standard input is deleted afterwards."""
+    """Yields the named files; a file made from standard input is deleted afterwards."""
     with scratch_folder() as folder:
         videos: list[Path] = []
         for name in names:
@@ -38,7 +38,7 @@ def _files(name: str) -> list[Path]:
 
 
 def _from_standard_input(folder: Path) -> Path:
-    # Containers are read back and forth, which a pipe does not allow.
+    # Containers need seeking, which a pipe does not allow.
     path = folder / "standard-input"
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)

@@ -1,4 +1,4 @@
-"""What the streams say of one video, as numbers: no networks here, no pixels."""
+"""Holds the prediction for one video as numbers; networks and pixels are elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from fusion.methods.fixed import sigmoid, softmax
 from fusion.methods.kept import AVERAGE, Fusion
 
 FUSED = "fused"
-# What JSON holds of results: their keys are for those who read them.
+# The entries of results in JSON, whose names users read.
 Json: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The logits of each stream for each view of one video, and what became of them."""
+    """The logits of each stream for each view of one video, and the results from them."""
 
     video: str
     classes: tuple[str, ...]
@@ -28,11 +28,13 @@ class Prediction:
     multi_label: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)  # How long each stage took.
     fusion: Fusion = AVERAGE
-    notes: tuple[str, ...] = ()  # What is to be known of this result: another flow than in training, for instance.
+    notes: tuple[
+        str, ...
+    ] = ()  # Remarks on this result, for instance that flow was computed otherwise than in training.
 
     @property
     def duration(self) -> float:
-        """How long the video plays, in seconds."""
+        """The duration of the video in seconds."""
         return self.num_frames / self.frame_rate
 
     @property
@@ -52,7 +54,7 @@ class Prediction:
 
     @property
     def is_unsure(self) -> bool:
-        """Tells whether the likeliest class is less probable than almost all that the evaluation answered."""
+        """Tells whether the top probability is below that of nearly all answers of the evaluation."""
         doubt = self.fusion.doubt
         return self.is_fused and doubt is not None and float(self.verdict.max()) < doubt.below
 
@@ -66,7 +68,7 @@ class Prediction:
         return best(self.probabilities[stream] if stream else self.verdict, self.classes, count)
 
     def as_dictionary(self, count: int = 5) -> Json:
-        """Returns what JSON can hold of it."""
+        """Returns the prediction as values for JSON."""
         return {
             "video": printable(self.video),
             "frames": self.num_frames,

@@ -1,4 +1,4 @@
-"""Networks with what their files say of them: the models of the streams, or one that looks at both."""
+"""Combines networks with their model cards: the models of the streams, or one for both."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from streams.runs.model_file import ModelCard, load_model
 
 @dataclass(frozen=True)
 class Scorer:
-    """A saved network and what its file says of it."""
+    """A saved network with its model card."""
 
     network: keras.Model
     card: ModelCard

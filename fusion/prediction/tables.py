@@ -1,4 +1,4 @@
-"""Predictions as a table for people, and as JSON and CSV for programs."""
+"""Writes predictions as a table for people, and as JSON and CSV for programs."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from fusion.prediction.prediction import Json, Prediction
 from fusion.prediction.timeline import timeline
 
 STANDARD_OUTPUT = "-"
-# What OpenCV's wheels can write. Browsers play VP9 in .webm; H.264 is in none of the wheels.
+# Codecs that OpenCV's wheels can write. Browsers play VP9 in .webm; no wheel has H.264.
 CODECS = {".webm": "VP90", ".mp4": "mp4v", ".avi": "MJPG"}
 BAR = 16
 UNSURE = "Unsure: it may be none of the classes. {0.kept:.0%} of their own videos reached {0.below:.1%}."
@@ -59,7 +59,7 @@ def as_line(prediction: Prediction) -> str:
 
 
 class Results:
-    """The results of several videos as JSON and CSV, written as they come: what is finished is not lost with the rest.
+    """Writes the results of several videos as JSON and CSV as they come, so that an interruption loses none.
 
     With a `window`, the JSON also says what happens when.
     """
@@ -76,11 +76,11 @@ class Results:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Writes all that has come, after an interruption too; what programs read from a pipe is written only now."""
+        """Writes all results, after an interruption too; standard output is written only now."""
         self._write(self._json, self._csv)
 
     def add(self, result: Prediction | Failure) -> None:
-        """Takes in what became of one video, and writes the files unless that would take too long each time."""
+        """Adds the result of one video, and writes the files unless writing has taken too much of the time."""
         if isinstance(result, Prediction):
             self._predictions.append(self._described(result))
             self._rows += _rows(result, self._count)
@@ -105,7 +105,7 @@ class Results:
 
 
 def write_to(place: str | None, value: object) -> None:
-    """Writes a value as JSON to a file or to standard output; nowhere where no place is named."""
+    """Writes a value as JSON to a file or to standard output, or not at all if no place is named."""
     if place == STANDARD_OUTPUT:
         json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
         print()
@@ -147,7 +147,7 @@ def _caption(prediction: Prediction) -> str:
 
 
 def _label(video: Path, depth: int) -> str:
-    """Returns a name for what is written about a video: its own, then with its extension, then with its folders."""
+    """Returns a name for the results of a video: its stem, or with its extension, or with its folders."""
     if depth == 0:
         return printable(video.stem)
     folders = [part for part in video.parts[:-1] if part not in (video.anchor, "..")]

@@ -1,4 +1,4 @@
-"""Who does what when: from the views of a long video to stretches of time, as text, as data and as a picture."""
+"""Finds what happens when: from the views of a long video to stretches of time, as text, data and a picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from fusion.prediction.prediction import Prediction, fused
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colours that are told apart side by side and by people who see fewer of them; what is beyond them is grey.
+# Colours that can be told apart side by side, also with colour blindness; further classes are grey.
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee9944", "#44aa99")
 OTHERS = "#bbbbbb"
 
@@ -38,7 +38,7 @@ class Timeline:
     probabilities: dict[str, np.ndarray]  # float[T, C] each, the last the one to decide by.
 
     def stretches(self, stream: str = "") -> list[Stretch]:
-        """Returns what one stream sees when; the fused decision unless a stream is named."""
+        """Returns the stretches of one stream, or of the fused decision unless a stream is named."""
         scores = self.probabilities[stream] if stream else list(self.probabilities.values())[-1]
         best = scores.argmax(axis=1)
         borders = np.flatnonzero(np.diff(best)) + 1
@@ -62,7 +62,7 @@ def timeline(prediction: Prediction, window: float = 2.0) -> Timeline:
 
 
 def as_text(stretches: Sequence[Stretch]) -> str:
-    """Returns one line a stretch: from when to when, what, how sure."""
+    """Returns a line per stretch: its start and end, the class, and its probability."""
     width = max(len(stretch.label) for stretch in stretches)
     return "\n".join(
         f"{clock(stretch.start)} to {clock(stretch.end)}  {stretch.label:<{width}}  {stretch.probability:6.1%}"
@@ -71,7 +71,7 @@ def as_text(stretches: Sequence[Stretch]) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Returns a moment as people read it: 0:07.5, 1:02:03.0."""
+    """Returns a moment in the form 0:07.5 or 1:02:03.0."""
     tenths = round(seconds * 10)
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)

@@ -1,4 +1,4 @@
-"""Views wait until a network can take them: a few at a time, and those of two streams side by side."""
+"""Collects views until a network can take them: a few at a time, and those of two streams side by side."""
 
 from collections.abc import Mapping
 
@@ -27,12 +27,12 @@ class ViewQueue:
         self._next = 0
 
     def add(self, view: View) -> None:
-        """Takes in a view, where it is of a stream that the network looks at."""
+        """Adds a view if it belongs to a stream of the network."""
         if view.stream in self._place_of:
             self._held[self._place_of[view.stream]][view.number] = view.pixels
 
     def batch(self, least: int, most: int) -> list[np.ndarray]:
-        """Returns the next views of each stream, [views, H, W, channels] each; nothing where fewer are whole."""
+        """Returns the next views of each stream, [views, H, W, channels] each, or nothing if too few are complete."""
         numbers = self._views[:, self._next : self._next + most]
         whole = 0
         while whole < numbers.shape[1] and all(
@@ -46,7 +46,7 @@ class ViewQueue:
         ]
         self._next += whole
         for place, held in enumerate(self._held):
-            # What is not needed again goes: a network has few views at a time, however long the video.
+            # Drops what is not needed again, so that memory does not grow with the video.
             still = self._views[place, self._next :]
             for number in [number for number in held if not len(still) or number < still[0]]:
                 del held[number]

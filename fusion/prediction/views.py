@@ -1,4 +1,4 @@
-"""A video becomes the views of its streams in one pass, with the very pixels that prepared data would hold.
+"""Turns a video into the views of its streams in one pass, with exactly the pixels that prepared data would hold.
 
 Frames are resized, flow is computed and quantised, and both go through JPEG as they do on disk, so that a network sees
 in use what it saw in training. Only what some view needs is computed, and only a few frames are held at any time.
@@ -21,7 +21,7 @@ from fusion.prediction.as_stored import FLOW, READING, joined, kinds_of_items, s
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets, view_starts
 
-# Frames that are decoded at a time: enough for every core to have a stretch of flow of its own.
+# Frames that are decoded at once: enough for each core to compute flow for some of them.
 CHUNK = 16
 
 
@@ -35,7 +35,7 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a stream wants to see of a video: clips of one kind, by the item that each starts with."""
+    """The clips that a stream needs of a video: their kind, and the item that each starts with."""
 
     clip: Input
     starts: np.ndarray  # Each once; a short video has fewer of them than views.
@@ -44,13 +44,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Spread:
-    """Where a video is looked at: evenly spaced views as in evaluation, or a view every so many seconds."""
+    """The places of views in a video: evenly spaced as in evaluation, or one every so many seconds."""
 
     views: int = 25
     hop: float | None = None  # Seconds from view to view; None for `views` views however long the video.
 
     def __post_init__(self) -> None:
-        """Refuses to look nowhere."""
+        """Refuses a spread without views."""
         if self.views < 1:
             raise ValueError(f"A video is looked at in at least 1 view. Received views={self.views}.")
         if self.hop is not None and not self.hop > 0:
@@ -91,7 +91,7 @@ def video_views(
     """Yields the views of all streams as soon as their last frame has come; frames are decoded some at once."""
     collectors = [_Collector(name, request, num_frames, making) for name, request in wanted.items()]
     needed = {kind: set().union(*(each.needed(kind) for each in collectors)) for kind in (*READING, *FLOW)}
-    cv2.setNumThreads(1)  # DIS gives other flow on other numbers of threads; the cores work side by side below.
+    cv2.setNumThreads(1)  # The flow of DIS depends on the number of threads; the pool below uses the cores instead.
     source, before, first = iter(frames), list[np.ndarray](), 0
     with ThreadPoolExecutor(usable_processors()) as pool:
         while True:
@@ -113,7 +113,7 @@ def video_views(
 
 
 class _Collector:
-    """Gathers the items of one stream's views and gives each view out when it is whole."""
+    """Collects the items of one stream's views, and yields each view when it is complete."""
 
     def __init__(self, stream: str, wanted: Wanted, num_frames: int, making: Recipe) -> None:
         self.stream, self.clip, self.making = stream, wanted.clip, making
@@ -131,7 +131,7 @@ class _Collector:
         return set(self._of_view[:, places].ravel().tolist())
 
     def complete(self, items: Mapping[str, Mapping[int, np.ndarray]]) -> Iterator[View]:
-        """Takes in the items that have come and yields the views that are whole now, in order."""
+        """Adds items, and yields the views that they complete, in order."""
         for kind in set(self._kinds):
             self._items.update(((kind, index), item) for index, item in items[kind].items())
         while self._next < len(self._of_view):

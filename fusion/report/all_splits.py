@@ -1,4 +1,4 @@
-"""Several splits as one: the mean over them, as the field reports its data sets."""
+"""Reports several splits as one: the mean over them, as is usual for these data sets."""
 
 from collections.abc import Sequence
 from pathlib import Path

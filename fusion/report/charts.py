@@ -1,4 +1,4 @@
-"""The numbers behind the charts of the report; templates/charts.html draws them as inline SVG."""
+"""Computes the numbers of the charts in the report; templates/charts.html draws them as inline SVG."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class Cell(NamedTuple):
 
 
 class GrowthPoint(NamedTuple):
-    """How good so many videos make a network; places are shares of the chart's width and height."""
+    """The accuracy with so many training videos; places are shares of the chart's width and height."""
 
     videos: int
     share: float
@@ -137,6 +137,6 @@ def _number(text: str | None) -> float:
 
 
 def _round_top(highest: float) -> float:
-    """Returns the next number above whose quarters are short to write."""
+    """Returns the next larger number whose quarters have few digits."""
     power = 10.0 ** np.floor(np.log10(max(highest, 1e-9)))
     return float(next(step * power for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * power >= highest))

@@ -1,4 +1,4 @@
-"""One evaluation beside another of the same videos: which is better, and whether that may be chance."""
+"""Compares two evaluations of the same videos: which is better, and whether that may be chance."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Videos worth looking at, with their frames and their flow as small pictures."""
+"""Chooses example videos, and shows their frames and flow as small pictures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +24,13 @@ class Example:
     reason: str
     frames: tuple[str, ...]
     flow: tuple[str, ...]
-    looks: Mapping[str, str] = field(default_factory=dict)  # What speaks for the true class, by stream.
+    looks: Mapping[str, str] = field(default_factory=dict)  # The heat of the true class, by stream.
 
 
 def choose_examples(streams: Sequence[np.ndarray], fused: np.ndarray, labels: np.ndarray) -> list[tuple[int, str]]:
     """Returns `(place, reason)` of one video of each way in which streams and fusion can be right and wrong.
 
-    Of several, the one of which fusion is surest is taken.
+    Of several such videos, the one with the most confident fusion is taken.
     """
     right = np.stack([is_right(scores, labels) for scores in streams])
     fusion = is_right(fused, labels)

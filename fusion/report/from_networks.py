@@ -1,4 +1,4 @@
-"""Parts of a report that need networks again, and so TensorFlow: pictures of examples, answers about own clips."""
+"""Makes the parts of a report that need networks, and so TensorFlow: pictures of examples, answers about own clips."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""HTML from templates, in which every value is escaped, and how names and numbers are written in them."""
+"""Fills HTML templates, in which every value is escaped, and formats names and numbers for them."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What more clips would bring, of all classes and of each, and what becomes of clips of no class.
+"""Estimates what more clips would bring, overall and per class, and how clips of unknown classes are treated.
 
 Last layers are solved again on the features that training kept: from fewer videos, and without one of the classes.
 """
@@ -15,12 +15,12 @@ if TYPE_CHECKING:  # It brings Keras, which reports of score files do without.
     from streams.last_layer.subsets import Outsiders, Step, Subsets
 
 _DRAWS = 1000
-# The steepest fall of errors that is believed: with twice the videos, half of the errors.
+# The steepest assumed fall of errors: half the errors with twice the videos.
 _STEEPEST = 1.0
 
 
 class CurvePoint(TypedDict):
-    """How good the last layer is from so many videos."""
+    """The accuracy of the last layer when it learns from so many videos."""
 
     videos: int
     accuracy: float
@@ -38,18 +38,18 @@ class ClassNeed(TypedDict):
 
 
 class MoreClips(TypedDict):
-    """The learning curve, where it leads with twice as many videos, and which class gains most."""
+    """The learning curve, its extrapolation to twice as many videos, and which class gains most."""
 
     steps: list[CurvePoint]
     doubled: CurvePoint
     gain: float
     gain_interval: Interval
     classes: list[ClassNeed]
-    left_out: list[str]  # Classes that there was no time for.
+    left_out: list[str]  # Classes that were left out for lack of time.
 
 
 class OutsiderRow(TypedDict):
-    """One class as if it were unknown: how well confidence tells it from the others."""
+    """One class treated as unknown: how well confidence separates it from the others."""
 
     name: str
     auroc: float
@@ -57,7 +57,7 @@ class OutsiderRow(TypedDict):
 
 
 class Outside(TypedDict):
-    """How well confidence tells videos of the classes from others."""
+    """How well confidence separates videos of known classes from others."""
 
     rows: list[OutsiderRow]
     auroc: float
@@ -67,7 +67,7 @@ class Outside(TypedDict):
 
 
 def more_clips_of(subsets: "Subsets", classes: Sequence[str]) -> MoreClips:
-    """Returns the learning curve and what it promises."""
+    """Returns the learning curve and its extrapolation."""
     steps = subsets.learning_curve()
     resample = _Resample(subsets.groups)
     drawn = resample.shares(np.stack([step.right for step in steps]))
@@ -108,7 +108,7 @@ def more_clips_of(subsets: "Subsets", classes: Sequence[str]) -> MoreClips:
 
 
 def outside_of(subsets: "Subsets", classes: Sequence[str]) -> Outside | None:
-    """Returns how well confidence tells an unknown class from the others; None with fewer than three classes."""
+    """Returns how well confidence separates an unknown class from the others; None with fewer than three classes."""
     labels = np.unique(subsets.labels).tolist()
     if len(labels) < 3:
         return None

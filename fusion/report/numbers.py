@@ -1,4 +1,4 @@
-"""What came out of an evaluation, as numbers and names that JSON can hold; fusion/report/page.py shows them."""
+"""Collects the results of an evaluation as numbers and names for JSON; fusion/report/page.py shows them."""
 
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
@@ -128,7 +128,7 @@ def build_report(
     joint: Scores | None = None,
     top: int = 5,
 ) -> Report:
-    """Returns all that is known of the streams and of every way in which they were fused, [V, C] by method."""
+    """Returns the report of the streams and of all fusions, whose scores are [V, C] by method."""
     first, labels = streams[0], evidence.labels
     results = results_of(evidence, fused)
     method = next(iter(fused), "")
@@ -171,7 +171,7 @@ def parts_of(results: Mapping[str, np.ndarray], evidence: Evidence) -> dict[str,
 
 
 def _add_one_label(report: Report, results: Mapping[str, np.ndarray], evidence: Evidence) -> None:
-    """Adds what can be said where each video shows one class; classes without videos are left out of means."""
+    """Adds the measures for videos with one class each; classes without videos are left out of means."""
     of_class = {name: measures.class_accuracy(scores, evidence.labels) for name, scores in results.items()}
     report["mean_class_accuracy"] = {name: float(np.nanmean(shares)) for name, shares in of_class.items()}
     report["class_accuracy"] = {name: _with_gaps(shares) for name, shares in of_class.items()}
@@ -181,7 +181,7 @@ def _add_one_label(report: Report, results: Mapping[str, np.ndarray], evidence: 
 
 
 def _add_several_labels(report: Report, results: Mapping[str, np.ndarray], evidence: Evidence) -> None:
-    """Adds what can be said where a video shows several classes, or none."""
+    """Adds the measures for videos with several classes, or none."""
     of_class = {name: measures.class_precision(scores, evidence.labels) for name, scores in results.items()}
     report["mean_average_precision"] = {name: float(np.nanmean(shares)) for name, shares in of_class.items()}
     report["precision_interval"] = {
@@ -191,7 +191,7 @@ def _add_several_labels(report: Report, results: Mapping[str, np.ndarray], evide
 
 
 def warnings_of(report: Report) -> list[str]:
-    """Returns what is said loudly: fusion below its better stream, and results that hardly need a network."""
+    """Returns warnings: fusion worse than its better stream, and results that are hardly better than chance."""
     baselines, found = report["baselines"], []
     gain = report["gain"]
     if gain and gain["difference"] < 0:
@@ -215,7 +215,7 @@ MOST_SUSPECTS, DOUBT = 20, 0.6
 
 
 def suspects_of(known: Evidence, videos: Sequence[str], classes: Sequence[str]) -> list[Suspect]:
-    """Returns the videos whose label every stream doubts, by folds that have not seen them; the surest first."""
+    """Returns the videos whose label every stream doubts, by folds that have not seen them; most confident first."""
     if known.is_multi_label:
         return []
     shares = np.stack(probabilities(known))
@@ -237,7 +237,7 @@ def _baselines(labels: np.ndarray, classes: Sequence[str]) -> Baselines:
 
 
 def _gain(results: Mapping[str, np.ndarray], evidence: Evidence, method: str, *, over: str = "") -> Gain | None:
-    """Returns what `method` adds to a stream, by default the best one; None where there is nothing to fuse."""
+    """Returns what `method` adds to a stream, by default the best one; None if there is nothing to fuse."""
     if len(evidence.streams) < 2 or not method:
         return None
     several = evidence.is_multi_label

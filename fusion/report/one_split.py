@@ -1,4 +1,4 @@
-"""One split, evaluated: scores, every way of fusing them, and the report in its folder."""
+"""Evaluates one split: its scores, all fusions of them, and the report in its folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(gathered: Gathered, methods: Sequence[str], top: int = 5) -> Evaluation:
-    """Fuses in every way that is named, and judges what came of it."""
+    """Fuses by all named methods, and builds the report."""
     from_itself = gathered.known is None and bool(gathered.learns_from)
     fused = fuse(methods, gathered.unseen, gathered.known, folds=from_itself, why_not=gathered.why_not)
     if not fused.scores:
@@ -64,7 +64,7 @@ def evaluate(gathered: Gathered, methods: Sequence[str], top: int = 5) -> Evalua
 
 
 def _kept(gathered: Gathered, fused: Fused) -> KeptFusions | None:
-    """Returns what may be used on other videos: only what was learned from videos that the streams had not seen."""
+    """Returns the fusions for other videos: only those that learned from videos unseen by the streams."""
     if gathered.known is None or not gathered.is_held_out or len(gathered.streams) < 2 or not fused.parameters:
         return None
     chosen, fusions = fusions_of(fused.parameters, gathered.known, gathered.learns_from)

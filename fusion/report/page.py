@@ -1,4 +1,4 @@
-"""The report as one HTML page: self-contained, opened from disk, readable on a phone and in print.
+"""Writes the report as one HTML page: self-contained, opened from disk, readable on a phone and in print.
 
 This module prepares names and numbers; templates/report.html turns them into HTML.
 """
@@ -35,7 +35,7 @@ class Measure(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A class and another that it was taken for: how many videos before and after fusing."""
+    """A confusion of two classes: how many videos before and after fusion."""
 
     truth: str
     taken: str
@@ -120,7 +120,7 @@ def _measure(report: Report) -> Measure:
 
 
 def _agreement(report: Report) -> list[tuple[str, int, str]]:
-    """Returns who is right about how many videos, and the colour of that part of the bar."""
+    """Returns the parts of the bar that shows who is right: name, number of videos and colour."""
     names, counts, tones = list(report["streams"]), report["agreement"], _tones(report)
     if len(names) < 2:
         return []
@@ -173,7 +173,7 @@ def _class_rows(report: Report, shown: Sequence[str]) -> list[ClassRow]:
 
 
 def _growth(report: Report) -> Growth | None:
-    """Returns the chart of what more videos bring, where that is known."""
+    """Returns the chart of the learning curve, if there is one."""
     questions = report.get("questions")
     return growth_curve(questions["more_clips"]) if questions and questions["more_clips"] else None
 

@@ -1,4 +1,4 @@
-"""The report as tables in the terminal."""
+"""Prints the report as tables in the terminal."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ def print_report(report: Report) -> None:
         first = [f"{each['video']} ({each['label']}, looks like {each['seen']})" for each in report["suspects"][:5]]
         names_of = ", ".join(first)
         console.print(f"{len(report['suspects'])} labels may be wrong, the report has all: {names_of}", highlight=False)
-    asked = report.get("options", {}).get("method")  # Of methods that nobody named it is no news.
+    asked = report.get("options", {}).get("method")  # Missing methods matter only if the user named them.
     for reason, names in by_reason(report["missing"] if asked else {}).items():
         console.print(f"Not fused by {', '.join(names)}: {reason}", style="dim", highlight=False)
     _print_comparison(console, report.get("comparison"))

@@ -1,6 +1,6 @@
-"""What people ask of a model of their own clips: would more clips help, does the scene decide, what of other things.
+"""Answers questions about a model of own clips: would more clips help, does it rely on the scene, what of other things.
 
-Answers rest on features that training kept and on folds, so only networks whose last layer was solved have them.
+Answers need kept features and folds, so they exist only for networks whose last layer was solved.
 """
 
 from typing import TypedDict
@@ -10,7 +10,7 @@ from fusion.report.scene import Scene
 
 
 class Questions(TypedDict):
-    """The answers; None where there is none, and then why."""
+    """The answers; each may be None, with the reason."""
 
     more_clips: MoreClips | None
     outside: Outside | None

@@ -1,4 +1,4 @@
-"""Whether a network looks at the action or at the scene: clips that stand still, are shuffled, or run backwards."""
+"""Tests whether a network uses motion or the scene alone: with clips that are frozen, shuffled or reversed."""
 
 import dataclasses
 from typing import TypedDict
@@ -13,13 +13,13 @@ from fusion.scores.gather import Gathered
 from fusion.scores.of_models import stream_scores
 from fusion.scores.protocol import ORDERS, Scoring
 
-# Videos that are looked at: each is looked at three times more.
+# Videos that are scored: each is scored three times more.
 MOST_VIDEOS = 40
 FUSED = "fused"
 
 
 class Scene(TypedDict):
-    """Accuracies of each stream and of both fused, by the order of frames, and what the other orders cost."""
+    """Accuracies of each stream and of their fusion by the order of frames, and the loss by other orders."""
 
     videos: int
     accuracy: dict[str, dict[str, float]]  # By order, "as they are" first; then by stream.

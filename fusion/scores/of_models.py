@@ -1,4 +1,4 @@
-"""Returns the scores of a saved model: read from its score file, continued after an interruption, or computed."""
+"""Provides the scores of a saved model: from its score file, continued after an interruption, or computed."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The connections of the service: how many there may be, and how long a client may take to ask for something."""
+"""Limits the connections of the service: their number, and how long a client may take to send a request."""
 
 import asyncio
 import contextlib

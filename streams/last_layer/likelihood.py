@@ -1,4 +1,4 @@
-"""How likely logits make what is true, for one label a video or for several."""
+"""Computes likelihoods of labels under logits, for one label per video or for several."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def log_shares(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns how unlikely each video's labels are, [V]: the mean over classes if labels are several."""
+    """Returns the negative log-likelihood of each video's labels, [V]: with several labels, the mean over classes."""
     if labels.ndim == 2:
         several: np.ndarray = np.mean(np.logaddexp(0, logits) - labels * logits, axis=1)
         return several

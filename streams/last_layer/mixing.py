@@ -1,4 +1,4 @@
-"""Weights for the logits of several sources, from what they say of videos that they have not seen."""
+"""Weights the logits of several sources by their logits for held-out videos."""
 
 from collections.abc import Sequence
 
@@ -7,17 +7,17 @@ from scipy.optimize import minimize
 
 from streams.last_layer.likelihood import log_shares, losses
 
-# How strongly weights are drawn to each other.
+# How strongly weights are drawn towards each other.
 PULL = 0.03
-# How strongly the scale of logits is drawn to 1. A few videos that are all right would call for infinite sureness.
+# How strongly the scale of logits is drawn towards 1. If all of a few videos are right, it would grow without limit.
 PRIOR = 1.0
 
 
 def choose_weights(held_out: Sequence[np.ndarray], labels: np.ndarray, groups: Sequence[str]) -> np.ndarray:
-    """Returns a weight for the logits of each source, from what it says of videos that it has not seen.
+    """Returns a weight for the logits of each source, given its logits for held-out videos.
 
-    They are those under which the labels are likeliest. If that is no better than the best source alone, by one
-    standard error over groups, the best source alone is taken: a mixture must not cost what it does not bring.
+    They maximise the likelihood of the labels. The best source alone is taken unless the mixture is better by one
+    standard error over groups: a mixture that brings nothing should not cost anything.
     """
     heat = np.array([_inverse_temperature(logits, labels) for logits in held_out])
     calibrated = [scale * logits for scale, logits in zip(heat, held_out, strict=True)]
@@ -30,7 +30,7 @@ def choose_weights(held_out: Sequence[np.ndarray], labels: np.ndarray, groups: S
 
     weights = minimize(loss, np.full(len(shares), 1 / len(shares)), method="L-BFGS-B", bounds=[(0, 20)] * len(shares)).x
     gain = losses(calibrated[alone], labels) - losses(np.tensordot(weights, shares, 1), labels)
-    # Of sources that know less than nothing, no weights at all would be likeliest: then every class would be the first.
+    # For sources worse than chance, all weights would be 0, and the first class would always win.
     if gain.mean() <= standard_error(gain, groups) or not weights.any():
         weights = np.eye(len(shares))[alone]
     chosen: np.ndarray = np.where(weights < 0.01 * weights.max(), 0.0, weights) * heat
@@ -44,12 +44,12 @@ def _inverse_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _unlikely(scale: float, num_videos: int) -> float:
-    """Returns what a scale costs: that of a normal distribution of its logarithm, as one observation beside videos."""
+    """Returns the penalty of a scale: its logarithm has a normal prior, which weighs as much as one video."""
     return float(PRIOR * np.log(max(scale, 1e-9)) ** 2 / num_videos)
 
 
 def standard_error(values: np.ndarray, groups: Sequence[str] | np.ndarray) -> float:
-    """Returns the standard error of a mean whose values go together by groups."""
+    """Returns the standard error of a mean whose values are correlated within groups."""
     _, member = np.unique(np.asarray(groups), return_inverse=True)
     sums = np.bincount(member, values - values.mean())
     return float(np.sqrt((sums**2).sum() * len(sums) / max(1, len(sums) - 1)) / len(values))

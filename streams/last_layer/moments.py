@@ -1,7 +1,7 @@
-"""Training, from scratch, of the small network that convolves motion over time; see networks/motion_in_time.py.
+"""Trains, from scratch, the small network that convolves motion over time; see networks/motion_in_time.py.
 
-It learns from kept features in seconds, so it needs no checkpoints. Few videos would let it learn them by heart: labels
-are smoothed and mixed, moments are shifted, and the mean of the last weights is taken.
+It learns from kept features in seconds, so it needs no checkpoints. Against overfitting to few videos, labels are
+smoothed and mixed, moments are shifted, and the mean of the last weights is taken.
 """
 
 import keras
@@ -10,7 +10,7 @@ import numpy as np
 from streams.networks.motion_in_time import CHANNELS, MANY_CELLS
 
 RATE, SMOOTHING, MIXING = 3e-3, 0.1, 0.2
-LEAST_STEPS = 200  # Of a training, however few the videos.
+LEAST_STEPS = 200  # The least steps of a training, however few the videos.
 MANY_VIDEOS = 1_000  # From here on batches are larger, and epochs enough.
 
 
@@ -40,14 +40,14 @@ def train_moments(network: keras.Model, moments: np.ndarray, labels: np.ndarray,
 
 
 def predicted(network: keras.Model, values: np.ndarray, batch_size: int = 256) -> np.ndarray:
-    """Returns what a network makes of values [V, D], without the graph that `predict` would build for each network."""
+    """Returns the outputs of a network for values [V, D], without the graph that `predict` builds for each network."""
     starts = range(0, len(values), batch_size)
     parts = [np.asarray(network(values[start : start + batch_size], training=False)) for start in starts]
     return np.concatenate(parts)
 
 
 def _shifted(moments: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Moves each video by a moment at most; what would be empty repeats its neighbour."""
+    """Shifts each video by at most one moment; the empty place repeats its neighbour."""
     count = moments.shape[1] // (MANY_CELLS**2 * CHANNELS)
     shifts = generator.integers(-1, 2, (len(moments), 1))
     places = np.clip(np.arange(count) + shifts, 0, count - 1)

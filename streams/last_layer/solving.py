@@ -1,9 +1,9 @@
-"""The last layer, solved rather than trained: regularised logistic regression on the features of frozen layers.
+"""Solves the last layer instead of training it: a regularised logistic regression on the features of frozen layers.
 
-Features come in parts, such as what is seen and how it changes. Each part has a regression of its own, whose strength
-of regularisation is chosen by folds over groups; the parts are then weighed by their held-out logits. The sum is one
-dense layer again. The problem is convex, so the answer depends on the features alone, and its held-out logits are of
-videos that the weights have not seen: fusion may learn from them.
+Features come in parts, such as what is seen and how it changes. Each part has its own regression, whose regularisation
+is chosen by cross-validation over groups. The parts are then weighted by their held-out logits; their weighted sum is
+one dense layer again. The problem is convex, so the result depends on the features alone. Fusion may learn from the
+held-out logits, as the weights have not seen those videos.
 """
 
 import warnings
@@ -28,18 +28,18 @@ from streams.networks.frames_in_time import parts_of
 # Penalties on squared weights that are tried, for features whose mean squared norm is 1; the smallest weights first.
 PENALTIES = tuple(10.0 ** -(power / 2) for power in range(3, 12))
 FOLDS = 5
-# Directions of the features that are kept: all that fewer videos span.
+# The most principal directions that are kept; fewer videos span fewer.
 RANK = 600
-# Passes over the videos, of the convolution over time: in the folds, and at last over all of them.
+# Epochs of the convolution over time: in each fold, and finally on all videos.
 EPOCHS_OF_FOLDS, EPOCHS = 16, 24
-# A logit that leaves no doubt.
+# A logit of practical certainty.
 _SURE = 10.0
 _MOMENTS, _MOMENTS_NET = "moments", "moments_net"
 
 
 @dataclass(frozen=True)
 class Solution:
-    """What folds over groups say of a network whose last layer was solved."""
+    """The result of cross-validation over groups for a network whose last layer was solved."""
 
     held_out: np.ndarray  # float32[V, C]: each video's logits by the folds that have not seen its group.
     weights: Mapping[str, float]  # Of each part's logits.
@@ -59,7 +59,7 @@ class _Part:
 def solve_last_layer(
     network: keras.Model, features: np.ndarray, labels: np.ndarray, groups: Sequence[str], seed: int = 0
 ) -> Solution:
-    """Gives a network the last layer that tells classes apart best on unseen groups.
+    """Sets the last layer of a network to the one that separates classes best on unseen groups.
 
     `features` are those of its layer `features`, [V, D]; `labels` are int[V], or zeros and ones [V, C].
     """
@@ -87,15 +87,15 @@ def solve_last_layer(
 
 
 def group_folds(labels: np.ndarray, groups: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the places to fit on and to judge by, with all classes on both sides as far as that goes; no group is."""
+    """Yields the indices to fit on and to judge by: no group is on both sides, all classes are as far as possible."""
     first = labels if labels.ndim == 1 else labels.argmax(axis=1)
-    most = int(np.bincount(first).max())  # No more folds can be stratified than the commonest class has videos.
+    most = int(np.bincount(first).max())  # There can't be more stratified folds than the commonest class has videos.
     if len(set(groups)) < 2:
         raise ValueError("The last layer is solved by folds over groups, which takes 2 groups at least. There is one.")
     if most < 2:
         raise ValueError("The last layer is solved by folds, which takes 2 training videos of a class at least.")
     count = min(FOLDS, len(set(groups)), most)
-    with warnings.catch_warnings(action="ignore"):  # Of classes that have fewer videos than there are folds.
+    with warnings.catch_warnings(action="ignore"):  # Warnings about classes with fewer videos than folds.
         yield from StratifiedGroupKFold(count, shuffle=True, random_state=0).split(first, first, groups)
 
 
@@ -121,7 +121,7 @@ def _held_out_moments(
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
     seed: int,
 ) -> np.ndarray:
-    """Returns the logits of the convolution over time for each video, by a fold that has not seen its group."""
+    """Returns the logits of the convolution over time for each video, from the fold that has not seen its group."""
     convolution = network.get_layer(_MOMENTS_NET)
     found = np.zeros((len(moments), network.output_shape[-1]))
     for rows, others in folds:
@@ -132,7 +132,7 @@ def _held_out_moments(
 
 
 def _set_moments(network: keras.Model, moments: np.ndarray, labels: np.ndarray, weight: float, seed: int) -> None:
-    """Trains the convolution over time on all videos and weighs its logits; one of no weight stays untrained."""
+    """Trains the convolution over time on all videos and weights its logits; with weight 0 it stays untrained."""
     convolution = network.get_layer(_MOMENTS_NET)
     if weight:
         fresh = keras.models.clone_model(convolution)
@@ -147,13 +147,13 @@ def _as_rows(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def rotated(features: np.ndarray) -> np.ndarray:
-    """Returns standardised features in the directions in which the videos differ; no label is looked at."""
+    """Returns standardised features in the principal directions of the videos; labels are not used."""
     return _Space.of(features)(features)
 
 
 @dataclass(frozen=True)
 class _Space:
-    """Standardised features, turned into the directions in which the videos differ; no label is looked at."""
+    """A map to standardised features in the principal directions of the videos; labels are not used."""
 
     mean: np.ndarray
     scale: np.ndarray
@@ -162,7 +162,7 @@ class _Space:
     @classmethod
     def of(cls, features: np.ndarray) -> "_Space":
         mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-        # What hardly varies would be blown up to noise.
+        # Features that hardly vary would be scaled up to noise.
         scale = 1.0 / (deviation + 1e-3 * np.sqrt((deviation**2).mean()) + 1e-8)
         standard = (features - mean) * scale
         is_wide = standard.shape[0] < standard.shape[1]
@@ -181,7 +181,7 @@ def regressions(
     features: np.ndarray, labels: np.ndarray, num_classes: int, penalties: Sequence[float]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields kernel and bias for each penalty; each starts from the one before."""
-    # Labels that may be several are told apart one by one.
+    # With several labels, each has its own regression.
     targets = [labels] if labels.ndim == 1 else list(labels.T)
     models = [LogisticRegression(warm_start=True, max_iter=300) for _ in targets]
     for penalty in penalties:
@@ -196,7 +196,7 @@ def _fit(
     model: LogisticRegression, target: np.ndarray, features: np.ndarray, penalty: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns weights [D, n] and offsets [n]: of each class, or of the second against the first if there are two."""
-    if len(np.unique(target)) < 2:  # Nothing to tell apart.
+    if len(np.unique(target)) < 2:  # There is only one class.
         return np.zeros((features.shape[1], 1)), np.array([_SURE if target[0] else -_SURE])
     model.set_params(C=1.0 / (penalty * len(features)))
     with in_one_thread(), warnings.catch_warnings():
@@ -208,9 +208,9 @@ def _fit(
 def _of_classes(
     weights: np.ndarray, offsets: np.ndarray, seen: np.ndarray, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the weights and offsets of all classes; one that was not seen is as good as excluded."""
+    """Returns the weights and offsets of all classes; an unseen class practically never wins."""
     if len(seen) == 1:
-        offsets = np.abs(offsets)  # Whichever it is, there is no doubt.
+        offsets = np.abs(offsets)  # Only one class is possible.
     if len(seen) == 2:
         weights, offsets = np.hstack([-weights, weights]) / 2, np.concatenate([-offsets, offsets]) / 2
     kernel, bias = np.zeros((len(weights), num_classes)), np.full(num_classes, -_SURE)

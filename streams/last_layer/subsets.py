@@ -1,7 +1,7 @@
-"""Last layers that are solved again on parts of the kept features: from fewer videos, or without one of the classes.
+"""Solves last layers again on parts of the kept features: from fewer videos, or without one of the classes.
 
-They answer what more videos would bring and what becomes of videos of no class. Features are there already, so this
-takes seconds. The answers are those of one regression on all parts of the features that the streams use.
+This shows what more videos would bring, and how videos of unknown classes are treated. As features are there already,
+it takes seconds. It uses one regression on all parts of the features that the streams use.
 """
 
 import time
@@ -20,7 +20,7 @@ SHARES, DRAWS = (0.25, 0.5, 0.75, 1.0), 4
 
 @dataclass(frozen=True)
 class Step:
-    """Videos that were learned from, of a fold on average, and how often each held-out video was right: float[V]."""
+    """The mean number of training videos in a fold, and how often each held-out video was recognised: float[V]."""
 
     videos: float
     right: np.ndarray
@@ -28,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Outsiders:
-    """What a network says of videos of a class that it does not know, and of the others: how sure it is of them."""
+    """The confidence of a network in videos of a class that it does not know, and in the others."""
 
     label: int
     sure_of_known: np.ndarray
@@ -119,7 +119,7 @@ class Subsets:
 
 
 def _spanned(features: np.ndarray) -> np.ndarray:
-    """Returns features in as many directions as the videos span: distances stay, so regressions stay what they are."""
+    """Returns features in as many directions as the videos span; this keeps distances, and so the regressions."""
     sizes, axes = np.linalg.eigh(features @ features.T)
     kept = np.argsort(-sizes)[: min(RANK, features.shape[1])]
     spanned: np.ndarray = axes[:, kept] * np.sqrt(np.maximum(sizes[kept], 0.0))

@@ -1,4 +1,4 @@
-"""Both streams as one network, from `rgb` and `flow` to logits, as one file that plain Keras opens."""
+"""Joins both streams in one network, from `rgb` and `flow` to logits, in one file that plain Keras opens."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,10 +32,10 @@ def two_stream_network(
     """Returns a network of two streams: networks of ours, files of them, or fresh small ones where none is given.
 
     `average`, or `late`, `weighted` (of probabilities) and `logits` (their mean) need no training beyond the streams';
-    what they return are logits again, of which softmax, or the sigmoid for several labels, gives the fused
-    probabilities. `concat` joins the features and `conv` the last maps, or as in `conv:conv4:conv5` the maps at some
-    places, by a 1x1 convolution (Feichtenhofer et al. 2016); both have layers of their own, which are trained, end to
-    end unless the streams are frozen.
+    they return logits again; softmax, or the sigmoid for several labels, turns them into the fused probabilities.
+    `concat` joins the features and `conv` the last maps, or as in `conv:conv4:conv5` the maps at some places, by a 1x1
+    convolution (Feichtenhofer et al. 2016). Both have layers of their own, which are trained, end to end unless the
+    streams are frozen.
     """
     fusion, *places = fusion.split(":")
     if fusion not in FUSIONS or (places and fusion != "conv"):

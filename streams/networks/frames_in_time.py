@@ -1,13 +1,13 @@
-"""Features of frames that are spread over a video: what is seen, in which order, and how it changes.
+"""Computes features of frames that are spread over a video: what is seen, in which order, and how it changes.
 
-A mean over frames forgets their order, and a single frame shows no change. The five parts below keep both, at the
-price of one pass of an ImageNet network over each frame.
+A mean over frames loses their order, and a single frame shows no change. The five parts below keep both; they cost
+one pass of an ImageNet network over each frame.
 """
 
 import keras
 from keras import layers, ops
 
-# With more frames than this, every second one is kept in order: many frames must not make many weights.
+# With more frames than this, only every second one is kept in order, to limit the number of weights.
 MOST_IN_ORDER = 10
 
 

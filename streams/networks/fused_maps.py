@@ -1,4 +1,4 @@
-"""Convolutional fusion: maps of the temporal stream join those of the spatial stream, whose later layers go on.
+"""Fuses maps by convolution: maps of the temporal stream join those of the spatial stream, and its later layers follow.
 
 Feichtenhofer, Pinz, Zisserman (2016), Sec. 3.2 to 3.4. A 1x1 convolution joins the maps, and starts as their mean, so
 that the layers behind it, dense ones of VGG and CNN-M among them, keep the use of their weights.

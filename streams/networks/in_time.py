@@ -1,4 +1,4 @@
-"""Networks that look at frames or flow spread over a whole video, in order."""
+"""Builds networks that look at frames or flow spread over a whole video, in order."""
 
 import keras
 from keras import layers, ops

@@ -1,6 +1,6 @@
-"""A network for flow that is spread over a video: what moves which way, where and when.
+"""Builds a network for flow that is spread over a video: what moves which way, where and when.
 
-Fixed layers turn each field into maps of eight directions, which a small set of videos need not teach a network. Three
+Fixed layers turn each field into maps of eight directions, so that these need not be learnt from few videos. Three
 parts look at them: how strong motion is, whatever its direction and place; directions in a few cells and times; and a
 convolution over time, trained from scratch.
 """
@@ -34,7 +34,7 @@ def motion_features(flow: keras.KerasTensor) -> keras.KerasTensor:
         )
     apart = ops.transpose(ops.reshape(flow, (-1, height, width, fields, 2)), (0, 3, 1, 2, 4))
     x, y = apart[..., 0], apart[..., 1]
-    # The camera's part is much alike everywhere: it is gone from what is left of a field's mean, and from derivatives.
+    # The camera moves all pixels much alike: subtracting the mean, or taking derivatives, removes it.
     vectors = [(x, y), (_less_mean(x), _less_mean(y)), _derivatives(x), _derivatives(y)]
     maps = [_cells(_by_direction(*each)) for each in vectors]
     moving = ops.concatenate([maps[0], maps[2], maps[3]], axis=-1)
@@ -76,14 +76,14 @@ def moments_network(num_features: int, num_fields: int, num_classes: int, dropou
 def motion_logits(features: keras.KerasTensor, num_fields: int, num_classes: int, dropout: float) -> keras.KerasTensor:
     """Returns the logits of motion features: of a dense layer over the first two parts, and of the convolution."""
     *linear, moments = (part.shape[-1] for part in features._keras_history.operation.input)
-    # One rate for all: a convolution of few videos needs more of it than the other networks' default.
+    # A rate of its own: with few videos, a convolution needs more dropout than the default of the other networks.
     convolved = moments_network(moments, num_fields, num_classes, max(dropout, 0.4))(features[:, sum(linear) :])
     dense = layers.Dense(num_classes, name="linear_logits", dtype="float32")(features[:, : sum(linear)])
     return layers.Add(name="logits", dtype="float32")([dense, convolved])
 
 
 def _by_direction(x: keras.KerasTensor, y: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns how far vectors [...] go along each of eight directions, [..., 8]: the two beside a vector share it."""
+    """Splits vectors [...] into eight directions, [..., 8]: each vector is shared by the two directions next to it."""
     right, left, down, up = (ops.relu(each) for each in (x, -x, y, -y))
     across, along = right + left, down + up
     beside = (right, down), (down, left), (left, up), (up, right)
@@ -111,7 +111,7 @@ def _cells(maps: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _pooled(maps: keras.KerasTensor, moments: int, cells: int) -> keras.KerasTensor:
-    """Returns the roots of maps in fewer moments and cells; roots let faint motion count beside strong one."""
+    """Returns the square roots of maps pooled to fewer moments and cells; roots let faint motion count too."""
     fields, channels = maps.shape[1], maps.shape[-1]
     apart = ops.reshape(maps, (-1, fields, cells, GRID // cells, cells, GRID // cells, channels))
     pooled = ops.einsum("ml,blijc->bmijc", _shares(fields, moments), ops.mean(apart, axis=(3, 5)))
@@ -127,7 +127,7 @@ def _shares(fields: int, moments: int) -> np.ndarray:
 
 
 def _strength(maps: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
-    """Returns the logarithms of power means of how much moves, over all fields and cells, for each kind of vector."""
+    """Returns the logarithms of power means of the motion over all fields and cells, for each kind of vector."""
     fields = maps[0].shape[1]
     energy = ops.stack([ops.sqrt(ops.sum(each, axis=-1) + 1e-12) for each in maps], axis=-1)
     energy = ops.reshape(energy, (-1, fields * GRID * GRID, len(maps)))

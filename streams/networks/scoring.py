@@ -1,4 +1,4 @@
-"""Scores videos with a saved model: the only prediction loop."""
+"""Scores videos with a saved model. There is no other prediction loop."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -145,7 +145,7 @@ def _squares(frames: tf.Tensor, size: int, num_crops: int, shown: str) -> tf.Ten
     side = most_of(sides) if shown == "most" else size
     crops = []
     for place in places:
-        # Cut as in training, and resized afterwards: the other way round, places would be rounded otherwise.
+        # Cut first and resized afterwards, as in training: the other order would round places differently.
         crop = crop_box(frames, place_box(sides, side, place))
         crop = _resized(crop, tf.constant([size, size])) if shown == "most" else crop
         crops.append(tf.ensure_shape(crop, [None, size, size, frames.shape[-1]]))

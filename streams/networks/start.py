@@ -1,7 +1,7 @@
-"""How a fresh network starts: the weights that it gets, from ImageNet, a file or a run of ours, and which layers learn.
+"""Gives a fresh network its initial weights, from ImageNet, a file or an earlier run, and sets which layers learn.
 
-Unless the options say else, networks of frames start from ImageNet, if Keras has such weights, and networks of flow
-from random weights. Weights are converted where the input differs.
+By default, networks for frames start from ImageNet, if Keras has such weights, and networks for flow from random
+weights. Weights are converted where the input differs.
 """
 
 import math
@@ -29,8 +29,8 @@ Source: TypeAlias = keras.Layer | StoredLayer  # A layer that has weights to giv
 Giving = TypeVar("Giving", keras.Layer, StoredLayer)
 # The layers of class scores in our networks and in Keras'. Their weights are not taken over.
 _HEADS = ("logits", "predictions", "convnext_tiny_head_dense")
-# Of a network's batch normalisations, how many of the first go on learning. The first one alone sees another kind of
-# input than the network that its statistics are of (TSN, Sec. 3.3).
+# How many batch normalisations, counted from the first, go on learning. With another input than that of the pretrained
+# network, the statistics of the first one no longer fit (TSN, Sec. 3.3).
 _LEARNING_NORMALISATIONS: dict[str, int | None] = {"none": None, "all-but-first": 1, "all": 0}
 _FILES = f".keras, .weights.h5, .h5, {', '.join(ENDINGS)}"
 _HOW_TO_GO_ON = f"Pass --weights FILE ({_FILES}), or --weights none to start from random weights."
@@ -203,7 +203,7 @@ def _can_use_top(network: keras.Model, parts: Backbone) -> bool:
 def _read_h5(network: keras.Model, backbone: str, path: Path) -> keras.Model:
     """Returns the network that the file fits: Keras' own, with or without its dense layers, or this very one."""
     parts, error = BACKBONES[backbone], ""
-    # With dense layers first: a network without them would load such a file, too, and drop them.
+    # The network with dense layers is tried first: one without them would load such a file too, and drop them.
     for with_top in (True, False) if parts.application else ():
         candidate = _application(parts, with_top=with_top)
         if not (error := _load_error(candidate, path)):

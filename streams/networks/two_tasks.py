@@ -1,4 +1,4 @@
-"""One network that learns two data sets at once, with a layer of scores and a loss for each (Sec. 3.2 of the paper)."""
+"""Builds one network for two data sets, with a layer of scores and a loss for each (Sec. 3.2 of the paper)."""
 
 import keras
 import tensorflow as tf

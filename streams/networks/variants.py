@@ -1,4 +1,4 @@
-"""The same weights in another network: over whole frames instead of squares, or computed in less precision."""
+"""Puts the same weights into another network: for whole frames instead of squares, or for lower precision."""
 
 import keras
 from keras import layers

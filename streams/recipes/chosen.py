@@ -1,7 +1,7 @@
-"""The recipe of a training: the one that the command line names, or the one that fits the data and the weights at hand.
+"""Chooses the recipe of a training: the one named on the command line, or the one that fits the data and weights.
 
-The recipe that fits is taken only if no option that shapes the network or its training is given by hand: who sets part
-of a recipe means the rest to be as `--help` says.
+The fitting recipe is taken only if no option of the network or of its training is given. Otherwise all other options
+have the defaults that `--help` shows.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PUBLISHED = {
     "ccv-all": {"spatial": "ccv", "temporal": "ccv"},
     "ccv-single": {"spatial": "ccv", "temporal": "ccv"},
 }
-# Options that say on what, where and how long is worked, not what is trained.
+# Options that don't shape the network or its training.
 _BESIDE = (
     *("dataset", "root", "split", "seed", "weights", "runs", "resume", "no-resume", "again", "dry-run", "json"),
     *("threads", "devices", "hosts", "host-index", "deterministic", "no-deterministic", "help", "help-all", "recipe"),
@@ -49,7 +49,7 @@ _SOLVED: Options = {
 
 
 class _Usual(NamedTuple):
-    """The videos of a data set as they usually are, and how many there are."""
+    """The median size and length of the videos of a data set, and their number."""
 
     side: int  # The shorter one of a frame.
     frames: int
@@ -134,7 +134,7 @@ def _is_list(value: object) -> bool:
 
 
 def _fitting(given: argparse.Namespace, words: Sequence[str], stream: str) -> tuple[Options, str]:
-    """Returns the options that are taken without being asked for, and a paragraph about them."""
+    """Returns the options that are chosen automatically, and a paragraph that explains them."""
     name = given.dataset or BUILT_IN
     root = Path(given.root) if given.root else home_of(name)
     shaping = [word for word in words if word.startswith("--") and word[2:].partition("=")[0] not in _BESIDE]
@@ -175,7 +175,7 @@ def _own_spatial(root: Path, weights: str, share: int) -> tuple[Options, str]:
     usual = _usual(root)
     if weights == "none":
         size = min(112, usual.side)
-        # Of few clips, those that are left of the training list must still fill a batch.
+        # What validation leaves of few clips must still fill a batch.
         batch_size = min(32, max(1, usual.number // 2))
         options: Options = {"crop_size": size, "shown": "most", "epochs": 60, "batch_size": batch_size}
         return options, (
@@ -183,7 +183,7 @@ def _own_spatial(root: Path, weights: str, share: int) -> tuple[Options, str]:
             f"side and {size} pixels. It needs hundreds of videos to be good; see --weights."
         )
     backbone, found = _best_at_hand()
-    # As large as the frames are, up to what the network was made for: enlarging brings nothing.
+    # The size of the frames, up to the size that the network was made for: enlarging brings nothing.
     size = min((128, 160, 192, 224), key=lambda each: (abs(each - usual.side), each))
     length = (16 if usual.frames >= 24 else 8) // share
     options = {**_SOLVED, "input": "rgb_spread", "length": length, "backbone": backbone, "crop_size": size}

@@ -1,4 +1,4 @@
-"""The table of recipes: the options of published trainings and what came out there."""
+"""The table of recipes: the options of published trainings and their published results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A published training of one stream or both: where it is from, its options, and what came out."""
+    """A published training of one stream or both: its source, its options and its results."""
 
     source: str
     dataset: str = "ucf101"

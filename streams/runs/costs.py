@@ -16,7 +16,7 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """All in all."""
+        """The total time in seconds."""
         return self.steps * self.step + self.epochs * self.validation
 
 

@@ -1,4 +1,4 @@
-"""The `.keras` file of a stream: a model for plain Keras, with a card that says what the model is."""
+"""Reads and writes the `.keras` file of a stream: a model for plain Keras, with a card that describes it."""
 
 import hashlib
 import json
@@ -151,7 +151,7 @@ def save_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
 
 
 def save_alike(model: "keras.Model", path: Path, texts: Mapping[str, str]) -> None:
-    """Saves a model and texts beside it; equal ones give equal bytes, whenever and wherever they are saved."""
+    """Saves a model and texts as one file; equal models give equal bytes, whenever and wherever they are saved."""
     saved = path.with_name(f"{path.stem}.saved.keras")
     try:
         model.save(saved)
@@ -166,7 +166,7 @@ def save_alike(model: "keras.Model", path: Path, texts: Mapping[str, str]) -> No
 
 
 def _alike(text: bytes) -> bytes:
-    """Returns a description of Keras' without the time, and without where objects that layers share lie in memory."""
+    """Returns a JSON text of Keras without the time of saving, and without the addresses of shared objects."""
     numbers: dict[bytes, bytes] = {}
     text = re.sub(rb'("date_saved": )"[^"]*"', rb'\1""', text)
     return _SHARED.sub(lambda found: found[1] + numbers.setdefault(found[2], b"%d" % len(numbers)), text)
@@ -186,7 +186,7 @@ def load_model(path: Path) -> tuple["keras.Model", ModelCard]:
 
 
 def open_network(path: Path) -> "keras.Model":
-    """Opens a network in Keras' safe mode; whatever is wrong with the file, the message names it."""
+    """Opens a network in Keras' safe mode; every error names the file."""
     import keras  # Imported here, because a card is read without TensorFlow.
 
     try:

@@ -1,4 +1,4 @@
-"""The folder of a run: the names of its files, its lock, and whether a training there is finished."""
+"""Describes the folder of a run: the names of its files, its lock, and whether its training is finished."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ _BEFORE = {"shown": "pixels", "stride": 1, "consensus": "mean", "fuse_at": [], "
 
 
 class _Inside:
-    """A file or folder inside of a run's."""
+    """A file or folder inside the folder of a run."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -112,13 +112,13 @@ class Run:
         with contextlib.suppress(OSError, RuntimeError):
             if self.checkpoints.exists():
                 with self.locked():
-                    if "result" in self.described():  # Else another process has begun anew meanwhile.
+                    if "result" in self.described():  # Otherwise another process has started again meanwhile.
                         self.clear_checkpoints()
 
     def clear(self, *, with_later: bool = False) -> None:
         """Deletes all files of an earlier training."""
-        # The order makes a kill harmless: later stages go before those that they started from, checkpoints before
-        # their options, the result before its model.
+        # This order makes a kill at any moment harmless: later stages are deleted before those that they started from,
+        # checkpoints before their options, and the result before its model.
         for run in reversed(self.later) if with_later else ():
             if run.folder.is_dir():
                 with run.locked():
@@ -146,7 +146,7 @@ class Run:
             except (OSError, RuntimeError) as error:
                 raise self._not_locked(error) from error
             for half_written in self.folder.rglob(".incomplete.*"):
-                if is_abandoned(half_written):  # Others may be an evaluation's, which writes its scores.
+                if is_abandoned(half_written):  # Others may belong to an evaluation that is writing its scores.
                     half_written.unlink(missing_ok=True)
             yield
 

@@ -1,4 +1,4 @@
-"""The score file: a stream's logits for each video, and what two files must have in common to be fused."""
+"""Reads and writes score files: the logits of a stream for each video, and all that must match for fusion."""
 
 import struct
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def read_scores(path: Path) -> Scores:
 
 
 def _check_heaps(content: bytes) -> None:
-    """Raises ValueError where the lists of texts in a file are damaged, on which HDF5 itself would loop for ever."""
+    """Raises ValueError if the lists of texts in a file are damaged: HDF5 itself would loop for ever."""
     place = content.find(_HEAP)
     while place >= 0:
         (size,) = struct.unpack_from("<Q", content, place + 8)

@@ -1,4 +1,4 @@
-"""What happens around the steps of `fit`: checkpoints, the rate after a plateau, and stopping when asked to."""
+"""Does what happens around the steps of `fit`: checkpoints, the rate after a plateau, and stopping on request."""
 
 import contextlib
 import math
@@ -20,7 +20,7 @@ from streams.training.schedules import best_epoch, plateau_factor
 
 Logs: TypeAlias = dict[str, float] | None
 
-# From one look at the loss to the next.
+# Steps from one look at the loss to the next.
 _STEPS_BETWEEN_LOOKS = 50
 
 
@@ -36,7 +36,7 @@ class StoppedError(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def listening_for_stop() -> Iterator[Stop]:
-    """Gives a `Stop`, which the first Ctrl-C or SIGTERM of a scheduler sets; a second one interrupts at once."""
+    """Yields a `Stop` that the first Ctrl-C or SIGTERM sets; a second one interrupts at once."""
     stop = Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -55,7 +55,7 @@ def listening_for_stop() -> Iterator[Stop]:
 
 
 def same_command(config: TrainConfig, *, begun: bool = True) -> str:
-    """Returns, as the subject of a sentence, the command that goes on with a training, or starts it."""
+    """Returns the subject of a sentence: the command that continues a training, or starts it."""
     where = " on every machine" if this_part()[1] > 1 else ""
     return f"The same command{where}{' without --again' if config.again and begun else ''}"
 
@@ -63,8 +63,8 @@ def same_command(config: TrainConfig, *, begun: bool = True) -> str:
 class Keeper(keras.callbacks.Callback):
     """Keeps track of a training, and saves it.
 
-    All of it happens before a step or after an epoch, never after a step: Keras would wait for a GPU to finish
-    each step to tell us its numbers.
+    It works before a step or after an epoch, never after a step: otherwise Keras would wait for the GPU after each step
+    to report its numbers.
     """
 
     def __init__(self, course: Course, stop: Stop, described: Mapping[str, object]):
@@ -73,7 +73,7 @@ class Keeper(keras.callbacks.Callback):
         self.described = described  # What config.json says until the training is done.
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Sets the rate to what the history asks for, and starts the numbers of an epoch unless it goes on."""
+        """Sets the rate after plateaus, and resets the numbers of the epoch unless it continues one."""
         course = self.course
         self.first_step, self.saved_at = course.progress.step, time.monotonic()
         if course.config.schedule == "plateau":
@@ -124,7 +124,7 @@ class Keeper(keras.callbacks.Callback):
     def _save(self, *, is_best: bool = False) -> None:
         course = self.course
         if course.together.is_chief and course.saved_step == 0:
-            # What lay here makes room only now that there is something to keep.
+            # Earlier files are deleted only now that there is something to save.
             course.run.clear(with_later=course.config.again)
             write_json(course.run.config, self.described)
         course.progress.seconds = time.monotonic() - course.began
@@ -140,9 +140,9 @@ class Keeper(keras.callbacks.Callback):
 
 
 class KeeperOfCompiled(Keeper):
-    """Ends a training at a loss that is not finite, where XLA drops the check inside a step.
+    """Ends a training whose loss is not finite, where XLA drops the check inside a step.
 
-    It looks before all that is saved, and now and then: a look at the loss makes a GPU wait.
+    It looks at the loss before each checkpoint and every few steps, since each look makes a GPU wait.
     """
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
@@ -179,7 +179,7 @@ def _what_is_kept(course: Course) -> str:
     config, run = course.config, course.run
     if course.progress.step > 0:
         return f"and saved after step {course.progress.step}. {same_command(config)} goes on from there."
-    # Stages before this one are done, and --again would do them anew.
+    # Earlier stages are done, and --again would repeat them.
     is_later = len(config.stage) - len(run.later) > 1
     starts = same_command(config, begun=is_later)
     return f"before the first step: nothing was changed in {run.folder}. {starts} starts with that step."

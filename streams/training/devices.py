@@ -1,4 +1,4 @@
-"""What a training runs on: the devices of one machine, or several machines, and the memory that is free there.
+"""Chooses what a training runs on, the devices of one machine or several machines, and measures their free memory.
 
 Three rules make `fit` work on several machines (Keras 3.15): the model is made outside the strategy's scope and its
 layers, its optimizer and `fit` inside; the numbers of validation have an axis; every machine reads the variables when
@@ -42,7 +42,7 @@ Batches: TypeAlias = tf.data.Dataset | tf.distribute.DistributedDataset
 
 
 class Alone:
-    """The only machine of a training. Several machines wait for each other in these methods: see machines.py."""
+    """A training on one machine. On several, machines.py overrides these methods, in which they wait for each other."""
 
     part: Shard = WHOLE  # Which of how many parts of each batch this machine reads.
     is_chief = True  # Whether this machine writes.
@@ -73,7 +73,7 @@ def num_threads() -> int:
 
 
 def strategy_for(config: TrainConfig, threads: int | None = None) -> tf.distribute.Strategy:
-    """Returns what deals the work to devices. It comes first: once TensorFlow has computed anything, they are fixed."""
+    """Returns the strategy that shares work among devices. Call it first: TensorFlow fixes its devices on first use."""
     if config.threads or threads:  # Their number decides the last bits of every sum.
         tf.config.threading.set_intra_op_parallelism_threads(config.threads or threads)
     if config.hosts or "TF_CONFIG" in os.environ:
@@ -101,7 +101,7 @@ def synchronise_batch_norm(model: keras.Model) -> None:
 
 
 def whole_batches(batches: tf.data.Dataset, batch_size: int) -> Batches:
-    """Returns validation batches of one size, `(clips, labels, weights)`: the last one is filled up by weight 0."""
+    """Returns validation batches of equal size, `(clips, labels, weights)`: the last one is padded with weight 0."""
 
     # Every device then has clips in every step, which Keras 3.15 asks for, and one graph serves all batches.
     def filled(values: tf.Tensor) -> tf.Tensor:
@@ -117,7 +117,7 @@ def whole_batches(batches: tf.data.Dataset, batch_size: int) -> Batches:
 
 
 def as_they_are(batches: tf.data.Dataset) -> Batches:
-    """Gives batches to a single processor as they are: nothing must be shared or copied."""
+    """Lets a single processor take batches as they are, as nothing has to be shared or copied."""
     # A strategy's own iterator moves them through one more data set, which costs time in every step and at its end.
     strategy = tf.distribute.get_strategy()
     if strategy.num_replicas_in_sync > 1 or tf.config.list_logical_devices("GPU"):
@@ -133,7 +133,7 @@ def _use_gpus(gpus: list[tf.config.PhysicalDevice], wanted: int | None) -> list[
 
 
 def _use_processor(parts: int) -> list[str]:
-    """Parts the processor where several devices are wanted: slower than one, and good for trying what several do."""
+    """Splits the processor if several devices are wanted: slower than one, but good for tests."""
     processor = tf.config.list_physical_devices("CPU")[0]
     if len(tf.config.get_logical_device_configuration(processor) or [processor]) < parts:
         wanted = [tf.config.LogicalDeviceConfiguration() for _ in range(parts)]
@@ -142,7 +142,7 @@ def _use_processor(parts: int) -> list[str]:
 
 
 def _refuse_impossible(config: TrainConfig, replicas: int) -> None:
-    """Refuses what would fail in the middle of a training, or compute something else than was asked for."""
+    """Refuses what would fail during a training, or would compute something else."""
     if config.batch_size % (replicas * config.accumulate):
         raise ValueError(
             f"--batch-size is {config.batch_size}; it must be a multiple of {replicas} devices times "
@@ -178,7 +178,7 @@ def _several_machines(config: TrainConfig) -> tf.distribute.Strategy:
 
 
 def free_memory() -> float | None:
-    """Returns the bytes that this process can still have; None on GPUs, which do not tell."""
+    """Returns how many more bytes this process can get; None on GPUs, which do not report it."""
     if tf.config.list_physical_devices("GPU"):
         return None
     found = [float(psutil.virtual_memory().available), *of_groups()]
@@ -189,23 +189,23 @@ def free_memory() -> float | None:
 
 
 def of_groups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[float]:
-    """Yields what each control group around this process leaves, as containers and schedulers set them."""
+    """Yields how many bytes each control group of this process leaves; containers and schedulers set such groups."""
     for line in own.read_text().splitlines() if own.exists() else ():
         _, kinds, place = line.split(":", 2)
         kind = "memory" if "memory" in kinds.split(",") else kinds
         base = root / kind
         folder = base / place.lstrip("/")
         for group in (folder, *folder.parents[: len(folder.parts) - len(base.parts)]) if kind in _MEMORY_FILES else ():
-            with contextlib.suppress(OSError, ValueError):  # No limit is no number, or no file.
+            with contextlib.suppress(OSError, ValueError):  # Without a limit the file is missing, or holds no number.
                 size, taken = (int((group / name).read_text()) for name in _MEMORY_FILES[kind])
-                # Files in memory make room when it is needed.
+                # Cached files are dropped when memory is needed.
                 counts = dict(each.split() for each in (group / "memory.stat").read_text().splitlines())
                 files = sum(int(counts.get(name, 0)) for name in ("active_file", "inactive_file"))
                 yield float(max(0, size - taken + files))
 
 
 def peak_memory() -> dict[str, float]:
-    """Returns what was held at most, in gigabytes: by the process, and by the fullest GPU where there is one."""
+    """Returns the peak memory in gigabytes: of the process, and of the fullest GPU if there is one."""
     found = {}
     if resource:
         unit = 1 if sys.platform == "darwin" else 1024

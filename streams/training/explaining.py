@@ -1,4 +1,4 @@
-"""What went wrong in a training, in words: what happened, what is kept, and what to do next."""
+"""Explains the errors of a training: what happened, what is kept, and what to do next."""
 
 import tensorflow as tf
 
@@ -15,7 +15,7 @@ NO_ROOM = "No space left"
 
 
 def explain(error: Exception, course: Course, clips: Clips, model: Trainee) -> None:
-    """Raises an error that a user can act on; none for a file that can't be opened, whose error says all."""
+    """Raises an error that a user can act on; the error of a file that can't be opened says enough by itself."""
     if NO_ROOM in str(error) or not isinstance(error, OSError):
         raise _in_words(error, course, clips, model) from error
 
@@ -25,7 +25,7 @@ def _in_words(error: Exception, course: Course, clips: Clips, model: Trainee) ->
     what_next = "goes on from the last checkpoint" if begun else "starts anew: nothing was saved yet"
     goes_on = f"{same_command(course.config, begun=begun)} {what_next}."
     said = first_line(error)
-    if NO_ROOM in str(error):  # TensorFlow raises the same error for this as for want of memory.
+    if NO_ROOM in str(error):  # TensorFlow raises the same error for a full disk and for lack of memory.
         return OSError(f"The disk is full ({said}). Make room; {goes_on[0].lower()}{goes_on[1:]}")
     if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
         return RuntimeError(out_of_memory(course.config, model))

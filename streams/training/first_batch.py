@@ -1,4 +1,4 @@
-"""What is said before the first step: how much memory a training needs, and whether its first batch looks right."""
+"""Estimates the memory of a training, and checks whether its first batch looks right, before the first step."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -71,7 +71,7 @@ def look_at_first_batch(
 
 
 def caveats(network: keras.Model, config: TrainConfig, replicas: int) -> list[str]:
-    """Returns a line for each reason why batch normalisation makes parts of a batch differ from a whole one."""
+    """Returns a line for each way in which batch normalisation makes a split batch differ from a whole one."""
     if not any(isinstance(layer, keras.layers.BatchNormalization) and layer.trainable for layer in layers_of(network)):
         return []
     lines = []
@@ -101,7 +101,7 @@ def check_inputs(clips: np.ndarray, *, is_flow: bool) -> list[str]:
 
 
 def _is_dead(plane: np.ndarray, is_flow: bool) -> np.ndarray:
-    """Tells which channels have one level only; of flow, which show no motion, as all pixels may move in a pan."""
+    """Tells which channels have one level only, or, of flow, no motion: in a pan all pixels may move alike."""
     mean, deviation = plane.mean(0), plane.std(0)
     is_even: np.ndarray = deviation < 0.5
     # The levels of no motion are 127, 127.5 and 128, by rule and rounding; a dead field may also lie at either end.
@@ -127,21 +127,21 @@ def contact_sheet(clips: np.ndarray, *, is_flow: bool, most: int = 16) -> np.nda
 def estimate_memory(
     model: keras.Model, config: TrainConfig | None = None, validation: tf.data.Dataset | None = None
 ) -> tuple[float, float]:
-    """Returns the bytes that a training needs on a device, and those that each example at once needs beside them."""
+    """Returns the bytes that a training needs on a device, and the bytes for each example that is processed at once."""
     # Within a quarter of what benchmarks/training_memory.py measured on a processor.
     found = list(layers_of(model))
     kinds = model.variables, model.trainable_variables, model.optimizer.variables
     weights, trained, slots = (4 * sum(_size(each.shape) for each in variables) for variables in kinds)
     fixed = weights + trained + slots
-    if not tf.config.list_physical_devices("GPU"):  # Else the processor's memory holds all this.
-        in_checkpoint = weights + slots  # Held before it is written.
+    if not tf.config.list_physical_devices("GPU"):  # On a GPU, the processor's memory holds all this.
+        in_checkpoint = weights + slots  # A checkpoint is copied before it is written.
         fixed += in_checkpoint + _PROCESS + _GRAPH_OF_A_LAYER * len(found)
         fixed += _input_memory(model, config, validation) if config else 0.0
     kept: dict[int, float] = {}
     for layer in found:
         if isinstance(layer, _KEEPS_INPUT):
             kept |= {id(tensor): _bytes(tensor) for tensor in keras.tree.flatten(layer.input)}
-        # What is no layer is a bare operation, such as those of local response normalisation.
+        # Bare operations are no layers, for instance those of local response normalisation.
         if isinstance(layer, _KEEPS_OUTPUT) or not isinstance(layer, keras.Layer):
             kept |= {id(tensor): _bytes(tensor) for tensor in keras.tree.flatten(layer.output)}
     largest = max((_bytes(tensor) for layer in found for tensor in keras.tree.flatten(layer.output)), default=0.0)
@@ -150,7 +150,7 @@ def estimate_memory(
 
 
 def largest_batch(fixed: float, per_clip: float, available: float | None, clips: int) -> int:
-    """Returns how many clips should fit at once, if `clips` did not."""
+    """Returns how many clips should fit at once, given that `clips` did not."""
     if available is None:
         return max(1, clips // 2)
     fitting = int((0.9 * available - fixed) / per_clip) if per_clip else clips
@@ -202,7 +202,7 @@ def clips_at_once(config: TrainConfig) -> int:
 
 
 def _input_memory(network: keras.Model, config: TrainConfig, validation: tf.data.Dataset | None) -> float:
-    """Returns a device's share of the bytes for reading, for batches made ahead and for kept validation clips."""
+    """Returns a device's share of the bytes for reading, for batches made ahead and for cached validation clips."""
     example = sum(_bytes(tensor) for tensor in network.inputs) * config.segments
     held = _READING + _BATCHES_HELD * config.batch_size * example
     clips = 0 if validation is None else max(0, int(validation.cardinality())) * config.batch_size

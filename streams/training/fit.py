@@ -1,4 +1,4 @@
-"""Training of one network: the only `compile` and `fit`."""
+"""Trains one network. There is no other `compile` and `fit`."""
 
 import contextlib
 import warnings
@@ -33,7 +33,7 @@ from streams.training.step import Trainee
 
 @dataclass(frozen=True)
 class Learner:
-    """A network to train, made inside `building`, and what its file will say and hold."""
+    """A network to train, built inside `building`, and the card for its file."""
 
     network: keras.Model
     card: ModelCard
@@ -42,7 +42,7 @@ class Learner:
 
 @contextlib.contextmanager
 def building(config: TrainConfig, strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Lets networks be built from the seed, in the precision and on the devices of a training."""
+    """Sets seed, precision and devices of a training, for networks that are built inside the block."""
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
@@ -134,12 +134,12 @@ def _validate(model: Trainee, validation: Batches | None, callbacks: keras.callb
 
 
 def _finish(learner: Learner, model: Trainee, clips: Clips, keeper: Keeper) -> dict[str, float]:
-    """Saves the weights of the best epoch; what marks the run as finished is written last."""
+    """Saves the weights of the best epoch. The result, which marks the run as finished, is written last."""
     course, run, history = keeper.course, keeper.course.run, keeper.course.progress.history
     best = best_epoch(history)
     result = {"epoch": best, "epochs": len(history), **history[best - 1]}
     if course.together.is_chief:  # The others need no best weights, and these lines delete them.
-        if best < len(history):  # Else the network has them already.
+        if best < len(history):  # Otherwise the network has them already.
             course.checkpoints.restore_best(model, course.progress)
         save_model(learner.saved or learner.network, learner.card, run.model)
         write_history(run.history, history)

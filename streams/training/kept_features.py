@@ -1,4 +1,4 @@
-"""Features of a frozen network, computed once and kept, on which its last layer is trained in seconds."""
+"""Computes the features of a frozen network once and keeps them, so that its last layer is trained in seconds."""
 
 import contextlib
 import hashlib
@@ -35,7 +35,7 @@ _FLUSHED_EVERY = 50
 
 @dataclass(frozen=True)
 class FeatureStream(Clips):
-    """Features instead of clips: a step takes those of one random view of each video that it draws."""
+    """Features instead of clips: a step takes one random view of each video that it draws."""
 
     clips: ClipStream
     features: np.ndarray  # float32[videos, views, D].

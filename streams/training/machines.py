@@ -1,4 +1,4 @@
-"""What several machines do together: they stop, save and go on at the same step, and each makes its part of a batch."""
+"""Keeps several machines together: they stop, save and continue at the same step, and each makes part of a batch."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ class Together(Alone):
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """Explains the loss of another machine, which shows as soon as machines make weights together."""
+        """Explains the loss of another machine, which shows up as soon as machines create weights together."""
         try:
             yield
         except tf.errors.OpError as error:
@@ -44,7 +44,7 @@ class Together(Alone):
     def check_step(self, step: int) -> None:
         """Refuses to start where machines would go on from different steps."""
         mean = int(self._sum(tf.constant(step, tf.int64))) / self.strategy.num_replicas_in_sync
-        (differs,) = self.any(mean != step)  # All must know: one of several may well be at their mean.
+        (differs,) = self.any(mean != step)  # All must know, since one of them may be at the mean.
         if differs:
             self.take_leave()
             raise ValueError(
@@ -53,9 +53,9 @@ class Together(Alone):
             )
 
     def take_leave(self) -> None:
-        """Waits until all have received what they last did together: a machine that ends cuts off those that have not.
+        """Waits until all machines have the last common result: one that ended earlier would cut off the others.
 
-        A machine that ends after this has seen all others come here, so an error now is of no use to anybody.
+        After this, all machines have come here, so an error no longer matters.
         """
         with contextlib.suppress(tf.errors.OpError):
             self._sum(tf.constant(0, tf.int64)).numpy()

@@ -1,4 +1,4 @@
-"""Where a training stands, and its checkpoints, written so that a kill at any moment loses nothing."""
+"""Keeps the progress of a training and its checkpoints, which survive a kill at any moment."""
 
 import itertools
 import json
@@ -29,12 +29,12 @@ class DamagedError(Exception):
 
 @dataclass
 class Progress:
-    """How far a training is: what is not in a variable. All choices follow from the history."""
+    """The progress of a training that is in no variable. All decisions follow from the history."""
 
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)  # One row an epoch.
     skipped: Skipped = field(default_factory=set)  # Clips that could not be read and were left out.
-    seconds: float = 0.0  # How long was worked at it, before and after interruptions.
+    seconds: float = 0.0  # Working time, without interruptions.
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Checkpoints:
     writes: bool = True  # Of several machines only the first one does.
 
     def save(self, model: keras.Model, progress: Progress, *, is_best: bool = False) -> None:
-        """Writes a checkpoint, and the weights apart if they are the best so far; deletes what is no longer needed."""
+        """Writes a checkpoint, and the best weights to a file of their own; deletes what is no longer needed."""
         # Several machines read a variable together, so all of them come here.
         weights, arrays = _arrays(model.variables if is_best else []), _arrays(_variables(model))
         if not self.writes:
@@ -65,7 +65,7 @@ class Checkpoints:
     def restore(self, model: keras.Model, check: Callable[[int], None] = lambda step: None) -> Progress:
         """Sets the model to the newest checkpoint that can be read, and returns how far it is.
 
-        `check(step)` may refuse it first: once machines set their variables, they do it all together.
+        `check(step)` may refuse it first: several machines set their variables together.
         """
         damaged = []
         for path in reversed(self._steps()):
@@ -116,7 +116,7 @@ class Checkpoints:
 
 @dataclass
 class Course:
-    """Where a training stands: its options, its place and its machine, how far it is, and what of it is saved."""
+    """The state of a training: its options, folder and machine, its progress, and what is saved."""
 
     config: TrainConfig
     run: Run
@@ -154,7 +154,7 @@ class Course:
         return self.epoch >= self.epochs or waited >= (self.config.patience or math.inf)
 
     def start(self, model: keras.Model, skipped: Skipped | None) -> None:
-        """Goes to where an earlier training stopped; `skipped` then includes the clips that it left out."""
+        """Continues where an earlier training stopped; `skipped` then includes the clips that it left out."""
         if self.config.resume and not self.config.again and self.checkpoints.folder.exists():
             self.progress = self.checkpoints.restore(model, self.together.check_step)
             if self.progress.step:
@@ -169,7 +169,7 @@ class Course:
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    """Returns weights and random states, the optimizer's, and the sums behind the numbers of the epoch so far."""
+    """Returns the weights, the random states, the optimizer's variables, and the sums for the numbers of the epoch."""
     sums = [variable for metric in model.metrics for variable in metric.variables]
     return list({id(each): each for each in [*model.variables, *model.optimizer.variables, *sums]}.values())
 

@@ -1,4 +1,4 @@
-"""What people see of a training: a bar and a line an epoch, history.csv, config.json, curves.png and TensorBoard."""
+"""Shows and records a training: a bar, a line per epoch, history.csv, config.json, curves.png and TensorBoard."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ _TITLES = {"loss": "loss", "accuracy": "frame accuracy", "learning_rate": "learn
 
 
 class _Bar(Progress):
-    """A bar with a line of its own for the numbers, which would leave no room for it on a usual terminal."""
+    """A bar with the numbers on a second line, since a usual terminal has no room for both on one."""
 
     def get_renderables(self) -> Iterator[RenderableType]:
         """Yields the bar and the line below it."""
@@ -47,8 +47,8 @@ class _Bar(Progress):
 class Display(keras.callbacks.Callback):
     """Shows how far the training is, how well it goes and what share of the time it waits for batches.
 
-    Batches may be fetched ahead, and a step may be long in asking for one while its graph is built: what is waited
-    for is the time from when both the step had begun and its batch was asked for, until that came.
+    Batches may be fetched ahead, and a step may ask late, while its graph is built. So waiting is counted from the
+    moment when the step has begun and its batch has been asked for, until the batch comes.
     """
 
     def __init__(self, course: Course):
@@ -127,7 +127,7 @@ def _words(loss: float, accuracy: float) -> str:
 
 
 def _noted(times: deque[float], values: Tensors) -> Tensors:
-    """Returns the same values, inside a graph, once the present time is in a list."""
+    """Returns the same values, inside a graph, after noting the time in a list."""
 
     def note() -> np.int64:
         times.append(time.monotonic())
@@ -139,7 +139,7 @@ def _noted(times: deque[float], values: Tensors) -> Tensors:
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Event files for TensorBoard: numbers an epoch, the inputs at the start, the weights on request."""
+    """Writes event files for TensorBoard: numbers per epoch, the first batch, and weights on request."""
 
     def __init__(self, course: Course, display: Display, sheets: Mapping[str, tf.Tensor]):
         super().__init__()

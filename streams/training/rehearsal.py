@@ -1,4 +1,4 @@
-"""A rehearsal (--dry-run) takes a few steps of a training, estimates what all of it would cost, and keeps nothing."""
+"""Rehearses a training (--dry-run): takes a few steps, estimates the cost of the whole, and keeps nothing."""
 
 import dataclasses
 import time
@@ -21,7 +21,7 @@ _STEPS = 4
 
 
 class Stopwatch(keras.callbacks.Callback):
-    """When each step began and how long validation took."""
+    """Notes when each step began and how long validation took."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The learning rate of each step, the optimizer, and the best epoch of a training."""
+"""Determines the learning rate of each step, the optimizer, and the best epoch of a training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ History = Sequence[Mapping[str, float]]  # One row an epoch.
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate at each step: a warm-up, then a shape, then the `factor` that a plateau has left of it."""
+    """The learning rate of each step: a warm-up, then a shape, times the `factor` that plateaus leave of it."""
 
     def __init__(self, config: TrainConfig, steps_per_epoch: int, total_steps: int):
         # Milestones are in the unit in which the length is given.
@@ -26,7 +26,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         self.factor = tf.Variable(1.0, trainable=False, name="plateau_factor")
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
-        """Returns the rate of the step after `step` others."""
+        """Returns the rate of step `step`, counted from 0."""
         done = tf.cast(step, tf.float32)
         rate = self.peak * self.factor
         if self.shape == "cosine":
@@ -51,7 +51,7 @@ def make_optimizer(config: TrainConfig, rate: Rate) -> keras.optimizers.Optimize
         settings["momentum"] = config.momentum
     kind, factor = _OPTIMIZERS[config.optimizer], config.first_layer_rate
     optimizer = kind(**settings) if factor == 1.0 else with_first_layer_rate(kind, factor, **settings)
-    # Normalisation and biases hold the scale of activations; shrinking them only fights the next step.
+    # Biases and normalisation set the scale of activations; decay would only work against the next step.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if config.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -60,7 +60,7 @@ def make_optimizer(config: TrainConfig, rate: Rate) -> keras.optimizers.Optimize
 
 def best_epoch(history: History) -> int:
     """Returns the epoch, counted from 1, with the lowest validation loss; the last one where nothing is chosen."""
-    # The loss, not the accuracy: fusion needs scores that know how sure they are.
+    # The loss, not the accuracy: fusion needs calibrated scores.
     if not history or "val_loss" not in history[-1]:
         return len(history)
     return 1 + min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
@@ -69,7 +69,7 @@ def best_epoch(history: History) -> int:
 def plateau_factor(history: History, patience: int) -> float:
     """Returns what is left of the rate: a tenth for each time that `patience` epochs in a row brought nothing better.
 
-    It follows from the history alone, so that a training that goes on needs nothing else to know its rate.
+    It follows from the history alone, so that a resumed training needs nothing else.
     """
     factor, lowest, waited = 1.0, math.inf, 0
     for row in history:

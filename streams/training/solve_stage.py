@@ -1,4 +1,4 @@
-"""A training that solves the last layer: it has no epochs and no checkpoints, and goes on from its kept features."""
+"""Trains by solving the last layer: without epochs and checkpoints, and resumed from its kept features."""
 
 import time
 from collections.abc import Sequence

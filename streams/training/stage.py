@@ -1,4 +1,4 @@
-"""One stage of a training, from a fresh network to its best weights: what the training commands are made of."""
+"""Runs one stage of a training, from a fresh network to its best weights: the parts of the training commands."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""One step of training and one of validation, alike on one device, on several, and on several machines."""
+"""Defines a step of training and one of validation, the same on one device, on several, and on several machines."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -36,7 +36,7 @@ class Trainee(keras.Model):
         """The numbers that steps count now; validation has its own, so that it leaves those of the epoch alone."""
         if self.validating:
             return list(self.validation_means)
-        # Keras counts a loss of its own, which stays zero; checkpoints hold it, those of earlier versions too.
+        # Keras adds a loss of its own, which stays zero; it is in all checkpoints, so it remains.
         own = {*self.training_means, *self.validation_means}
         return [*(each for each in super().metrics if each not in own), *self.training_means]
 
@@ -46,7 +46,7 @@ class Trainee(keras.Model):
             super().reset_metrics()
 
     def make_train_function(self, force: bool = False) -> None:
-        """Makes a step one graph: the three that Keras nests cost a millisecond more, and XLA needs two of them."""
+        """Makes each step one graph. Keras nests three, which costs a millisecond; XLA needs two of them."""
         if self.jit_compile or self.run_eagerly:
             super().make_train_function(force)
         elif force or self.train_function is None:

@@ -1,4 +1,4 @@
-"""The networks of `keras.applications`, put into our graph with any number of channels."""
+"""Builds the networks of `keras.applications` within our graph, with any number of channels."""
 
 import keras
 from keras import applications
@@ -73,5 +73,5 @@ def convnext_tiny(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _last_map(application: type, pixels: keras.KerasTensor, **options: bool) -> keras.KerasTensor:
-    # Built upon our tensor rather than as a model within ours: every layer can be reached, frozen and shown by name.
+    # Built on our tensor, not as a nested model, so that every layer can be reached, frozen and shown by name.
     return application(include_top=False, weights=None, input_tensor=pixels, **options).output

@@ -1,4 +1,4 @@
-"""A small network for small images, as those of the built-in data set."""
+"""Builds a small network for small images, such as those of the built-in data set."""
 
 import keras
 from keras import layers
