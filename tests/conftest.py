@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# Tests run side by side, so that several threads of BLAS would only wait for each other. It looks before NumPy comes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from tests.makers.commands import LISTS, make_data

@@ -120,7 +120,8 @@ def as_they_are(batches: tf.data.Dataset) -> Batches:
     """Lets a single processor take batches as they are, as nothing has to be shared or copied."""
     # A strategy's own iterator moves them through one more data set, which costs time in every step and at its end.
     strategy = tf.distribute.get_strategy()
-    if strategy.num_replicas_in_sync > 1 or tf.config.list_logical_devices("GPU"):
+    is_alone = isinstance(strategy, tf.distribute.MirroredStrategy) and strategy.num_replicas_in_sync == 1
+    if not is_alone or tf.config.list_logical_devices("GPU"):
         return batches
     return strategy.distribute_datasets_from_function(lambda _: batches, _ONE_PROCESSOR)
 
