@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("second", type=Path, metavar="SECOND", help="the same scene a moment later")
     parser.add_argument("--method", choices=METHODS, default="tvl1", help="how flow is computed")
     parser.add_argument(
-        "--preset", choices=PRESET_NAMES, default="balanced", help="of the method: how accurate, and how long it takes"
+        "--preset", choices=PRESET_NAMES, default="balanced", help="preset of the method, from accurate to fast"
     )
     parser.add_argument(
         "--set",

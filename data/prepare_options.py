@@ -73,7 +73,9 @@ def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
     made.add_argument(
         "--bound", type=bound_in_pixels, default=Recipe.bound, metavar="PIXELS", help="where flow is clipped"
     )
-    made.add_argument("--step", type=positive, default=1, metavar="N", help="frames from the first to the second")
+    made.add_argument(
+        "--step", type=positive, default=1, metavar="N", help="frames from the first to the second frame of a pair"
+    )
     made.add_argument("--backward", action="store_true", help="also store flow to the previous frame")
     sizes = made.add_mutually_exclusive_group()
     sizes.add_argument(
@@ -115,7 +117,7 @@ def _add_how_it_is_done(done: argparse._ArgumentGroup) -> None:
         type=float,
         default=Work.time_limit,
         metavar="SECONDS",
-        help="that decoding one frame may take",
+        help="seconds that decoding one frame may take",
     )
     add_limits(done)
     done.add_argument("--no-space-check", action="store_true", help="continue even if the disk seems too small")

@@ -62,14 +62,16 @@ class EvaluateConfig:
     root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="FOLDER")
     split: str = option("1", "which of its splits to test on, or all for their mean", metavar="N")
     stream: tuple[str, ...] = option(
-        (), "a stream to fuse, once for each; spatial and temporal unless given", repeat=True, metavar="NAME[=FILE]"
+        (), "a stream to fuse; repeat it; spatial and temporal unless given", repeat=True, metavar="NAME[=FILE]"
     )
     spatial: Path | None = option(None, "the spatial model, instead of the one trained here", metavar="FILE")
     temporal: Path | None = option(None, "the temporal model, instead of the one trained here", metavar="FILE")
-    two_stream: Path | None = option(None, "a network of both streams, which conv needs, likewise", metavar="FILE")
+    two_stream: Path | None = option(
+        None, "the network of both streams that conv needs, instead of the one trained here", metavar="FILE"
+    )
     method: tuple[str, ...] = option(
         (),
-        f"a way to fuse, once for each: {', '.join(METHODS)} or weighted:1,1.5; all unless given",
+        f"a fusion method; repeat it: {', '.join(METHODS)} or weighted:1,1.5; all unless given",
         repeat=True,
         metavar="NAME",
     )
@@ -80,28 +82,34 @@ class EvaluateConfig:
         "where views lie: the first and the last clip among them; or in the middles of equal parts, as TSN does",
         choices=SAMPLINGS,
     )
-    crops: str = option("10", "centre; corners, too; mirrored, too; whole frames", choices=("1", "5", "10", "full"))
-    precision: str = option("float32", "in which networks compute", choices=("float32", "bfloat16"))
+    crops: str = option(
+        "10",
+        "1: the centre; 5: also the corners; 10: also mirrored; full: whole frames",
+        choices=("1", "5", "10", "full"),
+    )
+    precision: str = option("float32", "precision of the networks", choices=("float32", "bfloat16"))
     features: bool = option(False, f"keep each view's features, which {', '.join(SEQUENCES)} need")
     top: int = option(5, "count a video for the top-N accuracy if its class is among the N likeliest", metavar="N")
     scores: tuple[str, ...] = option(
         (),
-        "fuse these scores instead of models', once for each stream; {split} stands for the number of the split",
+        "fuse the scores in this file instead of models'; repeat it per stream; {split} is the number of the split",
         repeat=True,
         metavar="FILE[:ARRAY]",
     )
     questions: bool = option(
-        True, "say what more clips would bring, if the scene decides, and so on, where that is known"
+        True, "report what more clips would bring, whether the scene decides, and so on, for solved last layers"
     )
-    names: Path | None = option(None, "the videos of score files that have none, one a line", metavar="FILE")
+    names: Path | None = option(
+        None, "names of the videos, one per line, for score files without names", metavar="FILE"
+    )
     compare: str | None = option(
         None,
         "the report.json of another evaluation of the same videos, or a stream or method that others are set beside",
         metavar="NAME|FILE",
     )
-    rescore: bool = option(False, "score again what was scored before")
+    rescore: bool = option(False, "score again even if there are score files")
     runs: Path = option(RUNS, "where runs are kept", metavar="FOLDER")
-    json: Path | None = option(None, "write what came out here too", metavar="FILE")
+    json: Path | None = option(None, "also write the results to this file", metavar="FILE")
 
     def __post_init__(self) -> None:
         """Refuses methods that do not exist."""

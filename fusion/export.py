@@ -69,9 +69,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     output = parser.add_argument_group("output")
     formats = f"one or more of {', '.join(NEEDS)}"
     output.add_argument("--format", nargs="+", choices=NEEDS, default=["keras"], metavar="NAME", help=formats)
-    output.add_argument("--out", type=Path, metavar="FOLDER", help="a folder for it; exported/ beside the model")
-    output.add_argument("--check", type=Path, nargs="+", default=[], metavar="VIDEO", help="compare answers on these")
-    output.add_argument("--json", type=Path, metavar="FILE", help="write sizes, latencies and differences here too")
+    output.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="output folder; exported/ beside the model unless given"
+    )
+    output.add_argument(
+        "--check", type=Path, nargs="+", default=[], metavar="VIDEO", help="videos on which answers are compared"
+    )
+    output.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write sizes, latencies and differences to this file"
+    )
     return parser.parse_args(argv)
 
 

@@ -105,14 +105,21 @@ def _commands(options: argparse.Namespace, folder: Path, name: str, plan: Plan) 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="one folder a class with clips in it, or a videos.csv beside them"
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="folder with a subfolder of clips per class, or with clips and a videos.csv",
     )
-    parser.add_argument("--name", metavar="NAME", help="of the data set (default: the folder's)")
+    parser.add_argument("--name", metavar="NAME", help="name of the data set (default: that of the folder)")
     parser.add_argument(
-        "--minutes", type=float, metavar="MINUTES", help="that all of it may take (default: as long as it takes)"
+        "--minutes", type=float, metavar="MINUTES", help="time limit for everything, in minutes (default: none)"
     )
-    parser.add_argument("--datasets", type=Path, default=DATASETS, metavar="FOLDER", help="where frames and flow go")
-    parser.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help="where models and the report go")
+    parser.add_argument(
+        "--datasets", type=Path, default=DATASETS, metavar="FOLDER", help="where frames and flow are stored"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=RUNS, metavar="FOLDER", help="where models and the report are stored"
+    )
     options = parser.parse_args(argv)
     if not options.folder.is_dir():
         parser.error(f"{options.folder} is not a folder.")

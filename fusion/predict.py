@@ -79,16 +79,22 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     looking.add_argument(
         "--crops", type=int, choices=(1, 5, 10), default=10, help="squares of each clip that are looked at"
     )
-    looking.add_argument("--hop", type=_above_zero, metavar="SECONDS", help="a clip every so often, instead of --views")
+    looking.add_argument("--hop", type=_above_zero, metavar="SECONDS", help="time between clips, instead of --views")
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--timeline", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help="who does what when, and as a picture"
+        "--timeline",
+        nargs="?",
+        const=STANDARD_OUTPUT,
+        metavar="FILE",
+        help="print what happens when; draw it in FILE too",
     )
-    looking.add_argument("--window", type=_above_zero, default=2.0, metavar="SECONDS", help="averaged at each moment")
-    output.add_argument("--save", metavar="FILE", help="the video with flow and bars: .webm, .mp4 or .avi")
-    looking.add_argument("--camera", metavar="SOURCE", help="a camera's number, a URL, a pipe: look as it comes")
+    looking.add_argument(
+        "--window", type=_above_zero, default=2.0, metavar="SECONDS", help="length of averages over time"
+    )
+    output.add_argument("--save", metavar="FILE", help="write the video with flow and class bars: .webm, .mp4 or .avi")
+    looking.add_argument("--camera", metavar="SOURCE", help="predict live: the number of a camera, a URL or a pipe")
     output.add_argument("--top", type=positive, default=5, metavar="N", help="how many classes are shown")
-    looking.add_argument("--partial", action="store_true", help="go by what can be decoded of videos that are cut off")
+    looking.add_argument("--partial", action="store_true", help="accept videos that are cut off, as far as they go")
     add_limits(looking)
     for kind in ("json", "csv"):
         words = f"write {kind.upper()}, to standard output unless FILE is given"

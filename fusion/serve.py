@@ -88,22 +88,30 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--port", type=int, default=8808, metavar="N", help="where to listen on this machine; 0 takes a free one"
     )
     service.add_argument(
-        "--queue", type=int, default=limits.queue, metavar="N", help="videos at once; more are told to come again"
+        "--queue",
+        type=int,
+        default=limits.queue,
+        metavar="N",
+        help="videos that may wait; more are refused for the moment",
     )
     service.add_argument(
-        "--megabytes", type=float, default=limits.megabytes, metavar="N", help="of one upload, at most"
+        "--megabytes", type=float, default=limits.megabytes, metavar="N", help="largest upload in megabytes"
     )
     service.add_argument(
-        "--duration", type=float, default=limits.duration, metavar="SECONDS", help="that a video may play"
+        "--duration", type=float, default=limits.duration, metavar="SECONDS", help="longest video in seconds"
     )
     service.add_argument(
-        "--most-megapixels", type=float, default=limits.megapixels, metavar="N", help="of a frame, at most"
+        "--most-megapixels", type=float, default=limits.megapixels, metavar="N", help="largest frame in megapixels"
     )
     service.add_argument(
-        "--seconds", type=float, default=limits.seconds, metavar="SECONDS", help="for looking at one video, at most"
+        "--seconds", type=float, default=limits.seconds, metavar="SECONDS", help="time limit for predicting one video"
     )
     service.add_argument(
-        "--upload-seconds", type=float, default=limits.upload_seconds, metavar="SECONDS", help="for sending it, at most"
+        "--upload-seconds",
+        type=float,
+        default=limits.upload_seconds,
+        metavar="SECONDS",
+        help="time limit for uploading one video",
     )
     return parser.parse_args(argv)
 

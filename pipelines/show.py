@@ -61,7 +61,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     drawing.add_argument("--length", type=positive, default=4, metavar="N", help="frames or fields in a clip")
     drawing.add_argument("--augment", choices=AUGMENTATIONS, default="corners", help="how clips are varied")
-    drawing.add_argument("--shown", choices=SHOWN, default="pixels", help="what of a frame a clip shows")
+    drawing.add_argument("--shown", choices=SHOWN, default="pixels", help="how much of a frame a clip shows")
     drawing.add_argument(
         "--crop-size",
         type=positive,
@@ -78,7 +78,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="where to write the picture",
     )
-    output.add_argument("--json", type=Path, metavar="FILE", help="write what was drawn here too")
+    output.add_argument("--json", type=Path, metavar="FILE", help="also write what was drawn to this file")
     return parser.parse_args(argv)
 
 

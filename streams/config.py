@@ -188,7 +188,7 @@ class TrainConfig:
     )
     shown: str = option(
         "pixels",
-        "what of a frame a clip shows: pixels, a square of --crop-size as stored; most, a square of 7/8 of the "
+        "how much of a frame a clip shows: pixels, a square of --crop-size as stored; most, a square of 7/8 of the "
         "short side, resized to --crop-size; whole, all of it, squeezed into a square",
         choices=SHOWN,
     )
@@ -231,7 +231,7 @@ class TrainConfig:
     plateau: int = option(5, "epochs without improvement that make a plateau", metavar="N")
     warmup: float = option(0.0, "epochs, or a part of one, in which the rate rises to its highest", metavar="N")
     patience: int | None = option(None, "epochs without improvement after which the training stops early", metavar="N")
-    precision: str = option("float32", "of activations; weights stay float32", choices=PRECISIONS)
+    precision: str = option("float32", "precision of activations; weights stay float32", choices=PRECISIONS)
     device: str = option("auto", "what computes: gpu, cpu, or a GPU if there is one", choices=("auto", "cpu", "gpu"))
     jit: bool = option(False, "compile with XLA: may help on one GPU, never on a processor")
     devices: int | None = option(
@@ -256,7 +256,7 @@ class TrainConfig:
     dry_run: bool = option(False, "build everything, take a few steps, estimate time and memory, leave nothing")
     histograms: bool = option(False, "write histograms of the weights for TensorBoard")
     checkpoint_minutes: float = option(
-        10.0, "between checkpoints inside an epoch; each epoch ends with one", metavar="MINUTES"
+        10.0, "minutes between checkpoints within an epoch; each epoch ends with one", metavar="MINUTES"
     )
     json: Path | None = option(None, "also write the result to this file", metavar="FILE")
 

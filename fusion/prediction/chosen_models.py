@@ -18,9 +18,18 @@ def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = Tr
     models = parser.add_argument_group("which models")
     models.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
     models.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
-    models.add_argument("--model", type=Path, metavar="FILE", help="both in one file: exported, or trained as one")
-    models.add_argument("--dataset", default="shapes", metavar="NAME", help="without models: those trained on it")
-    models.add_argument("--split", type=int, default=1, metavar="N", help="without models: those of this split")
+    models.add_argument(
+        "--model", type=Path, metavar="FILE", help="one file of both streams: exported, or trained as one"
+    )
+    models.add_argument(
+        "--dataset",
+        default="shapes",
+        metavar="NAME",
+        help="without model files, use the models trained on this data set",
+    )
+    models.add_argument(
+        "--split", type=int, default=1, metavar="N", help="without model files, use the models of this split"
+    )
     models.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help="where runs are kept")
     models.add_argument(
         "--fusion", default="", metavar="NAME|FILE", help="how both streams are fused, instead of as validation chose"
