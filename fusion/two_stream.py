@@ -15,12 +15,11 @@ import tensorflow as tf
 
 from data.extraction.decoder import USUAL, Bounds
 from data.optical_flow.compute import UNKNOWN
-from fusion.exporting.one_model import scorers_in
 from fusion.prediction.as_prepared import PreparedVideo, clip_of, making_of
 from fusion.prediction.chosen_fusion import chosen_fusion
 from fusion.prediction.chosen_models import check_models, trained_models
 from fusion.prediction.prediction import Prediction
-from fusion.prediction.scorer import Scorer
+from fusion.prediction.scorer import Scorer, scorers_in
 from fusion.prediction.view_queue import ViewQueue
 from fusion.prediction.views import Spread, Stopwatch, View, Wanted, video_views
 from pipelines.inputs import Input

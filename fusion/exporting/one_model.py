@@ -12,15 +12,13 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from commands.files import read_member
 from commands.running import swallowed_stderr
-from commands.schema import parsed
 from fusion.exporting.fused_output import fused_output
 from fusion.methods.kept import AVERAGE, Fusion
 from fusion.prediction.chosen_fusion import FUSION_FILE, as_metadata
 from fusion.prediction.prediction import FUSED
-from fusion.prediction.scorer import Scorer
-from streams.runs.model_file import BOTH, ModelCard, open_network, read_card, save_alike
+from fusion.prediction.scorer import CARDS, Scorer
+from streams.runs.model_file import ModelCard, open_network, save_alike
 
 # The name of the file or folder of each format.
 FORMATS = {
@@ -29,7 +27,7 @@ FORMATS = {
     "onnx": "two_stream.onnx",
     "litert": "two_stream.tflite",
 }
-LABELS, CARDS = "labels.txt", "streams.json"
+LABELS = "labels.txt"
 Arrays: TypeAlias = dict[str, np.ndarray]
 Answer: TypeAlias = Callable[[Arrays], Arrays]
 
@@ -68,27 +66,6 @@ def opened(kind: str, path: Path) -> Answer:
     """Returns a function from the inputs of a written model to its outputs, run by the format's own runtime."""
     openers = {"keras": _open_keras, "savedmodel": _open_savedmodel, "onnx": _open_onnx, "litert": _open_litert}
     return openers[kind](path)
-
-
-def scorers_in(path: Path) -> dict[str, Scorer]:
-    """Returns the streams that an exported Keras file joins, or the network itself if it was trained as one."""
-    text = read_member(path, CARDS)
-    if text is None:
-        if read_card(path).stream == BOTH:
-            return {FUSED: Scorer.load(path)}
-        raise ValueError(
-            f"{path} is neither a model that ./run export wrote nor a network of both streams that this project "
-            "trained. Pass the model of one stream as --spatial or --temporal."
-        )
-    try:
-        cards = {name: card.checked() for name, card in parsed(text, dict[str, ModelCard]).items()}
-        model = open_network(path)
-        scorers = {name: Scorer(model.get_layer(name), card) for name, card in cards.items()}
-        if not scorers or any(each.network.output_shape[-1] != len(each.card.classes) for each in scorers.values()):
-            raise ValueError("its streams don't score the classes that it names")
-        return scorers
-    except ValueError as error:
-        raise ValueError(f"{path} can't be used as an exported model: {error}. Export it again.") from None
 
 
 def labels_in(kind: str, path: Path) -> tuple[str, ...]:
