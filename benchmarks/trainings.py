@@ -53,6 +53,6 @@ class ChangedClips(Clips):
         batches = self.clips.validation()
         return None if batches is None else self.change(batches, 10**6)
 
-    def cut(self, clips: Any) -> Any:
+    def cut(self, clips: Any, labels: Any) -> Any:
         """Crops the clips of a batch where the network runs."""
-        return self.clips.cut(clips)
+        return self.clips.cut(clips, labels)

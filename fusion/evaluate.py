@@ -34,6 +34,8 @@ from fusion.report.numbers import Report
 from fusion.report.one_split import Evaluation, evaluate, write_report
 from fusion.report.printed import print_expected, print_mean, print_report
 from fusion.report.questions import sentences
+from fusion.report.rare_classes import bands_of, training_counts
+from fusion.report.rare_classes import in_words as of_bands
 from fusion.scores.gather import FITS, Gathered, from_files, from_models, of_split, splits_of_files
 from fusion.scores.protocol import Scoring, in_words
 from pipelines.inputs import SAMPLINGS
@@ -202,6 +204,10 @@ def _with_pictures(config: EvaluateConfig, found: Evaluation, dataset: DataSet, 
         looked = in_words(each.protocol, read_card(scoring.model(dataset, split, each.stream)))
         network = found.report["streams" if each is not gathered.joint else "joint"][each.stream]
         network |= {"looked_at": looked, "made": how_made(scoring.model(dataset, split, each.stream), dataset)}
+    if not dataset.multi_label:
+        counts = training_counts(dataset, split)
+        found.report["bands"] = bands_of(counts, found.report["labels"], found.report["decisions"])
+        print(*(of_bands(found.report["bands"], each) for each in found.report["methods"][:1]), end="")
     if config.questions and found.kept and gathered.held_out and not dataset.multi_label:
         Now.doing = "Asking what more clips would bring, and what decides"
         fusion = found.kept.named(found.kept.chosen)

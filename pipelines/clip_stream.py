@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property, partial
 from typing import TypeAlias
@@ -36,8 +36,18 @@ VALIDATION_VIEWS = 3
 class Clips:
     """The interface of a source of clips; the defaults suit clips that are neither skipped nor cut on the device."""
 
+    videos: Sequence[Video]  # Those that are learnt from.
     tasks: tuple[int, ...] = ()  # The number of classes of each data set, if the scores of several stand side by side.
     skipped: Skipped | None = None  # The clips that could not be read and were left out, if that is allowed.
+
+    @property
+    def parts(self) -> Mapping[str, "ClipStream"]:
+        """The streams of clips by the name of the network's input; without a name, the only one."""
+        return {}
+
+    def changed(self, change: Callable[["ClipStream"], "ClipStream"]) -> "Clips":
+        """Returns these clips with each of their streams changed."""
+        raise NotImplementedError
 
     @property
     def steps_per_epoch(self) -> int:
@@ -60,9 +70,9 @@ class Clips:
         """Returns which file of a step's batch can't be read, and what to do about it; empty if all can be."""
         return ""
 
-    def cut(self, clips: Tensors) -> Tensors:
-        """Cuts clips out of what the batches hold, on the device where the network runs."""
-        return clips
+    def cut(self, clips: Tensors, labels: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
+        """Cuts clips out of what the batches hold, on the device where the network runs, with their labels."""
+        return clips, labels
 
     def num_skipped(self, steps: int) -> dict[str, int]:
         """Returns how many clips of each video were left out of `steps` steps and of validation, the most first."""
@@ -106,6 +116,15 @@ class ClipStream(Clips):
     def rows(self) -> sampling.Draw:
         """The function from a step to the rows of the videos that its batch shows, int32[batch]."""
         return sampling.draw_rows(self.videos, self.batch_size, self.seed, balance=self.balance)
+
+    @property
+    def parts(self) -> Mapping[str, "ClipStream"]:
+        """The only stream."""
+        return {"": self}
+
+    def changed(self, change: Callable[["ClipStream"], "ClipStream"]) -> "ClipStream":
+        """Returns these clips, changed."""
+        return change(self)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -163,9 +182,9 @@ class ClipStream(Clips):
         said = broken_file(source, views["row"], views["starts"], SKIP_OR_MEND)
         return said or frame_of_wrong_size(source, views["row"], views["starts"], Cut(cut.crop_size, "none"))
 
-    def cut(self, clips: Tensors) -> Tensors:
-        """Cuts clips out of what the batches hold, on the device where the network runs."""
-        return crop(clips, self.clip, self.crop_size, self.augment, self.source.rule) if self.on_device else clips
+    def cut(self, clips: Tensors, labels: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
+        """Cuts clips out of what the batches hold, on the device where the network runs, with their labels."""
+        return self._cropped(clips) if self.on_device else clips, labels
 
     def plan(self, step: int | tf.Tensor) -> Example:
         """Returns the numbers from which the whole batch of a step is made; no file is read."""
@@ -180,6 +199,9 @@ class ClipStream(Clips):
     def _largest(self) -> int:
         """The longest side that the device can cut; 0 where it does not cut."""
         return self.source.short_side() if self.on_device else 0
+
+    def _cropped(self, clips: Tensors) -> tf.Tensor:
+        return crop(clips, self.clip, self.crop_size, self.augment, self.source.rule)
 
     def _loaded(self, plans: tf.data.Dataset, size: int) -> tf.data.Dataset:
         """Reads the clips of each plan, or whole fields for the device, and puts batches of `size` together."""

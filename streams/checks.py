@@ -42,9 +42,11 @@ _LIMITS: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
     (
         "at least 0 and below 1",
         lambda value: 0 <= value < 1,
-        ("validation", "dropout", "dense_dropout", "momentum"),
+        ("validation", "dropout", "dense_dropout", "momentum", "label_smoothing", "ema", "drop_path"),
     ),
     ("from 0 to 0.5", lambda value: 0 <= value <= 0.5, ("shift",)),
+    ("from 0 to 1", lambda value: 0 <= value <= 1, ("teacher_weight",)),
+    ("above 0 and at most 1", lambda value: 0 < value <= 1, ("layer_decay",)),
     (
         "at least 0",
         lambda value: 0 <= value < math.inf,

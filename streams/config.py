@@ -21,6 +21,7 @@ from streams.checks import (
     check_place,
     parse_stage,
 )
+from streams.tricks import EXCLUSIVE, TRICKS, Tricks
 
 # Solves the last layer instead of training it in epochs.
 EXACT = "exact"
@@ -90,6 +91,7 @@ _LAYOUT = Layout(
             *("momentum", "weight_decay", "clip_norm", "schedule", "milestones", "plateau", "warmup", "patience"),
             "seed",
         ),
+        "tricks": TRICKS,
         "devices": (
             *(
                 "device",
@@ -117,7 +119,7 @@ WrongTogether: TypeAlias = tuple[tuple[Callable[[Any], bool], str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Tricks):
     """The options of a training of either stream."""
 
     layout: ClassVar = _LAYOUT
@@ -281,7 +283,7 @@ class TrainConfig:
     @property
     def keeps_features(self) -> bool:
         """Tells whether only the last layer learns, from clips that never change: features are then computed once."""
-        never_change = self.augment == "none" and self.segments == 1 and not self.skip_broken
+        never_change = self.augment == "none" and self.segments == 1 and not (self.skip_broken or self.vary)
         return self.train == "last-layer" and never_change
 
     @property
@@ -300,6 +302,7 @@ class TrainConfig:
 
 
 _WRONG_TOGETHER: WrongTogether = (
+    *EXCLUSIVE,
     (
         lambda config: config.batch_size % config.accumulate != 0,
         "--accumulate is {accumulate}; it must be a divisor of {batch_size}.",

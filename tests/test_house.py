@@ -42,6 +42,7 @@ BESIDE = {
     "options of some trainings": (
         "streams/networks/start.py",
         "streams/checks.py",
+        "streams/tricks.py",
         "streams/recipes/chosen.py",
     ),
     "around the steps": (
@@ -67,7 +68,7 @@ ORDER = (
     ("data.sets", "data.audit"),
     ("data",),
     ("pipelines",),
-    ("streams.checks",),
+    ("streams.checks", "streams.tricks"),
     ("streams.config",),
     ("streams.weights",),
     ("streams.recipes", "streams.runs"),

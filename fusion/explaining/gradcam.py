@@ -79,7 +79,9 @@ def _last_map(model: keras.Model) -> keras.layers.Layer:
     layers = {layer.name: layer for layer in model.layers}
     if MAP in layers:
         return layers[MAP]
-    if isinstance(layers.get("features"), keras.layers.Concatenate):
+    # What sets moments apart has an axis for them.
+    shapes = [each.shape for place in model.operations for each in keras.tree.flatten(place.output)]
+    if isinstance(layers.get("features"), keras.layers.Concatenate) or max(map(len, shapes)) > 4:
         raise ValueError(f"{model.name} looks at several moments at once, so that no single map says where.")
     for layer in reversed(model.layers):
         if len(getattr(layer.output, "shape", ())) == 4:

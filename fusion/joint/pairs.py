@@ -4,11 +4,12 @@ Both clips use the same random number u. The frame is at the fraction u of its v
 begins at the fraction u of its possible starts. So the frame lies within the stack, and the flow shows its motion.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
 
+from data.catalog import Video
 from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard
 from pipelines.source import plainly
 
@@ -21,6 +22,20 @@ class PairStream(Clips):
 
     frames: ClipStream
     flow: ClipStream
+
+    @property
+    def videos(self) -> Sequence[Video]:  # type: ignore[override]
+        """Those that are learnt from."""
+        return self.frames.videos
+
+    @property
+    def parts(self) -> Mapping[str, ClipStream]:
+        """Both streams of clips by name."""
+        return dict(zip(NAMES, (self.frames, self.flow), strict=True))
+
+    def changed(self, change: Callable[[ClipStream], ClipStream]) -> "PairStream":
+        """Returns these pairs with both streams changed."""
+        return PairStream(change(self.frames), change(self.flow))
 
     @property
     def steps_per_epoch(self) -> int:

@@ -43,7 +43,7 @@ class Scorer:
     def of_views(self, num_crops: Crops, precision: str = "float32") -> Callable[..., tf.Tensor]:
         """Returns a function from the views of each part to their logits."""
         how = {"precision": precision, "flow_rule": self.flow_rule, "shown": self.card.shown}
-        return view_scorer(self.network, num_crops=num_crops, **how)
+        return view_scorer(self.network, num_crops=num_crops, in_mirror=self.card.in_mirror, **how)
 
 
 def scorers_in(path: Path) -> dict[str, Scorer]:

@@ -49,7 +49,8 @@ def _row(recipe: Recipe, what: str, measured: float) -> ExpectedRow:
     difference = measured - recipe.expected[what]
     # Half of the last digit that publications print.
     is_near = abs(difference) <= recipe.tolerance + 0.05
-    verdict = "as published" if is_near else f"{abs(difference):.1f} points {'above' if difference > 0 else 'below'}"
+    as_known = "as estimated" if recipe.is_estimate else "as published"
+    verdict = as_known if is_near else f"{abs(difference):.1f} points {'above' if difference > 0 else 'below'}"
     return {
         "expected": recipe.expected[what],
         "measured": measured,

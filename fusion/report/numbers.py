@@ -12,6 +12,7 @@ from fusion.methods.fixed import probabilities
 from fusion.methods.kept import as_probabilities
 from fusion.report.expected import Expectation
 from fusion.report.questions import Questions
+from fusion.report.rare_classes import Band
 from streams.runs.score_file import Scores
 
 # Methods whose scores are probabilities, or logits of some, so that their calibration can be measured.
@@ -115,6 +116,7 @@ class Report(TypedDict):
     missing: NotRequired[dict[str, str]]
     warnings: NotRequired[list[str]]
     suspects: NotRequired[list[Suspect]]
+    bands: NotRequired[list[Band]]
     questions: NotRequired[Questions]
     options: NotRequired[dict[str, object]]
     evaluated: NotRequired[dict[str, str]]

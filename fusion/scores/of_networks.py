@@ -40,6 +40,7 @@ def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], sco
         precision=scoring.precision,
         flow_rule=scorer.flow_rule,
         shown=scorer.card.shown,
+        in_mirror=() if scoring.layer else scorer.card.in_mirror,
     )
     return (logits for logits, _ in scored)
 

@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from streams.networks.attention_in_time import attending_network
 from streams.networks.backbones.table import Backbone
 from streams.networks.frames_in_time import by_clip, frames_of, parts_in_time
 from streams.networks.motion_in_time import motion_features, motion_logits
@@ -10,9 +11,8 @@ from streams.networks.preprocessing import Pixels, scaled
 from streams.networks.shift import with_shift
 
 _WRONG_IN_TIME = (
-    "Frames spread over a video (--input rgb_spread) are looked at by --backbone mobilenet or mobilenet_v2, flow "
-    "spread over a video (--input flow_spread) by --backbone motion, which looks at nothing else. Other backbones look "
-    "at either, and at flow_stacks, with --shift."
+    "--backbone motion looks at flow spread over a video (--input flow_spread) and at nothing else, and networks with "
+    "dense layers look at one clip at a time."
 )
 
 
@@ -20,8 +20,11 @@ def network_in_time(
     inputs: keras.KerasTensor, pixels: Pixels, parts: Backbone, num_classes: int, dropout: float
 ) -> keras.Model:
     """Returns the network from spread frames, or spread flow, to logits."""
-    if pixels.family != parts.in_time or not pixels.num_frames:
+    is_unfit = parts.in_time == "flow" and (pixels.family, pixels.channels) != ("flow", 2 * pixels.num_frames)
+    if parts.dense or is_unfit or not pixels.num_frames:
         raise ValueError(_WRONG_IN_TIME)
+    if pixels.family != parts.in_time:
+        return attending_network(inputs, pixels, parts, num_classes, dropout)
     name = f"{parts.in_time}_in_time"
     if pixels.family == "flow":
         features = motion_features(scaled(inputs, pixels, "motion"))

@@ -1,6 +1,6 @@
 """Scores videos with a saved model. There is no other prediction loop."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -28,38 +28,45 @@ def score_videos(
     precision: str = "float32",
     flow_rule: str = "",
     shown: str = "pixels",
+    in_mirror: Sequence[int] = (),
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields each video's `(logits float32[views, C], label)`, averaged over the crops of a view.
 
     `views` are those of pipelines.clips.distinct_views: views that are alike are predicted once. For a network of
     several inputs there is a tuple of tensors instead of one.
     """
-    score = view_scorer(model, num_crops=num_crops, precision=precision, flow_rule=flow_rule, shown=shown)
+    how = {"precision": precision, "flow_rule": flow_rule, "shown": shown}
+    score = view_scorer(model, num_crops=num_crops, in_mirror=in_mirror, **how)
     for distinct, of_view, label in views:
         inputs = distinct if isinstance(distinct, tuple) else (distinct,)
         yield score(*inputs).numpy()[np.asarray(of_view)], np.asarray(label)
 
 
 def view_scorer(
-    model: keras.Model, *, num_crops: Crops, precision: str = "float32", flow_rule: str = "", shown: str = "pixels"
+    model: keras.Model,
+    *,
+    num_crops: Crops,
+    precision: str = "float32",
+    flow_rule: str = "",
+    shown: str = "pixels",
+    in_mirror: Sequence[int] = (),
 ) -> Callable[..., tf.Tensor]:
     """Returns a compiled function from views uint8[views, H, W, C] to their logits, averaged over crops.
 
     One crop is the centre, five are the corners, too, ten also their mirror images; `full` scores whole frames and
     theirs, fully convolutionally. Flow is mirrored by `flow_rule`, the rule of the levels that the network was trained
-    on: its horizontal part changes its sign. `shown` says what of a frame the network was trained on: of `whole` frames
-    there is one crop. A network of both streams takes views of frames first, then those of flow.
+    on: its horizontal part changes its sign. `in_mirror` says which class each class is in a mirror, if some are
+    others there. `shown` says what of a frame the network was trained on: of `whole` frames there is one crop. A
+    network of both streams takes views of frames first, then those of flow.
     """
     inputs = ordered_inputs(model)
-    if num_crops not in CROPS:
-        raise ValueError(f"A view is scored by {CROPS} crops. Received {num_crops!r}.")
-    if shown == "whole":  # A whole frame has no other crops, and it was not mirrored in training.
-        num_crops = 1
-    if num_crops in (10, "full") and not flow_rule and any(each.name == "flow" for each in inputs):
-        raise ValueError("Flow is mirrored by the rule of its levels: pass flow_rule, or num_crops=1.")
+    is_flow = any(each.name == "flow" for each in inputs)
+    num_crops = _possible_crops(num_crops, shown, needs_rule=is_flow and not flow_rule)
     network = variant(model, whole_frames=num_crops == "full", precision=precision)
     num_classes = model.outputs[0].shape[-1]
     device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    is_turned = in_mirror and num_crops in (10, "full")
+    mean = partial(_mean_of_mirrors, in_mirror=in_mirror) if is_turned else partial(tf.reduce_mean, axis=1)
     views_at_once = max(1, _CROPS_AT_ONCE[device] // (10 if num_crops == "full" else num_crops))
 
     # One trace serves videos of every size and length.
@@ -71,11 +78,10 @@ def view_scorer(
                 _crops_of(each[start : start + views_at_once], spec, num_crops, flow_rule, shown)
                 for each, spec in zip(views, inputs, strict=True)
             ]
-            num_views, images = tf.shape(crops[0])[0], [_images(each) for each in crops]
-            names = [each.name for each in inputs]
-            predicted = network(dict(zip(names, images, strict=True)) if len(names) > 1 else images[0], training=False)
-            of_crop = tf.reshape(tf.cast(predicted, tf.float32), [num_views, -1, num_classes])
-            logits = logits.write(start // views_at_once, tf.reduce_mean(of_crop, axis=1))
+            images = {each.name: _images(crop) for each, crop in zip(inputs, crops, strict=True)}
+            predicted = network(images if len(images) > 1 else _images(crops[0]), training=False)
+            of_crop = tf.reshape(tf.cast(predicted, tf.float32), [tf.shape(crops[0])[0], -1, num_classes])
+            logits = logits.write(start // views_at_once, mean(of_crop))
         return tf.ensure_shape(logits.concat(), [None, num_classes])
 
     def score_some(*views: tf.Tensor) -> tf.Tensor:
@@ -84,6 +90,23 @@ def view_scorer(
         return score(*views)
 
     return score_some
+
+
+def _possible_crops(num_crops: Crops, shown: str, *, needs_rule: bool) -> Crops:
+    """Returns the crops that a view can have; refuses numbers that none has, and mirrors of flow without a rule."""
+    if num_crops not in CROPS:
+        raise ValueError(f"A view is scored by {CROPS} crops. Received {num_crops!r}.")
+    if shown == "whole":  # A whole frame has no other crops, and it was not mirrored in training.
+        return 1
+    if num_crops in (10, "full") and needs_rule:
+        raise ValueError("Flow is mirrored by the rule of its levels: pass flow_rule, or num_crops=1.")
+    return num_crops
+
+
+def _mean_of_mirrors(logits: tf.Tensor, in_mirror: Sequence[int]) -> tf.Tensor:
+    """Returns the mean over crops [views, crops, C], of which the second half are in a mirror."""
+    straight, turned = tf.split(logits, 2, axis=1)
+    return tf.reduce_mean(tf.concat([straight, tf.gather(turned, in_mirror, axis=2)], axis=1), axis=1)
 
 
 def centres(views: tf.Tensor, size: int, shown: str) -> tf.Tensor:

@@ -123,8 +123,9 @@ def _repeated(path: Path, stream: str, parser: argparse.ArgumentParser) -> Optio
 def _described(name: str, recipe: Recipe) -> str:
     results = ", ".join(f"{what} {percent:g} %" for what, percent in recipe.expected.items())
     chosen = ", selected on the test list" if recipe.is_test_selected else ""
+    known = "estimated" if recipe.is_estimate else "expected"
     expected = (
-        f"expected on split 1: {results} (± {recipe.tolerance:g}{chosen})" if results else "no published figures known"
+        f"{known} on split 1: {results} (± {recipe.tolerance:g}{chosen})" if results else "no published figures known"
     )
     return "\n".join([f"{name}  ({recipe.source})", *(f"    {line}" for line in [expected, *recipe.commands(name)])])
 

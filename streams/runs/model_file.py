@@ -57,6 +57,7 @@ class ModelCard:
     stride: int = 1  # A clip takes every so many-th frame or field.
     origin: str = ""  # Of weights of PyTorch's that it started from: one of streams.weights.names.ORIGINS.
     own_validation: int = 0  # The videos that its weights were chosen by, if the data set's own list names them.
+    in_mirror: tuple[int, ...] = ()  # The class that each class is in a mirror, if some are others there.
 
     @classmethod
     def of_json(cls, text: str | bytes) -> "ModelCard":
@@ -69,6 +70,10 @@ class ModelCard:
             raise ValueError(f"its {len(self.classes)} classes are too few, or two of them are the same")
         if not all(1 <= number <= most for number, most in ((self.length, 1000), (self.window + 1, 2**30))):
             raise ValueError(f"its length is {self.length} and its window {self.window}")
+        if self.in_mirror and {*zip(range(len(self.classes)), self.in_mirror, strict=False)} != {
+            *zip(self.in_mirror, range(len(self.classes)), strict=False)
+        }:
+            raise ValueError(f"its classes in a mirror are {self.in_mirror}, which is no exchange of its classes")
         if self.shown not in SHOWN:
             raise ValueError(f"its shown is {self.shown!r}, not one of {', '.join(SHOWN)}")
         if self.origin and self.origin not in ORIGINS:

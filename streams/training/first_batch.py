@@ -62,11 +62,11 @@ def look_at_first_batch(
         warnings += caveats(model, config, replicas)
     print(f"{model.count_params():,} weights, {batches}", *warnings, sep="\n")
     Now.doing, sheets = "Reading the first batch", {}
-    batch = clips.cut(next(iter(clips.batches(course.progress.step)))[0])
+    batch, _ = clips.cut(*next(iter(clips.batches(course.progress.step))))
     for name, images in batch.items() if isinstance(batch, dict) else [("flow" if is_flow else "rgb", batch)]:
         if len(images.shape) > 2:  # Features that were made before are no images.
-            sheets[name] = contact_sheet(np.asarray(images), is_flow=name == "flow")
-            print(*check_inputs(np.asarray(images), is_flow=name == "flow"), sep="\n", flush=True)
+            sheets[name] = contact_sheet(np.asarray(images), is_flow=name.endswith("flow"))
+            print(*check_inputs(np.asarray(images), is_flow=name.endswith("flow")), sep="\n", flush=True)
     return sheets
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import keras
@@ -37,7 +37,8 @@ class Learner:
 
     network: keras.Model
     card: ModelCard
-    saved: keras.Model | None = None  # The network to save if it is another one, which shares the trained weights.
+    saved: keras.Model | None = None  # The network to save if it is another one, whose weights are trained along.
+    trainee: Callable[..., Trainee] = Trainee  # What trains it.
 
 
 @contextlib.contextmanager
@@ -102,7 +103,7 @@ def _compiled(learner: Learner, clips: Clips, course: Course) -> Trainee:
     if course.config.sync_batch_norm:
         synchronise_batch_norm(learner.network)
     # Outside the scope: a model made inside is built in a way that fails on several machines (Keras 3.15).
-    model = Trainee(learner.network, clips, course.config, multi_label=learner.card.multi_label)
+    model = learner.trainee(learner.network, clips, course.config, multi_label=learner.card.multi_label)
     with learner.network.distribute_strategy.scope():
         model.compile(optimizer=make_optimizer(course.config, course.rate), jit_compile=course.config.jit)
         # Variables that a step made would make its graph conditional, which fails on several devices.

@@ -43,6 +43,11 @@ class FeatureStream(Clips):
     held_out: tuple[np.ndarray, np.ndarray] | None
 
     @property
+    def videos(self) -> Sequence[Video]:  # type: ignore[override]
+        """Those that are learnt from."""
+        return self.clips.videos
+
+    @property
     def steps_per_epoch(self) -> int:
         """How many whole batches one pass over the videos makes."""
         return self.clips.steps_per_epoch

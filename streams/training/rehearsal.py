@@ -84,6 +84,6 @@ class _FewClips(Clips):
         """Returns which file of a batch can't be read."""
         return self.clips.broken(step)
 
-    def cut(self, clips: Tensors) -> Tensors:
+    def cut(self, clips: Tensors, labels: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
         """Makes clips of what batches hold."""
-        return self.clips.cut(clips)
+        return self.clips.cut(clips, labels)

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from streams.config import TrainConfig
+from streams.training.tricks.layer_rates import with_layer_rates
 
 _OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}
 History = Sequence[Mapping[str, float]]  # One row an epoch.
@@ -46,11 +48,11 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
 
 def make_optimizer(config: TrainConfig, rate: Rate) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a training, with loss scaling where activations are float16."""
-    settings: dict[str, object] = {"learning_rate": rate, "weight_decay": config.weight_decay or None}
+    settings: dict[str, Any] = {"learning_rate": rate, "weight_decay": config.weight_decay or None}
     if config.optimizer != "adam":
         settings["momentum"] = config.momentum
-    kind, factor = _OPTIMIZERS[config.optimizer], config.first_layer_rate
-    optimizer = kind(**settings) if factor == 1.0 else with_first_layer_rate(kind, factor, **settings)
+    kind, rates = _OPTIMIZERS[config.optimizer], (config.first_layer_rate, config.layer_decay)
+    optimizer = kind(**settings) if rates == (1.0, 1.0) else with_layer_rates(kind, *rates, **settings)
     # Biases and normalisation set the scale of activations; decay would only work against the next step.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if config.precision == "mixed_float16":
@@ -78,25 +80,3 @@ def plateau_factor(history: History, patience: int) -> float:
         if waited == patience:
             factor, waited = factor / 10, 0
     return factor
-
-
-def with_first_layer_rate(
-    kind: type[keras.optimizers.Optimizer], factor: float, **settings: object
-) -> keras.optimizers.Optimizer:
-    """Returns an optimizer of a kind that changes the first layer `factor` times as fast as the others."""
-
-    class FirstLayerRate(kind):
-        """Scales the rate, not the gradient, which some optimizers normalise away."""
-
-        def build(self, variables: Sequence[keras.Variable]) -> None:
-            """Notes which variables are the first layer's."""
-            first = variables[0].path.rpartition("/")[0]
-            self.num_first = sum(variable.path.rpartition("/")[0] == first for variable in variables)
-            super().build(variables)
-
-        def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
-            """Changes one variable."""
-            is_first = self._get_variable_index(variable) < self.num_first
-            super().update_step(gradient, variable, learning_rate * factor if is_first else learning_rate)
-
-    return FirstLayerRate(name=kind.__name__.lower(), **settings)

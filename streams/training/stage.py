@@ -16,6 +16,7 @@ from streams.training.fit import Learner, building, train
 from streams.training.kept_features import on_features
 from streams.training.rehearsal import rehearse
 from streams.training.solve_stage import rehearse_solving, solve_stage
+from streams.training.tricks.chosen import with_tricks
 
 __all__ = ["Learner", "building", "clips_of", "strategy_for", "train_stage"]
 
@@ -29,6 +30,8 @@ def train_stage(learner: Learner, clips: Clips, config: TrainConfig, run: Run) -
         return None
     if config.keeps_features and isinstance(clips, ClipStream):
         learner, clips = on_features(learner, clips, config, run)
+    if config.tricks:
+        learner, clips = with_tricks(learner, clips, config)
     if config.dry_run:
         return rehearse(learner, clips, config, run)
     train(learner, clips, config, run)

@@ -1,6 +1,7 @@
 """Defines a step of training and one of validation, the same on one device, on several, and on several machines."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import keras
 import tensorflow as tf
@@ -90,34 +91,35 @@ class Trainee(keras.Model):
         """Returns what this device's part adds to the gradient of the mean loss over all clips of a step."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
-            losses = self._count_losses(self.clips.cut(clips), labels, training=True)
+            losses = self._count_losses(*self.clips.cut(clips, labels), training=True)
             loss = tf.reduce_mean(losses) + tf.add_n([tf.cast(each, tf.float32) for each in [0.0, *self.losses]])
             scaled = self.optimizer.scale_loss(loss / (replicas * self.config.accumulate))
         return tape.gradient(scaled, [variable.value for variable in self.trainable_variables])
 
-    def _count_losses(
-        self, clips: Tensors, labels: tf.Tensor, weights: tf.Tensor | None = None, *, training: bool
-    ) -> tf.Tensor:
+    def _count_losses(self, clips: Tensors, labels: tf.Tensor, *weights: tf.Tensor, training: bool) -> tf.Tensor:
         """Returns the loss of each clip, and counts it."""
-        logits = (self if self.config.segments == 1 else self._consensus)(clips, training=training)
-        if self.multi_label:
-            losses = keras.losses.binary_crossentropy(labels, logits, from_logits=True)
-            right = tf.gather(labels, tf.argmax(logits, axis=-1), axis=-1, batch_dims=1)
-        else:
-            logits = own_task_only(logits, labels, self.clips.tasks) if self.clips.tasks else logits
-            losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-            right = tf.equal(tf.cast(labels, tf.int64), tf.argmax(logits, axis=-1))
+        losses, right = self.judged(clips, labels, training=training)
         losses = tf.debugging.check_numerics(losses, NON_FINITE)
         loss, accuracy = self.training_means if training else self.validation_means
-        loss.update_state(losses, weights)
-        accuracy.update_state(tf.cast(right, tf.float32), weights)
+        loss.update_state(losses, *weights)
+        accuracy.update_state(tf.cast(right, tf.float32), *weights)
         return losses
 
-    def _consensus(self, clips: Tensors, *, training: bool) -> tf.Tensor:
-        """Returns what the logits of each example's segments agree on (TSN, Sec. 3.2)."""
+    def judged(self, clips: Tensors, labels: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the loss of each clip, and whether its highest score is that of a right class."""
+        logits = (self if self.config.segments == 1 else partial(self.consensus, self))(clips, training=training)
+        if self.multi_label:
+            losses = keras.losses.binary_crossentropy(labels, logits, from_logits=True)
+            return losses, tf.gather(labels, tf.argmax(logits, axis=-1), axis=-1, batch_dims=1)
+        logits = own_task_only(logits, labels, self.clips.tasks) if self.clips.tasks else logits
+        losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        return losses, tf.equal(tf.cast(labels, tf.int64), tf.argmax(logits, axis=-1))
+
+    def consensus(self, network: keras.Model, clips: Tensors, *, training: bool) -> tf.Tensor:
+        """Returns what a network's logits of each example's segments agree on (TSN, Sec. 3.2)."""
         segments = self.config.segments  # A network of both streams is given clips of each.
         single = tf.nest.map_structure(lambda values: tf.reshape(values, [-1, *values.shape[2:]]), clips)
-        logits = self(single, training=training)
+        logits = network(single, training=training)
         return agreed(tf.reshape(logits, [-1, segments, logits.shape[-1]]), self.config.consensus)
 
     def _clipped(self, gradients: Sequence[tf.Tensor], longest: float) -> list[tf.Tensor]:

@@ -96,9 +96,9 @@ def test_most_of_a_frame_is_the_same_on_the_device(textured):
     ((at_host, _),) = take(textured, Input("rgb"), **settings)
     stream = stream_of(textured, Input("rgb"), on_device=True, **settings)
 
-    fields, _ = next(iter(stream.batches(0, (0, 1))))
+    fields, labels = next(iter(stream.batches(0, (0, 1))))
 
-    on_device = stream.cut(fields).numpy()
+    on_device = stream.cut(fields, labels)[0].numpy()
     np.testing.assert_allclose(on_device.astype(int), at_host, atol=2)
 
 

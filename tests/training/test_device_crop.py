@@ -45,7 +45,7 @@ def test_clips_cut_on_the_device_are_those_cut_on_the_host(dataset, stream, augm
         config = config_of(stream, augment=augment, crop_on=place)
         stream_of_clips = clips_of(config, dataset, Input(config.input, config.length), list(dataset.videos.values()))
         batches = islice(stream_of_clips.batches(), 3)
-        found.append(np.stack([np.asarray(stream_of_clips.cut(clips), int) for clips, _ in batches]))
+        found.append(np.stack([np.asarray(stream_of_clips.cut(*batch)[0], int) for batch in batches]))
 
     difference = np.abs(found[0] - found[1])
     assert difference.max() <= 2

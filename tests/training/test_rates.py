@@ -6,7 +6,7 @@ import pytest
 
 from streams.networks.build import build_network
 from streams.networks.preprocessing import Pixels
-from streams.training.schedules import with_first_layer_rate
+from streams.training.tricks.layer_rates import with_layer_rates
 
 
 @pytest.mark.parametrize("kind", [keras.optimizers.SGD, keras.optimizers.Adam, keras.optimizers.RMSprop])
@@ -16,7 +16,7 @@ def test_the_first_layer_moves_that_many_times_as_far_and_no_other(kind: type) -
         keras.utils.set_random_seed(0)
         network = build_network("small", Pixels("flow", 4, 16), 3)
         before = [variable.numpy() for variable in network.trainable_variables]
-        optimizer = with_first_layer_rate(kind, factor, learning_rate=1e-3)
+        optimizer = with_layer_rates(kind, factor, learning_rate=1e-3)
         optimizer.apply([keras.ops.ones_like(variable) for variable in before], network.trainable_variables)
         moved[factor] = [a.numpy() - b for a, b in zip(network.trainable_variables, before, strict=True)]
 

@@ -1,0 +1,89 @@
+"""The variations of clips by name: what each does, how much of it, and to which clips; no pixels here."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines.inputs import FLOW_KINDS
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What a name stands for. An amount is a share of clips where `is_share`, else how far a number is drawn."""
+
+    usual: float  # The amount, if none is given.
+    most: float
+    does: str
+    least: float = 0.0
+    of: str = "all"  # "flow", "colour" (frames) or "moving" (clips of several frames or fields); "all" for any clip.
+    is_drawn: bool = True  # Whether `random` draws from among it and others.
+
+
+# Scales are drawn from 1 / amount to amount, turns and shares from -amount to amount.
+VARIATIONS = {
+    "rotate": Variation(15.0, 180.0, "turn by so many degrees"),
+    "scale": Variation(1.25, 4.0, "enlarge or shrink so many times", 1.0),
+    "stretch": Variation(1.25, 4.0, "make so many times as wide as high, or the other way round", 1.0),
+    "shear": Variation(0.15, 1.0, "push rows sideways by this share of their distance"),
+    "speed": Variation(1.5, 8.0, "play so many times as fast or slowly", 1.0, of="flow"),
+    "backwards": Variation(0.5, 1.0, "play this share of clips backwards", of="moving"),
+    "brightness": Variation(0.3, 1.0, "brighten or darken by this share", of="colour"),
+    "contrast": Variation(0.3, 1.0, "change the contrast by this share", of="colour"),
+    "saturation": Variation(0.3, 1.0, "change the strength of colours by this share", of="colour"),
+    "random": Variation(2.0, 9.0, "of the above, let each clip draw so many (RandAugment)", 1.0, is_drawn=False),
+    "erase": Variation(0.25, 1.0, "cover a rectangle of this share of clips", is_drawn=False),
+    "mixup": Variation(0.2, 8.0, "mix two clips and their classes, by Beta(amount, amount)", 0.01, is_drawn=False),
+    "cutmix": Variation(1.0, 8.0, "put a rectangle of another clip in, by Beta(amount, amount)", 0.01, is_drawn=False),
+}
+# Those that are one resampling of the clip, which XLA can't compile.
+PLACES = ("rotate", "scale", "stretch", "shear")
+MIXES = ("mixup", "cutmix")
+
+
+def variations_of(words: Sequence[str]) -> dict[str, float]:
+    """Reads names, each with its amount behind a colon where that is not the usual one."""
+    found = {}
+    for word in words:
+        name, _, text = word.partition(":")
+        known = VARIATIONS.get(name)
+        if known is None:
+            raise ValueError(f"There is no variation {name!r} of clips. Choose among {', '.join(VARIATIONS)}.")
+        try:
+            amount = float(text) if text else known.usual
+        except ValueError:
+            amount = math.nan
+        if not known.least <= amount <= known.most or (name == "random" and amount % 1):
+            raise ValueError(
+                f"--vary {word}: the amount of {name} is a number from {known.least:g} to {known.most:g}; it is to "
+                f"{known.does}."
+            )
+        found[name] = amount
+    if "random" in found and not any(VARIATIONS[name].is_drawn for name in found):
+        found = {name: each.usual for name, each in VARIATIONS.items() if each.is_drawn} | found
+    return found
+
+
+def suiting(found: Mapping[str, float], words: Sequence[str], kinds: Mapping[str, int]) -> dict[str, float]:
+    """Returns the variations that change clips of some kinds; `kinds` says of how many frames or fields each clip is.
+
+    A name that was typed and changes none of them is refused.
+    """
+    fits = {
+        "all": True,
+        "flow": any(kind in FLOW_KINDS for kind in kinds),
+        "colour": any(kind not in FLOW_KINDS for kind in kinds),
+        "moving": any(number > 1 for number in kinds.values()),
+    }
+    typed = [word.partition(":")[0] for word in words]
+    for name in typed:
+        if not fits[VARIATIONS[name].of]:
+            raise ValueError(
+                f"--vary {name} is to {VARIATIONS[name].does}, which changes no clip of {', '.join(kinds)}."
+            )
+        if name == "backwards" and "trajectory" in kinds:
+            raise ValueError("--vary backwards can't follow points of --input trajectory backwards. Drop one of them.")
+    return {
+        name: amount
+        for name, amount in found.items()
+        if fits[VARIATIONS[name].of] and not (name == "backwards" and "trajectory" in kinds)
+    }

@@ -1,0 +1,147 @@
+"""Distillation (Hinton et al. 2015): a network learns from what others, its teachers, answer to the same moments.
+
+A teacher may look at flow, and the network that learns from it at frames, which then recognises motion without flow.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from data.catalog import DataSet, Video
+from data.optical_flow.levels import RULES
+from data.ready import flow_description
+from pipelines.clip_stream import WHOLE, Clips, ClipStream, Shard, Tensors
+from pipelines.inputs import Input
+from streams.config import TrainConfig
+from streams.runs.model_file import ModelCard, check_unseen, load_model
+
+# Divides all logits before they are compared, so that small chances count: what a teacher takes for alike.
+TEMPERATURE = 4.0
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A saved network that answers, and the names in a batch of what it looks at, by its inputs."""
+
+    network: keras.Model
+    card: ModelCard
+    names: Mapping[str, str]
+
+    def scores(self, clips: Mapping[str, tf.Tensor], score: Callable[..., tf.Tensor]) -> tf.Tensor:
+        """Returns its logits; `score` is the trainee's way to ask a network for those of examples."""
+        shown = {kind: clips[name] for kind, name in self.names.items()}
+        return score(self.network, shown if len(shown) > 1 else next(iter(shown.values())), training=False)
+
+
+@dataclass(frozen=True)
+class Taught(Clips):
+    """Clips beside those that teachers look at: the same moments of the same videos, cut and mirrored alike."""
+
+    clips: ClipStream
+    shown: Mapping[str, ClipStream]  # What teachers look at, by name.
+
+    @property
+    def videos(self) -> Sequence[Video]:  # type: ignore[override]
+        """Those that are learnt from."""
+        return self.clips.videos
+
+    @property
+    def own(self) -> str:
+        """The name of what the network looks at that is taught."""
+        return "flow" if self.clips.clip.is_flow else "rgb"
+
+    @property
+    def parts(self) -> Mapping[str, ClipStream]:
+        """All streams of clips by name."""
+        return {self.own: self.clips, **self.shown}
+
+    def changed(self, change: Callable[[ClipStream], ClipStream]) -> "Taught":
+        """Returns these clips with those that the network looks at changed."""
+        return dataclasses.replace(self, clips=change(self.clips))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many whole batches one pass over the videos makes."""
+        return self.clips.steps_per_epoch
+
+    def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
+        """Builds an endless dataset of `({name: clips}, labels)` from `step` on."""
+        names = list(self.parts)
+
+        def joined(*batches: tuple[Tensors, tf.Tensor]) -> tuple[dict[str, Tensors], tf.Tensor]:
+            return {name: clips for name, (clips, _) in zip(names, batches, strict=True)}, batches[0][1]
+
+        return tf.data.Dataset.zip(*(each.batches(step, shard) for each in self.parts.values())).map(joined)
+
+    def validation(self) -> tf.data.Dataset | None:
+        """Builds the batches of validation, without teachers."""
+        return self.clips.validation()
+
+    def names(self, step: int) -> Sequence[str]:
+        """Returns the names of the videos in the batch of a step."""
+        return self.clips.names(step)
+
+    def broken(self, step: int) -> str:
+        """Returns which file of a step's batch can't be read, and what to do about it."""
+        return next((said for each in self.parts.values() if (said := each.broken(step))), "")
+
+    def cut(self, clips: Tensors, labels: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
+        """Makes clips of what batches hold, where the network runs."""
+        return {name: each.cut(clips[name], labels)[0] for name, each in self.parts.items()}, labels
+
+
+def with_teachers(clips: Clips, config: TrainConfig, card: ModelCard) -> tuple[Taught, list[Teacher], ModelCard]:
+    """Returns clips for a network and its teachers, the teachers, and a card that says what they had learnt from."""
+    assert isinstance(clips, ClipStream)
+    shown: dict[str, ClipStream] = {}
+    teachers = []
+    for number, name in enumerate(config.teacher, 1):
+        path = Path(name) if name.endswith(".keras") else Path(name) / "model.keras"
+        network, found = load_model(path)
+        _check(found, path, card, clips.dataset)
+        names = {}
+        for part in found.parts.values():
+            clip = Input(part.input_kind, part.length, clips.clip.segments, part.stride)
+            kind = "flow" if clip.is_flow else "rgb"
+            names[kind] = f"teacher {number} {kind}"
+            size = next(each.shape[1] for each in network.inputs if each.name == kind)
+            on_device = clips.on_device and part.shown != "whole"
+            shown[names[kind]] = dataclasses.replace(
+                clips, clip=clip, crop_size=size, shown=part.shown, on_device=on_device, held_out=()
+            )
+        teachers.append(Teacher(network, found, names))
+        card = card.having_learnt(found.lessons)
+        print(f"Teacher: {path}, which looks at {found.input_kind}.", flush=True)
+    return Taught(clips, shown), teachers, card
+
+
+def lesson(logits: tf.Tensor, answers: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns how far the chances of logits are from the mean of teachers' chances, for each clip."""
+    wanted = tf.add_n([tf.nn.softmax(each / TEMPERATURE) for each in answers]) / len(answers)
+    logs = tf.nn.log_softmax(logits / TEMPERATURE)
+    distance = tf.reduce_sum(wanted * (tf.math.log(tf.maximum(wanted, 1e-12)) - logs), axis=-1)
+    return TEMPERATURE**2 * distance  # Gradients are then as large as those of the other loss (Hinton, Sec. 2).
+
+
+def _check(found: ModelCard, path: Path, card: ModelCard, dataset: DataSet) -> None:
+    """Refuses a teacher of other classes or other flow, and one that has seen videos of the test list."""
+    if card.multi_label:
+        raise ValueError("--teacher is for videos of one class each. Drop it.")
+    if found.classes != card.classes:
+        raise ValueError(
+            f"The teacher {path} knows {len(found.classes)} classes ({', '.join(found.classes[:3])} ...), and these "
+            f"videos show {len(card.classes)} ({', '.join(card.classes[:3])} ...). Name a model of the same classes."
+        )
+    check_unseen(found, path, data_set=card.data_set, split=card.split, selection=card.selection)
+    if found.flow:
+        ours, theirs = flow_description(dataset.root), found.flow
+        alike = ours["bound"] == theirs["bound"] and RULES[ours["rule"]] == RULES[str(theirs["rule"])]
+        if not alike:
+            raise ValueError(
+                f"The flow of {dataset.name} has the bound {ours['bound']} and the rule {ours['rule']!r}; the teacher "
+                f"{path} knows {theirs['bound']} and {theirs['rule']!r}. Prepare flow as it does, or name another."
+            )
