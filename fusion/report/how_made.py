@@ -1,5 +1,6 @@
 """Says how a model was made, for the report: what somebody needs to repeat it."""
 
+import dataclasses
 import json
 import statistics
 from pathlib import Path
@@ -9,6 +10,7 @@ from data.catalog import DataSet
 from data.store.index import READY, index_path, read_index
 from pipelines.inputs import MOST, Input
 from streams.recipes.imagenet_files import NAMES
+from streams.tricks import Tricks
 
 
 def how_made(model: Path, dataset: DataSet) -> dict[str, str]:
@@ -25,6 +27,7 @@ def how_made(model: Path, dataset: DataSet) -> dict[str, str]:
         "Input": f"{options.get('input', '')}, {options.get('length', 1)} a clip",
         "Crop": _crop(options, dataset),
         "Augmentation": str(options.get("augment", "")),
+        "Tricks": _tricks(options),
         "Trained for": _length(options, result),
         "Seed": str(options.get("seed", "")),
         "Time": _duration(described.get("seconds")),
@@ -59,6 +62,17 @@ def _share(options: dict[str, Any], dataset: DataSet) -> float:
     width, height = statistics.median(row.width for row in rows), statistics.median(row.height for row in rows)
     side = MOST * min(width, height) if options.get("shown") == "most" else options["crop_size"]
     return float(min(1.0, side * side / (width * height)))
+
+
+def _tricks(options: dict[str, Any]) -> str:
+    """Returns the options of the group tricks that were given, as they are typed."""
+    given = {
+        each.name: options[each.name]
+        for each in dataclasses.fields(Tricks)
+        if options.get(each.name) not in (None, each.default, [])
+    }
+    values = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+    return ", ".join(f"{name.replace('_', '-')} {' '.join(map(str, value))}" for name, value in values.items())
 
 
 def _length(options: dict[str, Any], result: dict[str, Any]) -> str:

@@ -302,6 +302,7 @@ def test_the_page_says_how_a_model_was_made(tmp_path):
     root = sound_data(tmp_path / "mine")
     dataset = open_dataset("mine", root)
     options = {"backbone": "resnet50", "weights": "imagenet", "crop_size": 56, "shown": "most", "seed": 3}
+    options |= {"vary": ["rotate:10", "mixup"], "ema": 0.99, "label_smoothing": 0.0}
     made_by = {"date": "2026-11-29", "commit": "1a2b3c", "machine": "2 x processor", "graphics": ""}
     described = {"options": options, "made": made_by, "result": {"epochs": 20, "epoch": 7}, "seconds": 7200.0}
     write_json(tmp_path / "config.json", described)
@@ -314,7 +315,14 @@ def test_the_page_says_how_a_model_was_made(tmp_path):
     assert "How it was made" in shown
     # A square of 7/8 of the short side, 64 pixels, in frames of 80 x 64.
     assert "Crop56 x 56 pixels, 61% of the frame" in shown
-    for said in ("Networkresnet50", "Seed3", "20 epochs, number 7 is kept", "Time2.0 hours", "Commit1a2b3c"):
+    for said in (
+        "Networkresnet50",
+        "Tricksvary rotate:10 mixup, ema 0.99",
+        "Seed3",
+        "20 epochs, number 7 is kept",
+        "Time2.0 hours",
+        "Commit1a2b3c",
+    ):
         assert said in shown
     assert "Evaluated on 2026-11-29 with commit 4d5e6f, on 2 x processor." in shown
     assert how_made(tmp_path / "elsewhere" / "model.keras", dataset) == {}
