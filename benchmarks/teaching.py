@@ -22,6 +22,7 @@ import numpy as np
 
 from commands.files import PROJECT, RUNS
 from commands.running import quiet_tensorflow, run
+from commands.waiting import Now
 from data.catalog import DataSet
 from data.flow import flow_between
 from data.ready import ready_dataset
@@ -96,7 +97,7 @@ def _students(options: argparse.Namespace, dataset: DataSet, teachers: Sequence[
         runs = options.work / options.dataset / f"{'taught' if teachers else 'alone'}_{seed}"
         place = ["--dataset", options.dataset, "--runs", str(runs), "--seed", str(seed)]
         place += ["--root", str(options.root)] if options.root else []
-        # A finished training is not repeated.
+        Now.doing = f"Training a student, seed {seed}"  # A finished training is not repeated.
         command = [sys.executable, "spatial/train.py", *place, *STUDENT, *shlex.split(options.student), *teachers]
         done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
         if done.returncode:

@@ -24,6 +24,7 @@ import numpy as np
 
 from commands.files import PROJECT, RUNS, write_json
 from commands.running import quiet_tensorflow, run
+from commands.waiting import Now
 from data.catalog import DataSet
 from data.ready import ready_dataset
 from data.sets.lists import training_lists
@@ -128,6 +129,7 @@ def _trained(trick: Trick, options: argparse.Namespace, folder: Path, seed: int)
     kept = folder / "seconds.json"
     if not kept.exists():
         place = ["--dataset", options.dataset, "--root", str(options.root), "--runs", str(folder), "--seed", str(seed)]
+        Now.doing = f"Training {options.stream}, {' '.join(trick.words) or 'no trick'}, seed {seed}"
         words = [*place, *BASE, *OF_STREAM[options.stream], *trick.words]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, f"{options.stream}/train.py", *(word.format(seed=seed) for word in words)]
