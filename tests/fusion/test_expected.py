@@ -88,7 +88,7 @@ def test_rows_are_filled_from_reports_and_from_nothing_else(tmp_path, capsys):
     (filled,) = [line for old, line in new.items() if line != old]
     assert filled.startswith("| `tsn` | Wang et al. 2016")
     assert "spatial 85.0 % (as published), temporal 88.0 % (as published)" in filled
-    assert "`python spatial/train.py --recipe tsn" in filled
+    assert "`./run train spatial --recipe tsn" in filled
     assert filled.endswith("commit abc123, 2 x processor, Linux, 2026-01-02 |")
     printed = capsys.readouterr().out
     assert "fills no row: the runs depart from the recipe by seed" in printed
