@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from data.optical_flow.picture import colour_wheel
-from pipelines.inputs import Input
+from pipelines.inputs import STACK, Input
 
 # Sizes in pixels; the sheet is saved at twice these: the largest part of a clip, lines, gaps, margins and labels.
 LARGEST, LINE, HALVES, COLUMNS, ROWS, MARGIN, LABELS, NUMBERS, HEAD = 160, 3, 12, 30, 12, 18, 172, 17, 40
@@ -34,7 +34,7 @@ MEANING = {
     "warped": "fields less the\ncamera's motion",
     "rgb_spread": "frames spread over\nthe whole video",
     "flow_spread": "fields spread over\nthe whole video",
-    "flow_stacks": "stacks of fields spread\nover the whole video",
+    "flow_stacks": "the first of each five\nfields in a row",
 }
 
 
@@ -91,7 +91,7 @@ def draw_sheet(columns: Sequence[Column], rows: Sequence[Row], path: Path, note:
     singles = [row for row in rows if row not in stacks]
     size, scale = min(LARGEST, rows[0].images[0].shape[0]), _scales(rows)
     frame_width = size * columns[0].frame.shape[1] // columns[0].frame.shape[0]
-    longest = max([0, *(len(names_of(row, 0)) for row in stacks)])
+    longest = max([0, *(len(names_of(row, 0)[:: _step(row)]) for row in stacks)])
     column = max(frame_width + len(singles) * (size + LINE), longest * (size + LINE) + HALVES) + COLUMNS
     step = NUMBERS + size + ROWS
     height = 2 * MARGIN + HEAD + step * (1 + len(stacks)) + (NUMBERS if note else -ROWS)
@@ -138,6 +138,11 @@ def names_of(row: Row, number: int) -> list[str]:
     return [" ".join(map(str, numbers))] if kind == "sg3i" else [str(n) for n in numbers]
 
 
+def _step(row: Row) -> int:
+    """Returns how many parts are drawn as one: all of a stack would make the sheet too wide to read."""
+    return STACK if row.clip.kind == "flow_stacks" else 1
+
+
 def _differences(image: np.ndarray) -> np.ndarray:
     frames = image.astype(np.float32)
     difference: np.ndarray = frames[..., 3:] - frames[..., :-3]
@@ -179,7 +184,7 @@ def _draw_row(canvas: _Canvas, row: Row, scale: dict[str, float], lefts: Sequenc
     words = f"{MEANING[row.clip.kind]}\n{row.clip.channels} channels"
     canvas.text(words, MARGIN, top + NUMBERS + 16, 7.5, PALE)
     for number, left in enumerate(lefts):
-        parts, names = parts_of(row, number, scale), names_of(row, number)
+        parts, names = parts_of(row, number, scale)[:: _step(row)], names_of(row, number)[:: _step(row)]
         for place, (part, name) in enumerate(zip(parts, names, strict=True)):
             apart = HALVES if row.clip.kind == "bidirectional" and place >= len(parts) // 2 else 0
             still = row.clip.is_flow and np.percentile(255 - part.min(axis=-1), 99) < 255 * STILL
