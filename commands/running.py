@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Characters of a line in a message, which may quote a file that has nothing but one line.
 _LONGEST = 2000
+# Disks that are full or can't be written, and files that grow too large.
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _OURS = str(Path(__file__).resolve().parents[1])
 # Settings of malloc, by their numbers in malloc.h: from which size on a block gets a mapping of its own, how much free
 # memory is kept, and how much is requested in advance. By default glibc returns memory to the system and requests it
@@ -190,16 +192,13 @@ def _first_words(error: BaseException) -> str:
     if isinstance(error, zipfile.BadZipFile):
         return f"A file is damaged: {error}."
     if isinstance(error, OSError) and error.filename:
-        where = f"{error.strerror}: {error.filename}."
-        if isinstance(error, PermissionError | NotADirectoryError) or error.errno in (
-            errno.EROFS,
-            errno.ENOSPC,
-            errno.EFBIG,
-        ):
+        # Libraries may put more into the reason, over several lines, than what the system says.
+        where = f"{os.strerror(error.errno or 0) if error.errno in _OF_DISKS else error.strerror}: {error.filename}."
+        if isinstance(error, PermissionError | NotADirectoryError) or error.errno in _OF_DISKS:
             return f"{where} Name a folder with room that you may write to: --root for data, --runs for results."
         return where
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and error.strerror:
-        return f"{error.strerror.rstrip('.')}. Make room, then run the same command again."
+    if isinstance(error, OSError) and error.errno in _OF_DISKS and error.strerror:
+        return f"{os.strerror(error.errno or 0)}. Make room, then run the same command again."
     return str(error) or type(error).__name__
 
 

@@ -160,6 +160,14 @@ class TensorBoard(keras.callbacks.Callback):
                 tf.summary.histogram(weight.path, weight.value)
         self.writer.flush()
 
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        """Closes the event file, and takes the names of this machine and of this process out of its name."""
+        if self.writer is not None:
+            self.writer.close()
+            written = sorted(self.course.run.tensorboard.glob("events.out.tfevents.*"))
+            for number, path in enumerate(written, start=1):
+                path.replace(path.with_name(f"events.out.tfevents.{number:04d}"))
+
 
 def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Writes one row an epoch. Nothing in it depends on the clock, so that equal trainings have equal files."""

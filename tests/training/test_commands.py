@@ -114,6 +114,7 @@ def test_histograms_are_written_when_asked_for(roots, tmp_path):
     train_spatial(ucf101(roots, tmp_path, "--histograms"))
 
     (path,) = (run_of(tmp_path) / "tensorboard").iterdir()
+    assert path.name == "events.out.tfevents.0001"  # Not when and where the training was.
     values = [each for event in tf.compat.v1.train.summary_iterator(str(path)) for each in event.summary.value]
     kinds = {value.tag: value.metadata.plugin_data.plugin_name for value in values}
     assert kinds["logits/kernel"] == "histograms"
