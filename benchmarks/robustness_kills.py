@@ -73,8 +73,8 @@ def _killed(name: str, killed: Killed, place: Path, kills: int, chance: random.R
         (place / part).mkdir(parents=True)
     killed.prepare(place / "start")
     _copy(place / "start", place / "case")
-    began = time.monotonic()
-    subprocess.run(killed.command(place / "case"), check=True, env=_environment(place), **QUIET)  # type: ignore[call-overload]
+    words, began = killed.command(place / "case"), time.monotonic()
+    subprocess.run(words, check=True, env=_environment(place), **QUIET)  # type: ignore[call-overload]
     seconds = time.monotonic() - began
     whole = _contents(place / "case")
     _copy(place / "start", place / "case")
