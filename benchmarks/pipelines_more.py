@@ -22,6 +22,9 @@ from typing import Any
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from benchmarks.pipelines_data import FRAMES, make_dataset
 from commands.running import quiet_tensorflow, run

@@ -21,6 +21,9 @@ from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from benchmarks.robustness_mutations import changed_bytes
 from commands.files import PROJECT

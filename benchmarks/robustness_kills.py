@@ -18,6 +18,9 @@ from typing import NamedTuple
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from commands import packages
+
+    packages.check()  # Before the first import that may fail.
 
 from benchmarks.robustness_killed import QUIET, Killed, cluster_in, commands, server_in
 from commands.files import PROJECT

@@ -14,9 +14,9 @@ from benchmarks.robustness_mutations import changed_bytes, changed_json
 from commands.running import quiet_tensorflow
 from fusion import predict
 from fusion.methods.kept import AVERAGE
-from fusion.prediction.chosen_fusion import as_metadata
-from streams.runs.model_file import load_model
-from tests.makers.models import CLASSES, make_model, make_video
+from fusion.prediction.exported_texts import FUSION_FILE, texts_of
+from streams.runs.model_file import load_model, read_card
+from tests.makers.models import make_model, make_video
 
 
 def kinds_of_networks(seeds: Path) -> dict[str, Kind]:
@@ -92,7 +92,8 @@ def _make_networks(folder: Path) -> None:
     state = json.dumps({"step": 3, "history": [{"loss": 1.0}], "skipped": [["a", 1, 2]]})
     arrays: dict[str, np.ndarray] = {"00000": np.zeros((3, 4), np.float32), "state": np.array(state)}
     np.savez(folder / "step.npz", **arrays)  # type: ignore[arg-type]
-    (folder / "fusion.json").write_text(as_metadata(AVERAGE, CLASSES))
+    cards = {name: read_card(folder / f"{name}.keras") for name in ("spatial", "temporal")}
+    (folder / FUSION_FILE).write_text(texts_of(cards, AVERAGE)[FUSION_FILE])
     (folder / "whole").touch()
 
 

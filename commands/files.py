@@ -26,8 +26,12 @@ _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _locks: dict[Path, int] = {}
 
 PROJECT = Path(__file__).resolve().parents[1]
-DATASETS = PROJECT / "datasets"
-RUNS = PROJECT / "runs"
+# A wheel holds this module as two_stream.commands.files, and nothing is written where its code lies.
+INSTALLED = __name__ != "commands.files"
+HOME = Path.cwd() if INSTALLED else PROJECT
+DATASETS, RUNS = HOME / "datasets", HOME / "runs"
+# The folder that `import` finds this code from.
+IMPORTED_FROM = Path(__file__).resolve().parents[__name__.count(".")]
 # How the names of unfinished files and folders begin, and those of temporary folders.
 _UNFINISHED, _SCRATCH = ".incomplete.", "two-stream-"
 # No text or description that we read is larger; more would only fill the memory.
@@ -37,7 +41,7 @@ _HOST = re.sub(r"\W", "_", socket.gethostname())
 
 def project_on_path() -> dict[str, str]:
     """Returns the environment of a process that imports this project from wherever it is started."""
-    paths = [str(PROJECT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    paths = [str(IMPORTED_FROM), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 

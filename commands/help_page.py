@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from commands.files import PROJECT
+from commands.files import HOME, PROJECT
 
 # ./run sets this to the script that it starts and what was typed, as in fusion/predict.py=./run predict.
 TYPED = "TWO_STREAM_TYPED"
@@ -45,7 +45,7 @@ class _Formatter(argparse.HelpFormatter):
         if is_none or "(default" in text or not (action.option_strings or action.nargs):
             return text
         shown = "yes" if default is True else " ".join(map(str, default)) if isinstance(default, list) else default
-        shown = str(shown).removeprefix(f"{PROJECT}{os.sep}")
+        shown = str(shown).removeprefix(f"{HOME}{os.sep}")
         # argparse fills in %(...)s afterwards.
         return f"{text} (default: {shown.replace('%', '%%')})"
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options")
 Default = TypeVar("Default")
+# Asks a command for its options in JSON.
+LIST_OPTIONS = "--list-options"
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,6 +29,13 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(
             "--help-all", action=HelpAll, nargs=0, default=argparse.SUPPRESS, help="show all options, and exit"
         )
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """Parses as argparse does; asked for the list of options alone, prints that for completions, and exits."""
+        if args is not None and list(args) == [LIST_OPTIONS]:
+            print(json.dumps([_described(self, action) for action in self._actions]))
+            self.exit()
+        return super().parse_known_args(args, namespace)
 
     def format_help(self) -> str:
         """Returns the page of `--help`."""
@@ -77,6 +86,15 @@ def positive(word: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{word} is not a whole number above 0")
     return number
+
+
+def _described(parser: argparse.ArgumentParser, action: argparse.Action) -> tuple[object, ...]:
+    """Returns the names of an option, what its value is called, the values it may have, and the line of its help."""
+    text = "" if action.help in (None, argparse.SUPPRESS) else parser._get_formatter()._expand_help(action)
+    takes_value = action.nargs != 0 and not isinstance(action, argparse.BooleanOptionalAction)
+    choices = [str(each) for each in action.choices or ()]
+    metavar = str(action.metavar or action.dest.upper()) if takes_value else ""
+    return action.option_strings, metavar, choices, " ".join(text.split())
 
 
 def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[object], kind: object, default: object) -> None:

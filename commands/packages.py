@@ -1,16 +1,18 @@
 """Reports missing packages or memory, and the line that helps, before any package is imported."""
 
+import importlib.metadata
 import importlib.util
 import os
-import runpy
+import re
 import shlex
 import signal
 import sys
 from pathlib import Path
 
 from commands import memory
+from commands.files import INSTALLED, PROJECT
+from commands.table import COMMANDS
 
-_PROJECT = Path(__file__).resolve().parents[1]
 # What `import` calls each package of requirements.txt.
 MODULES = {
     "tensorflow": "tensorflow",
@@ -39,7 +41,7 @@ def check() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN and not is_worker:
             signal.signal(number, _stop)
     missing = [name for name, module in MODULES.items() if importlib.util.find_spec(module) is None]
-    of_data = Path(sys.argv[0]).resolve().parent == _PROJECT / "data"  # All other commands may need TensorFlow.
+    of_data = Path(sys.argv[0]).resolve().parent == PROJECT / "data"  # All other commands may need TensorFlow.
     said = _message(missing) if missing else memory.lacking(memory.LIBRARIES if of_data else memory.TENSORFLOW)
     if said:
         print(f"Error: {said}", file=sys.stderr)
@@ -54,21 +56,31 @@ def _stop(*_: object) -> None:
 
 def _message(missing: list[str]) -> str:
     many = f"{', '.join(missing[:3])} and {len(missing) - 3} more packages" if len(missing) > 4 else ", ".join(missing)
-    requirements = shlex.quote(str(_PROJECT / "requirements.txt"))
+    error = f"{sys.executable} lacks {many}. Type instead:"
+    if INSTALLED:
+        wanted = (each for each in importlib.metadata.requires("two-stream") or () if "extra ==" not in each)
+        needed = (each for each in wanted if re.split(r"[<>=!~ ]", each)[0] in missing)
+        return f"{error}\n  {sys.executable} -m pip install {shlex.join(needed)}"
+    requirements = shlex.quote(str(PROJECT / "requirements.txt"))
     return "\n".join(
         [
-            f"{sys.executable} lacks {many}. Type instead:",
-            f"  {_by_run()}",
+            error,
+            *(f"  {line}" for line in _by_run()),
             "which installs what is missing into .venv the first time. Or, for this Python:",
             f"  {sys.executable} -m pip install -r {requirements}",
         ]
     )
 
 
-def _by_run() -> str:
-    """Returns the present command as ./run takes it."""
-    script = Path(sys.argv[0]).resolve().relative_to(_PROJECT).as_posix()
-    commands = runpy.run_path(str(_PROJECT / "run"))["COMMANDS"]
-    name = next((name for name, (path, _) in commands.items() if path == script), None)
-    run = "./run" if Path.cwd() == _PROJECT else shlex.quote(str(_PROJECT / "run"))
-    return f"{run} {name} {shlex.join(sys.argv[1:])}".rstrip() if name else f"{run} demo"
+def _by_run() -> list[str]:
+    """Returns the present command as ./run takes it; what ./run doesn't know, with the Python that it sets up."""
+    script, words = Path(sys.argv[0]).resolve().relative_to(PROJECT), shlex.join(sys.argv[1:])
+    run = "./run" if Path.cwd() == PROJECT else shlex.quote(str(PROJECT / "run"))
+    name = next((name for name, command in COMMANDS.items() if command.script == script.as_posix()), None)
+    if name:
+        return [f"{run} {name} {words}".rstrip()]
+    python = PROJECT / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    return [
+        f"{run} predict --help",
+        f"{shlex.quote(str(python))} {shlex.quote(str(PROJECT / script))} {words}".rstrip(),
+    ]

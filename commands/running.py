@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.files import PROJECT
+from commands.files import INSTALLED, PROJECT
 from commands.text import printable
 from commands.waiting import Now, breaking_silence
 
@@ -149,11 +149,16 @@ def origin() -> dict[str, str]:
     words = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12"]
     processor, commit = platform.processor() or platform.machine(), ""
     with contextlib.suppress(OSError):  # Neither git nor Linux is a must.
-        commit = subprocess.run(words, capture_output=True, text=True).stdout.strip()
+        # An environment may lie in a repository of somebody else's.
+        commit = _version() if INSTALLED else subprocess.run(words, capture_output=True, text=True).stdout.strip()
         found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
         processor = found[1] if found else processor
     machine = f"{usable_processors()} x {processor}, {platform.system()}"
     return {"date": time.strftime("%Y-%m-%d"), "commit": commit or "unknown", "machine": machine}
+
+
+def _version() -> str:
+    return f"none, but version {importlib.metadata.version('two-stream')}"
 
 
 def _check_opencv() -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import runpy
 import shlex
 import subprocess
 import sys
@@ -10,6 +9,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+from commands.table import COMMANDS
 
 PROJECT = Path(__file__).resolve().parents[1]
 _FENCE = re.compile(
@@ -37,7 +38,9 @@ def commands_in(code: str) -> Iterator[list[str]]:
     for line in re.sub(r"\\\n\s*", " ", code).splitlines():
         for part in re.split(r"&&|\|", line.strip().removeprefix("$ ")):
             words = _words(part)
-            if words and (words[0] == "./run" or (words[0] == "python" and words[1:] and words[1].endswith(".py"))):
+            if words and (
+                words[0] in ("./run", "two-stream") or (words[0] == "python" and words[1:] and words[1].endswith(".py"))
+            ):
                 yield words
 
 
@@ -78,8 +81,8 @@ def help_all(script: str) -> str:
 
 @cache
 def commands() -> dict[str, str]:
-    """Returns the script of each command of ./run."""
-    return {name: script for name, (script, _) in runpy.run_path(str(PROJECT / "run"))["COMMANDS"].items()}
+    """Returns the script of each command of ./run and of two-stream."""
+    return {name: command.script for name, command in COMMANDS.items()}
 
 
 def _problems_of(words: list[str]) -> Iterator[str]:

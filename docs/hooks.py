@@ -59,7 +59,8 @@ def options_page() -> str:
 def python_page() -> str:
     """Returns the reference of what is meant to be imported: signatures and docstrings."""
     parts = [
-        "# Python\n\n`from fusion import TwoStream` is all that most programs need. The rest is for building others.\n"
+        "# Python\n\n`from two_stream import TwoStream` is all that most programs need. The rest is for building "
+        "others.\n"
     ]
     for title, paths in PUBLIC.items():
         parts.append(f"\n## {title}\n")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from fusion.two_stream import TwoStream
 
 __all__ = ["TwoStream", "TwoStreamNetwork"]
-_WHERE = {"TwoStream": "fusion.two_stream", "TwoStreamNetwork": "fusion.joint.two_stream_network"}
+_WHERE = {"TwoStream": f"{__name__}.two_stream", "TwoStreamNetwork": f"{__name__}.joint.two_stream_network"}
 
 
 def __getattr__(name: str) -> object:

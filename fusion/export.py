@@ -7,6 +7,7 @@ Squares of uint8 pixels go in (`rgb`, and `flow` as levels); the probabilities o
 
 import argparse
 import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,11 +27,16 @@ from commands.running import quiet_tensorflow, run
 from fusion.prediction.chosen_models import add_model_options, model_files
 
 # What each format needs besides TensorFlow, to be written and to be checked.
+_ONNX, _LITERT = ("onnx", "tf2onnx", "onnxruntime"), ("ai_edge_litert",)
 NEEDS = {
     "keras": (),
     "savedmodel": (),
-    "onnx": ("onnx", "tf2onnx", "onnxruntime"),
-    "litert": ("ai_edge_litert",),
+    "onnx": _ONNX,
+    "onnx-float16": _ONNX,
+    "litert": _LITERT,
+    "litert-float16": _LITERT,
+    "litert-int8": _LITERT,
+    "hub": (),
 }
 
 
@@ -41,14 +47,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     models = model_files(options)
     folder = options.out or next(iter(models.values())).parent / "exported"
     quiet_tensorflow()
-    from fusion.exporting.formats import export
+    from fusion.exporting.formats import Asked, export
 
-    results = export(models, options.format, folder, options.check, fusion=options.fusion)
-    table = Table("format", "megabytes", "milliseconds a clip", "largest difference")
+    asked = Asked(options.format, options.check, options.calibrate, options.licence)
+    results = export(models, asked, folder, options.fusion)
+    table = Table("format", "megabytes", "milliseconds a clip", "largest difference", "same class")
     for found in results:
         sizes = f"{found['megabytes']:.2f}", f"{found['milliseconds']:.2f}", f"{found['difference']:.1e}"
-        table.add_row(found["format"], *sizes)
-    Console(highlight=False).print(table, f"Written to {folder}", sep="\n", soft_wrap=True)
+        table.add_row(found["format"], *sizes, f"{found['agreement']:.1%}")
+    Console(highlight=False).print(*([table] if results else []), f"Written to {folder}", sep="\n", soft_wrap=True)
     if options.json:
         write_json(options.json, results)
 
@@ -78,7 +85,16 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     output.add_argument(
         "--json", type=Path, metavar="FILE", help="also write sizes, latencies and differences to this file"
     )
-    return parser.parse_args(argv)
+    output.add_argument(
+        "--calibrate", type=Path, nargs="+", default=[], metavar="VIDEO", help="videos that set the ranges of int8"
+    )
+    output.add_argument("--licence", default="", metavar="NAME", help="licence in the model card of a hub, such as mit")
+    options = parser.parse_args(argv)
+    if "litert-int8" in options.format and not options.calibrate:
+        parser.error("litert-int8 needs --calibrate VIDEO ...: a few training videos of each class")
+    if not re.fullmatch(r"[a-z0-9.-]*", options.licence):
+        parser.error(f"--licence {options.licence}: write it as the hub does, such as mit or cc-by-4.0")
+    return options
 
 
 if __name__ == "__main__":

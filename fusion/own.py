@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -26,9 +27,11 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
     packages.check()  # Before the first import that may fail.
 
 from commands.files import DATASETS, PROJECT, RUNS, write_json
+from commands.help_page import TYPED
 from commands.options import Parser
 from commands.running import run, usable_processors
 from commands.schema import read_json
+from commands.table import COMMANDS
 from commands.waiting import Now
 from data.store.index import description_path, index_path
 from fusion.own_plan import Clips, Clock, Plan, duration, plan_for, sentences
@@ -92,13 +95,12 @@ def _commands(options: argparse.Namespace, folder: Path, name: str, plan: Plan) 
     limit = ["--limit", str(plan.limit)] if plan.limit else []
     methods = ["--method", "weighted-logits", "--method", "average"]
     return {
-        "prepare": ["data/prepare.py", name, *where, "--videos", str(folder), "--preset", PRESET, *limit],
-        "doctor": ["data/doctor.py", name, *where],
-        "temporal": ["temporal/train.py", *learning, "--recipe", plan.recipe],
-        "spatial": ["spatial/train.py", *learning]
-        + (["--recipe", plan.recipe] if has_weights else ["--weights", "none"]),
-        "report": ["fusion/evaluate.py", *learning, *methods, *([] if plan.questions else ["--no-questions"])],
-        "export": ["fusion/export.py", "--dataset", name, "--runs", str(options.runs)],
+        "prepare": ["prepare", name, *where, "--videos", str(folder), "--preset", PRESET, *limit],
+        "doctor": ["doctor", name, *where],
+        "temporal": ["train temporal", *learning, "--recipe", plan.recipe],
+        "spatial": ["train spatial", *learning] + (["--recipe", plan.recipe] if has_weights else ["--weights", "none"]),
+        "report": ["evaluate", *learning, *methods, *([] if plan.questions else ["--no-questions"])],
+        "export": ["export", "--dataset", name, "--runs", str(options.runs)],
     }
 
 
@@ -164,9 +166,12 @@ def state_of(root: Path, folder: Path, words: Sequence[str]) -> str:
 
 
 def _step(words: Sequence[str], *, fatal: bool) -> None:
-    print("$ python " + " ".join(map(shlex.quote, words)), flush=True)
+    name, *rest = words
+    print(f"$ ./run {name} {shlex.join(rest)}", flush=True)
     Now.doing = ""  # The step itself says what it is doing.
-    process = subprocess.Popen([sys.executable, *words], cwd=PROJECT)
+    script = COMMANDS[name].script
+    environment = {**os.environ, TYPED: f"{script}=./run {name}"}
+    process = subprocess.Popen([sys.executable, str(PROJECT / script), *rest], env=environment)
     try:
         code = process.wait()
     except KeyboardInterrupt:

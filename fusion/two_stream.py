@@ -1,6 +1,6 @@
 """Uses both streams as one: from saved models and a video to what happens in it.
 
->>> from fusion import TwoStream
+>>> from two_stream import TwoStream
 >>> TwoStream.load("runs/shapes").predict("clip.mp4").top(3)
 """
 
@@ -18,8 +18,10 @@ from data.optical_flow.compute import UNKNOWN
 from fusion.prediction.as_prepared import PreparedVideo, clip_of, making_of
 from fusion.prediction.chosen_fusion import chosen_fusion
 from fusion.prediction.chosen_models import check_models, trained_models
+from fusion.prediction.exported import scorers_in
+from fusion.prediction.hub_address import local
 from fusion.prediction.prediction import Prediction
-from fusion.prediction.scorer import Scorer, scorers_in
+from fusion.prediction.scorer import Scorer
 from fusion.prediction.view_queue import ViewQueue
 from fusion.prediction.views import Spread, Stopwatch, View, Wanted, video_views
 from pipelines.inputs import Input
@@ -75,12 +77,13 @@ class TwoStream:
     ) -> "TwoStream":
         """Loads the streams trained on one data set, as `runs/ucf101`, or the files of one stream, or of both.
 
+        `model` is what both were exported to, in any format, or `hf://OWNER/NAME`, which may also come first.
         Its `fusion` says how both are fused: as validation chose, unless a method or a file is named.
         """
-        if runs is not None:
+        if runs is not None and not str(runs).startswith("hf:"):
             return cls(trained_models(Path(runs), split), fusion)
-        named = {"spatial": spatial, "temporal": temporal, BOTH: model}
-        models = {name: Path(path) for name, path in named.items() if path is not None}
+        named = {"spatial": spatial, "temporal": temporal, BOTH: runs or model}
+        models = {name: local(path) for name, path in named.items() if path is not None}
         if not models:
             raise ValueError("No model is named. Pass a folder of runs, or spatial=FILE, temporal=FILE or both.")
         return cls(models, fusion)

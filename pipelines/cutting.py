@@ -92,7 +92,9 @@ def merge(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, rule: str = "
 @cache
 def _resizing() -> Callable[[np.ndarray, np.ndarray, bool, str], None]:
     """Returns `resizing.resize`, imported on first use: it imports numba, which takes a third of a second."""
-    resize: Callable[[np.ndarray, np.ndarray, bool, str], None] = importlib.import_module("pipelines.resizing").resize
+    resize: Callable[[np.ndarray, np.ndarray, bool, str], None] = importlib.import_module(
+        f"{__package__}.resizing"
+    ).resize
     return resize
 
 

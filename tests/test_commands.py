@@ -120,6 +120,7 @@ def test_two_opencv_packages_are_refused_with_their_repair(tmp_path):
 
 def test_a_killed_installation_is_begun_anew(tmp_path):
     shutil.copy(PROJECT / "run", tmp_path / "run")
+    shutil.copytree(PROJECT / "commands", tmp_path / "commands")
     (tmp_path / "requirements.txt").write_text("# Nothing.\n")
     install = "import runpy; runpy.run_path('run')['install']('requirements.txt')"
     broken = tmp_path / ".venv" / "bin" / "python"

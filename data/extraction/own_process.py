@@ -93,7 +93,7 @@ class Companion:
         if self._connection is None:
             ours, theirs = socket.socketpair()
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from data.extraction.own_process import serve; serve({theirs.fileno()})"],
+                [sys.executable, "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()],
                 env=project_on_path(),
                 process_group=0,  # Ctrl-C reaches the command alone, which then ends this process.

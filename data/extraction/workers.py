@@ -7,10 +7,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from commands.files import IMPORTED_FROM
 from data.extraction.own_process import Companion, LostError, run_apart
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _let_cluster_import(client: "Client") -> None:
     """Puts this project on the import path of the scheduler and of all workers, including those that join later."""
     from distributed import WorkerPlugin
 
-    folder = str(Path(__file__).resolve().parents[2])
+    folder = str(IMPORTED_FROM)
 
     # Defined in here so that it is sent as code: the cluster can't import this project before it has run.
     def import_ours() -> None:

@@ -64,7 +64,7 @@ def ask_flow(
 @contextlib.contextmanager
 def flow_process(make_engine: Callable[[], FlowEngine]) -> Iterator[str]:
     """Runs a service in a separate process and gives its address; `make_engine` must be importable there."""
-    command = [sys.executable, "-c", "from data.optical_flow.gpu_service import main; main()"]
+    command = [sys.executable, "-c", f"from {__name__} import main; main()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=project_on_path()) as process:
         stdin, stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         try:

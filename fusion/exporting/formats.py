@@ -13,14 +13,16 @@ import tensorflow as tf
 
 from commands.files import DATASETS, scratch_folder
 from commands.waiting import Now
-from fusion.exporting.one_model import FORMATS, Answer, Arrays, joined, labels_in, metadata, opened, write
+from fusion.exporting.hub import write_hub
+from fusion.exporting.one_model import FORMATS, joined, write
 from fusion.prediction.chosen_fusion import sentence
+from fusion.prediction.exported import Answer, Arrays, opened
+from fusion.prediction.exported_texts import kind_of, labels_in, texts_of
+from fusion.prediction.prediction import FUSED
 from fusion.prediction.views import Spread, Stopwatch, video_views
 from fusion.two_stream import TwoStream
 from streams.networks.scoring import centres
 
-# Rounding differs between runtimes: ONNX and LiteRT come within 1e-5 of Keras for small networks.
-TOLERANCE = 1e-4
 TIMED_RUNS, TIMED_SECONDS = 20, 5.0
 # Inputs with more channels than this are checked on fewer clips, since each clip is much work.
 MANY_CHANNELS = 30
@@ -34,7 +36,17 @@ class Found(TypedDict):
     megabytes: float
     milliseconds: float
     difference: float
+    agreement: float  # The share of the clips for which the likeliest class is that of the Keras model.
     clips: int
+
+
+class Asked(NamedTuple):
+    """What is exported: the formats, the videos to check them on and to find the ranges of int8 on, the licence."""
+
+    formats: Sequence[str]
+    check: Sequence[Path] = ()
+    calibrate: Sequence[Path] = ()
+    licence: str = ""
 
 
 class _Check(NamedTuple):
@@ -44,20 +56,32 @@ class _Check(NamedTuple):
     expected: Arrays
 
 
-def export(
-    models: Mapping[str, Path], formats: Sequence[str], folder: Path, videos: Sequence[Path], *, fusion: str = ""
-) -> list[Found]:
+def export(models: Mapping[str, Path], asked: Asked, folder: Path, fusion: str = "") -> list[Found]:
     """Writes the models as one file per format, compares their answers on clips of the videos, returns the findings."""
+    if foreign := [path for path in models.values() if kind_of(path) in ("onnx", "litert")]:
+        raise ValueError(
+            f"{foreign[0]} is a model for another runtime, of which no other format can be made. Name the .keras files "
+            "that it was made of."
+        )
     Now.doing = "Loading the models"
     two_stream = TwoStream(models, fusion)
     if len(two_stream.scorers) > 1:
         print(sentence(two_stream.fusion))
     model = joined(two_stream.scorers, two_stream.fusion)
-    source, clips = _clips(two_stream, videos)
+    source, clips = _clips(two_stream, asked.check)
     print(f"Checked on {source}.")
-    check = _Check(clips, {name: np.asarray(value) for name, value in model(clips, training=False).items()})
+    answers = {name: np.asarray(value) for name, value in model(clips, training=False).items()}
+    check = _Check(clips, {name: value for name, value in answers.items() if name in {*two_stream.scorers, FUSED}})
+    calibrated = _of_videos(two_stream, asked.calibrate) if "litert-int8" in asked.formats else {}
     folder.mkdir(parents=True, exist_ok=True)
-    return [_export(model, two_stream, kind, folder / FORMATS[kind], check) for kind in formats]
+    found = []
+    for kind in asked.formats:
+        if kind == "hub":
+            write_hub(model, two_stream, models, folder / "two_stream_hub", asked.licence)
+            print(f"The folder for a hub is {folder / 'two_stream_hub'}; read its README.md before you publish it.")
+        else:
+            found.append(_export(model, two_stream, kind, folder / FORMATS[kind].file, check, calibrated))
+    return found
 
 
 def squares(two_stream: TwoStream, video: Path, views: int = 4) -> Arrays:
@@ -72,17 +96,19 @@ def squares(two_stream: TwoStream, video: Path, views: int = 4) -> Arrays:
     return {inputs[name].name: np.stack(parts)[wanted[name].of_view] for name, parts in clips.items()}
 
 
-def _export(model: keras.Model, two_stream: TwoStream, kind: str, path: Path, check: _Check) -> Found:
+def _export(
+    model: keras.Model, two_stream: TwoStream, kind: str, path: Path, check: _Check, calibrated: Arrays
+) -> Found:
     """Writes one format, completely or not at all, after its answers agree with those of the Keras model."""
     Now.doing = f"Writing {kind}, and checking that it gives the same answers"
     with scratch_folder(path.parent) as folder:
         written = folder / path.name
-        texts = metadata({name: scorer.card for name, scorer in two_stream.scorers.items()}, two_stream.fusion)
-        write(model, texts, kind, written)
-        answer = opened(kind, written)
+        cards = {name: scorer.card for name, scorer in two_stream.scorers.items()}
+        write(model, texts_of(cards, two_stream.fusion), kind, written, calibrated)
+        answer = opened(written)
         answers = answer(check.clips)
         difference = max(float(np.abs(answers[name] - check.expected[name]).max()) for name in check.expected)
-        if not difference <= TOLERANCE or labels_in(kind, written) != two_stream.classes:
+        if not difference <= FORMATS[kind].tolerance or labels_in(written) != two_stream.classes:
             raise ValueError(
                 f"The {kind} model differs by {difference:.2g} from the Keras model, so it was not written."
             )
@@ -92,6 +118,7 @@ def _export(model: keras.Model, two_stream: TwoStream, kind: str, path: Path, ch
             "megabytes": _size(written) / 1e6,
             "milliseconds": _milliseconds(answer, {name: clip[:1] for name, clip in check.clips.items()}),
             "difference": difference,
+            "agreement": _agreement(answers, check.expected),
             "clips": len(next(iter(check.clips.values()))),
         }
         if path.is_dir():
@@ -100,21 +127,29 @@ def _export(model: keras.Model, two_stream: TwoStream, kind: str, path: Path, ch
     return found
 
 
+def _agreement(answers: Arrays, expected: Arrays) -> float:
+    *_, last = expected
+    return float(np.mean(answers[last].argmax(axis=1) == expected[last].argmax(axis=1)))
+
+
 def _clips(two_stream: TwoStream, videos: Sequence[Path]) -> tuple[str, Arrays]:
     """Returns clips to compare answers on: of the named videos, or of the data set, or else noise."""
     if not videos:
         folder = DATASETS / next(iter(two_stream.cards.values())).data_set / "videos"
         videos = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".txt")[:3]
     if videos:
-        of_videos = [squares(two_stream, video) for video in videos]
-        clips = {name: np.concatenate([each[name] for each in of_videos]) for name in of_videos[0]}
-        return f"{len(videos)} videos, the first is {videos[0]}", clips
+        return f"{len(videos)} videos, the first is {videos[0]}", _of_videos(two_stream, videos)
     random = np.random.default_rng(0)
     inputs = (each for scorer in two_stream.scorers.values() for each in scorer.network.inputs)
     shapes = {each.name: each.shape[1:] for each in inputs}
     count = 8 if all(shape[-1] <= MANY_CHANNELS for shape in shapes.values()) else 2
     noise = {name: random.integers(0, 256, (count, *shape), dtype=np.uint8) for name, shape in shapes.items()}
     return "noise, because no video is named (--check VIDEO)", noise
+
+
+def _of_videos(two_stream: TwoStream, videos: Sequence[Path]) -> Arrays:
+    of_videos = [squares(two_stream, video) for video in videos]
+    return {name: np.concatenate([each[name] for each in of_videos]) for name in of_videos[0]}
 
 
 def _milliseconds(answer: Answer, clip: Arrays) -> float:

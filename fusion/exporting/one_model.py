@@ -1,39 +1,47 @@
 """Writes both streams as one model in a common format, which takes pixels, gives probabilities and holds the labels."""
 
-import json
+import functools
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from commands.files import scratch_folder
 from commands.running import swallowed_stderr
 from fusion.exporting.fused_output import fused_output
 from fusion.methods.kept import AVERAGE, Fusion
-from fusion.prediction.chosen_fusion import FUSION_FILE, as_metadata
+from fusion.prediction.exported import KERAS_COPY, LOGITS, SIGNATURE, Arrays
+from fusion.prediction.exported_texts import EXTRA
 from fusion.prediction.prediction import FUSED
-from fusion.prediction.scorer import CARDS, Scorer
-from streams.runs.model_file import ModelCard, open_network, save_alike
+from fusion.prediction.scorer import Scorer
+from streams.runs.model_file import save_alike
 
-# The name of the file or folder of each format.
+
+class Format(NamedTuple):
+    """A format: the name of its file or folder, and how far probabilities may differ from those of the Keras model."""
+
+    file: str
+    tolerance: float = 1e-4  # Rounding differs between runtimes: they come within 1e-5 for small networks.
+
+
 FORMATS = {
-    "keras": "two_stream.keras",
-    "savedmodel": "two_stream_savedmodel",
-    "onnx": "two_stream.onnx",
-    "litert": "two_stream.tflite",
+    "keras": Format("two_stream.keras"),
+    "savedmodel": Format("two_stream_savedmodel"),
+    "onnx": Format("two_stream.onnx"),
+    "onnx-float16": Format("two_stream_float16.onnx", 0.02),
+    "litert": Format("two_stream.tflite"),
+    "litert-float16": Format("two_stream_float16.tflite", 0.02),
+    "litert-int8": Format("two_stream_int8.tflite", 0.25),
 }
-LABELS = "labels.txt"
-Arrays: TypeAlias = dict[str, np.ndarray]
-Answer: TypeAlias = Callable[[Arrays], Arrays]
 
 
 def joined(scorers: Mapping[str, Scorer], fusion: Fusion = AVERAGE) -> keras.Model:
-    """Returns one network with the inputs of all streams; its outputs are their probabilities and the fused ones."""
+    """Returns one network of all streams; its outputs are their probabilities, the fused ones, and their logits."""
     inputs, outputs, of_stream = {}, {}, {}
     for name, scorer in scorers.items():
         own = {each.name: keras.Input(each.shape[1:], dtype="uint8", name=each.name) for each in scorer.network.inputs}
@@ -45,103 +53,91 @@ def joined(scorers: Mapping[str, Scorer], fusion: Fusion = AVERAGE) -> keras.Mod
         several = any(scorer.card.multi_label for scorer in scorers.values())
         order = fusion.streams or tuple(of_stream)
         outputs[FUSED] = fused_output(fusion, [of_stream[name] for name in order], multi_label=several)
+    # Of several views, logits are averaged before anything else is done with them.
+    outputs.update({LOGITS.format(name): logits for name, logits in of_stream.items()})
     return keras.Model(inputs, outputs, name="two_stream")
 
 
-def metadata(cards: Mapping[str, ModelCard], fusion: Fusion) -> dict[str, str]:
-    """Returns the texts that are stored in a written model (labels, cards), by file name."""
-    classes = next(iter(cards.values())).classes
-    described = json.dumps({name: asdict(card) for name, card in cards.items()}, indent=2)
-    texts = {LABELS: "\n".join(classes) + "\n", CARDS: described}
-    return texts | ({FUSION_FILE: as_metadata(fusion, classes)} if len(cards) > 1 else {})
-
-
-def write(model: keras.Model, texts: Mapping[str, str], kind: str, path: Path) -> None:
-    """Writes a joined model in one of the formats, with its metadata."""
-    writers = {"keras": _write_keras, "savedmodel": _write_savedmodel, "onnx": _write_onnx, "litert": _write_litert}
-    writers[kind](model, texts, path)
-
-
-def opened(kind: str, path: Path) -> Answer:
-    """Returns a function from the inputs of a written model to its outputs, run by the format's own runtime."""
-    openers = {"keras": _open_keras, "savedmodel": _open_savedmodel, "onnx": _open_onnx, "litert": _open_litert}
-    return openers[kind](path)
-
-
-def labels_in(kind: str, path: Path) -> tuple[str, ...]:
-    """Returns the labels in a written model."""
-    return tuple(text_in(kind, path, LABELS).splitlines())
-
-
-def text_in(kind: str, path: Path, name: str) -> str:
-    """Returns one of the texts in a written model."""
-    if kind == "savedmodel":
-        return (path / "assets.extra" / name).read_text(encoding="utf-8")
-    if kind == "onnx":
-        import onnx
-
-        return str(next(entry.value for entry in onnx.load(path).metadata_props if entry.key == name))
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(name).decode()
-
-
-def _write_keras(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
-    save_alike(model, path, texts)
+def write(model: keras.Model, texts: Mapping[str, str], kind: str, path: Path, clips: Arrays) -> None:
+    """Writes a joined model in one of the formats, with its metadata; the ranges of int8 are those on the clips."""
+    name, _, precision = kind.partition("-")
+    if name == "keras":
+        save_alike(model, path, texts)
+    elif name == "savedmodel":
+        _write_savedmodel(model, texts, path)
+    elif name == "onnx":
+        _write_onnx(model, texts, path, half=precision == "float16")
+    else:
+        path.write_bytes(_litert(model, precision, clips))
+        _append(texts, path)
 
 
 def _write_savedmodel(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
     with swallowed_stderr():
         model.export(path, format="tf_saved_model", verbose=False)
-    (path / "assets.extra").mkdir(exist_ok=True)
+    (path / EXTRA).mkdir(exist_ok=True)
+    save_alike(model, path / EXTRA / KERAS_COPY, {})
     for name, text in texts.items():
-        (path / "assets.extra" / name).write_text(text, encoding="utf-8")
+        (path / EXTRA / name).write_text(text, encoding="utf-8")
 
 
-def _write_onnx(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
+def _write_onnx(model: keras.Model, texts: Mapping[str, str], path: Path, *, half: bool) -> None:
     import onnx
 
     with swallowed_stderr():
         model.export(path, format="onnx", verbose=False)
     written = onnx.load(path)
+    if half:
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        written = convert_float_to_float16(written, keep_io_types=True)
     onnx.helper.set_model_props(written, dict(texts))
     onnx.save(written, path)
 
 
-def _write_litert(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
-    with swallowed_stderr():
-        model.export(path, format="litert", verbose=False)
-    # A zip archive after the model, as LiteRT's own metadata store label files. Runtimes ignore it.
-    _append(texts, path)
+def _litert(model: keras.Model, precision: str, clips: Arrays) -> bytes:
+    """Returns a LiteRT model with one signature for everything, and one for each stream."""
+    entries = {SIGNATURE: model, **_streams(model)}
+    with scratch_folder() as folder, swallowed_stderr():
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        for name, part in entries.items():
+            spec = {each.name: tf.TensorSpec(each.shape, tf.uint8, name=each.name) for each in part.inputs}
+            archive.add_endpoint(name, functools.partial(part.__call__, training=False), input_signature=[spec])
+        archive.write_out(str(folder / "saved"), verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved"), signature_keys=[*entries])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+        if precision:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int8":
+            converter.representative_dataset = functools.partial(_examples, entries, clips)
+        written: bytes = converter.convert()
+    return written
+
+
+def _streams(model: keras.Model) -> dict[str, keras.Model]:
+    """Returns a network for the logits of each stream, by its name."""
+    names = [name for name in model.output if LOGITS.format(name) in model.output]
+    parts = {}
+    for name in names:
+        own = {each.name for each in model.get_layer(name).inputs}
+        inputs = {each.name: each for each in model.inputs if each.name in own}
+        logits = LOGITS.format(name)
+        parts[name] = keras.Model(inputs, {logits: model.output[logits]})
+    return parts
+
+
+def _examples(entries: Mapping[str, keras.Model], clips: Arrays) -> Iterator[tuple[str, Arrays]]:
+    """Yields what each signature is shown to find the ranges of its numbers: one clip at a time."""
+    for name, part in entries.items():
+        for place in range(len(next(iter(clips.values())))):
+            yield name, {each.name: np.asarray(clips[each.name][place : place + 1]) for each in part.inputs}
 
 
 def _append(texts: Mapping[str, str], path: Path) -> None:
+    """Appends a zip archive to a model, as LiteRT's own metadata store label files. Runtimes ignore it."""
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in texts.items():
             archive.writestr(zipfile.ZipInfo(name), text)
-
-
-def _open_keras(path: Path) -> Answer:
-    model = open_network(path)
-    return lambda inputs: {name: np.asarray(value) for name, value in model(inputs, training=False).items()}
-
-
-def _open_savedmodel(path: Path) -> Answer:
-    model = tf.saved_model.load(str(path))  # The function below keeps it alive.
-    return lambda inputs: {name: value.numpy() for name, value in model.serve(inputs).items()}
-
-
-def _open_onnx(path: Path) -> Answer:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
-
-
-def _open_litert(path: Path) -> Answer:
-    from ai_edge_litert.interpreter import Interpreter
-
-    with swallowed_stderr():
-        interpreter = Interpreter(str(path))
-        runner = interpreter.get_signature_runner()
-    return lambda inputs: {name: np.array(value) for name, value in runner(**inputs).items()}

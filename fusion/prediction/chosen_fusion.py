@@ -1,16 +1,13 @@
 """Finds how two streams are fused: as an evaluation of these models chose to, unless the user names a fusion."""
 
-import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from commands.files import read_member
 from fusion.methods.kept import AVERAGE, Fusion, KeptFusions, given, learns, names
+from fusion.prediction.exported_texts import FUSION_FILE, kind_of, text_in
 from streams.runs.model_file import BOTH, file_hash, read_card
-
-FUSION_FILE = "fusion.json"
 
 
 def chosen_fusion(models: Mapping[str, Path], wanted: str = "") -> Fusion:
@@ -27,7 +24,7 @@ def chosen_fusion(models: Mapping[str, Path], wanted: str = "") -> Fusion:
         return kept.named(kept.chosen)
     if wanted and not learns(wanted):
         return given(wanted, tuple(models))
-    path, kept_here = _beside(models)
+    path, kept_here = beside(models)
     if kept_here and path:
         return _named_or_chosen(kept_here, wanted, path)
     if wanted:
@@ -50,12 +47,12 @@ def sentence(fusion: Fusion) -> str:
 
 def fusion_in(path: Path) -> KeptFusions | None:
     """Returns the fusion that an exported file carries."""
-    text = read_member(path, FUSION_FILE)
+    text = text_in(path, FUSION_FILE)
     return None if text is None else KeptFusions.of_text(text, path)
 
 
 def _of_one_file(path: Path, wanted: str) -> Fusion:
-    if not zipfile.is_zipfile(path) or _is_one_network(path):
+    if kind_of(path) == "keras" and (not zipfile.is_zipfile(path) or _is_one_network(path)):
         if wanted:
             raise ValueError(f"{path} is one network, which joins the streams by itself: leave out --fusion {wanted}.")
         return AVERAGE
@@ -83,7 +80,7 @@ def _is_one_network(path: Path) -> bool:
         return False
 
 
-def _beside(models: Mapping[str, Path]) -> tuple[Path | None, KeptFusions | None]:
+def beside(models: Mapping[str, Path]) -> tuple[Path | None, KeptFusions | None]:
     """Returns the file of fusions in the folder of runs that the models lie in, and what it holds for these models."""
     found = None
     for path in models.values():
@@ -106,8 +103,3 @@ def _check_fits(kept: KeptFusions, models: Mapping[str, Path], source: str) -> N
             f"{', '.join(models)} of {len(classes)}. Name the file of an evaluation of these models; fusions that "
             f"need none are {names()} with weights or without."
         )
-
-
-def as_metadata(fusion: Fusion, classes: tuple[str, ...]) -> str:
-    """Returns what an exported model carries of its fusion."""
-    return json.dumps(KeptFusions(fusion.method, classes, {}, {fusion.method: fusion}).as_json(), indent=2) + "\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 from commands.files import RUNS
 from data.flow import METHODS
 from fusion.methods.evidence import first_difference
+from fusion.prediction.hub_address import local
 from streams.runs.model_file import BOTH, read_card
 from streams.runs.run_folder import Run
 
@@ -19,7 +20,10 @@ def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = Tr
     models.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
     models.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
     models.add_argument(
-        "--model", type=Path, metavar="FILE", help="one file of both streams: exported, or trained as one"
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="one file of both streams: exported, trained as one, or hf://OWNER/NAME",
     )
     models.add_argument(
         "--dataset",
@@ -44,7 +48,7 @@ def model_files(options: argparse.Namespace, say: Callable[[str], None] = print)
     if options.model and any(named.values()):
         raise ValueError("--model holds both streams: pass it alone, or --spatial and --temporal without it.")
     if options.model:
-        models = {BOTH: options.model}
+        models = {BOTH: local(options.model)}
     elif any(named.values()):
         models = {name: path for name, path in named.items() if path}
     else:
@@ -71,7 +75,7 @@ def trained_models(folder: Path, split: int) -> dict[str, Path]:
 def check_models(models: Mapping[str, Path]) -> None:
     """Refuses models that are missing, that were swapped, or that have different classes."""
     if BOTH in models:
-        if not models[BOTH].is_file():
+        if not models[BOTH].exists():
             raise FileNotFoundError(f"There is no model {models[BOTH]}. Name a file that ./run export wrote.")
         return
     cards = {name: read_card(path) for name, path in models.items()}

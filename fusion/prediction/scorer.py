@@ -7,15 +7,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from commands.files import read_member
-from commands.schema import parsed
 from data.store.description import Recipe
-from fusion.prediction.prediction import FUSED
 from streams.networks.scoring import Crops, view_scorer
-from streams.runs.model_file import BOTH, ModelCard, load_model, open_network, read_card
-
-# The file in an exported model that holds the cards of its streams.
-CARDS = "streams.json"
+from streams.runs.model_file import ModelCard, load_model
 
 
 @dataclass(frozen=True)
@@ -44,24 +38,3 @@ class Scorer:
         """Returns a function from the views of each part to their logits."""
         how = {"precision": precision, "flow_rule": self.flow_rule, "shown": self.card.shown}
         return view_scorer(self.network, num_crops=num_crops, in_mirror=self.card.in_mirror, **how)
-
-
-def scorers_in(path: Path) -> dict[str, Scorer]:
-    """Returns the streams that an exported Keras file joins, or the network itself if it was trained as one."""
-    text = read_member(path, CARDS)
-    if text is None:
-        if read_card(path).stream == BOTH:
-            return {FUSED: Scorer.load(path)}
-        raise ValueError(
-            f"{path} is neither a model that ./run export wrote nor a network of both streams that this project "
-            "trained. Pass the model of one stream as --spatial or --temporal."
-        )
-    try:
-        cards = {name: card.checked() for name, card in parsed(text, dict[str, ModelCard]).items()}
-        model = open_network(path)
-        scorers = {name: Scorer(model.get_layer(name), card) for name, card in cards.items()}
-        if not scorers or any(each.network.output_shape[-1] != len(each.card.classes) for each in scorers.values()):
-            raise ValueError("its streams don't score the classes that it names")
-        return scorers
-    except ValueError as error:
-        raise ValueError(f"{path} can't be used as an exported model: {error}. Export it again.") from None

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from commands.files import PROJECT
+from commands.files import HOME
 
 # The names that Keras publishes them under, and others that files of the same weights have.
 NAMES = {
@@ -36,10 +36,10 @@ class ImagenetFile(NamedTuple):
 
 
 def weight_folders() -> list[Path]:
-    """Returns the folders that are looked in, in order; TWO_STREAM_WEIGHTS names one, before the project's own."""
+    """Returns the folders that are looked in, in order; TWO_STREAM_WEIGHTS names one, before that of the project."""
     named = os.environ.get("TWO_STREAM_WEIGHTS")
     keras_home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    return [*([Path(named)] if named else []), PROJECT / "weights", keras_home / "models"]
+    return [*([Path(named)] if named else []), HOME / "weights", keras_home / "models"]
 
 
 def find_imagenet(backbone: str) -> ImagenetFile | None:

@@ -1,9 +1,17 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fusion.export import NEEDS, main
+from fusion.methods.kept import Doubt, Fusion, KeptFusions
+from fusion.prediction.exported_texts import labels_in
+from fusion.prediction.hub_address import local
+from tests.makers.hub import hub_of
 from tests.makers.models import CLASSES, make_video
 
 
@@ -16,41 +24,56 @@ def named(models):
     return [f"--{name}={path}" for name, path in models.items()]
 
 
-@pytest.mark.parametrize(
-    "kind", ["keras", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("savedmodel", "onnx", "litert"))]
-)
-def test_every_format_gives_the_answers_of_the_keras_models_and_knows_its_labels(kind, models, video, tmp_path):
+KINDS = [
+    "keras",
+    *(
+        pytest.param(kind, marks=pytest.mark.slow)
+        for kind in ("savedmodel", "onnx", "onnx-float16", "litert", "litert-float16", "litert-int8")
+    ),
+]
+DOUBT = Doubt(below=0.4, kept=0.95, videos=20)
+
+
+@pytest.fixture(scope="module")
+def fusion_file(models, tmp_path_factory):
+    """A file of a fusion that has learnt weights and a threshold."""
+    from streams.runs.model_file import file_hash
+
+    fusion = Fusion("weighted-logits", ("spatial", "temporal"), {"weights": np.array([1.0, 1.5])}, doubt=DOUBT)
+    hashes = {name: file_hash(path) for name, path in models.items()}
+    path = tmp_path_factory.mktemp("fusion") / "fusion.json"
+    KeptFusions("weighted-logits", CLASSES, hashes, {"weighted-logits": fusion}).write(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_format_gives_the_answers_of_the_keras_models_and_carries_what_they_need(
+    kind, models, video, fusion_file, tmp_path
+):
     for package in NEEDS[kind]:
         pytest.importorskip(package, reason="needs pip install -r requirements-export.txt")
     from fusion import TwoStream
     from fusion.exporting.formats import squares
-    from fusion.exporting.one_model import FORMATS, labels_in, opened, text_in
+    from fusion.exporting.one_model import FORMATS
+    from fusion.prediction.exported import opened
 
-    main(
-        [
-            *named(models),
-            "--format",
-            kind,
-            "--out",
-            str(tmp_path),
-            "--check",
-            str(video),
-            "--json",
-            f"{tmp_path}/a.json",
-        ]
-    )
+    words = ["--format", kind, "--out", tmp_path, "--check", video, "--json", tmp_path / "a.json"]
+    main([*named(models), *map(str, [*words, "--fusion", fusion_file, "--calibrate", video])])
 
-    written = tmp_path / FORMATS[kind]
-    two_stream = TwoStream.load(**models)
-    clips = squares(two_stream, video)
-    answers = opened(kind, written)({name: clip[:2] for name, clip in clips.items()})
-    assert labels_in(kind, written) == CLASSES
-    assert json.loads(text_in(kind, written, "fusion.json"))["chosen"] == "average"
-    assert set(json.loads(text_in(kind, written, "streams.json"))) == {"spatial", "temporal"}
-    assert set(answers) == {"spatial", "temporal", "fused"}
-    np.testing.assert_allclose(answers["fused"], (answers["spatial"] + answers["temporal"]) / 2, atol=1e-5)
-    (found,) = json.loads((tmp_path / "a.json").read_text())
-    assert found["difference"] <= 1e-4 and found["milliseconds"] > 0 and found["megabytes"] > 0
+    written, tolerance = tmp_path / FORMATS[kind].file, FORMATS[kind].tolerance
+    one, two = TwoStream.load(model=written), TwoStream.load(**models, fusion=str(fusion_file))
+    clips = squares(two, video)
+    answers = opened(written)({name: clip[:2] for name, clip in clips.items()})
+    assert labels_in(written) == CLASSES
+    assert set(answers) == {"spatial", "temporal", "fused", "spatial_logits", "temporal_logits"}
+    assert one.cards == two.cards and one.making == two.making
+    assert one.fusion.method == "weighted-logits" and one.fusion.doubt == DOUBT
+    expected, found = (each.predict(video, views=3).probabilities for each in (two, one))
+    assert list(found) == list(expected)
+    for stream, shares in expected.items():
+        np.testing.assert_allclose(found[stream], shares, atol=tolerance)
+    (row,) = json.loads((tmp_path / "a.json").read_text())
+    assert row["difference"] <= tolerance and row["milliseconds"] > 0 and row["megabytes"] > 0
     assert {path.name for path in tmp_path.iterdir()} == {written.name, "a.json"}
 
 
@@ -88,3 +111,145 @@ def test_what_a_format_needs_is_said_before_any_work(monkeypatch, models):
 
     with pytest.raises(ImportError, match=r"needs surely_not_installed.*pip install -r requirements-export.txt"):
         main([*named(models), "--format", "onnx"])
+
+
+def test_what_another_runtime_runs_is_not_turned_into_another_format(tmp_path):
+    (tmp_path / "a.onnx").touch()
+
+    with pytest.raises(ValueError, match=r"a\.onnx is a model for another runtime.*Name the \.keras files"):
+        main(["--model", str(tmp_path / "a.onnx")])
+
+
+def test_int8_asks_for_clips_to_find_its_ranges_on(models, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*named(models), "--format", "litert-int8"])
+
+    assert ended.value.code == 2
+    assert "litert-int8 needs --calibrate VIDEO" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.onnx", b"not a model", "can't be read as an ONNX model"),
+        ("a.tflite", b"not a model", "no archive that can be read"),
+        ("a.keras", b"not a model", "no archive that can be read"),
+    ],
+)
+def test_a_damaged_export_is_named(name, content, said, tmp_path):
+    if name.endswith("onnx"):
+        pytest.importorskip("onnx", reason="needs pip install -r requirements-export.txt")
+    from fusion import TwoStream
+
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(ValueError, match=said) as refused:
+        TwoStream.load(model=tmp_path / name)
+
+    assert str(tmp_path / name) in str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def runs(models, tmp_path_factory):
+    """A folder of runs with these models, the file of their fusion, and the report of their evaluation."""
+    import shutil
+
+    from streams.runs.model_file import file_hash
+
+    folder = tmp_path_factory.mktemp("runs")
+    for name, path in models.items():
+        (folder / "made" / name / "split1").mkdir(parents=True)
+        shutil.copy(path, folder / "made" / name / "split1" / "model.keras")
+    evaluation = folder / "made" / "fusion" / "split1"
+    average = Fusion("average", ("spatial", "temporal"), doubt=DOUBT)
+    hashes = {name: file_hash(path) for name, path in models.items()}
+    KeptFusions("average", CLASSES, hashes, {"average": average}).write(evaluation / "fusion.json")
+    report = {
+        "num_videos": 40,
+        "num_groups": 8,
+        "video_accuracy": {"spatial": 0.5, "temporal": 0.625, "average": 0.75},
+        "interval": {"spatial": [0.4, 0.6], "temporal": [0.5, 0.75], "average": [0.65, 0.85]},
+        "baselines": {"commonest_class": "Jump", "commonest_share": 0.4},
+        "evaluated": {},
+    }
+    (evaluation / "report.json").write_text(json.dumps(report))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hub_folder(runs, tmp_path_factory):
+    """The folder for a hub, of these models."""
+    out = tmp_path_factory.mktemp("hub")
+    main(["--dataset", "made", "--runs", str(runs), "--format", "hub", "--out", str(out), "--licence", "cc-by-4.0"])
+    return out / "two_stream_hub"
+
+
+def test_a_folder_for_the_hub_has_everything_and_a_card_that_says_how_it_was_judged(hub_folder, runs, video):
+    from fusion import TwoStream
+
+    names = {path.name for path in hub_folder.iterdir()}
+    card = (hub_folder / "README.md").read_text()
+    assert names >= {"spatial.keras", "temporal.keras", "fusion.json", "streams.json", "labels.txt", "config.json"}
+    assert card.startswith("---\nlicense: cc-by-4.0\nlibrary_name: keras\n")
+    for words in ("| fused by average | 75.0 % | 65.0 to 85.0 |", "40 test videos of 8 groups", "Jump, Run, Sit"):
+        assert words in card
+    for title in ("## Data", "## How it was judged", "## Intended use", "## Limits", "## Licence", "## Run it"):
+        assert title in card
+    assert "below 0.400, which 95 % of 20 held-out videos reach" in card
+    assert str(runs) not in "".join(
+        path.read_text() for path in hub_folder.iterdir() if path.suffix in (".json", ".md")
+    )
+    expected = TwoStream.load(runs / "made").predict(video, views=3).probabilities["fused"]
+    found = TwoStream.load(model=hub_folder)
+    np.testing.assert_allclose(found.predict(video, views=3).probabilities["fused"], expected, atol=1e-6)
+    assert found.fusion.doubt == DOUBT
+
+
+CLIENT = """
+import sys, keras, numpy as np
+from fusion import TwoStream
+model = keras.saving.load_model("hf://me/actions")
+answers = model({each.name: np.zeros((1, *each.shape[1:]), np.uint8) for each in model.inputs})
+print(sorted(answers), np.asarray(answers["fused"]).sum().round(3))
+print(TwoStream.load("hf://me/actions").predict(sys.argv[1], views=3).top(3))
+"""
+
+
+@pytest.mark.slow
+def test_keras_and_we_open_what_a_hub_serves(hub_folder, video, tmp_path):
+    pytest.importorskip("huggingface_hub", reason="needs pip install -r requirements-export.txt")
+    from fusion import TwoStream
+
+    with hub_of(hub_folder, "me/actions") as (address, asked):
+        project = str(Path(__file__).resolve().parents[2])
+        client = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "PYTHONPATH": project}
+        words = [sys.executable, "-c", CLIENT, str(video)]
+        done = subprocess.run(words, env=client, cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "['fused', 'spatial', 'spatial_logits', 'temporal', 'temporal_logits'] 1.0"
+    assert second == str(TwoStream.load(model=hub_folder).predict(video, views=3).top(3))
+    assert any(path.endswith("spatial.keras") for path in asked)
+
+
+def test_without_a_connection_one_message_says_so(tmp_path):
+    pytest.importorskip("huggingface_hub", reason="needs pip install -r requirements-export.txt")
+    project = Path(__file__).resolve().parents[2]
+    nobody = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+
+    words = [sys.executable, "fusion/predict.py", "clip.mp4", "--model", "hf://me/actions"]
+    done = subprocess.run(words, cwd=project, env=nobody, capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert "Error: hf://me/actions can't be downloaded: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_package_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+
+    with pytest.raises(ImportError, match=r"hf://me/actions needs huggingface_hub: pip install -r requirements-exp"):
+        local(Path("hf://me/actions"))
+    with pytest.raises(ValueError, match="Write it as hf://OWNER/NAME"):
+        local("hf://me")

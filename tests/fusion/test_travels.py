@@ -172,14 +172,15 @@ def test_a_damaged_file_is_named_with_what_makes_it_again(text, tmp_path):
 @pytest.mark.parametrize("method", [name for name in TRAVELLING if name != "vote"])
 def test_an_exported_file_fuses_as_its_streams_did_and_says_how(method, evaluated, loaded, tmp_path):
     from fusion import TwoStream
-    from fusion.exporting.one_model import joined, metadata, write
+    from fusion.exporting.one_model import joined, write
+    from fusion.prediction.exported_texts import texts_of
 
     two_stream = loaded(method)
     cards = {name: scorer.card for name, scorer in two_stream.scorers.items()}
     path = tmp_path / "two_stream.keras"
     model = joined(two_stream.scorers, two_stream.fusion)
 
-    write(model, metadata(cards, two_stream.fusion), "keras", path)
+    write(model, texts_of(cards, two_stream.fusion), "keras", path, {})
 
     random = np.random.default_rng(1)
     clips = {each.name: random.integers(0, 256, (4, *each.shape[1:]), np.uint8) for each in model.inputs}
@@ -191,7 +192,7 @@ def test_an_exported_file_fuses_as_its_streams_did_and_says_how(method, evaluate
     np.testing.assert_allclose(np.asarray(model(clips)["fused"]), expected, atol=1e-5)
     opened = TwoStream.load(model=path).fusion
     assert opened.method == method
-    assert str(evaluated[0]) not in metadata(cards, two_stream.fusion)["fusion.json"]  # No path of this machine.
+    assert str(evaluated[0]) not in texts_of(cards, two_stream.fusion)["fusion.json"]  # No path of this machine.
     np.testing.assert_allclose(opened.probabilities(logits), expected, atol=1e-8)
 
 

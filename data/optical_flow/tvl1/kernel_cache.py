@@ -21,6 +21,7 @@ import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
 from numba.core.codegen import get_host_cpu_features
 
+from commands.files import INSTALLED
 from commands.waiting import Now
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -159,10 +160,11 @@ def _holds_kernels(folder: Path) -> bool:
 
 
 def _roots() -> Iterator[Path]:
-    """Yields numba's own setting first, then the project's folder, then the user's."""
+    """Yields numba's own setting first, then the folder of a clone, then the user's."""
     if numba.config.CACHE_DIR:
         yield Path(numba.config.CACHE_DIR)
-    yield _PROJECT / ".numba_cache"
+    if not INSTALLED:
+        yield _PROJECT / ".numba_cache"
     with contextlib.suppress(RuntimeError):  # A user of a container may have no home.
         yield Path.home() / ".cache" / "two-stream"
 
