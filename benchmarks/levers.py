@@ -85,7 +85,6 @@ TABLES = (
             "12 fields": ("--length", "12"),
             "6 fields": ("--length", "6"),
             "7/8 of the short side instead of whole fields": ("--shown", "most"),
-            "the mean vector not subtracted": ("--no-subtract-mean",),
         },
     ),
     Table(
