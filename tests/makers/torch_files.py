@@ -166,9 +166,11 @@ def resnet_arrays(depth: int, channels: int = 3, classes: int = 4) -> dict[str, 
     arrays, chance = {}, np.random.default_rng(0)
     for name, shape in shapes.items():
         if name.endswith((".weight", ".bias")):
-            arrays[name] = chance.normal(0, 0.1, shape).astype(np.float32)
+            spread = np.sqrt(2 / np.prod(shape[1:]))  # As He et al. draw them, so that maps neither grow nor vanish.
+            arrays[name] = chance.normal(0, spread, shape).astype(np.float32)
             continue
         for part in ("weight", "bias", "running_mean", "running_var"):
-            arrays[f"{name}.{part}"] = chance.uniform(0.5, 1.5, shape).astype(np.float32)
+            is_mean = part in ("bias", "running_mean")
+            arrays[f"{name}.{part}"] = chance.uniform(*((-0.1, 0.1) if is_mean else (0.5, 1.5)), shape).astype("f4")
         arrays[f"{name}.num_batches_tracked"] = np.array([1], np.int64)
     return arrays
