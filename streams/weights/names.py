@@ -17,6 +17,8 @@ HEAD = "logits"
 _AROUND = ("module.", "base_model.")
 # Behind the name of a convolution before which TSM shifts.
 SHIFTED = ".net"
+# The kernels that see the pixels.
+_FIRST = ("conv1.weight", "conv1_custom.weight", "conv1_7x7_s2.weight", "features.0.weight", "features.0.0.weight")
 # Counts that networks here do without.
 _UNUSED = "num_batches_tracked"
 
@@ -147,8 +149,7 @@ def places(backbone: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
 def origin_among(shapes: Mapping[str, tuple[int, ...]]) -> str:
     """Returns the origin of the tensors with such names and shapes, one of ORIGINS."""
     plain = {plain_name(name): shape for name, shape in shapes.items()}
-    first = next((shape for shape in plain.values() if len(shape) == 4), (0, 3))
-    flow = "" if first[1] == 3 else "-flow"
+    flow = "" if next((plain[name][1] for name in _FIRST if len(plain.get(name, ())) == 4), 3) == 3 else "-flow"
     if "conv1_custom.weight" in plain and flow:
         return "unit-flow"
     return ("tsn" if "conv1_7x7_s2.weight" in plain else "torch") + flow

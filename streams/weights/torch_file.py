@@ -109,7 +109,8 @@ def _of_archive(path: Path) -> Tensors:
         if len(pickles) != 1 or members[pickles[0]].file_size > MOST_HEADER:
             raise ValueError("it has no pickle data.pkl, or one that is too large")
         folder = pickles[0].removesuffix("data.pkl")
-        order = ">" if f"{folder}byteorder" in members and archive.read(f"{folder}byteorder") == b"big" else "<"
+        said = members.get(f"{folder}byteorder")
+        order = ">" if said and said.file_size == 3 and archive.read(said) == b"big" else "<"
 
         def kept(described: Any) -> _Storage:
             word, kind, key, _, count = described

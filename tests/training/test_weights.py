@@ -44,3 +44,20 @@ def test_both_streams_shift_and_are_evaluated_together(roots, tmp_path):
     assert {"spatial", "temporal", "average"} <= report["video_accuracy"].keys()
     assert report["streams"]["temporal"]["looked_at"].startswith("the whole clip at once")
     assert read_card(tmp_path / "ucf101" / "temporal" / "split1" / "model.keras").input_kind == "flow_stacks"
+
+
+@pytest.mark.slow
+def test_an_evaluation_says_what_the_recipe_of_its_run_expects(roots, tmp_path, capsys):
+    tiny = ["--backbone", "small", "--steps", "2", "--milestones", "1", "--no-balance", "--augment", "none"]
+
+    train_temporal(ucf101(roots, tmp_path, "--recipe", "paper-flow-1", *tiny))
+    place = ["--dataset", "ucf101", "--root", str(roots["ucf101"]), "--runs", str(tmp_path)]
+    evaluate([*place, "--stream", "temporal", "--method", "average", "--json", str(tmp_path / "out.json")])
+
+    expected = json.loads((tmp_path / "out.json").read_text())["expected"]
+    assert expected["recipe"] == "paper-flow-1"
+    assert expected["rows"]["temporal"]["expected"] == 73.9
+    assert "backbone" in expected["changed"]
+    assert "recipe paper-flow-1" in capsys.readouterr().out
+    page = (tmp_path / "ucf101" / "fusion" / "split1" / "report.html").read_text()
+    assert "Expected by the recipe paper-flow-1" in page
