@@ -170,7 +170,9 @@ def resnet_arrays(depth: int, channels: int = 3, classes: int = 4) -> dict[str, 
             arrays[name] = chance.normal(0, spread, shape).astype(np.float32)
             continue
         for part in ("weight", "bias", "running_mean", "running_var"):
-            is_mean = part in ("bias", "running_mean")
-            arrays[f"{name}.{part}"] = chance.uniform(*((-0.1, 0.1) if is_mean else (0.5, 1.5)), shape).astype("f4")
+            low, high = (-0.1, 0.1) if part in ("bias", "running_mean") else (0.5, 1.5)
+            # Branches that add little keep the sum of many from growing.
+            scale = 0.1 if part == "weight" and name.endswith(f"bn{grown // 4 + 2}") else 1.0
+            arrays[f"{name}.{part}"] = (scale * chance.uniform(low, high, shape)).astype(np.float32)
         arrays[f"{name}.num_batches_tracked"] = np.array([1], np.int64)
     return arrays

@@ -17,7 +17,7 @@ from tests.makers.torch_files import resnet_arrays, write_torch
 def test_a_training_in_stages_builds_the_network_of_its_weights_in_each(roots, tmp_path):
     weights = write_torch(tmp_path / "resnet50.pth", resnet_arrays(50))
     words = ["--backbone", "resnet50", "--weights", str(weights), "--crop-size", "32"]
-    stages = ["--stage", "last-layer:1:sgd:1e-3", "--stage", "all:1:sgd:1e-3"]
+    stages = ["--stage", "last-layer:1:sgd:1e-5", "--stage", "all:1:sgd:1e-5"]
 
     train_spatial(ucf101(roots, tmp_path, *words, *stages))
 
@@ -38,7 +38,7 @@ def test_both_streams_shift_and_are_evaluated_together(roots, tmp_path):
     train_spatial(ucf101(roots, tmp_path, *shift, "--input", "rgb_spread"))
     train_temporal(ucf101(roots, tmp_path, *shift, "--input", "flow_stacks"))
     place = ["--dataset", "ucf101", "--root", str(roots["ucf101"]), "--runs", str(tmp_path)]
-    evaluate([*place, "--method", "average", "--json", str(tmp_path / "out.json")])
+    evaluate([*place, "--views", "2", "--crops", "1", "--method", "average", "--json", str(tmp_path / "out.json")])
 
     report = json.loads((tmp_path / "out.json").read_text())
     assert {"spatial", "temporal", "average"} <= report["video_accuracy"].keys()
@@ -52,7 +52,21 @@ def test_an_evaluation_says_what_the_recipe_of_its_run_expects(roots, tmp_path, 
 
     train_temporal(ucf101(roots, tmp_path, "--recipe", "paper-flow-1", *tiny))
     place = ["--dataset", "ucf101", "--root", str(roots["ucf101"]), "--runs", str(tmp_path)]
-    evaluate([*place, "--stream", "temporal", "--method", "average", "--json", str(tmp_path / "out.json")])
+    evaluate(
+        [
+            *place,
+            "--views",
+            "2",
+            "--crops",
+            "1",
+            "--stream",
+            "temporal",
+            "--method",
+            "average",
+            "--json",
+            str(tmp_path / "out.json"),
+        ]
+    )
 
     expected = json.loads((tmp_path / "out.json").read_text())["expected"]
     assert expected["recipe"] == "paper-flow-1"
