@@ -20,15 +20,19 @@ def decode_image(contents: tf.Tensor, channels: int, box: tf.Tensor | None = Non
     """Decodes a JPEG, or a box of it, as uint8[H, W, channels]; grey is 1 channel, colour 3."""
     if box is None:
         return tf.io.decode_jpeg(contents, channels=channels, dct_method=DCT_METHOD)
-    if channels == 1:
-        return tf.io.decode_and_crop_jpeg(contents, box, channels=channels, dct_method=DCT_METHOD)
+    if channels == 3:
+        return _box_of_colour(contents, box)
+    return tf.io.decode_and_crop_jpeg(contents, box, channels=channels, dct_method=DCT_METHOD)
+
+
+def _box_of_colour(contents: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     # Most JPEGs hold colour at half the width: a decoder makes the box's outer columns without the colour beside them,
     # up to 29 levels from what it makes of the whole. One column more on both sides is cut off again.
     top, left, height, width = tf.unstack(box)
     first, last = tf.maximum(left - 1, 0), tf.minimum(left + width + 1, image_size(contents)[1])
     wider = tf.stack([top, first, height, last - first])
-    image = tf.io.decode_and_crop_jpeg(contents, wider, channels=channels, dct_method=DCT_METHOD)
-    return tf.slice(image, tf.stack([0, left - first, 0]), tf.stack([height, width, channels]))
+    image = tf.io.decode_and_crop_jpeg(contents, wider, channels=3, dct_method=DCT_METHOD)
+    return tf.slice(image, tf.stack([0, left - first, 0]), tf.stack([height, width, 3]))
 
 
 def floats_size(contents: tf.Tensor) -> tf.Tensor:

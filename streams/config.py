@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -279,6 +279,11 @@ class TrainConfig(Tricks):
     def stages(self) -> tuple[Stage, ...]:
         """The stages of `--stage`."""
         return tuple(parse_stage(text) for text in self.stage)
+
+    @property
+    def tricks(self) -> list[str]:
+        """The names of the options of `Tricks` that are not at their default."""
+        return [each.name for each in fields(Tricks) if getattr(self, each.name) != each.default]
 
     @property
     def keeps_features(self) -> bool:

@@ -1,7 +1,7 @@
 """Options that a training may do without: other losses, averaged weights, uneven rates. By default, none is on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from commands.options import option
@@ -55,11 +55,6 @@ class Tricks:
     drop_path: float = option(
         0.0, "share of clips for which the last residual block is left out; less for blocks before it", metavar="SHARE"
     )
-
-    @property
-    def tricks(self) -> list[str]:
-        """The names of the options that are not at their default."""
-        return [each.name for each in fields(Tricks) if getattr(self, each.name) != each.default]
 
 
 def amounts_of(config: Tricks) -> dict[str, float]:

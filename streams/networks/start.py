@@ -31,14 +31,15 @@ Giving = TypeVar("Giving", keras.Layer, StoredLayer)
 _HEADS = ("logits", "predictions", "convnext_tiny_head_dense")
 # How many batch normalisations, counted from the first, go on learning. With another input than that of the pretrained
 # network, the statistics of the first one no longer fit (TSN, Sec. 3.3).
-_LEARNING_NORMALISATIONS: dict[str, int | None] = {"none": None, "all-but-first": 1, "all": 0}
+_LEARNING_NORMALISATIONS = {"all-but-first": 1, "all": 0}
 _FILES = f".keras, .weights.h5, .h5, {', '.join(ENDINGS)}"
 _HOW_TO_GO_ON = f"Pass --weights FILE ({_FILES}), or --weights none to start from random weights."
 
 
 def variant_of(options: TrainConfig) -> Variant:
     """Returns how a network must be built for the weights that it starts from."""
-    return Variant(origin_of_weights(options.weights), options.shift)
+    is_file = bool(Path(options.weights).suffix)  # Not a word such as auto.
+    return Variant(origin_of_weights(options.weights) if is_file else "", options.shift)
 
 
 def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Sequence[str]) -> keras.Model:
@@ -64,14 +65,19 @@ def set_trainable(network: keras.Model, place: str = "all", freeze_bn: str = "no
     first = 0 if place == "all" else _first_index(network, place)
     for index, layer in enumerate(network.layers):
         layer.trainable = index >= first
+    if freeze_bn != "none":
+        _freeze_normalisations(network, _LEARNING_NORMALISATIONS[freeze_bn])
+    count = sum(math.prod(variable.shape) for variable in network.trainable_variables)
+    return f"{count:,} of {network.count_params():,} weights of {network.name} learn (from {place})."
+
+
+def _freeze_normalisations(network: keras.Model, learning: int) -> None:
+    """Lets only the first normalisations learn; the others keep their statistics, in training as in prediction."""
     # In a network of both streams, each has its own first one.
     for part in (network, *(layer for layer in network.layers if isinstance(layer, keras.Model))):
         normalisations = [layer for layer in part.layers if isinstance(layer, keras.layers.BatchNormalization)]
-        learning = _LEARNING_NORMALISATIONS[freeze_bn]
-        for layer in normalisations[len(normalisations) if learning is None else learning :]:
-            layer.trainable = False  # It then uses the statistics that it has, in training as in prediction.
-    count = sum(math.prod(variable.shape) for variable in network.trainable_variables)
-    return f"{count:,} of {network.count_params():,} weights of {network.name} learn (from {place})."
+        for layer in normalisations[learning:]:
+            layer.trainable = False
 
 
 def pretrain(

@@ -88,7 +88,10 @@ class Run:
     def described(self) -> dict[str, Any]:
         """Reads the configuration."""
         try:
-            return _object(self.config.read_text(encoding="utf-8") if self.config.is_file() else "")
+            found = json.loads(self.config.read_text(encoding="utf-8") if self.config.is_file() else "")
+            if isinstance(found, dict):
+                return found
+            raise ValueError("it holds no object")
         except (FileNotFoundError, ValueError) as error:
             what = f"is damaged ({error})" if self.config.exists() else "is missing"
             raise ValueError(f"{self.config} {what}. It holds the options of this run. {_HOW_TO_MEND}") from error
@@ -124,8 +127,7 @@ class Run:
                 with run.locked():
                     run.clear()
         self.clear_checkpoints()
-        self.config.unlink(missing_ok=True)
-        for path in (self.model, self.history, self.curves):
+        for path in (self.config, self.model, self.history, self.curves):
             path.unlink(missing_ok=True)
         for folder in (self.tensorboard, self.folder / "scores"):
             shutil.rmtree(folder, ignore_errors=True)
@@ -185,13 +187,6 @@ def stages_left(config: Options, run: Run) -> list[tuple[Options, Run]]:
         else:
             left.append((stage, place))
     return left
-
-
-def _object(text: str) -> dict[str, Any]:
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise ValueError("it holds no object")
-    return found
 
 
 def _several_stages(config: Options, run: Run) -> list[tuple[Options, Run]]:

@@ -15,6 +15,8 @@ from streams.training.progress import Course
 from streams.training.records import HAS_TENSORBOARD
 
 _GIGABYTE = 2**30
+# Bytes that are not worth a look at what is free: importing TensorFlow has taken more.
+_ALWAYS_THERE = 2**28
 # A training that needs so many times what is free is refused: the estimate errs by a third at most, as measured.
 _HOPELESS = 1.5
 # Bytes of the processor's memory that TensorFlow's graph of a layer takes: 0.7 to 2.4 megabytes were measured.
@@ -183,7 +185,8 @@ def check_memory(config: TrainConfig, fixed: float, per_clip: float, *, machines
     """Refuses a training that can't fit the memory of this machine, and returns a warning for one that may not."""
     # Without free memory the system kills the process, and no message is possible any more.
     here = tf.distribute.get_strategy().num_replicas_in_sync // machines
-    needed, free = here * (fixed + per_clip * clips_at_once(config)), free_memory()
+    needed = here * (fixed + per_clip * clips_at_once(config))
+    free = free_memory() if needed > _ALWAYS_THERE else None
     if free is None or needed <= free:
         return []
     return _too_little(needed, free, what_fits(config, here * fixed, here * per_clip))

@@ -180,14 +180,12 @@ def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
 
 def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best: int, protocol: str) -> None:
     """Draws loss, accuracy and rate over the epochs, and the epoch that is kept."""
-    from matplotlib.figure import Figure  # Takes a second to import; only a finished training needs it.
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib import figure, ticker  # Take a second to import; only a finished training needs them.
 
-    figure = Figure(figsize=(4.2 * len(_TITLES), 3.4), layout="constrained")
-    # The data set, the stream and the split.
-    figure.suptitle(", ".join(path.parent.parts[-3:]), x=0.01, ha="left", weight="bold")
+    page = figure.Figure(figsize=(4.2 * len(_TITLES), 3.4), layout="constrained")
+    page.suptitle(", ".join(path.parent.parts[-3:]), x=0.01, ha="left", weight="bold")  # Data set, stream and split.
     epochs, marker = range(1, len(history) + 1), "." if len(history) < 15 else ""
-    for axes, (name, title) in zip(figure.subplots(1, len(_TITLES)), _TITLES.items(), strict=True):
+    for axes, (name, title) in zip(page.subplots(1, len(_TITLES)), _TITLES.items(), strict=True):
         # A training that chooses by the test list says so.
         for column, label in ((name, "training"), (f"val_{name}", CHOSEN_BY[protocol])):
             if column in history[0]:
@@ -196,12 +194,12 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best: int, p
         axes.set(xlabel="epoch", title=title, xlim=(0.5, len(history) + 0.5))
         axes.xaxis.get_major_locator().set_params(integer=True)
         if "accuracy" in name:
-            axes.yaxis.set_major_formatter(PercentFormatter(1))
+            axes.yaxis.set_major_formatter(ticker.PercentFormatter(1))
         axes.grid(axis="y", color="0.92")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize="small", frameon=False)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+        page.savefig(temporary, dpi=120)
 
 
 def described_training(config: TrainConfig, run: Run, card: ModelCard, *, begun: bool = False) -> dict[str, object]:

@@ -23,14 +23,17 @@ from streams.training.kept_features import kept_features
 from streams.training.records import described_training, write_history
 
 
-def solve_stage(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> None:
+def solve_stage(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> Cost | None:
     """Makes the features of the training videos, solves the last layer on them, and saves the network.
 
-    It also saves the logits that each fold gave to the videos it had not seen, for fusion to learn from.
+    It also saves the logits that each fold gave to the videos it had not seen, for fusion to learn from. With
+    `--dry-run` it is only rehearsed.
     """
+    if config.dry_run:
+        return _rehearse(learner, clips, config, run)
     with run.locked():
         if is_finished(config, run):
-            return
+            return None
         start = time.monotonic()
         features, labels = kept_features(learner.network, clips, clips.videos, run, config)
         # The layer is linear, so the mean of a video's logits over its views are the logits of its mean features.
@@ -45,9 +48,10 @@ def solve_stage(learner: Learner, clips: ClipStream, config: TrainConfig, run: R
         described = described_training(config, run, learner.card)
         found = {"parts": solution.weights, "result": result, "skipped": {}, "seconds": time.monotonic() - start}
         write_json(run.config, {**described, **found})
+    return None
 
 
-def rehearse_solving(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> Cost:
+def _rehearse(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> Cost:
     """Makes the features of a few videos, and returns what those of all would cost; solving takes little time."""
     few = clips.videos[:_FEW]
     kept_features(learner.network, clips, few[:1], run, config)  # Builds the graph.

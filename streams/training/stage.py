@@ -15,7 +15,7 @@ from streams.training.devices import strategy_for
 from streams.training.fit import Learner, building, train
 from streams.training.kept_features import on_features
 from streams.training.rehearsal import rehearse
-from streams.training.solve_stage import rehearse_solving, solve_stage
+from streams.training.solve_stage import solve_stage
 from streams.training.tricks.chosen import with_tricks
 
 __all__ = ["Learner", "building", "clips_of", "strategy_for", "train_stage"]
@@ -24,10 +24,7 @@ __all__ = ["Learner", "building", "clips_of", "strategy_for", "train_stage"]
 def train_stage(learner: Learner, clips: Clips, config: TrainConfig, run: Run) -> Cost | None:
     """Trains one stage, on kept features if only the last layer learns; with `--dry-run` it is only rehearsed."""
     if config.optimizer == EXACT and isinstance(clips, ClipStream):
-        if config.dry_run:
-            return rehearse_solving(learner, clips, config, run)
-        solve_stage(learner, clips, config, run)
-        return None
+        return solve_stage(learner, clips, config, run)
     if config.keeps_features and isinstance(clips, ClipStream):
         learner, clips = on_features(learner, clips, config, run)
     if config.tricks:
