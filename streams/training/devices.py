@@ -64,7 +64,7 @@ class Alone:
 
     def dealt(self, batches: tf.data.Dataset, batch_size: int) -> Batches:
         """Lets the devices of this machine share its batches, which TensorFlow does by itself for one machine."""
-        return as_they_are(batches)
+        return as_they_are(batches.prefetch(1))  # The next batch is handed over while a step computes.
 
 
 def num_threads() -> int:
