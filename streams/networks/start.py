@@ -38,8 +38,8 @@ _HOW_TO_GO_ON = f"Pass --weights FILE ({_FILES}), or --weights none to start fro
 
 def variant_of(options: TrainConfig) -> Variant:
     """Returns how a network must be built for the weights that it starts from."""
-    is_file = bool(Path(options.weights).suffix)  # Not a word such as auto.
-    return Variant(origin_of_weights(options.weights) if is_file else "", options.shift)
+    # Words such as auto have no suffix.
+    return Variant(origin_of_weights(options.weights) if Path(options.weights).suffix else "", options.shift)
 
 
 def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Sequence[str]) -> keras.Model:

@@ -143,7 +143,7 @@ def card_of(stream: str, config: TrainConfig, dataset: DataSet, clip: Input) -> 
         config.shown,
         statistics.median_low([video.num_frames for video in dataset.videos.values()]) if clip.is_spread else 0,
         stride=clip.stride,
-        origin=origin_of_weights(config.weights),
+        origin=origin_of_weights(config.weights) if Path(config.weights).suffix else "",
         own_validation=len(dataset.splits[config.split].validation) if config.protocol == "validation" else 0,
     )
     return card.having_learnt(lessons_in(config.weights)) if Path(config.weights).suffix == ".keras" else card

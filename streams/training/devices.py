@@ -27,9 +27,6 @@ try:
 except ImportError:  # Windows has no such limits.
     resource = None  # type: ignore[assignment]
 
-_ONE_PROCESSOR = tf.distribute.InputOptions(
-    experimental_fetch_to_device=False, experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA
-)
 # The limit of a control group and what it uses, in the second version of control groups and in the first.
 _MEMORY_FILES = {
     "": ("memory.max", "memory.current"),
@@ -64,7 +61,7 @@ class Alone:
 
     def dealt(self, batches: tf.data.Dataset, batch_size: int) -> Batches:
         """Lets the devices of this machine share its batches, which TensorFlow does by itself for one machine."""
-        return as_they_are(batches.prefetch(1))  # The next batch is handed over while a step computes.
+        return batches
 
 
 def num_threads() -> int:
@@ -100,7 +97,7 @@ def synchronise_batch_norm(model: keras.Model) -> None:
             synchronise_batch_norm(layer)
 
 
-def whole_batches(batches: tf.data.Dataset, batch_size: int) -> Batches:
+def whole_batches(batches: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     """Returns validation batches of equal size, `(clips, labels, weights)`: the last one is padded with weight 0."""
 
     # Every device then has clips in every step, which Keras 3.15 asks for, and one graph serves all batches.
@@ -113,17 +110,7 @@ def whole_batches(batches: tf.data.Dataset, batch_size: int) -> Batches:
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     weighted = batches.map(plainly(lambda clips, labels: (clips, labels, tf.ones(tf.shape(labels)[:1]))))
     whole = weighted.map(plainly(lambda *batch: tf.nest.map_structure(filled, batch)))
-    return as_they_are(whole.prefetch(1).with_options(options))
-
-
-def as_they_are(batches: tf.data.Dataset) -> Batches:
-    """Lets a single processor take batches as they are, as nothing has to be shared or copied."""
-    # A strategy's own iterator moves them through one more data set, which costs time in every step and at its end.
-    strategy = tf.distribute.get_strategy()
-    is_alone = isinstance(strategy, tf.distribute.MirroredStrategy) and strategy.num_replicas_in_sync == 1
-    if not is_alone or tf.config.list_logical_devices("GPU"):
-        return batches
-    return strategy.distribute_datasets_from_function(lambda _: batches, _ONE_PROCESSOR)
+    return whole.prefetch(1).with_options(options)
 
 
 def _use_gpus(gpus: list[tf.config.PhysicalDevice], wanted: int | None) -> list[str]:

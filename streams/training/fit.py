@@ -14,7 +14,7 @@ from streams.config import TrainConfig
 from streams.runs.model_file import ModelCard, save_model
 from streams.runs.run_folder import Run, is_finished, say_skipped
 from streams.training.around_steps import Keeper, KeeperOfCompiled, Stop, StoppedError, listening_for_stop, same_command
-from streams.training.devices import Alone, Batches, synchronise_batch_norm, whole_batches
+from streams.training.devices import Alone, synchronise_batch_norm, whole_batches
 from streams.training.explaining import EXPLICABLE, explain
 from streams.training.first_batch import look_at_first_batch
 from streams.training.machines import Together
@@ -125,7 +125,9 @@ def _callbacks(
     return keeper, display, *([TensorBoard(course, display, sheets)] if HAS_TENSORBOARD else [])
 
 
-def _validate(model: Trainee, validation: Batches | None, callbacks: keras.callbacks.CallbackList, epoch: int) -> None:
+def _validate(
+    model: Trainee, validation: tf.data.Dataset | None, callbacks: keras.callbacks.CallbackList, epoch: int
+) -> None:
     """Ends an epoch as `fit` does after its last step."""
     callbacks.on_train_begin()
     callbacks.on_epoch_begin(epoch)
