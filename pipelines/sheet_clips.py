@@ -52,8 +52,7 @@ class FirstBatch:
         top, left, height, width = box
         mirrored = ", mirrored" if self.augment != "none" and randoms[4] < 0.5 else ""
         shown = ", ".join(self.dataset.classes[label] for label in video.labels)
-        share = height * width / (frame.shape[0] * frame.shape[1])
-        words = f"{shown}; box of {width} x {height} at ({left}, {top}), {share:.0%} of the frame{mirrored}"
+        words = f"{shown}; box of {width} x {height} at ({left}, {top}){mirrored}"
         return Column(video.name, words, f"on disk: {start + 1}", frame, box)
 
     def _row(self, clip: Input) -> Row:
