@@ -99,7 +99,7 @@ def copies(dataset: DataSet, looks: Sequence[Look]) -> Iterator[tuple[Video, Vid
 
 def is_copy(found: Evidence) -> bool:
     """Tells whether two videos agree as only copies do."""
-    return found.still > 0.9 and found.moving > 0.8
+    return found.still > 0.9 and found.moving > 0.9
 
 
 def pairs_to_compare(looks: Sequence[Look]) -> list[tuple[int, int]]:
