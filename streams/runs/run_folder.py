@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from commands.files import is_abandoned, locked
+from commands.options import as_dictionary
 from streams.config import TrainConfig
+from streams.tricks import Tricks
 
 Options = TypeVar("Options", bound=TrainConfig)
 
@@ -37,7 +39,14 @@ _ENTRIES = {"options": dict, "data_hash": str, "threads": int, "versions": dict,
 # More threads than any machine has; TensorFlow would start them all.
 _MOST_THREADS = 4096
 # The values of options in runs that are older than these options.
-_BEFORE = {"shown": "pixels", "stride": 1, "consensus": "mean", "fuse_at": [], "shift": 0.0}
+_BEFORE = {
+    "shown": "pixels",
+    "stride": 1,
+    "consensus": "mean",
+    "fuse_at": [],
+    "shift": 0.0,
+    **as_dictionary(Tricks()),
+}
 
 
 class _Inside:
