@@ -16,6 +16,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
     packages.check()  # Before the first import that may fail.
 
+import numpy as np
 from PIL import Image
 
 from benchmarks.picture_of_shapes import frames_of, motion_of
@@ -24,10 +25,11 @@ from commands.running import quiet_tensorflow, run
 from data.catalog import Video
 from data.flow import flow_between
 from data.ready import ready_dataset
+from fusion.prediction.as_prepared import PreparedVideo
 
 # Seconds that a frame is shown. The videos have twelve frames a second, too many to read the bars.
 SECONDS = 0.25
-WIDTH = 720
+WIDTH, ENLARGED = 720, 4
 # One class of each motion and each appearance.
 CLASSES = ("ChecksCircle", "StripesSlide", "RingsLift")
 
@@ -49,6 +51,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"Wrote {options.out}: {len(pictures)} frames, {options.out.stat().st_size / 1e3:.0f} kB.")
 
 
+class Enlarged(PreparedVideo):
+    """A video whose frames are too small to be seen at their size."""
+
+    def originals(self) -> Iterator[np.ndarray]:
+        """Yields its frames, enlarged."""
+        return (frame.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1) for frame in super().originals())
+
+
 def moments_whole(video: Video) -> int:
     """Returns how often the disc of a video is whole: what leaves at an edge comes back at the opposite one."""
     frames = frames_of(video.name)
@@ -58,16 +68,14 @@ def moments_whole(video: Video) -> int:
 def _pictures(paths: Sequence[Path], runs: Path) -> Iterator[Image.Image]:
     quiet_tensorflow()
     from fusion import TwoStream
-    from fusion.prediction.annotate import annotated_frames
-    from fusion.prediction.as_prepared import PreparedVideo
-    from fusion.prediction.timeline import timeline
+    from fusion.over_time.annotate import annotated_frames
+    from fusion.over_time.timeline import timeline
 
     two_stream = TwoStream.load(runs / "shapes")
     for path in paths:
         prediction = two_stream.predict(path, hop=0.01)
         line = timeline(prediction, 0.5)
-        video = PreparedVideo(path, two_stream.making)
-        for frame in annotated_frames(video, line, prediction, two_stream.making):
+        for frame in annotated_frames(Enlarged(path, two_stream.making), line, prediction):
             picture = Image.fromarray(frame)
             yield picture.resize((WIDTH, round(WIDTH * picture.height / picture.width)), Image.Resampling.LANCZOS)
 

@@ -32,6 +32,8 @@ _LONGEST = 2000
 # Disks that are full or can't be written, and files that grow too large.
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _OURS = str(Path(__file__).resolve().parents[1])
+# What Keras imports if it is installed, for functions that nothing here calls. It is a third of the time of the import.
+_NOT_NEEDED = ("sklearn", "matplotlib", "IPython", "pandas")
 # Settings of malloc, by their numbers in malloc.h: from which size on a block gets a mapping of its own, how much free
 # memory is kept, and how much is requested in advance. By default glibc returns memory to the system and requests it
 # again, cleared: training with real input took up to 1.8 times as long. Peak memory is the same within 1 %.
@@ -217,11 +219,23 @@ def quiet_tensorflow() -> None:
     # Failures come as exceptions; the lines that native code prints only tell what a processor lacks.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The library prints some lines before it knows its log level, so they are caught at the file descriptor.
-    with swallowed_stderr():
+    with swallowed_stderr(), _hidden(*_NOT_NEEDED):
         import keras  # noqa: F401
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _hidden(*names: str) -> Iterator[None]:
+    """Lets imports go on as if these packages were not installed; afterwards they can be imported as usual."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
 
 
 @contextlib.contextmanager

@@ -31,7 +31,10 @@ from data.extraction.other_tools import Extraction, extracted_in, recognise, use
 from data.optical_flow.engine import flow_engine
 from data.prepare_options import preparing_parser
 from data.ready import KNOWN, home_of, is_own, open_dataset, ready_dataset
+from data.sets.cutting import LIST, cut_clips, rate_of, videos_below
+from data.sets.folders import check_kept
 from data.sets.mmaction_lists import write_lists
+from data.sets.segments import read_segments
 from data.store.description import FRAMES, Recipe
 from data.store.index import BROKEN, MISSING, READY, Row, find_description, index_path
 
@@ -43,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     root: Path = options.root or home_of(options.dataset)
     if not options.frames:
         _check_videos(options.dataset, root, options.videos)
-    _link(root / "videos", options.videos)
+    if options.segments:
+        _cut(options, root, parser)
+    else:
+        _link(root / "videos", options.videos)
     _link(root / "annotations", options.annotations)
     if options.download:
         _download(options.dataset, root)
@@ -65,6 +71,21 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"Wrote {path}")
     if options.older_layout:
         print(write_older_layout(ready_dataset(options.dataset, root), options.older_layout))
+
+
+def _cut(options: argparse.Namespace, root: Path, parser: argparse.ArgumentParser) -> None:
+    """Makes the videos of the data set out of longer ones, whose segments are labelled."""
+    if not options.videos:
+        parser.error("--segments cuts the videos that --videos names.")
+    if not is_own(options.dataset):
+        parser.error(f"--segments makes a data set of your own: give it another name than {options.dataset}.")
+    videos = videos_below(options.videos)
+    segments = read_segments(options.segments, videos, rate_of)
+    if (root / "videos").is_symlink() or ((root / "videos").exists() and not (root / "videos" / LIST).is_file()):
+        raise ValueError(f"{root / 'videos'} exists already, and holds no cut clips. Pass another NAME or --root.")
+    counts = cut_clips(videos, segments, root / "videos", with_nothing=options.with_nothing)
+    print(f"Cut {counts.total():,} clips: {', '.join(f'{count:,} {label}' for label, count in counts.most_common())}.")
+    check_kept(root)
 
 
 def _download(name: str, root: Path) -> None:

@@ -43,6 +43,13 @@ def preparing_parser(description: str) -> argparse.ArgumentParser:
     add = parser.add_argument_group("data").add_argument
     add("--root", type=Path, metavar="FOLDER", help="its folder (default: datasets/<data set>)")
     add("--videos", type=Path, metavar="FOLDER", help="folder of the videos (default: <root>/videos)")
+    add(
+        "--segments",
+        type=Path,
+        metavar="FILE",
+        help="cut --videos into clips by it: video,label,start,end, or a Label Studio export",
+    )
+    add("--with-nothing", action="store_true", help="with --segments: also clips of no label, as the class nothing")
     add("--annotations", type=Path, metavar="FOLDER", help="folder of the lists (default: <root>/annotations)")
     add("--download", action="store_true", help="download missing files from the authors' site")
     add("--frames", type=Path, metavar="FOLDER", help="use frames and flow that another tool extracted")

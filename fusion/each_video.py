@@ -1,37 +1,51 @@
-"""Predicts videos, or a live source, for fusion/predict.py: prints what happens in each, and writes the results."""
+"""Predicts videos for fusion/predict.py: prints what happens in each, and writes the results."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.live import Live
 from rich.progress import track
-from rich.text import Text
 
 from commands.running import first_line
 from commands.text import printable
 from commands.waiting import Now
 from data.extraction.decoder import Bounds
-from fusion.live.decisions import Glance, watch
-from fusion.prediction.annotate import write_annotated
+from data.sets.cutting import rate_of
+from data.sets.segments import Segment, read_segments
+from fusion.live.showing import watch_live
+from fusion.over_time import judged
+from fusion.over_time.annotate import write_annotated
+from fusion.over_time.picture import frames_that_fit, write_picture
+from fusion.over_time.segments import segment_of, write_segments
+from fusion.over_time.timeline import as_text, timeline
 from fusion.prediction.as_prepared import PreparedVideo
 from fusion.prediction.chosen_fusion import sentence
 from fusion.prediction.prediction import Prediction
-from fusion.prediction.tables import STANDARD_OUTPUT, Failure, as_line, as_table, places_of, write_to
-from fusion.prediction.timeline import as_text, clock, timeline, write_picture
+from fusion.prediction.tables import STANDARD_OUTPUT, Failure, as_line, as_table, places_of
 from fusion.two_stream import TwoStream
+
+__all__ = ["load_streams", "predict_all", "watch_live"]  # All that needs TensorFlow, behind one late import.
 
 
 def load_streams(
-    models: Mapping[str, Path], method: str | None, say: Callable[[str], None], fusion: str = ""
+    models: Mapping[str, Path],
+    method: str | None,
+    say: Callable[[str], None],
+    fusion: str = "",
+    *,
+    when_unsure: bool = False,
 ) -> TwoStream:
     """Loads the models; says how they are fused, and whether flow is computed otherwise than for their training."""
     Now.doing = "Loading the models"
-    two_stream = TwoStream(models, fusion)
+    two_stream = TwoStream(models, fusion, when_unsure=when_unsure)
     if len(two_stream.scorers) > 1:
         say(sentence(two_stream.fusion))
+    if alone := two_stream.alone:
+        say(
+            f"Flow is computed where the spatial stream is less than {alone.above:.1%} sure: for {1 - alone.share:.0%} "
+            f"of the held-out videos. {alone.accuracy:.1%} of them are right then, {alone.fused:.1%} with flow for all."
+        )
     if method and (note := two_stream.use_flow(method)):
         say(f"Note: {note}.")
     return two_stream
@@ -43,7 +57,7 @@ def predict_all(
     """Yields the prediction for each video, or why there is none, after printing and writing it."""
     followed = track(videos, "Predicting", console=out) if len(videos) > 1 else videos
     bounds = Bounds(None, round(options.most_megapixels * 1e6), options.most_frames)
-    show = _Shown(two_stream, videos, options, out)
+    show = _Shown(two_stream, videos, options, out, bounds)
     for video in followed:
         Now.doing = f"Looking at {video.name}: decoding, flow, both networks"
         try:
@@ -61,6 +75,7 @@ def predict_all(
             yield {"video": printable(video), "error": printable(_reason(video, error))}
             continue
         yield prediction
+    show.segments()
 
 
 def _reason(video: Path, error: Exception) -> str:
@@ -73,55 +88,48 @@ class _Shown:
     """Prints and draws timelines and writes annotated videos, if requested."""
 
     def __init__(
-        self, two_stream: TwoStream, videos: Sequence[Path], options: argparse.Namespace, out: Console
+        self,
+        two_stream: TwoStream,
+        videos: Sequence[Path],
+        options: argparse.Namespace,
+        out: Console,
+        bounds: Bounds,
     ) -> None:
-        self._two_stream, self._options, self._out = two_stream, options, out
+        self._two_stream, self._options, self._out, self._bounds = two_stream, options, out, bounds
         pictures = options.timeline if options.timeline != STANDARD_OUTPUT else None
         self._pictures = places_of(pictures, videos, ".png") if pictures else {}
         self._films = places_of(options.save, videos, ".webm") if options.save else {}
+        self._videos, self._segments = videos, list[Segment]()
 
     def over_time(self, prediction: Prediction) -> None:
         """Shows one prediction."""
-        video, options, making = Path(prediction.video), self._options, self._two_stream.making
+        video, options = Path(prediction.video), self._options
+        line = timeline(prediction, options.window, _seconds(options.delay))
         if options.timeline:
-            line = timeline(prediction, options.window)
             self._out.print(as_text(line.stretches()))
+        self._segments += [segment_of(video, stretch) for stretch in line.stretches()]
         if path := self._pictures.get(video):
-            write_picture(path, line, list(PreparedVideo(video, making).spread(8)), printable(video.name))
+            prepared = self._prepared(video)
+            frames = list(prepared.spread(frames_that_fit(*prepared.frame_size)))
+            write_picture(path, line, frames, printable(video.name))
             self._out.print(f"The timeline is in {printable(path)}", soft_wrap=True)
         if path := self._films.get(video):
-            write_annotated(path, prediction, making, options.window)
+            with_flow = self._two_stream.uses_flow
+            write_annotated(path, prediction, self._prepared(video), line, with_flow=with_flow)
             self._out.print(f"The annotated video is in {printable(path)}", soft_wrap=True)
 
+    def segments(self) -> None:
+        """Writes the segments of all videos, and judges them where labelled ones are named."""
+        if path := self._options.segments:
+            write_segments(path, self._segments)
+            self._out.print(f"{len(self._segments)} segments are in {printable(path)}", soft_wrap=True)
+        if truth := self._options.truth:
+            labelled = read_segments(truth, {video.name: video for video in self._videos}, rate_of)
+            self._out.print(judged.as_text(judged.judged(self._segments, labelled)))
 
-BAR = 20
-
-
-def watch_live(two_stream: TwoStream, options: argparse.Namespace, out: Console) -> None:
-    """Shows the decisions on a live source until it ends or is stopped."""
-    Now.doing = ""  # A live source may stay silent for any time.
-    glances: list[Glance] = []
-    try:
-        with Live(console=out, refresh_per_second=8) as display:
-            for glance in watch(two_stream, options.camera, window=options.window, top=options.top):
-                if glance.note:
-                    out.print(f"Note: {glance.note}.")
-                display.update(_shown(glance))
-                glances.append(glance)
-    except KeyboardInterrupt:
-        out.print("Stopped.")
-    write_to(options.json, [asdict(glance) for glance in glances])
-    if not glances:
-        raise ValueError(f"The source {options.camera} ended before one clip of it was complete.")
+    def _prepared(self, video: Path) -> PreparedVideo:
+        return PreparedVideo(video, self._two_stream.making, self._bounds)
 
 
-def _shown(glance: Glance) -> Text:
-    lines = [
-        Text.assemble(("━" * round(share * BAR)).ljust(BAR), f" {share:6.1%} {label}\n", style="" if place else "bold")
-        for place, (label, share) in enumerate(glance.top)
-    ]
-    state = (
-        f"{clock(glance.seconds)}  latency {1000 * glance.latency:.0f} ms  flow {glance.method}  "
-        f"{glance.dropped} of {glance.frames} frames dropped"
-    )
-    return Text.assemble(*lines, (state, "bright_black"))
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000

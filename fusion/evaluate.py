@@ -37,6 +37,7 @@ from fusion.report.questions import sentences
 from fusion.report.rare_classes import bands_of, training_counts
 from fusion.report.rare_classes import in_words as of_bands
 from fusion.scores.gather import FITS, Gathered, from_files, from_models, of_split, splits_of_files
+from fusion.scores.of_models import logits_of_clips
 from fusion.scores.protocol import Scoring, in_words
 from pipelines.inputs import SAMPLINGS
 from streams.runs.model_file import BOTH, read_card
@@ -52,7 +53,7 @@ class EvaluateConfig:
         groups={
             "what is evaluated": ("dataset", "root", "split", "stream", "spatial", "temporal", "two_stream", "runs"),
             "how models look at videos": ("views", "sampling", "crops", "precision", "features", "rescore"),
-            "fusion": ("method", "fit", "scores", "names"),
+            "fusion": ("method", "fit", "nothing", "scores", "names"),
             "output": ("top", "questions", "compare", "json"),
         },
         first=(
@@ -78,6 +79,9 @@ class EvaluateConfig:
         metavar="NAME",
     )
     fit: str = option("validation", "the videos that some methods learn from", choices=FITS)
+    nothing: Path | None = option(
+        None, "clips of other classes, which help to say from when on an answer is unsure", metavar="FOLDER"
+    )
     views: int = option(25, "frames or stacks of each video, evenly spaced", metavar="N")
     sampling: str = option(
         "ends",
@@ -119,6 +123,8 @@ class EvaluateConfig:
             check_method(method)
         if self.views < 1:
             raise ValueError(f"--views must be at least 1. Received {self.views}.")
+        if self.nothing and self.scores:
+            raise ValueError("--nothing needs models, which score its clips; --scores has none.")
         if self.split != "all" and not self.split.isdigit():
             raise ValueError(f"--split must be a number, or all. Received {self.split!r}.")
         if self.top < 1:
@@ -187,6 +193,9 @@ def _evaluate_split(config: EvaluateConfig, dataset: DataSet, split: int) -> tup
         with_features=with_features,
         with_joint="conv" in methods,
     )
+    if config.nothing:
+        models = {each.stream: scoring.model(dataset, split, each.stream) for each in gathered.streams}
+        gathered = gathered._replace(others=logits_of_clips(config.nothing, models, scoring))
     found = _finish(config, gathered, methods)
     made = [scoring.model(dataset, split, stream) for stream in streams]
     found.report["expected"] = expectation(dataset.name, split, found.report["video_accuracy"], made)

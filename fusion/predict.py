@@ -22,6 +22,7 @@ from commands.help_page import Layout
 from commands.options import Parser, positive
 from commands.running import quiet_tensorflow, run
 from data.extraction.video_limits import add_limits
+from fusion.over_time.segments import EXTENSIONS
 from fusion.prediction.chosen_models import add_model_options, model_files
 from fusion.prediction.named_videos import named_videos
 from fusion.prediction.tables import CODECS, STANDARD_OUTPUT, Results
@@ -33,8 +34,10 @@ _LAYOUT = Layout(
         "temporal",
         "model",
         "fusion",
+        "when_unsure",
         "views",
         "timeline",
+        "segments",
         "save",
         "camera",
         "top",
@@ -42,6 +45,9 @@ _LAYOUT = Layout(
         "csv",
     )
 )
+
+# What can't be done with a live source.
+_NOT_LIVE = ("views", "when_unsure", "partial", "truth", "most_megapixels", "most_frames")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -54,12 +60,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         quiet_tensorflow()
         from fusion import each_video
 
-        two_stream = each_video.load_streams(models, options.method, out.print, options.fusion)
+        two_stream = each_video.load_streams(
+            models, options.method, out.print, options.fusion, when_unsure=options.when_unsure
+        )
         if options.camera:
             each_video.watch_live(two_stream, options, out)
             return
         window = options.window if options.timeline else None
-        with Results(options.json, options.csv, count=options.top, window=window) as results:
+        delay = None if options.delay is None else options.delay / 1000
+        with Results(options.json, options.csv, count=options.top, window=window, delay=delay) as results:
             for result in each_video.predict_all(two_stream, videos, options, out):
                 results.add(result)
     failed = results.failed
@@ -71,48 +80,86 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    # Options that are given are told from defaults: with a camera, some mean something else, or nothing.
+    options = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(("crops", *_NOT_LIVE))))
+    if bool(options.videos) == bool(options.camera):
+        parser.error("name a VIDEO or more, or a --camera")
+    given = [f"--{name.replace('_', '-')}" for name in _NOT_LIVE if getattr(options, name)]
+    if options.camera and given:
+        parser.error(f"{', '.join(given)} can't be used with --camera, which looks at what comes every --hop seconds")
+    for name in ("crops", *_NOT_LIVE):
+        if getattr(options, name) is None:
+            setattr(options, name, 1 if name == "crops" and options.camera else parser.get_default(name))
+    over_time = [name for name in ("timeline", "segments", "truth", "save") if getattr(options, name)]
+    if options.when_unsure and over_time:
+        parser.error(f"--when-unsure decides on whole videos, and --{over_time[0]} needs both streams at every moment")
+    if options.save and Path(options.save).suffix.lower() not in ("", *CODECS):
+        parser.error(f"--save writes {', '.join(CODECS)} files (browsers play .webm), not {options.save}")
+    if options.segments and options.segments.suffix.lower() not in EXTENSIONS:
+        parser.error(f"--segments writes {' and '.join(EXTENSIONS)} files, not {options.segments}")
+    if (options.timeline or options.segments or options.truth) and not (options.hop or options.camera):
+        options.hop = options.window / 2
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = Parser(__doc__, _LAYOUT)
     parser.add_argument("videos", nargs="*", metavar="VIDEO", help="a file, a folder, a pattern, or - (standard input)")
     add_model_options(parser)
-    looking = parser.add_argument_group("how videos are looked at")
-    looking.add_argument("--views", type=positive, default=25, metavar="N", help="clips of a video, evenly spaced")
-    looking.add_argument(
-        "--crops", type=int, choices=(1, 5, 10), default=10, help="squares of each clip that are looked at"
+    _add_looking(parser.add_argument_group("how videos are looked at"))
+    _add_output(parser.add_argument_group("output"))
+    return parser
+
+
+def _add_looking(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--when-unsure", action="store_true", help="compute flow only for videos that the spatial stream is unsure of")
+    add("--views", type=positive, default=25, metavar="N", help="clips of a video, evenly spaced")
+    words = "squares of each clip that are looked at; 1 with --camera unless given"
+    add("--crops", type=int, choices=(1, 5, 10), default=10, help=words)
+    add("--hop", type=_above_zero, metavar="SECONDS", help="time between clips, instead of --views")
+    add("--window", type=_above_zero, default=2.0, metavar="SECONDS", help="length of averages over time")
+    words = (
+        "decide on each moment so many milliseconds later, from nothing that came after; without it, from what is "
+        "around the moment, and at once with --camera"
     )
-    looking.add_argument("--hop", type=_above_zero, metavar="SECONDS", help="time between clips, instead of --views")
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "--timeline",
-        nargs="?",
-        const=STANDARD_OUTPUT,
+    add("--delay", type=_not_negative, metavar="MS", help=words)
+    add("--camera", metavar="SOURCE", help="predict live: the number of a camera, a URL or a pipe")
+    add("--partial", action="store_true", help="accept videos that are cut off, as far as they go")
+    add_limits(group)
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    words = "print what happens when; draw it in FILE too"
+    add("--timeline", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=words)
+    add(
+        "--segments",
+        type=Path,
         metavar="FILE",
-        help="print what happens when; draw it in FILE too",
+        help="write what happens when as .csv or .json: start,end,class,confidence",
     )
-    looking.add_argument(
-        "--window", type=_above_zero, default=2.0, metavar="SECONDS", help="length of averages over time"
-    )
-    output.add_argument("--save", metavar="FILE", help="write the video with flow and class bars: .webm, .mp4 or .avi")
-    looking.add_argument("--camera", metavar="SOURCE", help="predict live: the number of a camera, a URL or a pipe")
-    output.add_argument("--top", type=positive, default=5, metavar="N", help="how many classes are shown")
-    looking.add_argument("--partial", action="store_true", help="accept videos that are cut off, as far as they go")
-    add_limits(looking)
+    words = "judge segments by these: video,label,start,end, or a Label Studio export"
+    add("--truth", type=Path, metavar="FILE", help=words)
+    add("--save", metavar="FILE", help="write the video with flow and class bars: .webm, .mp4 or .avi")
+    add("--top", type=positive, default=5, metavar="N", help="how many classes are shown")
     for kind in ("json", "csv"):
         words = f"write {kind.upper()}, to standard output unless FILE is given"
-        output.add_argument(f"--{kind}", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=words)
-    options = parser.parse_args(argv)
-    if bool(options.videos) == bool(options.camera):
-        parser.error("name a VIDEO or more, or a --camera")
-    if options.save and Path(options.save).suffix.lower() not in ("", *CODECS):
-        parser.error(f"--save writes {', '.join(CODECS)} files (browsers play .webm), not {options.save}")
-    if options.timeline and not options.hop:
-        options.hop = options.window / 2
-    return options
+        add(f"--{kind}", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=words)
 
 
 def _above_zero(word: str) -> float:
     number = float(word)
     if not number > 0:
         raise argparse.ArgumentTypeError(f"must be above 0, not {word}")
+    return number
+
+
+def _not_negative(word: str) -> float:
+    number = float(word)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be 0 or more, not {word}")
     return number
 
 

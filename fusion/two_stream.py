@@ -5,9 +5,9 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import keras
 import numpy as np
@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from data.extraction.decoder import USUAL, Bounds
 from data.optical_flow.compute import UNKNOWN
+from fusion.methods.fixed import softmax
 from fusion.prediction.as_prepared import PreparedVideo, clip_of, making_of
-from fusion.prediction.chosen_fusion import chosen_fusion
+from fusion.prediction.chosen_fusion import checked_alone, chosen_fusion
 from fusion.prediction.chosen_models import check_models, trained_models
 from fusion.prediction.exported import scorers_in
 from fusion.prediction.hub_address import local
@@ -38,16 +39,46 @@ LONGEST_CLIP = 60.0
 Progress: TypeAlias = Callable[[float, Mapping[str, float]], None]
 
 
+class _Request(NamedTuple):
+    """How a video is looked at."""
+
+    prepared: PreparedVideo
+    spread: Spread
+    crops: int
+    watch: Stopwatch
+    progress: Progress | None
+
+
+class _Seen(NamedTuple):
+    """What networks say of the views of a video, by their names."""
+
+    logits: dict[str, np.ndarray]
+    features: dict[str, np.ndarray]
+    seconds: dict[str, np.ndarray]
+    reach: dict[str, float]
+
+    def with_other(self, other: "_Seen") -> "_Seen":
+        """Returns both together."""
+        return _Seen(
+            self.logits | other.logits,
+            self.features | other.features,
+            self.seconds | other.seconds,
+            self.reach | other.reach,
+        )
+
+
 class TwoStream:
     """One or two saved streams that predict videos together."""
 
-    def __init__(self, models: Mapping[str, Path], fusion: str = "") -> None:
+    def __init__(self, models: Mapping[str, Path], fusion: str = "", *, when_unsure: bool = False) -> None:
         """Loads the models, by the name of their stream, after their files have been checked against each other.
 
-        `fusion` names a method or a file; unless it does, both streams are fused as their evaluation chose to.
+        `fusion` names a method or a file; unless it does, both streams are fused as their evaluation chose to. With
+        `when_unsure` the other streams are only asked where the first is not sure by the evaluation's threshold.
         """
         check_models(models)
         self.fusion = chosen_fusion(models, fusion)
+        self.alone = checked_alone(self.fusion) if when_unsure else None
         if BOTH in models:
             self.scorers = scorers_in(models[BOTH])
         else:
@@ -62,7 +93,7 @@ class TwoStream:
         self.notes: tuple[str, ...] = ()
         if self.making.method == UNKNOWN and self.uses_flow:
             self.notes = (self.use_flow("tvl1"),)  # What most tools compute.
-        self._compiled: dict[tuple[str, int], Callable[..., tf.Tensor]] = {}
+        self._compiled: dict[tuple[str, int, str], Callable[..., tf.Tensor]] = {}
 
     @classmethod
     def load(
@@ -74,19 +105,21 @@ class TwoStream:
         temporal: str | Path | None = None,
         model: str | Path | None = None,
         fusion: str = "",
+        when_unsure: bool = False,
     ) -> "TwoStream":
         """Loads the streams trained on one data set, as `runs/ucf101`, or the files of one stream, or of both.
 
         `model` is what both were exported to, in any format, or `hf://OWNER/NAME`, which may also come first.
-        Its `fusion` says how both are fused: as validation chose, unless a method or a file is named.
+        Its `fusion` says how both are fused: as validation chose, unless a method or a file is named. `when_unsure`
+        asks the temporal stream only where the spatial one is unsure.
         """
         if runs is not None and not str(runs).startswith("hf:"):
-            return cls(trained_models(Path(runs), split), fusion)
+            return cls(trained_models(Path(runs), split), fusion, when_unsure=when_unsure)
         named = {"spatial": spatial, "temporal": temporal, BOTH: runs or model}
         models = {name: local(path) for name, path in named.items() if path is not None}
         if not models:
             raise ValueError("No model is named. Pass a folder of runs, or spatial=FILE, temporal=FILE or both.")
-        return cls(models, fusion)
+        return cls(models, fusion, when_unsure=when_unsure)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -156,22 +189,50 @@ class TwoStream:
             prepared, notes = self.prepare(Path(video), partial, bounds)
         if hop is None and prepared.num_frames / prepared.frame_rate > LONGEST_CLIP:
             spread = Spread(views, hop=1.0)
-        wanted = self.wanted(prepared.num_frames, prepared.frame_rate, spread)
-        produced = video_views(prepared.frames(), prepared.num_frames, wanted, self.making, watch)
-        queues = {name: ViewQueue({part: wanted[part] for part in self.looks_at(name)}) for name in self.scorers}
-        logits = self._score_all(_reported(produced, wanted, watch, progress), queues, crops, watch)
+        request, first = _Request(prepared, spread, crops, watch, progress), next(iter(self.scorers))
+        seen = self._look(request, (first,) if self.alone else tuple(self.scorers))
+        if self.alone and self._is_enough(seen.logits[first]):
+            notes = (*notes, f"{first} is sure enough by itself (above {self.alone.above:.1%}), so no other was asked")
+        elif self.alone:
+            seen = seen.with_other(self._look(request, tuple(name for name in self.scorers if name != first)))
         return Prediction(
             video=str(video),
             classes=self.classes,
-            view_logits=logits,
-            view_seconds={name: queue.middles / prepared.frame_rate for name, queue in queues.items()},
+            view_logits=seen.logits,
+            view_seconds=seen.seconds,
             num_frames=prepared.num_frames,
             frame_rate=prepared.frame_rate,
+            reach=seen.reach,
             multi_label=self.is_multi_label,
             fusion=self.fusion,
+            view_features=seen.features,
             seconds=watch.seconds,
             notes=notes,
         )
+
+    def _is_enough(self, logits: np.ndarray) -> bool:
+        sure = float(softmax(logits.mean(axis=0)).max())
+        return self.alone is not None and sure >= self.alone.above
+
+    def _look(self, request: "_Request", networks: Sequence[str]) -> "_Seen":
+        """Returns what some of the networks say of a video, in one pass over it."""
+        prepared, watch, rate = request.prepared, request.watch, request.prepared.frame_rate
+        all_wanted = self.wanted(prepared.num_frames, rate, request.spread)
+        wanted = {part: all_wanted[part] for name in networks for part in self.looks_at(name)}
+        produced = video_views(prepared.frames(), prepared.num_frames, wanted, self.making, watch)
+        queues = {name: ViewQueue({part: wanted[part] for part in self.looks_at(name)}) for name in networks}
+        reported = _reported(produced, wanted, watch, request.progress)
+        logits, features = self._score_all(reported, queues, request.crops, watch)
+        return _Seen(
+            logits,
+            features,
+            {name: queue.middles / rate for name, queue in queues.items()},
+            {name: (queue.half_span + self._ahead(name)) / rate for name, queue in queues.items()},
+        )
+
+    def _ahead(self, name: str) -> int:
+        """Returns how many frames after its first one a field needs, for networks that look at flow."""
+        return self.making.step if any(self.clip(stream).is_flow for stream in self.looks_at(name)) else 0
 
     def prepare(
         self, video: Path, partial: bool = False, bounds: Bounds = USUAL
@@ -200,22 +261,29 @@ class TwoStream:
             requests[name] = Wanted(clip, starts, of_view)
         return requests
 
-    def score(self, name: str, *pixels: np.ndarray, crops: int = 1) -> np.ndarray:
-        """Returns a network's logits of views, uint8[views, H, W, channels] of each stream: float32[views, C]."""
-        if (name, crops) not in self._compiled:
-            self._compiled[name, crops] = self.scorers[name].of_views(crops)
-        logits: np.ndarray = self._compiled[name, crops](*pixels).numpy()
+    def score(self, name: str, *pixels: np.ndarray, crops: int = 1, layer: str = "") -> np.ndarray:
+        """Returns a network's logits of views, uint8[views, H, W, channels] of each stream: float32[views, C].
+
+        With the name of a layer, its output takes the place of the logits.
+        """
+        if (name, crops, layer) not in self._compiled:
+            self._compiled[name, crops, layer] = self.scorers[name].of_views(crops, layer=layer)
+        logits: np.ndarray = self._compiled[name, crops, layer](*pixels).numpy()
         return logits
 
     def _score_all(
         self, views: Iterable[View], queues: Mapping[str, ViewQueue], crops: int, watch: Stopwatch
-    ) -> dict[str, np.ndarray]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Returns the logits of each network for its views, and the features that the fusion uses."""
         logits: dict[str, list[np.ndarray]] = {name: [] for name in queues}
+        features: dict[str, list[np.ndarray]] = {name: [] for name in queues if self.fusion.uses_features}
 
         def score(name: str, least: int) -> None:
             while batch := queues[name].batch(least, BATCH):
                 with watch.stage(name):
                     logits[name].append(self.score(name, *batch, crops=crops))
+                    if name in features:
+                        features[name].append(self.score(name, *batch, layer="features"))
 
         for view in views:
             for name, queue in queues.items():
@@ -223,7 +291,11 @@ class TwoStream:
                 score(name, BATCH)
         for name in queues:
             score(name, 1)
-        return {name: np.concatenate(parts)[queues[name].of_view] for name, parts in logits.items()}
+
+        def whole(parts: Mapping[str, Sequence[np.ndarray]]) -> dict[str, np.ndarray]:
+            return {name: np.concatenate(each)[queues[name].of_view] for name, each in parts.items()}
+
+        return whole(logits), whole(features)
 
 
 def _reported(

@@ -55,6 +55,15 @@ def kept_list(root: Path) -> Path:
     return root / "annotations" / "videos.csv"
 
 
+def check_kept(root: Path) -> None:
+    """Refuses a kept list of other videos than the list beside the videos has."""
+    kept, now = kept_list(root), root / "videos" / "videos.csv"
+    if kept.is_file() and {row["video"] for row in read_csv(kept)} != {row["video"] for row in read_csv(now)}:
+        raise ValueError(
+            f"{kept} lists other clips than were cut now. Delete it for a new split of these, or pass another NAME."
+        )
+
+
 def keep_list(dataset: DataSet) -> None:
     """Writes the list with its groups and split, unless it exists: a split never changes once it is made."""
     path = kept_list(dataset.root)

@@ -12,7 +12,7 @@ from data.catalog import DataSet, Video
 from data.store.description import Recipe
 from fusion.explaining.gradcam import Looker, heat_of_frame, looker, with_heat
 from fusion.explaining.pictures import data_uri
-from fusion.prediction.annotate import flow_in_colour
+from fusion.over_time.annotate import flow_in_colour
 from fusion.prediction.as_prepared import PreparedVideo, clip_of
 from fusion.prediction.prediction import Prediction
 from fusion.prediction.scorer import Scorer

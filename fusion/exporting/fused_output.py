@@ -15,6 +15,11 @@ def fused_output(fusion: Fusion, logits: Sequence[keras.KerasTensor], *, multi_l
 
     `vote` needs many views, but a clip is a single one, so the mean of the probabilities replaces it.
     """
+    if fusion.uses_features:
+        raise ValueError(
+            f"{fusion.method} looks at all views of a video in turn, but an exported model takes single clips. Name "
+            "another --fusion."
+        )
     share = ops.sigmoid if multi_label else ops.softmax
     learned = {name: np.asarray(value, np.float32) for name, value in fusion.parameters.items()}
     if "temperatures" in learned:

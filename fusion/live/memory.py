@@ -58,6 +58,11 @@ class LiveMemory:
         ]
         return joined(items, clip, self.making)
 
+    def newest_field(self) -> np.ndarray | None:
+        """Returns the newest forward flow in pixels, if any model takes it and there is one."""
+        fields = self._items.get("forward")
+        return flow.dequantise(fields[-1], self.making.bound, self.making.rule) if fields else None
+
     def keep_up(self, frame_rate: float) -> str:
         """Switches to a faster flow method if flow takes longer than a frame lasts; returns a note about it, or ""."""
         if not self._is_too_slow(frame_rate):

@@ -28,18 +28,20 @@ class LiveSource:
             )
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.frame_rate = rate if 0 < rate < 1000 else 25.0
+        # Of the frames that models take.
+        self.kept_rate = min(self.frame_rate, making.fps) if making.fps else self.frame_rate / making.every
         self.frames = self.dropped = 0
         self._making = making
         # A file is played at its own frame rate; a camera has one anyway.
         self._is_file = not name.isdigit() and Path(name).exists() and stat.S_ISREG(Path(name).stat().st_mode)
-        self._waiting: deque[tuple[float, np.ndarray]] = deque()
+        self._waiting: deque[tuple[float, np.ndarray, np.ndarray]] = deque()
         self._arrived = threading.Condition()
         self._is_over = False
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    def take(self) -> tuple[float, np.ndarray] | None:
-        """Returns the oldest waiting frame and when it arrived; None when the source has ended."""
+    def take(self) -> tuple[float, np.ndarray, np.ndarray] | None:
+        """Returns when the oldest waiting frame came, as models take it, and in its own size; None at the end."""
         with self._arrived:
             self._arrived.wait_for(lambda: self._waiting or self._is_over)
             return self._waiting.popleft() if self._waiting else None
@@ -58,7 +60,7 @@ class LiveSource:
             sized = resized(colours, making.short_side, making.size, enlarge=making.enlarge)
             with self._arrived:
                 self.frames += 1
-                self._waiting.append((time.monotonic(), sized))
+                self._waiting.append((time.monotonic(), sized, colours))
                 if len(self._waiting) > WAITING:
                     self._waiting.popleft()
                     self.dropped += 1

@@ -1,25 +1,29 @@
 """Chooses the fusion method that is best on held-out videos, and the probability below which answers are unsure."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
 from commands.waiting import Now
 from fusion.methods.calibration import temperatures
+from fusion.methods.doubting import calibrating_temperature, threshold
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Parameters, quality
-from fusion.methods.kept import Doubt, Fusion, as_probabilities, travels
+from fusion.methods.fixed import softmax
+from fusion.methods.kept import Alone, Doubt, Fusion, as_probabilities, travels
 from fusion.methods.measures import is_right
 from fusion.methods.sequences import SEQUENCES
 from fusion.methods.table import LEARNED, by_folds, given_rule
 from streams.last_layer.mixing import standard_error
 
+# Of each stream: float[V, views, C].
+Logits: TypeAlias = Mapping[str, np.ndarray]
 # Methods that train networks, which would take too long for every fold: used only if the user names them.
 _SLOW = ("fusenet", *SEQUENCES)
 # With more videos than this, three folds are enough for the choice.
 _MANY = 500
-# The share of known videos whose answers must stay above the threshold.
-KEPT = 0.95
 # The highest threshold: beyond it, only digits of the confidence in known videos would differ.
 _HIGHEST = 0.99
 # With fewer videos, the threshold would depend on a single video.
@@ -27,11 +31,12 @@ _LEAST = 20
 
 
 def fusions_of(
-    parameters: Mapping[str, Parameters], known: Evidence, learned_from: str
+    parameters: Mapping[str, Parameters], known: Evidence, learned_from: str, others: Logits | None = None
 ) -> tuple[str, dict[str, Fusion]]:
     """Returns the best method on `known`, and for every method the parameters that it needs for other videos.
 
-    Methods that learn are cross-validated on `known` over groups, so they are evaluated on held-out videos.
+    Methods that learn are cross-validated on `known` over groups, so they are evaluated on held-out videos. `others`
+    are logits of clips of other classes, which help to say from when on answers are unsure.
     """
     held_out = {method: scores for method in parameters if (scores := _held_out(method, known)) is not None}
     chosen = _best(held_out, known) if held_out else next(iter(parameters))
@@ -39,7 +44,7 @@ def fusions_of(
     kept = {}
     for method, found in parameters.items():
         fusion = Fusion(method, known.streams, found, why=why if method == chosen else "as named")
-        kept[method] = _with_doubt(fusion, held_out.get(method), known)
+        kept[method] = _with_thresholds(fusion, held_out.get(method), known, others)
     return chosen, kept
 
 
@@ -69,17 +74,44 @@ def _best(held_out: Mapping[str, np.ndarray], known: Evidence) -> str:
     return best
 
 
-def _with_doubt(fusion: Fusion, held_out: np.ndarray | None, known: Evidence) -> Fusion:
-    """Adds the temperature of an SVM's decisions, and the probability below which an answer counts as unsure."""
+def _with_thresholds(fusion: Fusion, held_out: np.ndarray | None, known: Evidence, others: Logits | None) -> Fusion:
+    """Adds the temperature of an SVM's decisions, and from when on answers are unsure or one stream is enough."""
     if held_out is None:
         return fusion
-    sharpness = 1.0
     if fusion.name == "svm":
-        sharpness = 1.0 / temperatures(Evidence(("svm",), (held_out[:, None],), known.labels, known.groups))[0]
-    doubt = None
-    if not known.is_multi_label and known.num_videos >= _LEAST:
-        sure = as_probabilities(fusion.method, sharpness * held_out, multi_label=False).max(axis=1)
-        # Rounded down, so that rounding never makes another answer unsure.
-        below = min(_HIGHEST, float(np.floor(1e4 * np.quantile(sure, 1 - KEPT)) / 1e4))
-        doubt = Doubt(below, float((sure >= below).mean()), known.num_videos)
-    return Fusion(fusion.method, fusion.streams, fusion.parameters, sharpness, doubt, fusion.why)
+        heat = temperatures(Evidence(("svm",), (held_out[:, None],), known.labels, known.groups))[0]
+        fusion = replace(fusion, sharpness=1.0 / heat)
+    if known.is_multi_label or known.num_videos < _LEAST:
+        return fusion
+    shares = as_probabilities(fusion.method, fusion.sharpness * held_out, multi_label=False)
+    sure, unknown = shares.max(axis=1), None if others is None else fusion.probabilities(others).max(axis=1)
+    # Rounded down, so that rounding never makes another answer unsure.
+    below = min(_HIGHEST, float(np.floor(1e4 * threshold(sure, unknown)) / 1e4))
+    doubt = Doubt(
+        below,
+        float((sure >= below).mean()),
+        known.num_videos,
+        calibrating_temperature(shares, known.labels),
+        0 if unknown is None else len(unknown),
+        0.0 if unknown is None else float((unknown >= below).mean()),
+    )
+    return replace(fusion, doubt=doubt, alone=_alone(shares, known))
+
+
+def _alone(fused: np.ndarray, known: Evidence) -> Alone:
+    """Returns when the first stream may answer alone: where that loses at most one standard error on held-out videos.
+
+    It is the lowest such threshold.
+    """
+    first = softmax(known.logits[0])
+    sure = first.max(axis=1)
+    right, right_fused = (is_right(each, known.labels).astype(float) for each in (first, fused))
+    for above in np.unique(np.floor(1e4 * sure) / 1e4):
+        together = np.where(sure >= above, right, right_fused)
+        lost = right_fused - together
+        if lost.mean() <= standard_error(lost, known.groups):
+            break
+    else:
+        above, together = 1.0, right_fused
+    share = float((sure >= above).mean())
+    return Alone(float(above), share, float(together.mean()), float(right_fused.mean()))

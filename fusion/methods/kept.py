@@ -1,18 +1,20 @@
 """Saves what an evaluation has learned about fusion in a file, so that other videos can be fused in the same way."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
 from commands.files import read_file, write_text
-from commands.schema import checked, parsed
+from commands.schema import parsed
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Parameters
 from fusion.methods.fixed import sigmoid, softmax
+from fusion.methods.sequences import SEQUENCES
 from fusion.methods.table import APPLY, LEARNED, METHODS, SAME, check_method, given_rule
 
 # Methods whose scores are probabilities already.
@@ -20,6 +22,8 @@ PROBABILITIES = ("average", "average-views", "vote", "weighted", "calibrated")
 _FORMAT = 1
 # Digits that are saved of a parameter: more than single precision has.
 _DIGITS = 9
+# Arrays of more numbers are not written as text.
+_MOST_AS_TEXT = 50_000
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,19 @@ class Doubt:
     below: float  # Answers are unsure if the top probability is below this.
     kept: float  # The share of known videos that are at or above the threshold.
     videos: int  # The number of held-out videos that set it.
+    temperature: float = 1.0  # That of the probabilities, which makes a confidence of them.
+    others: int = 0  # Clips of other classes that helped to set it.
+    alarms: float = 0.0  # The share of these that is answered all the same.
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The threshold above which the first stream's answer is taken without asking the other, and how it was set."""
+
+    above: float  # The probability of its likeliest class.
+    share: float  # The share of held-out videos that it answers alone.
+    accuracy: float  # Of held-out videos, some of them answered alone.
+    fused: float  # Of held-out videos, all of them fused.
 
 
 @dataclass(frozen=True)
@@ -40,22 +57,43 @@ class Fusion:
     parameters: Parameters = field(default_factory=dict)
     sharpness: float = 1.0  # Factor that turns scores into logits, if they are neither logits nor probabilities.
     doubt: Doubt | None = None
+    alone: Alone | None = None
     why: str = ""  # The reason for choosing it, as text.
     source: str = ""  # The file that it was read from, which is not written into another.
 
-    def scores(self, logits: Mapping[str, np.ndarray], *, multi_label: bool = False) -> np.ndarray:
-        """Returns one score for each class of each video, [V, C], from each stream's logits, [V, views, C]."""
+    def scores(
+        self,
+        logits: Mapping[str, np.ndarray],
+        features: Mapping[str, np.ndarray] | None = None,
+        *,
+        multi_label: bool = False,
+    ) -> np.ndarray:
+        """Returns one score for each class of each video, [V, C], from each stream's logits, [V, views, C].
+
+        Methods that use features take those of each view, [V, views, D].
+        """
         streams = self.streams or tuple(logits)
         first = logits[streams[0]]
         labels = np.zeros((len(first), first.shape[2])) if multi_label else np.zeros(len(first), np.int64)
         views = tuple(np.asarray(logits[name], np.float64) for name in streams)
-        return APPLY[self.name](Evidence(streams, views, labels, labels), self.parameters)
+        kept = tuple(np.asarray(features[name], np.float64) for name in streams) if features else ()
+        return APPLY[self.name](Evidence(streams, views, labels, labels, kept), self.parameters)
 
-    def probabilities(self, logits: Mapping[str, np.ndarray], *, multi_label: bool = False) -> np.ndarray:
+    def probabilities(
+        self,
+        logits: Mapping[str, np.ndarray],
+        features: Mapping[str, np.ndarray] | None = None,
+        *,
+        multi_label: bool = False,
+    ) -> np.ndarray:
         """Returns the probability of each class for each video, [V, C]."""
-        return as_probabilities(
-            self.method, self.sharpness * self.scores(logits, multi_label=multi_label), multi_label=multi_label
-        )
+        scores = self.sharpness * self.scores(logits, features, multi_label=multi_label)
+        return as_probabilities(self.method, scores, multi_label=multi_label)
+
+    @property
+    def uses_features(self) -> bool:
+        """Tells whether the method looks at the features of all views of a video in turn, not at their logits."""
+        return self.name in SEQUENCES
 
     @property
     def name(self) -> str:
@@ -64,7 +102,7 @@ class Fusion:
 
     def as_json(self) -> dict[str, object]:
         """Returns the fusion as plain values for JSON."""
-        rounded = {name: _rounded(value.tolist()) for name, value in self.parameters.items()}
+        rounded = {name: _written(value) for name, value in self.parameters.items()}
         described = asdict(replace(self, parameters={}))
         del described["source"]
         return {**described, "parameters": rounded}
@@ -72,13 +110,14 @@ class Fusion:
     @classmethod
     def of_json(cls, found: "_Described") -> "Fusion":
         """Returns the fusion that plain values of JSON describe."""
-        arrays = {name: np.asarray(value, np.float64) for name, value in found["parameters"].items()}
+        arrays = {name: _read(value) for name, value in found["parameters"].items()}
         return cls(
             found["method"],
             tuple(found["streams"]),
             arrays,
             found["sharpness"],
-            checked(found["doubt"], Doubt) if found["doubt"] else None,
+            found["doubt"],
+            found.get("alone"),
             found["why"],
         )
 
@@ -86,14 +125,22 @@ class Fusion:
 AVERAGE = Fusion()
 
 
+class _Large(TypedDict):
+    """An array of many numbers, as their bytes in base64."""
+
+    shape: list[int]
+    float32: str
+
+
 class _Described(TypedDict):
     """A fusion in a file."""
 
     method: str
     streams: list[str]
-    parameters: dict[str, float | list[float] | list[list[float]]]
+    parameters: dict[str, float | list[float] | list[list[float]] | _Large]
     sharpness: float
-    doubt: dict[str, float] | None
+    doubt: Doubt | None
+    alone: NotRequired[Alone | None]  # Earlier versions did not write it.
     why: str
 
 
@@ -156,8 +203,16 @@ class KeptFusions:
             if fusion.name not in APPLY or name != fusion.method:
                 raise ValueError(f"its {name} is a fusion {fusion.method!r}")
             streams = fusion.streams or ("spatial", "temporal")
+            logits = {stream: np.zeros((1, 1, len(self.classes))) for stream in streams}
             try:
-                found = fusion.probabilities({stream: np.zeros((1, 1, len(self.classes))) for stream in streams})
+                # Features are side by side in the kernel, whatever part each stream has of it.
+                sizes = (
+                    np.array_split(np.zeros(len(fusion.parameters["input"])), len(streams))
+                    if fusion.uses_features
+                    else ()
+                )
+                features = {stream: part[None, None] for stream, part in zip(streams, sizes, strict=False)}
+                found = fusion.probabilities(logits, features)
             except (IndexError, KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"its {name} lacks a number, or has one too many: {error}") from None
             if found.shape != (1, len(self.classes)) or not np.isfinite(found).all():
@@ -201,6 +256,19 @@ def as_probabilities(method: str, scores: np.ndarray, *, multi_label: bool) -> n
     if method.partition(":")[0] in PROBABILITIES:
         return scores
     return (sigmoid if multi_label else softmax)(scores)
+
+
+def _written(value: np.ndarray) -> object:
+    if value.size <= _MOST_AS_TEXT:
+        return _rounded(value.tolist())
+    return {"shape": list(value.shape), "float32": base64.b64encode(value.astype("<f4").tobytes()).decode()}
+
+
+def _read(value: "float | list[float] | list[list[float]] | _Large") -> np.ndarray:
+    if not isinstance(value, dict):
+        return np.asarray(value, np.float64)
+    numbers = np.frombuffer(base64.b64decode(value["float32"], validate=True), "<f4")
+    return numbers.reshape(value["shape"]).astype(np.float64)
 
 
 def _rounded(value: object) -> object:

@@ -14,7 +14,7 @@ from fusion.methods.classifiers import decide_by_logs, decide_by_shares, stackin
 from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Combine, Parameters, Rule
 from fusion.methods.fusenet import fusenet, sum_and_more
-from fusion.methods.sequences import SEQUENCES
+from fusion.methods.sequences import SEQUENCES, states_to_scores
 from fusion.methods.weights import searched_weights, weighted_logits, weighted_shares, weighted_sum
 
 
@@ -45,8 +45,7 @@ TRAINED: Mapping[str, Callable[[Evidence], np.ndarray]] = {"conv": fixed.conv}
 METHODS = (*FIXED, *LEARNED, *TRAINED)
 # Methods that also accept given weights, like weighted:1,1.5.
 WEIGHTED = ("weighted", "weighted-logits")
-# The function by which each method fuses videos with its learned parameters. Recurrent networks are left out because
-# they need features, and conv because it is a network of its own.
+# The function by which each method fuses videos with its learned parameters; conv is a network of its own.
 APPLY: Mapping[str, Combine] = {
     **{name: partial(_by_nothing, method=method) for name, method in FIXED.items()},
     "weighted": weighted_shares,
@@ -56,6 +55,7 @@ APPLY: Mapping[str, Combine] = {
     "svm": decide_by_shares,
     "stacking": decide_by_logs,
     "fusenet": sum_and_more,
+    **{name: partial(states_to_scores, kind=name.partition("-")[0]) for name in SEQUENCES},
 }
 
 

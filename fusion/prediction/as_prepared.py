@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.extraction.decoder import USUAL, Bounds, Decoder, resized, sample_frames
+from data.extraction.decoder import RATE_OF_PICTURES, USUAL, Bounds, Decoder, resized, sample_frames
 from data.store.description import Recipe
 from pipelines.inputs import Input
 from streams.runs.model_file import ModelCard
@@ -42,13 +42,18 @@ class PreparedVideo:
         """Counts the frames; refuses a video that is longer or larger than the bounds allow."""
         self.path, self.making, self._bounds = path, making, bounds
         self._short_side, self._enlarge, self.resized = making.short_side, making.enlarge, ""
+        self.original_rate, self.frame_size = RATE_OF_PICTURES, (0, 0)  # Frames a second of the file; height, width.
         self.num_frames, self.frame_rate, self.shortfall = self._count()
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields the kept frames, resized."""
         decoder = self._decoder()
         for frame in self._kept(decoder):
-            yield resized(frame, self._short_side, self.making.size, enlarge=self._enlarge)
+            yield self._resized(frame)
+
+    def originals(self) -> Iterator[np.ndarray]:
+        """Yields all frames of the file, in their own size."""
+        return (frame for _, frame in self._decoder().frames())
 
     def spread(self, count: int) -> Iterator[np.ndarray]:
         """Yields a few frames that are spread evenly over the video."""
@@ -58,7 +63,9 @@ class PreparedVideo:
     def _count(self) -> tuple[int, float, str]:
         # The number of frames in a container may be wrong, and views are spread over it, so frames are counted.
         decoder = self._decoder()
-        rate = decoder.frame_rate if 0 < decoder.frame_rate < 1000 else 25.0
+        if 0 < decoder.frame_rate < 1000:
+            self.original_rate = decoder.frame_rate
+        rate = self.original_rate
         kept_rate = min(rate, self.making.fps) if self.making.fps else rate / self.making.every
         longest = self._bounds.duration
         most_frames = longest * kept_rate if longest else np.inf
@@ -66,6 +73,7 @@ class PreparedVideo:
         for frame in self._named(self._kept(decoder)):
             if num_frames == 0:
                 self._choose_size(frame)
+                self.frame_size = self._resized(frame).shape[:2]
             num_frames += 1
             if num_frames > most_frames:
                 raise ValueError(f"{self.path}: it plays for more than {longest:g} seconds. Send a shorter one.")
@@ -85,6 +93,9 @@ class PreparedVideo:
             self.resized = (
                 f"resized from {width}x{height} to {new[1]}x{new[0]}, near the {usual[0]}x{usual[1]} of training"
             )
+
+    def _resized(self, frame: np.ndarray) -> np.ndarray:
+        return resized(frame, self._short_side, self.making.size, enlarge=self._enlarge)
 
     def _decoder(self) -> Decoder:
         try:

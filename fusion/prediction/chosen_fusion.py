@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fusion.methods.kept import AVERAGE, Fusion, KeptFusions, given, learns, names
+from fusion.methods.kept import AVERAGE, Alone, Fusion, KeptFusions, given, learns, names
 from fusion.prediction.exported_texts import FUSION_FILE, kind_of, text_in
 from streams.runs.model_file import BOTH, file_hash, read_card
 
@@ -37,11 +37,23 @@ def chosen_fusion(models: Mapping[str, Path], wanted: str = "") -> Fusion:
     return replace(AVERAGE, why="no evaluation of these models has chosen a fusion")
 
 
+def checked_alone(fusion: Fusion) -> Alone:
+    """Returns when one stream's answer is enough; refuses a fusion that does not know it."""
+    if fusion.alone is None:
+        raise ValueError(
+            "--when-unsure needs both streams, and a threshold that fusion/evaluate.py sets on 20 held-out videos or "
+            f"more; the fusion {fusion.method} has none. Evaluate these models first, or leave it out."
+        )
+    return fusion.alone
+
+
 def sentence(fusion: Fusion) -> str:
     """Returns a sentence that says how the streams are fused, and why so."""
     reasons = [each for each in (fusion.why, fusion.source) if each]
     why = f" ({'; '.join(reasons)})" if reasons else ""
     doubt = f"; unsure below {fusion.doubt.below:.1%}" if fusion.doubt else ""
+    if fusion.doubt and fusion.doubt.others:
+        doubt += f", where {1 - fusion.doubt.alarms:.0%} of {fusion.doubt.others} clips of other classes lie"
     return f"Both streams are fused by {fusion.method}{why}{doubt}."
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from commands.text import printable
+from fusion.methods.doubting import confidence
 from fusion.methods.fixed import sigmoid, softmax
 from fusion.methods.kept import AVERAGE, Fusion
 
@@ -25,7 +26,11 @@ class Prediction:
     view_seconds: Mapping[str, np.ndarray]  # Of each stream: where in the video the middle of a view lies.
     num_frames: int
     frame_rate: float
+    # Of each stream: seconds from the middle of a view to its last frame.
+    reach: Mapping[str, float] = field(default_factory=dict)
     multi_label: bool = False
+    # Of each stream: float32[views, D] of the centre crops, where the fusion uses them.
+    view_features: Mapping[str, np.ndarray] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)  # How long each stage took.
     fusion: Fusion = AVERAGE
     notes: tuple[
@@ -44,7 +49,8 @@ class Prediction:
         shares = {name: _shares(logits, self.multi_label) for name, logits in means.items()}
         if self.is_fused:
             views = {name: logits[None] for name, logits in self.view_logits.items()}
-            shares[FUSED] = self.fusion.probabilities(views, multi_label=self.multi_label)[0]
+            features = {name: each[None] for name, each in self.view_features.items()}
+            shares[FUSED] = self.fusion.probabilities(views, features, multi_label=self.multi_label)[0]
         return shares
 
     @property
@@ -57,6 +63,12 @@ class Prediction:
         """Tells whether the top probability is below that of nearly all answers of the evaluation."""
         doubt = self.fusion.doubt
         return self.is_fused and doubt is not None and float(self.verdict.max()) < doubt.below
+
+    @property
+    def confidence(self) -> float | None:
+        """How often answers that are so sure were right on held-out videos; None if no evaluation has told."""
+        doubt = self.fusion.doubt
+        return float(confidence(self.verdict, doubt.temperature)) if doubt and self.is_fused else None
 
     @property
     def verdict(self) -> np.ndarray:
@@ -79,6 +91,7 @@ class Prediction:
             },
             "fusion": self.fusion.method if self.is_fused else None,
             "unsure": self.is_unsure,
+            "confidence": None if self.confidence is None else round(self.confidence, 6),
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "notes": list(self.notes),
         }
@@ -93,7 +106,11 @@ def best(shares: np.ndarray, classes: Sequence[str], count: int) -> list[tuple[s
 def fused(
     logits: Mapping[str, np.ndarray], multi_label: bool = False, fusion: Fusion = AVERAGE
 ) -> dict[str, np.ndarray]:
-    """Returns each stream's probabilities over the last axis, and those of all streams fused."""
+    """Returns each stream's probabilities over the last axis, and those of all streams fused.
+
+    A fusion that uses features of a whole video has none of single moments: there, the average takes its place.
+    """
+    fusion = AVERAGE if fusion.uses_features else fusion
     shares = {name: _shares(values, multi_label) for name, values in logits.items()}
     if len(shares) > 1:
         shape = next(iter(shares.values())).shape

@@ -34,7 +34,16 @@ class Scorer:
         """The rule of the levels that the network was trained on, by which its flow is mirrored and shown."""
         return Recipe.of(self.card.flow).rule
 
-    def of_views(self, num_crops: Crops, precision: str = "float32") -> Callable[..., tf.Tensor]:
-        """Returns a function from the views of each part to their logits."""
+    def of_views(self, num_crops: Crops, precision: str = "float32", layer: str = "") -> Callable[..., tf.Tensor]:
+        """Returns a function from the views of each part to their logits, or to the output of a layer."""
         how = {"precision": precision, "flow_rule": self.flow_rule, "shown": self.card.shown}
-        return view_scorer(self.network, num_crops=num_crops, in_mirror=self.card.in_mirror, **how)
+        return view_scorer(
+            self.until(layer) if layer else self.network, num_crops=num_crops, in_mirror=self.card.in_mirror, **how
+        )
+
+    def until(self, layer: str) -> keras.Model:
+        """Returns the network up to a layer."""
+        if layer not in {each.name for each in self.network.layers}:
+            name = self.network.name
+            raise ValueError(f"{name} has no layer named {layer}. Every network that this project trains has one.")
+        return keras.Model(self.network.inputs[0], self.network.get_layer(layer).output)

@@ -7,7 +7,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypedDict
 
@@ -17,17 +16,18 @@ from rich.text import Text
 
 from commands.files import write_json, write_text
 from commands.text import as_cell, printable
+from fusion.over_time.colours import DARK, OTHER
+from fusion.over_time.timeline import timeline
 from fusion.prediction.prediction import Json, Prediction
-from fusion.prediction.timeline import timeline
 
 STANDARD_OUTPUT = "-"
 # Codecs that OpenCV's wheels can write. Browsers play VP9 in .webm; no wheel has H.264.
 CODECS = {".webm": "VP90", ".mp4": "mp4v", ".avi": "MJPG"}
 BAR = 16
+CONFIDENCE = "Confidence {0:.1%}, calibrated on {1.videos:,} held-out videos."
 UNSURE = "Unsure: it may be none of the classes. {0.kept:.0%} of their own videos reached {0.below:.1%}."
 # Writing the results takes at most the reciprocal of this of the time.
 _SHARE_OF_TIME = 20
-COLOURS = {"spatial": "cyan", "temporal": "magenta", "fused": "green"}
 
 
 class Failure(TypedDict):
@@ -43,7 +43,7 @@ def as_table(prediction: Prediction, count: int) -> Group:
     columns = []
     for name in prediction.probabilities:
         table.add_column(name.capitalize(), no_wrap=True)
-        columns.append([_bar(label, score, COLOURS.get(name, "blue")) for label, score in prediction.top(count, name)])
+        columns.append([_bar(label, score, DARK.get(name, OTHER)) for label, score in prediction.top(count, name)])
     for row in zip(*columns, strict=True):
         table.add_row(*row)
     return Group(Text(printable(prediction.video), "bold"), table, Text(_caption(prediction), "bright_black"))
@@ -61,12 +61,20 @@ def as_line(prediction: Prediction) -> str:
 class Results:
     """Writes the results of several videos as JSON and CSV as they come, so that an interruption loses none.
 
-    With a `window`, the JSON also says what happens when.
+    With a `window`, the JSON also says what happens when; `delay` is that of `timeline`.
     """
 
-    def __init__(self, json: str | None, csv: str | None, *, count: int, window: float | None = None) -> None:
+    def __init__(
+        self,
+        json: str | None,
+        csv: str | None,
+        *,
+        count: int,
+        window: float | None = None,
+        delay: float | None = None,
+    ) -> None:
         self.failed: list[Failure] = []
-        self._json, self._csv, self._count, self._window = json, csv, count, window
+        self._json, self._csv, self._count, self._window, self._delay = json, csv, count, window, delay
         self._predictions: list[Json] = []
         self._rows: list[tuple[object, ...]] = []
         self._next = 0.0
@@ -95,8 +103,10 @@ class Results:
     def _described(self, prediction: Prediction) -> Json:
         found = prediction.as_dictionary(self._count)
         if self._window:
-            line = timeline(prediction, self._window)
-            found["timeline"] = {name: [asdict(part) for part in line.stretches(name)] for name in line.probabilities}
+            line = timeline(prediction, self._window, self._delay)
+            found["timeline"] = {
+                name: [part.as_dictionary() for part in line.stretches(name)] for name in line.probabilities
+            }
         return found
 
     def _write(self, json: str | None, csv: str | None) -> None:
@@ -140,9 +150,10 @@ def _caption(prediction: Prediction) -> str:
     stages = [f"{name} {seconds:.2f} s" for name, seconds in prediction.seconds.items()]
     total = f"{sum(prediction.seconds.values()):.2f} s"
     played = f"{prediction.num_frames} frames, {prediction.duration:.1f} s at {prediction.frame_rate:.3g} a second"
+    sure = [] if prediction.confidence is None else [CONFIDENCE.format(prediction.confidence, prediction.fusion.doubt)]
     unsure = [UNSURE.format(prediction.fusion.doubt)] if prediction.is_unsure and prediction.fusion.doubt else []
     return "\n".join(
-        [*unsure, f"{played}; took {total}: {', '.join(stages)}", *(f"Note: {n}." for n in prediction.notes)]
+        [*unsure, *sure, f"{played}; took {total}: {', '.join(stages)}", *(f"Note: {n}." for n in prediction.notes)]
     )
 
 

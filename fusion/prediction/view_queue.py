@@ -23,6 +23,7 @@ class ViewQueue:
         # The views of the last stream, flow where both are looked at, say when: frames lie within its stacks.
         middles = starts[-1] + requests[-1].clip.span / 2
         self.middles: np.ndarray = middles[together[-1]]
+        self.half_span = requests[-1].clip.span / 2
         self._held: list[dict[int, np.ndarray]] = [{} for _ in requests]
         self._next = 0
 

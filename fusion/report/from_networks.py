@@ -51,7 +51,7 @@ def questions_of(gathered: Gathered, dataset: DataSet, scoring: Scoring, fusion:
         parts = [
             part
             for each in gathered.streams
-            for part in _kept_parts(scoring.model(dataset, each.split, each.stream), gathered.held_out, dataset)
+            for part in kept_parts(scoring.model(dataset, each.split, each.stream), gathered.held_out)
         ]
     except (OSError, KeyError, ValueError) as error:
         answers["why_not"] = dict.fromkeys(
@@ -74,7 +74,7 @@ def _doubt(fusion: Fusion) -> dict[str, float] | None:
     return {"below": doubt.below, "kept": doubt.kept} if doubt else None
 
 
-def _kept_parts(model: Path, names: tuple[str, ...], dataset: DataSet) -> list[np.ndarray]:
+def kept_parts(model: Path, names: tuple[str, ...]) -> list[np.ndarray]:
     """Returns the features [V, D] of each part that a model uses, of the videos that are named."""
     run = Run(model.parent)
     of_file = read_scores(run.held_out).videos

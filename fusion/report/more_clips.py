@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from fusion.methods.by_groups import Interval, interval
-from fusion.methods.choosing import KEPT
+from fusion.methods.doubting import KEPT, area_under_roc, false_alarms
 
 if TYPE_CHECKING:  # It brings Keras, which reports of score files do without.
     from streams.last_layer.subsets import Outsiders, Step, Subsets
@@ -126,20 +126,8 @@ def outside_of(subsets: "Subsets", classes: Sequence[str]) -> Outside | None:
 
 
 def _row(name: str, found: "Outsiders") -> OutsiderRow:
-    below = np.quantile(found.sure_of_known, 1 - KEPT)
-    return OutsiderRow(
-        name=name,
-        auroc=_auroc(found.sure_of_known, found.sure_of_unknown),
-        false_alarms=float((found.sure_of_unknown >= below).mean()),
-    )
-
-
-def _auroc(higher: np.ndarray, lower: np.ndarray) -> float:
-    """Returns how often one of the first is above one of the second; a tie counts half."""
-    from sklearn.metrics import roc_auc_score  # Takes a second to import; only reports of own clips need it.
-
-    is_higher = np.repeat([1, 0], [len(higher), len(lower)])
-    return float(roc_auc_score(is_higher, np.concatenate([higher, lower])))
+    known, unknown = found.sure_of_known, found.sure_of_unknown
+    return OutsiderRow(name=name, auroc=area_under_roc(known, unknown), false_alarms=false_alarms(known, unknown))
 
 
 class _Resample:

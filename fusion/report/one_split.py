@@ -67,7 +67,7 @@ def _kept(gathered: Gathered, fused: Fused) -> KeptFusions | None:
     """Returns the fusions for other videos: only those that learned from videos unseen by the streams."""
     if gathered.known is None or not gathered.is_held_out or len(gathered.streams) < 2 or not fused.parameters:
         return None
-    chosen, fusions = fusions_of(fused.parameters, gathered.known, gathered.learns_from)
+    chosen, fusions = fusions_of(fused.parameters, gathered.known, gathered.learns_from, gathered.others)
     hashes = {scores.stream: scores.model_hash for scores in gathered.streams}
     return KeptFusions(chosen, gathered.streams[0].classes, hashes, fusions)
 

@@ -1,10 +1,12 @@
 """Collects the scores to fuse, and those to learn from, either of saved models or of score files."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Literal, NamedTuple, TypedDict
+
+import numpy as np
 
 from commands.schema import checked
 from data.catalog import DataSet, Video
@@ -44,6 +46,7 @@ class Gathered(NamedTuple):
     learns_from: str
     joint: Scores | None = None  # Scores of a network of both streams, for the videos to evaluate.
     is_held_out: bool = False  # Whether the videos to learn from are new to the streams.
+    others: Mapping[str, np.ndarray] | None = None  # Of each stream: logits of clips of other classes.
     held_out: tuple[str, ...] = ()  # Training videos to learn from, if each was scored by a fold that had not seen it.
 
 
@@ -81,7 +84,7 @@ def from_models(
         shared = _shared([found[stream] for stream in streams])
         known = Evidence.of(shared, [dataset.videos[name].group for name in shared[0].videos])
         said, names = (_APART, ()) if trained else (_BY_FOLDS, shared[0].videos)
-        return Gathered(scores, unseen, known, "", f"{known.num_videos} {said}", joint, True, names)
+        return Gathered(scores, unseen, known, "", f"{known.num_videos} {said}", joint, True, held_out=names)
     if not videos:
         itself = f"the other folds, by group, of these {len(test)} videos" if fit == "folds" else ""
         return Gathered(scores, unseen, None, why_not, itself, joint)

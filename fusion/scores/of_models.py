@@ -3,9 +3,10 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from rich.progress import track
@@ -113,11 +114,22 @@ class _Work:
         return replace(wanted, videos=wanted.videos[done], labels=wanted.labels[done], view_logits=np.stack(self.rows))
 
 
-def _predict(model: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring) -> Iterator[np.ndarray]:
-    quiet_tensorflow()
-    from fusion.scores.of_networks import logits_of_videos  # Imports TensorFlow, which reading scores does not need.
+def logits_of_clips(folder: Path, models: Mapping[str, Path], scoring: Scoring) -> dict[str, np.ndarray]:
+    """Returns the logits of each stream, [V, views, C], of all videos below a folder, which belong to no data set."""
+    found: dict[str, np.ndarray] = _networks().logits_of_clips(folder, models, scoring)
+    return found
 
-    return logits_of_videos(model, dataset, videos, scoring)
+
+def _predict(model: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring) -> Iterator[np.ndarray]:
+    found: Iterator[np.ndarray] = _networks().logits_of_videos(model, dataset, videos, scoring)
+    return found
+
+
+def _networks() -> ModuleType:
+    quiet_tensorflow()
+    from fusion.scores import of_networks  # Imports TensorFlow, which reading scores does not need.
+
+    return of_networks
 
 
 def _how_to_train(dataset: DataSet, split: int, stream: str, scoring: Scoring) -> str:

@@ -1,18 +1,21 @@
 """Computes the logits of a saved network for the videos of a data set, in one pass over its files."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import keras
 import numpy as np
 import tensorflow as tf
+from rich.progress import track
 
+from commands.waiting import Now
 from data.catalog import DataSet, Video
+from data.extraction.video_files import is_video, walk_files
 from fusion.prediction.as_prepared import clip_of
 from fusion.prediction.scorer import Scorer
 from fusion.scores.other_time import in_other_time
 from fusion.scores.protocol import Scoring
+from fusion.two_stream import TwoStream
 from pipelines.clips import DistinctViews
 from pipelines.inputs import Input
 from pipelines.unreadable import readable_views
@@ -34,7 +37,7 @@ def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], sco
         for part in scorer.parts.values()
     ]
     scored = score_videos(
-        _until(scorer.network, scoring.layer) if scoring.layer else scorer.network,
+        scorer.until(scoring.layer) if scoring.layer else scorer.network,
         streams[0] if len(streams) == 1 else _side_by_side(*streams),
         num_crops="full" if scoring.crops == "full" else int(scoring.crops),
         precision=scoring.precision,
@@ -43,6 +46,29 @@ def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], sco
         in_mirror=() if scoring.layer else scorer.card.in_mirror,
     )
     return (logits for logits, _ in scored)
+
+
+def logits_of_clips(folder: Path, models: Mapping[str, Path], scoring: Scoring) -> dict[str, np.ndarray]:
+    """Returns the logits of each stream, float32[V, views, C], of all videos below a folder."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"--nothing: {folder} is not a folder.")
+    videos = [path for path in walk_files(folder) if is_video(path)]
+    if not videos:
+        raise ValueError(f"--nothing: the folder {folder} has no video in it.")
+    if scoring.crops == "full":
+        raise ValueError("--nothing scores clips by crops: pass --crops 1, 5 or 10 with it.")
+    Now.doing = "Scoring clips of other classes"
+    two_stream, found = TwoStream(models, "average"), []
+    for video in track(videos, Now.doing):
+        prediction = two_stream.predict(video, views=scoring.views, crops=int(scoring.crops))
+        found.append({stream: _some(logits, scoring.views) for stream, logits in prediction.view_logits.items()})
+    return {stream: np.stack([each[stream] for each in found]) for stream in found[0]}
+
+
+def _some(logits: np.ndarray, count: int) -> np.ndarray:
+    """Returns as many views as of other videos; a long one was looked at more often."""
+    chosen: np.ndarray = logits[np.linspace(0, len(logits) - 1, count).round().astype(int)]
+    return chosen
 
 
 def _in_order(
@@ -62,9 +88,3 @@ def _side_by_side(*streams: Iterable[DistinctViews]) -> Iterator[PairedViews]:
         distinct, of_pair = np.unique(of_view, axis=1, return_inverse=True)
         pixels = tuple(views.numpy()[row] for (views, _, _), row in zip(videos, distinct, strict=True))
         yield pixels, of_pair.reshape(-1), videos[0][2]
-
-
-def _until(network: keras.Model, layer: str) -> keras.Model:
-    if layer not in {each.name for each in network.layers}:
-        raise ValueError(f"{network.name} has no layer named {layer}. Every network that this project trains has one.")
-    return keras.Model(network.inputs[0], network.get_layer(layer).output)

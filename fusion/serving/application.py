@@ -5,7 +5,7 @@ import contextlib
 import errno
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -18,12 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from commands.running import first_line
 from fusion.prediction.prediction import Json
 from fusion.report.markup import render
+from fusion.serving.access import Access
 from fusion.serving.connections import BACKLOG, bounded_protocol
 from fusion.serving.jobs import FullError, Job, Jobs
 from fusion.serving.limits import Limits
 from fusion.serving.worker import Worker
 
 _log = logging.getLogger("uvicorn.error")
+_FAILED = "The service failed."
 FOLDER = Path(__file__).parent
 # Seconds that videos which are being analysed get when the service ends, and bytes of a request's headers.
 GRACE_SECONDS, MOST_OF_HEADERS = 2, 16_384
@@ -53,6 +55,8 @@ UPLOAD = {
     }
 }
 ANSWERS: dict[int | str, Json] = {
+    401: {"description": "The token is missing or wrong, where the service asks for one"},
+    429: {"description": "This client sent too many videos, or wrong tokens; Retry-After says when to try again"},
     400: {"description": "The form has no file in the field video"},
     408: {"description": "The upload took too long"},
     413: {"description": "The upload is too large"},
@@ -63,28 +67,44 @@ ANSWERS: dict[int | str, Json] = {
 }
 
 
-def create_application(worker: Worker, limits: Limits, folder: Path, hosts: tuple[str, ...]) -> FastAPI:
-    """Returns the service; `folder` holds uploads while they are needed, `hosts` are the names it answers to."""
+def create_application(
+    workers: Sequence[Worker], limits: Limits, folder: Path, hosts: Sequence[str], access: Access
+) -> FastAPI:
+    """Returns the service; `folder` holds uploads while they are needed, `hosts` are the names it answers to.
+
+    Without hosts it answers to any name, which only a service with a token may do.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
         application.state.folder = folder
-        application.state.jobs = Jobs(worker, limits)
+        application.state.jobs = Jobs(workers, limits)
         working = asyncio.create_task(application.state.jobs.work())
         yield
         working.cancel()
-        worker.stop()
+        for worker in workers:
+            worker.stop()
 
     # FastAPI's own documentation pages are off, since they load scripts from other sites. See /openapi.json instead.
     application = FastAPI(title="Two streams", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    application.add_middleware(Guard, hosts=hosts)
+    application.add_middleware(Guard, hosts=hosts, access=access)
     _add_pages(application, limits)
     _add_predictions(application, limits)
     return application
 
 
-def configuration(application: FastAPI, limits: Limits) -> uvicorn.Config:
-    """Returns how the service is run: with so many connections, and not waiting for clients."""
+def configuration(
+    application: FastAPI,
+    limits: Limits,
+    *,
+    proxies: Sequence[str] = (),
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> uvicorn.Config:
+    """Returns how the service is run: with so many connections, and not waiting for clients.
+
+    Only `proxies` are believed about for whom they ask (`X-Forwarded-For` and `-Proto`).
+    """
     return uvicorn.Config(
         application,
         http=bounded_protocol(limits.queue),
@@ -95,15 +115,20 @@ def configuration(application: FastAPI, limits: Limits) -> uvicorn.Config:
         timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=MOST_OF_HEADERS,
         server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
 
 
 class Guard:
-    """Answers only requests for this host from its own page, adds headers to all answers, and logs in one line."""
+    """Answers only requests for this host that are allowed, adds headers to all answers, and logs in one line."""
 
-    def __init__(self, application: ASGIApp, hosts: tuple[str, ...]) -> None:
-        self._application = application
-        self._host = re.compile(rf"({'|'.join(map(re.escape, hosts))})(:[0-9]{{1,5}})?", re.IGNORECASE)
+    def __init__(self, application: ASGIApp, hosts: Sequence[str], access: Access) -> None:
+        self._application, self._access = application, access
+        names = "|".join(map(re.escape, hosts)) or r"[^\s/:@]+|\[[0-9a-f:.]+\]"
+        self._host = re.compile(rf"({names})(:[0-9]{{1,5}})?", re.IGNORECASE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -119,11 +144,9 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        status, said = 500, ""
+        status, said = self._refusal(scope)
         try:
-            if not self._is_own(Headers(scope=scope)):
-                status, said = 403, "This service only answers its own page."
-            else:
+            if not status:
                 await self._application(scope, receive, send_with_headers)
         except ClientDisconnect:
             _log.warning("A client went away before it had sent its video.")
@@ -132,13 +155,22 @@ class Guard:
             status, said = 503, "The service has been stopped."
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            status, said = (507, "The disk of the service is full.") if full else (500, "The service failed.")
+            status, said = (507, "The disk of the service is full.") if full else (500, _FAILED)
             _log.warning("A request failed: %s", error)
         except Exception as error:
-            said = "The service failed."
+            status, said = 500, _FAILED
             _log.warning("A request failed: %s: %s", type(error).__name__, first_line(error))
         if said and not begun:
-            await JSONResponse({"detail": said}, status)(scope, receive, send_with_headers)
+            more = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}}.get(status)
+            await JSONResponse({"detail": said}, status, more)(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str]:
+        """Returns the status and the message to refuse a request with; 0 if it may go on."""
+        headers = Headers(scope=scope)
+        if not self._is_own(headers):
+            return 403, "This service only answers its own page."
+        client = str((scope.get("client") or ("",))[0])
+        return self._access.refusal(client, scope["method"], scope["path"], headers.get("authorization", ""))
 
     def _is_own(self, headers: Headers) -> bool:
         """Tells whether a request names this host, and comes from no other site's page."""
@@ -159,8 +191,14 @@ def _add_pages(application: FastAPI, limits: Limits) -> None:
     @application.get("/health", summary="Tells whether the service can analyse videos")
     async def health(request: Request) -> JSONResponse:
         jobs: Jobs = request.app.state.jobs
-        alive = jobs.worker.is_alive
-        return JSONResponse({"status": "ok" if alive else "restarting", "active": jobs.active}, 200 if alive else 503)
+        alive = sum(worker.is_alive for worker in jobs.workers)
+        state = {"status": "ok" if alive else "restarting", "workers": alive, "active": jobs.active}
+        return JSONResponse(state, 200 if alive else 503)
+
+    @application.get("/model", summary="Says which models are used, their classes, and how well they were judged")
+    async def model(request: Request) -> JSONResponse:
+        jobs: Jobs = request.app.state.jobs
+        return JSONResponse(jobs.workers[0].described)
 
     @application.get(
         "/metrics", summary="Returns counters in the text format of Prometheus", response_class=PlainTextResponse

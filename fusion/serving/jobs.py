@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,10 +43,10 @@ class FullError(Exception):
 
 
 class Jobs:
-    """The queue in front of the one worker."""
+    """The queue in front of the workers."""
 
-    def __init__(self, worker: Worker, limits: Limits) -> None:
-        self.worker, self.limits = worker, limits
+    def __init__(self, workers: Sequence[Worker], limits: Limits) -> None:
+        self.workers, self.limits = workers, limits
         self.outcomes: Counter[str] = Counter()
         self.stage_seconds: Counter[str] = Counter()
         self.looking_seconds = 0.0
@@ -83,18 +83,21 @@ class Jobs:
 
     @property
     def seconds_until_free(self) -> int:
-        """Estimated seconds until a place is free: the mean time of a job."""
+        """Estimated seconds until a place is free: the mean time of a job, shared by the workers."""
         done = self.outcomes["done"]
-        return max(1, round(self.looking_seconds / done)) if done else 5
+        return max(1, round(self.looking_seconds / done / len(self.workers))) if done else 5
 
     async def work(self) -> None:
-        """Processes one video after the other while the service runs."""
+        """Lets each worker process one video after the other while the service runs."""
+        await asyncio.gather(*(self._work(worker) for worker in self.workers))
+
+    async def _work(self, worker: Worker) -> None:
         loop = asyncio.get_running_loop()
         while True:
             job, video = await self._waiting.get()
             job.state, start = "looking", time.monotonic()
             try:
-                job.result = await loop.run_in_executor(None, self.worker.look_at, video, job.name, job.progress.update)
+                job.result = await loop.run_in_executor(None, worker.look_at, video, job.name, job.progress.update)
                 job.state = "done"
                 self.stage_seconds.update(job.result["seconds"])
                 self.looking_seconds += time.monotonic() - start
@@ -117,7 +120,7 @@ class Jobs:
         ]
         lines += ["# TYPE two_stream_active gauge", f"two_stream_active {self.active}"]
         lines += ["# TYPE two_stream_worker_restarts_total counter"]
-        lines += [f"two_stream_worker_restarts_total {max(0, self.worker.restarts)}"]
+        lines += [f"two_stream_worker_restarts_total {sum(max(0, worker.restarts) for worker in self.workers)}"]
         lines += ["# TYPE two_stream_stage_seconds_total counter"]
         for stage, seconds in sorted(self.stage_seconds.items()):
             lines.append(f'two_stream_stage_seconds_total{{stage="{stage}"}} {seconds:.4f}')

@@ -9,9 +9,9 @@ from data.extraction.decoder import Bounds
 from fusion.explaining.gradcam import Looker
 from fusion.explaining.moments import Moment, explain, looker_of
 from fusion.explaining.pictures import data_uri
-from fusion.prediction.chosen_fusion import sentence
+from fusion.over_time.timeline import Timeline, timeline
 from fusion.prediction.prediction import Json
-from fusion.prediction.timeline import Timeline, timeline
+from fusion.serving.described import described
 from fusion.serving.limits import Limits
 from fusion.two_stream import TwoStream
 
@@ -28,7 +28,7 @@ def answer_requests(
         if method:
             two_stream.use_flow(method)
         lookers = looker_of(two_stream)
-        connection.send(("ready", {"fusion": sentence(two_stream.fusion) if len(two_stream.scorers) > 1 else ""}))
+        connection.send(("ready", described(two_stream)))
     except (ValueError, OSError) as error:
         connection.send(("failed", {"error": str(error)}))
         return
@@ -76,7 +76,9 @@ def _over_time(line: Timeline, shown: list[str]) -> Json:
         "curves": {
             label: [round(float(share), 4) for share in shares[:, line.classes.index(label)]] for label in shown
         },
-        "stretches": {stream: [vars(stretch) for stretch in line.stretches(stream)] for stream in line.probabilities},
+        "stretches": {
+            stream: [stretch.as_dictionary() for stretch in line.stretches(stream)] for stream in line.probabilities
+        },
     }
 
 

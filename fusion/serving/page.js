@@ -3,7 +3,7 @@
 "use strict";
 
 const PALETTE = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee9944", "#44aa99"];
-const OTHERS = "#999999";
+const OTHERS = "#bbbbbb", UNSURE = "unsure", UNSURE_FILL = "#e4e4e4";
 const STAGES = { count: "reading", decode: "decoding", flow: "flow", frames: "frames", spatial: "spatial", temporal: "temporal", looking: "looking" };
 const at = (id) => document.getElementById(id);
 let latest = 0; // Number of the newest upload, the only one that may change the page.
@@ -24,6 +24,35 @@ function drawn(name, attributes, ...children) {
 const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 
+// The token, where the service asks for one; of this tab alone.
+const authorization = () => (sessionStorage.token ? { Authorization: `Bearer ${sessionStorage.token}` } : {});
+
+async function showModel() {
+  const answer = await fetch("/model", { headers: authorization() });
+  at("token").hidden = answer.ok;
+  at("drop").hidden = !answer.ok;
+  if (!answer.ok) {
+    if (sessionStorage.token) fail((await answer.json()).detail);
+    delete sessionStorage.token;
+    return;
+  }
+  at("error").hidden = true;
+  const model = await answer.json();
+  at("judged").textContent = model.judged || "No evaluation of these models is at hand, so their accuracy is unknown.";
+  at("known").textContent = `They know ${model.classes.length} classes`;
+  at("classes").replaceChildren(...model.classes.map((label) => element("li", { textContent: label })));
+  at("streams-used").replaceChildren(...model.streams.map((stream) => element("li", {
+    textContent: `${stream.name}: looks at ${stream.looks_at}, trained on ${stream.data_set}, split ${stream.split}` })));
+  at("fusion").textContent = model.fusion;
+  at("model").hidden = false;
+}
+
+function fail(message) {
+  at("progress").hidden = true;
+  at("error").textContent = message;
+  at("error").hidden = false;
+}
+
 async function send(file) {
   const mine = ++latest;
   for (const id of ["error", "result"]) at(id).hidden = true;
@@ -33,7 +62,7 @@ async function send(file) {
   try {
     const { id } = await upload(file, (share) => mine === latest && showProgress("Uploading", share, {}));
     for (;;) {
-      const job = await (await fetch(`/jobs/${id}`)).json();
+      const job = await (await fetch(`/jobs/${id}`, { headers: authorization() })).json();
       if (mine !== latest) return;
       if (job.state === "failed") throw new Error(job.error);
       if (job.state === "done") return show(job.result);
@@ -42,10 +71,7 @@ async function send(file) {
       await new Promise((resume) => setTimeout(resume, 250));
     }
   } catch (problem) {
-    if (mine !== latest) return;
-    at("progress").hidden = true;
-    at("error").textContent = problem.message;
-    at("error").hidden = false;
+    if (mine === latest) fail(problem.message);
   }
 }
 
@@ -53,6 +79,7 @@ function upload(file, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/predict?wait=false");
+    for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => progress(event.loaded / event.total);
     request.onerror = () => reject(new Error("The service does not answer."));
     request.onload = () => {
@@ -120,14 +147,14 @@ function showTimeline({ timeline, duration }) {
   const x = (seconds) => left + (width - left - 10) * Math.min(1, seconds / duration);
   const colours = {};
   const lasting = Object.values(timeline.stretches).flat().sort((a, b) => (b.end - b.start) - (a.end - a.start));
-  for (const label of [...Object.keys(timeline.curves), ...lasting.map((part) => part.label)])
-    colours[label] ??= PALETTE[Object.keys(colours).length] || OTHERS;
+  for (const label of [...Object.keys(timeline.curves), ...lasting.map((part) => part.class)])
+    if (label !== UNSURE) colours[label] ??= PALETTE[Object.keys(colours).length] || OTHERS;
   const canvas = drawn("svg", { viewBox: `0 0 ${width} ${top + height + 26}`, role: "img", "aria-label": "What the streams see when" });
   rows.forEach((name, row) => {
     canvas.append(drawn("text", { x: left - 8, y: 26 * row + 15, "text-anchor": "end" }, name));
     for (const part of timeline.stretches[name]) {
-      const box = { x: x(part.start), y: 26 * row, width: Math.max(1, x(part.end) - x(part.start) - 1.5), height: 20, rx: 3, fill: colours[part.label] };
-      canvas.append(drawn("rect", box, drawn("title", {}, `${part.label} ${percent(part.probability)}, ${clock(part.start)} to ${clock(part.end)}`)));
+      const box = { x: x(part.start), y: 26 * row, width: Math.max(1, x(part.end) - x(part.start) - 1.5), height: 20, rx: 3, fill: part.class === UNSURE ? UNSURE_FILL : colours[part.class] };
+      canvas.append(drawn("rect", box, drawn("title", {}, `${part.class} ${percent(part.confidence)}, ${clock(part.start)} to ${clock(part.end)}`)));
     }
   });
   for (const share of [0, 0.5, 1]) {
@@ -151,6 +178,13 @@ at("file").addEventListener("change", (event) => {
   if (event.target.files.length) send(event.target.files[0]);
   event.target.value = "";
 });
+at("token").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.token = at("secret").value.trim();
+  at("secret").value = "";
+  showModel();
+});
+showModel();
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();

@@ -33,7 +33,7 @@ class Worker:
         self, models: Mapping[str, Path], method: str | None, limits: Limits, folder: Path, fusion: str = ""
     ) -> None:
         self._arguments = (dict(models), method, limits, folder, fusion)
-        self.fusion = ""  # Description of the fusion, available once the models are loaded.
+        self.described: Json = {}  # The models, once they are loaded.
         self._limits = limits
         self._process: SpawnProcess | None = None
         self._connection: Connection
@@ -50,7 +50,7 @@ class Worker:
         kind, value = self._answer(time.monotonic() + LOADING_SECONDS)
         if kind != "ready":
             raise ValueError(value["error"])
-        self.fusion = value["fusion"]
+        self.described = value
 
     def stop(self) -> None:
         """Ends the process."""

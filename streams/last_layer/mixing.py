@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import minimize
 
 from streams.last_layer.likelihood import log_shares, losses
 
@@ -19,6 +18,8 @@ def choose_weights(held_out: Sequence[np.ndarray], labels: np.ndarray, groups: S
     They maximise the likelihood of the labels. The best source alone is taken unless the mixture is better by one
     standard error over groups: a mixture that brings nothing should not cost anything.
     """
+    from scipy.optimize import minimize  # Takes a quarter of a second to import, and only learning needs it.
+
     heat = np.array([_inverse_temperature(logits, labels) for logits in held_out])
     calibrated = [scale * logits for scale, logits in zip(heat, held_out, strict=True)]
     alone = int(np.argmin([losses(logits, labels).mean() for logits in calibrated]))

@@ -83,11 +83,15 @@ class Subsets:
         """Returns how sure the last layer is of videos of a class that it has not learned; None without the time."""
         if not self.has_time:
             return None
-        known = self.labels != label
-        sure = np.zeros(len(self.labels))
-        for rows, others in self._folds:
-            sure[others] = np.exp(log_softmax(self._logits(rows[known[rows]], others))).max(axis=1)
+        known, sure = self.labels != label, np.exp(log_softmax(self.logits_without(label))).max(axis=1)
         return Outsiders(label, sure[known], sure[~known])
+
+    def logits_without(self, label: int) -> np.ndarray:
+        """Returns the logits of all videos [V, C], each by a last layer that learned neither its fold nor the class."""
+        known, logits = self.labels != label, np.zeros((len(self.labels), self._num_classes))
+        for rows, others in self._folds:
+            logits[others] = self._logits(rows[known[rows]], others)
+        return logits
 
     def _right(self, share: float, draw: int, only: int | None = None) -> tuple[float, np.ndarray]:
         """Returns how many videos a fold learned from, and which held-out ones were right."""

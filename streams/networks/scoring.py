@@ -69,25 +69,24 @@ def view_scorer(
     mean = partial(_mean_of_mirrors, in_mirror=in_mirror) if is_turned else partial(tf.reduce_mean, axis=1)
     views_at_once = max(1, _CROPS_AT_ONCE[device] // (10 if num_crops == "full" else num_crops))
 
-    # One trace serves videos of every size and length.
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, each.shape[-1]], tf.uint8) for each in inputs])
+    # One trace serves videos of every size and length. AutoGraph would take most of the time of the first answer.
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec([None, None, None, each.shape[-1]], tf.uint8) for each in inputs],
+    )
     def score(*views: tf.Tensor) -> tf.Tensor:
-        logits = tf.TensorArray(tf.float32, size=0, dynamic_size=True, infer_shape=False)
-        for start in tf.range(0, tf.shape(views[0])[0], views_at_once):
-            crops = [
-                _crops_of(each[start : start + views_at_once], spec, num_crops, flow_rule, shown)
-                for each, spec in zip(views, inputs, strict=True)
-            ]
-            images = {each.name: _images(crop) for each, crop in zip(inputs, crops, strict=True)}
-            predicted = network(images if len(images) > 1 else _images(crops[0]), training=False)
-            of_crop = tf.reshape(tf.cast(predicted, tf.float32), [tf.shape(crops[0])[0], -1, num_classes])
-            logits = logits.write(start // views_at_once, mean(of_crop))
-        return tf.ensure_shape(logits.concat(), [None, num_classes])
+        crops = [_crops_of(each, spec, num_crops, flow_rule, shown) for each, spec in zip(views, inputs, strict=True)]
+        images = {each.name: _images(crop) for each, crop in zip(inputs, crops, strict=True)}
+        predicted = network(images if len(images) > 1 else _images(crops[0]), training=False)
+        of_crop = tf.reshape(tf.cast(predicted, tf.float32), [tf.shape(crops[0])[0], -1, num_classes])
+        return mean(of_crop)
 
     def score_some(*views: tf.Tensor) -> tf.Tensor:
-        if views[0].shape[0] == 0:
+        count = views[0].shape[0]
+        if count == 0:
             raise ValueError("There are no views to score. Pass at least 1.")
-        return score(*views)
+        starts = range(0, count, views_at_once)
+        return tf.concat([score(*(each[start : start + views_at_once] for each in views)) for start in starts], axis=0)
 
     return score_some
 

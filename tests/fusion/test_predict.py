@@ -1,3 +1,4 @@
+import csv
 import io
 import json
 import os
@@ -312,6 +313,24 @@ def test_the_timeline_says_what_happens_when(two_stream, models, tmp_path, capsy
         borders = [stretch["start"] for stretch in stretches] + [stretches[-1]["end"]]
         assert borders[0] == 0 and borders[-1] == 4.0 and borders == sorted(borders)
     assert (tmp_path / "time.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_segments_of_all_videos_are_written_and_judged(models, tmp_path, capsys):
+    videos = [make_video(tmp_path / f"{name}.avi", 36, seed=seed) for seed, name in enumerate("ab")]
+    named = [f"--{name}={path}" for name, path in models.items()]
+    out = tmp_path / "segments.csv"
+
+    main([*map(str, videos), *named, "--crops", "1", "--segments", str(out), "--window", "1"])
+    again = ["--truth", str(out), "--window", "1", "--crops", "1", "--segments", str(tmp_path / "b.json")]
+    main([*map(str, videos), *named, *again])
+
+    rows = list(csv.DictReader(out.open()))
+    assert {row["video"] for row in rows} == {"a.avi", "b.avi"}
+    assert [float(row["end"]) for row in rows if row["video"] == "a.avi"][-1] == pytest.approx(3.0)
+    assert "Mean average precision 100.0% at a temporal overlap of 0.5" in " ".join(capsys.readouterr().out.split())
+    assert len(json.loads((tmp_path / "b.json").read_text())) == len(rows)
+    with pytest.raises(ValueError, match=r"names the video 'a.avi', which is none of the 1 videos"):
+        main([str(videos[1]), *named, *again])
 
 
 @pytest.mark.parametrize(("extension", "num_frames"), [(".avi", 9), (".mp4", 9), (".avi", 1)])

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from data.extraction.decoder import Decoder, read_frames
 from fusion.predict import main
 from tests.makers.models import CLASSES, make_model, make_video
 
@@ -84,3 +86,45 @@ def test_a_video_and_a_camera_are_not_mixed(models, tmp_path):
         main(["a.avi", "--camera", "0", *models])
 
     assert ended.value.code == 2
+
+
+def test_what_is_asked_for_of_a_file_is_written_of_a_live_source_too(models, tmp_path, capsys):
+    video = make_video(tmp_path / "clip.avi", 36, frame_rate=12, width=128, height=96)
+    wanted = {name: tmp_path / f"out.{name}" for name in ("csv", "png", "avi")}
+    wanted["segments"] = tmp_path / "segments.csv"
+
+    options = ["--csv", wanted["csv"], "--timeline", wanted["png"], "--save", wanted["avi"]]
+    seen = glances(
+        capsys, "--camera", str(video), *models, *map(str, options), "--segments", str(wanted["segments"]), "--top", "2"
+    )
+
+    rows = list(csv.DictReader(wanted["csv"].open()))
+    assert len(rows) == 2 * len(seen) and rows[0]["class"] == seen[0]["top"][0][0]
+    assert [int(row["delay_ms"]) for row in rows[::2]] == [glance["delay_ms"] for glance in seen]
+    assert wanted["png"].stat().st_size > 10_000
+    film = list(read_frames(wanted["avi"]))
+    # A dropped frame repeats the one before it, so that the film lasts as long as what was seen.
+    assert abs(len(film) - seen[-1]["frames"]) <= 4 and film[0].shape[1] == 640
+    assert Decoder(wanted["avi"]).frame_rate == pytest.approx(12)
+    segments = list(csv.DictReader(wanted["segments"].open()))
+    assert set(segments[0]) == {"video", "start", "end", "class", "confidence"}
+    assert all(float(each["start"]) < float(each["end"]) for each in segments)
+
+
+def test_a_decision_that_may_wait_is_about_an_earlier_moment_and_says_how_late_it_is(models, tmp_path, capsys):
+    video = make_video(tmp_path / "clip.avi", 36, frame_rate=12)
+
+    seen = glances(capsys, "--camera", str(video), *models, "--delay", "800", "--hop", "0.5")
+
+    assert all(800 <= glance["delay_ms"] < 3800 for glance in seen)
+    assert seen[-1]["seconds"] <= 3.5 - 0.8
+    assert len(seen) <= 7
+
+
+@pytest.mark.parametrize("option", [["--views", "25"], ["--partial"], ["--most-frames", "9"], ["--truth", "a.csv"]])
+def test_what_can_not_be_done_with_a_live_source_is_refused(option, models, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--camera", "0", *models, *option])
+
+    assert ended.value.code == 2
+    assert f"{option[0]} can't be used with --camera" in capsys.readouterr().err

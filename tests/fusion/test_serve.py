@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -49,7 +50,7 @@ def serving(models, temporary, *options, files=1024, own=()):
         )
     try:
         for line in process.stdout:
-            if found := re.search(r"http://\S+", line):
+            if found := re.search(r"https?://[^\s,]+", line):
                 yield found[0]
                 return
         pytest.fail("the service did not start")
@@ -407,3 +408,133 @@ def test_the_page_says_what_is_wrong_with_a_file(service, tmp_path):
         said = browser.run("document.getElementById('error').textContent")
 
     assert said.startswith("<b>wrong<b>.avi: It can't be opened as a video")
+
+
+@pytest.fixture
+def token_file(tmp_path):
+    path = tmp_path / "token"
+    path.write_text("0123456789abcdef0123\n")
+    return path
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_other_machines_are_let_in_only_with_a_token(models, video, tmp_path, token_file):
+    from fusion.serve import main
+
+    for words in (["--host", "0.0.0.0"], ["--host", "192.0.2.1"], ["--host", "::"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *(f"--{name}={path}" for name, path in models.items())])
+        assert ended.value.code == 2
+
+    with serving(
+        models, tmp_path, "--host", "0.0.0.0", "--token-file", str(token_file), "--per-minute", "3"
+    ) as address:
+        here = address.replace("0.0.0.0", "127.0.0.1")
+        statuses = [
+            post(f"{here}/predict", video.read_bytes(), headers=headers)[0]
+            for headers in ({}, bearer("wrong"), bearer("0123456789abcdef0123 "), bearer("0123456789abcdef012"))
+        ]
+        page, model = ask(f"{here}/"), ask(f"{here}/model")
+        with_token = urllib.request.Request(f"{here}/model", headers=bearer("0123456789abcdef0123"))
+        described = json.loads(ask(with_token)[2])
+        many = [post(f"{here}/predict", b"x", headers=bearer("0123456789abcdef0123"))[0] for _ in range(3)]
+        wrong = [ask(urllib.request.Request(f"{here}/model", headers=bearer("wrong")))[0] for _ in range(9)]
+        elsewhere = post(f"{here}/predict", b"x", headers={**bearer("0123456789abcdef0123"), "Origin": "http://a.b"})[0]
+
+    assert statuses == [401, 401, 200, 401]
+    assert page[0] == 200 and model[0] == 401 and model[1]["WWW-Authenticate"] == "Bearer"
+    assert described["classes"] == list(CLASSES) and [each["name"] for each in described["streams"]] == list(models)
+    assert many == [422, 422, 429]
+    assert wrong[0] == 401 and wrong[-1] == 429
+    assert elsewhere == 403
+
+
+def test_a_token_that_could_be_guessed_is_refused(tmp_path):
+    from fusion.serving.access import read_token
+
+    for text in ("", "short", "two words of some length", "x" * 15):
+        (tmp_path / "token").write_text(text)
+        with pytest.raises(ValueError, match="at least 16 letters"):
+            read_token(tmp_path / "token")
+
+
+def test_a_client_that_guesses_tokens_has_to_wait_and_others_do_not():
+    from fusion.serving.access import Access, Counts
+
+    access = Access("0123456789abcdef")
+    for _ in range(12):
+        refused = access.refusal("192.0.2.1", "GET", "/model", "Bearer wrong")
+    assert refused[0] == 429
+    assert access.refusal("192.0.2.2", "GET", "/model", "Bearer 0123456789abcdef") == (0, "")
+    counts = Counts()
+    for number in range(5000):
+        counts.add(str(number))
+    assert (counts.of("0"), counts.of("4999")) == (0, 1)  # A flood of addresses does not fill the memory.
+
+
+@pytest.mark.parametrize(("named", "status"), [(True, 200), (False, 429)])
+def test_what_a_proxy_says_counts_only_if_it_is_named(named, status, models, tmp_path, token_file):
+    proxy = ["--proxy", "127.0.0.1"] if named else []
+    options = ["--token-file", str(token_file), "--origin", "https://videos.example", *proxy]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with serving(models, tmp_path, *options, "--port", str(port)) as address:
+        assert address == "https://videos.example"
+        here = f"http://127.0.0.1:{port}"
+
+        def look(client, token):
+            headers = {**bearer(token), "X-Forwarded-For": client, "Host": "videos.example"}
+            return ask(urllib.request.Request(f"{here}/model", headers=headers))[0]
+
+        for _ in range(12):
+            look("192.0.2.1", "wrong")
+        assert look("192.0.2.2", "0123456789abcdef0123") == status
+
+
+def test_two_workers_share_the_queue(models, video, tmp_path):
+    with serving(models, tmp_path, "--workers", "2") as address:
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda _: post(f"{address}/predict", video.read_bytes())[0], range(6)))
+        health = json.loads(ask(f"{address}/health")[2])
+
+    assert answers == [200] * 6
+    assert health == {"status": "ok", "workers": 2, "active": 0}
+
+
+def test_it_speaks_tls_with_a_certificate(models, video, tmp_path):
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    files = [str(tmp_path / name) for name in ("key.pem", "cert.pem")]
+    try:
+        subprocess.run([*made, "-keyout", files[0], "-out", files[1]], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("needs openssl")
+
+    with serving(models, tmp_path, "--certificate", files[1], "--key", files[0]) as address:
+        context = ssl.create_default_context(cafile=files[1])
+        context.check_hostname = False
+        with urllib.request.urlopen(f"{address}/health", context=context) as answer:
+            assert json.load(answer)["status"] == "ok"
+        assert address.startswith("https://127.0.0.1:")
+
+
+def test_the_page_asks_for_the_token_and_then_says_what_the_models_are(models, tmp_path, token_file):
+    with (
+        serving(models, tmp_path, "--token-file", str(token_file)) as address,
+        Browser(tmp_path / "profile") as browser,
+    ):
+        browser.open(address)
+        browser.wait_for("!document.getElementById('token').hidden")
+        browser.run("document.getElementById('secret').value = '0123456789abcdef0123'")
+        browser.run("document.getElementById('token').requestSubmit()")
+        browser.wait_for("!document.getElementById('model').hidden")
+
+        classes = browser.run("[...document.querySelectorAll('#classes li')].map((each) => each.textContent)")
+        judged = browser.run("document.getElementById('judged').textContent")
+        browser.screenshot(tmp_path / "page.png")
+
+    assert classes == list(CLASSES)
+    assert "accuracy is unknown" in judged

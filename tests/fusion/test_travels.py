@@ -9,11 +9,14 @@ import pytest
 from data.catalog import DataSet, Split, Video
 from data.store.description import Recipe
 from data.store.index import with_counts
-from fusion.methods.choosing import KEPT, fusions_of
+from fusion.methods.choosing import fusions_of
+from fusion.methods.doubting import KEPT, MEASURES, area_under_roc, confidence, false_alarms, threshold
 from fusion.methods.evidence import Evidence
 from fusion.methods.fixed import softmax
 from fusion.methods.kept import Fusion, KeptFusions, as_probabilities, travels
+from fusion.methods.sequences import SEQUENCES, _learned, _network, states_to_scores
 from fusion.methods.table import LEARNED, METHODS, fuse
+from fusion.over_time.timeline import timeline
 from fusion.predict import main as predict
 from fusion.prediction.chosen_fusion import FUSION_FILE, chosen_fusion
 from fusion.report.one_split import evaluate, write_report
@@ -25,7 +28,8 @@ from streams.runs.score_file import Scores, write_scores
 from tests.makers.data import extract_all
 from tests.makers.models import CLASSES, make_model, make_video
 
-TRAVELLING = tuple(name for name in METHODS if travels(name))
+# Recurrent networks need the features of views, which only some evaluations keep.
+TRAVELLING = tuple(name for name in METHODS if travels(name) and name not in SEQUENCES)
 STREAMS = ("spatial", "temporal")
 SCORING = {"views": 3, "crops": "1"}
 
@@ -261,8 +265,162 @@ def test_decisions_of_the_svm_become_probabilities_that_make_the_labels_likelier
     assert likelihood(fusion.probabilities(logits)) > likelihood(softmax(fusion.scores(logits))) + 0.01
 
 
-def test_every_method_that_learns_a_few_numbers_travels():
-    assert set(LEARNED) - set(TRAVELLING) == {"lstm", "gru", "lstm-attention", "gru-attention"}
+@pytest.fixture(scope="module")
+def with_features(evaluated, dataset):
+    """The same evaluation, with features of the views of the test videos, and made-up ones of those to learn from."""
+    runs, gathered = evaluated
+    unseen = from_models(dataset, 1, STREAMS, Scoring(runs=runs, **SCORING), "", with_features=True).unseen
+    random = np.random.default_rng(3)
+    sizes = [each.shape[-1] for each in unseen.features]
+    shown = np.eye(3)[gathered.known.labels][:, None] @ random.normal(size=(3, max(sizes)))
+    features = tuple(shown[..., :size] + random.normal(size=(30, 3, size)) for size in sizes)
+    return gathered._replace(unseen=unseen, known=dataclasses.replace(gathered.known, features=features))
+
+
+@pytest.mark.parametrize("method", SEQUENCES)
+def test_a_recurrent_network_travels_with_its_evaluation(method, with_features, dataset, loaded, tmp_path):
+    found = evaluate(with_features, ["average", method])
+    path = tmp_path / FUSION_FILE
+    dataclasses.replace(found.kept, chosen=method).write(path)
+    expected = as_probabilities(method, found.fused[method], multi_label=False)
+
+    two_stream = loaded(str(path))
+
+    for row, name in enumerate(dataset.splits[1].test):
+        video = dataset.root / "videos" / f"{name}.avi"
+        prediction = two_stream.predict(video, views=3, crops=1)
+        np.testing.assert_allclose(prediction.verdict, expected[row], atol=2e-5)
+    assert prediction.as_dictionary()["fusion"] == method
+    assert timeline(prediction).decided_by == "fused"  # By the average: single moments are no sequence.
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("attention", [False, True])
+def test_what_is_kept_of_a_recurrent_network_gives_the_scores_of_the_network(kind, attention):
+    random = np.random.default_rng(0)
+    inputs = random.normal(1.0, 3.0, (20, 5, 6)).astype(np.float32)
+    network = _network(inputs, 4, kind, attention=attention)
+    network.set_weights([random.normal(0, 0.5, each.shape) if each.ndim else each for each in network.get_weights()])
+    network.get_layer("scale").adapt(inputs)
+    evidence = Evidence(STREAMS, (), np.zeros(20), np.zeros(20), (inputs[..., :2], inputs[..., 2:]))
+
+    scores = states_to_scores(evidence, _learned(network), kind)
+
+    np.testing.assert_allclose(scores, np.asarray(network(inputs, training=False)), atol=1e-4)
+
+
+def test_large_arrays_are_written_as_they_are_and_damaged_ones_refused(tmp_path):
+    large = np.random.default_rng(0).normal(size=(300, 200)).astype(np.float32)
+    written = Fusion("svm", STREAMS, {"kernel": large}).as_json()
+
+    np.testing.assert_array_equal(Fusion.of_json(written).parameters["kernel"], large)
+    assert len(json.dumps(written)) < 400_000
+    for bad in ("?", written["parameters"]["kernel"]["float32"][:-8]):
+        written["parameters"]["kernel"]["float32"] = bad
+        with pytest.raises(ValueError, match=r"base64|reshape|buffer|padding|characters"):
+            Fusion.of_json(written)
+
+
+def test_a_model_of_single_clips_can_not_be_exported_with_a_fusion_of_sequences(loaded):
+    from fusion.exporting.one_model import joined
+
+    with pytest.raises(ValueError, match="lstm looks at all views of a video in turn"):
+        joined(loaded().scorers, Fusion("lstm", STREAMS))
+
+
+def test_every_method_that_learns_travels():
+    assert all(travels(method) for method in LEARNED)
     assert Fusion.of_json(Fusion("svm", STREAMS, {"kernel": np.eye(2) / 3}).as_json()).parameters["kernel"][
         0, 0
     ] == pytest.approx(1 / 3)
+
+
+def test_a_confidence_says_how_often_such_answers_are_right():
+    known, fresh = made((1.0, 1.0), num_videos=600), made((1.0, 1.0), num_videos=600, seed=1)
+    blown_up = dataclasses.replace(known, view_logits=tuple(4 * each for each in known.view_logits))
+    chosen, fusions = chosen_of(blown_up, ("logits",))
+    logits = {name: 4 * each for name, each in zip(STREAMS, fresh.view_logits, strict=True)}
+
+    shares = fusions[chosen].probabilities(logits)
+    right = (shares.argmax(axis=1) == fresh.labels).mean()
+
+    assert shares.max(axis=1).mean() - right > 0.02  # The logits are much too sure.
+    assert confidence(shares, fusions[chosen].doubt.temperature).mean() == pytest.approx(right, abs=0.02)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_clips_of_other_classes_are_less_sure_by_each_measure(measure):
+    known = made((3.0, 3.0), num_videos=300)
+    random = np.random.default_rng(1)
+    other = [random.normal(size=(200, 3)) for _ in STREAMS]
+
+    sure = MEASURES[measure](known.logits)
+    unsure = MEASURES[measure](other)
+
+    assert area_under_roc(sure, unsure) > 0.85
+    assert area_under_roc(sure, sure) == pytest.approx(0.5)
+    assert false_alarms(sure, unsure) < 0.6 and false_alarms(sure, sure) == pytest.approx(0.95, abs=0.01)
+    between = threshold(sure, unsure)
+    assert (sure >= between).mean() + (unsure < between).mean() >= 2 * 0.8
+
+
+def test_clips_of_other_classes_move_the_threshold_between_both():
+    known = made((3.0, 3.0), num_videos=300)
+    parameters = {"average": {}}
+    other = {name: np.random.default_rng(place).normal(size=(100, 1, 3)) for place, name in enumerate(STREAMS)}
+
+    alone = fusions_of(parameters, known, "videos")[1]["average"].doubt
+    both = fusions_of(parameters, known, "videos", other)[1]["average"].doubt
+
+    assert (alone.others, both.others) == (0, 100)
+    assert both.below != alone.below
+    answered = fusions_of(parameters, known, "videos")[1]["average"].probabilities(other).max(axis=1) >= alone.below
+    assert both.kept - both.alarms >= alone.kept - answered.mean()
+
+
+def test_one_stream_answers_alone_where_that_loses_nothing():
+    sure = made((6.0, 1.0))  # The first stream is right by itself.
+    misled = made((0.3, 4.0))
+
+    chosen, fusions = chosen_of(sure, ("average", "weighted-logits"))
+    assert fusions[chosen].alone.share > 0.9
+    chosen, fusions = chosen_of(misled, ("average", "weighted-logits"))
+    alone = fusions[chosen].alone
+    assert alone.share < 0.5 and alone.accuracy >= alone.fused - 0.03
+
+
+def test_flow_is_computed_only_where_the_spatial_stream_is_unsure(evaluated, dataset, loaded, capsys):
+    from fusion import TwoStream
+
+    runs, _ = evaluated
+    video = dataset.root / "videos" / "v00.avi"
+    two_stream = TwoStream.load(runs / "made", when_unsure=True)
+    whole = loaded().predict(video, views=3, crops=1)
+
+    for above, asked in ((0.0, ["spatial"]), (1.0, ["spatial", "temporal"])):
+        two_stream.alone = dataclasses.replace(two_stream.alone, above=above)
+        found = two_stream.predict(video, views=3, crops=1)
+
+        assert list(found.view_logits) == asked
+        assert ("temporal" in found.seconds) is (len(asked) > 1)
+        for name in asked:
+            np.testing.assert_array_equal(found.view_logits[name], whole.view_logits[name])
+    np.testing.assert_array_equal(found.verdict, whole.verdict)
+    predict([str(video), "--dataset", "made", "--runs", str(runs), "--views", "3", "--crops", "1", "--when-unsure"])
+    assert "Flow is computed where the spatial stream is less than" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(ValueError, match="--when-unsure needs both streams"):
+        TwoStream.load(spatial=Run.of(runs, "made", "spatial", 1).model, when_unsure=True)
+
+
+def test_clips_of_other_classes_are_scored_by_the_models(evaluated, dataset, tmp_path):
+    from fusion.scores.of_models import logits_of_clips
+
+    runs, gathered = evaluated
+    models = {stream: Run.of(runs, "made", stream, 1).model for stream in STREAMS}
+
+    found = logits_of_clips(dataset.root / "videos", models, Scoring(runs=runs, **SCORING))
+
+    for stream, logits in zip(STREAMS, gathered.unseen.view_logits, strict=True):
+        np.testing.assert_allclose(found[stream], logits, atol=2e-5)
+    with pytest.raises(ValueError, match="has no video in it"):
+        logits_of_clips(tmp_path, models, Scoring(runs=runs, **SCORING))
