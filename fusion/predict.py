@@ -40,7 +40,6 @@ _LAYOUT = Layout(
         "segments",
         "save",
         "camera",
-        "top",
         "json",
         "csv",
     )
@@ -124,7 +123,7 @@ def _add_looking(group: argparse._ArgumentGroup) -> None:
         "decide on each moment so many milliseconds later, from nothing that came after; without it, from what is "
         "around the moment, and at once with --camera"
     )
-    add("--delay", type=_not_negative, metavar="MS", help=words)
+    add("--delay", type=_not_negative, metavar="N", help=words)
     add("--camera", metavar="SOURCE", help="predict live: the number of a camera, a URL or a pipe")
     add("--partial", action="store_true", help="accept videos that are cut off, as far as they go")
     add_limits(group)

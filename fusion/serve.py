@@ -22,6 +22,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
     packages.check()  # Before the first import that may fail.
 
 from commands.files import scratch_folder
+from commands.help_page import Layout
 from commands.options import Parser, positive
 from commands.running import run
 from commands.waiting import Now
@@ -32,6 +33,12 @@ from fusion.serving.worker import Worker
 
 NEEDS = ("fastapi", "uvicorn", "python_multipart")
 HERE, EVERYWHERE = "127.0.0.1", ("0.0.0.0", "::")
+
+# What `--help` shows; the rest is in `--help-all`.
+_FIRST = (
+    *("spatial", "temporal", "model", "dataset", "fusion", "host", "port", "token_file", "certificate", "key"),
+    *("workers", "megabytes", "duration"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -120,7 +127,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, Layout(first=_FIRST))
     add_model_options(parser)
     _add_access(parser.add_argument_group("who may ask"))
     limits = Limits()
@@ -162,7 +169,7 @@ def _add_access(group: argparse._ArgumentGroup) -> None:
     add("--host", default=HERE, metavar="ADDRESS", help="where to listen; others than this machine's need a token")
     add("--port", type=int, default=8808, metavar="N", help="of that address; 0 takes a free one")
     add("--token-file", type=Path, metavar="FILE", help="a file with the token that requests must bring")
-    add("--origin", metavar="URL", help="where the page is found from outside, like https://videos.example")
+    add("--origin", metavar="ADDRESS", help="where the page is found from outside, like https://videos.example")
     add("--certificate", type=Path, metavar="FILE", help="serve over TLS with this certificate, in PEM")
     add("--key", type=Path, metavar="FILE", help="the private key of the certificate")
     words = "a proxy that is believed about its clients (X-Forwarded-For); may be repeated"
