@@ -206,6 +206,9 @@ def _first_words(error: BaseException) -> str:
         return where
     if isinstance(error, OSError) and error.errno in _OF_DISKS and error.strerror:
         return f"{os.strerror(error.errno or 0)}. Make room, then run the same command again."
+    full = [reason for reason in map(os.strerror, _OF_DISKS) if reason in str(error)]
+    if full:  # HDF5 tells much else beside it, over several lines.
+        return f"{full[0]}. Make room, then run the same command again."
     return str(error) or type(error).__name__
 
 
