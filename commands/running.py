@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Characters of a line in a message, which may quote a file that has nothing but one line.
 _LONGEST = 2000
+# What says which commit this is.
+_DESCRIBE = ("git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12")
 # Disks that are full or can't be written, and files that grow too large.
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _OURS = str(Path(__file__).resolve().parents[1])
@@ -148,11 +150,10 @@ def in_one_thread() -> contextlib.AbstractContextManager[object]:
 
 def origin() -> dict[str, str]:
     """Returns when a result is made, by which commit of this project, and on which machine."""
-    words = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12"]
     processor, commit = platform.processor() or platform.machine(), ""
     with contextlib.suppress(OSError):  # Neither git nor Linux is a must.
         # An environment may lie in a repository of somebody else's.
-        commit = _version() if INSTALLED else subprocess.run(words, capture_output=True, text=True).stdout.strip()
+        commit = _version() if INSTALLED else subprocess.run(_DESCRIBE, capture_output=True, text=True).stdout.strip()
         found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
         processor = found[1] if found else processor
     machine = f"{usable_processors()} x {processor}, {platform.system()}"

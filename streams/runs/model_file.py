@@ -130,13 +130,7 @@ class ModelCard:
 def card_of(stream: str, config: TrainConfig, dataset: DataSet, clip: Input) -> ModelCard:
     """Returns the card of a stream's model."""
     card = ModelCard(
-        stream,
-        clip.kind,
-        clip.length,
-        dataset.classes,
-        dataset.name,
-        config.split,
-        config.protocol,
+        *(stream, clip.kind, clip.length, dataset.classes, dataset.name, config.split, config.protocol),
         flow_description(dataset.root) if clip.is_flow else {},
         dataset.multi_label,
         frame_description(dataset.root),

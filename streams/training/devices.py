@@ -32,7 +32,7 @@ _MEMORY_FILES = {
     "": ("memory.max", "memory.current"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
 }
-
+_PROCESSOR = ["/device:CPU:0"]
 
 # What Keras trains on: batches of one device, or those that a strategy deals out.
 Batches: TypeAlias = tf.data.Dataset | tf.distribute.DistributedDataset
@@ -79,7 +79,8 @@ def strategy_for(config: TrainConfig, threads: int | None = None) -> tf.distribu
         gpus = tf.config.list_physical_devices("GPU")
         if config.device == "gpu" and not gpus:
             raise ValueError("--device gpu: TensorFlow sees no GPU here. Drop it, or pass --device cpu.")
-        devices = _use_gpus(gpus, config.devices) if gpus else _use_processor(config.devices or 1)
+        parts = config.devices or 1
+        devices = _use_gpus(gpus, config.devices) if gpus else _parts_of_processor(parts) if parts > 1 else _PROCESSOR
         # XLA can't compile a step under MirroredStrategy (Keras 3.15), not even on one device.
         alone = config.jit and len(devices) == 1
         strategy = tf.distribute.get_strategy() if alone else tf.distribute.MirroredStrategy(devices)
@@ -120,8 +121,8 @@ def _use_gpus(gpus: list[tf.config.PhysicalDevice], wanted: int | None) -> list[
     return [device.name for device in tf.config.list_logical_devices("GPU")]
 
 
-def _use_processor(parts: int) -> list[str]:
-    """Splits the processor if several devices are wanted: slower than one, but good for tests."""
+def _parts_of_processor(parts: int) -> list[str]:
+    """Splits the processor into several devices: slower than one, but good for tests."""
     processor = tf.config.list_physical_devices("CPU")[0]
     if len(tf.config.get_logical_device_configuration(processor) or [processor]) < parts:
         wanted = [tf.config.LogicalDeviceConfiguration() for _ in range(parts)]

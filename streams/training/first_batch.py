@@ -39,6 +39,7 @@ _KEEPS_INPUT = (
 )
 _WIDTHS = {"float16": 2, "bfloat16": 2, "uint8": 1}
 _KEEPS_OUTPUT = (keras.layers.Activation, keras.layers.ReLU, keras.layers.MaxPooling2D)
+_NO_LOGS = "No logs for TensorBoard, which is not installed: pip install tensorboard"
 _SCALED = (
     "Warning: most flow fields reach both ends of their range, as if each were scaled by its own extremes, which loses "
     "how fast things move. Prepare the flow with a fixed bound: ./run prepare"
@@ -58,8 +59,7 @@ def look_at_first_batch(
     devices = f"{replicas} devices" if replicas > 1 else "1 device"
     needed = (fixed + per_clip * clips_at_once(config)) / _GIGABYTE
     batches = f"batches of {config.batch_size}{parts} on {devices}, about {needed:.2f} GB of memory on each."
-    if not HAS_TENSORBOARD:
-        warnings.append("No logs for TensorBoard, which is not installed: pip install tensorboard")
+    warnings += [] if HAS_TENSORBOARD else [_NO_LOGS]
     if config.accumulate > 1 or replicas > 1:
         warnings += caveats(model, config, replicas)
     print(f"{model.count_params():,} weights, {batches}", *warnings, sep="\n")

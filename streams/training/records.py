@@ -163,9 +163,8 @@ class TensorBoard(keras.callbacks.Callback):
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Closes the event file, and takes the names of this machine and of this process out of its name."""
         if self.writer is not None:
-            self.writer.close()
-            written = sorted(self.course.run.tensorboard.glob("events.out.tfevents.*"))
-            for number, path in enumerate(written, start=1):
+            self.writer = self.writer.close()  # A training that goes on within an epoch begins again after it.
+            for number, path in enumerate(sorted(self.course.run.tensorboard.glob("events.out.tfevents.*")), 1):
                 path.replace(path.with_name(f"events.out.tfevents.{number:04d}"))
 
 

@@ -139,9 +139,7 @@ def test_unprepared_videos_are_refused_with_the_command_that_prepares_them(numbe
     unprepared = [dataclasses.replace(video, num_flows=0) for video in videos_of(numbered)]
     stream = dataclasses.replace(stream_of(numbered, Input("flow", 2), batch_size=2), videos=unprepared)
 
-    with pytest.raises(
-        ValueError, match=r"9 of 9 videos have no flow on disk, v0 among them. Run: python data/prepare"
-    ):
+    with pytest.raises(ValueError, match=r"9 of 9 videos have no flow on disk, v0 among them. Run: ./run prepare"):
         stream.batches()
 
 

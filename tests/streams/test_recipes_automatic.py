@@ -25,7 +25,7 @@ def own(tmp_path_factory):
 def folders(tmp_path, monkeypatch):
     """The three places of weights, empty as long as no test fills them, in the order in which they count."""
     monkeypatch.setenv("TWO_STREAM_WEIGHTS", str(tmp_path / "named"))
-    monkeypatch.setattr(imagenet_files, "PROJECT", tmp_path / "project")
+    monkeypatch.setattr(imagenet_files, "HOME", tmp_path / "project")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     places = [tmp_path / "named", tmp_path / "project" / "weights", tmp_path / "keras" / "models"]
     for place in places:

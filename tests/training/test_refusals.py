@@ -81,8 +81,8 @@ def in_a_process_of_its_own(*words):
     ("words", "said"),
     [
         (
-            ["--backbone", "resnet101"],
-            r"There is no backbone 'resnet101'; did you mean resnet\d+\? Choose one of small, ",
+            ["--backbone", "resnet51"],
+            r"There is no backbone 'resnet51'; did you mean resnet\d+\? Choose one of small, ",
         ),
         (["--backbone", "transformer9"], r"There is no backbone 'transformer9'\. Choose one of small, "),
         (["--dense-dropout", "1.5"], r"--dense-dropout is 1\.5; it must be at least 0 and below 1\."),
