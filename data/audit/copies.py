@@ -99,7 +99,8 @@ def copies(dataset: DataSet, looks: Sequence[Look]) -> Iterator[tuple[Video, Vid
 
 def is_copy(found: Evidence) -> bool:
     """Tells whether two videos agree as only copies do."""
-    return found.still > 0.9 and found.moving > 0.9
+    # One speaker who says one word twice before one camera reaches .92; altered copies pass .93.
+    return found.still > 0.9 and found.moving > 0.93
 
 
 def pairs_to_compare(looks: Sequence[Look]) -> list[tuple[int, int]]:
