@@ -117,6 +117,26 @@ TABLES = (
             "`mobilenet` from ImageNet (cross-modality)": (*_TUNED, "--freeze-bn", "all-but-first"),
         },
     ),
+    Table(
+        "three stacks of flow, `resnet18` from scratch",
+        "temporal",
+        (
+            *(
+                "--input",
+                "flow_stacks",
+                "--length",
+                "3",
+                "--backbone",
+                "resnet18",
+                "--weights",
+                "none",
+                "--epochs",
+                "12",
+            ),
+            *("--crop-size", "64", "--shown", "most", "--batch-size", "16", "--validation", "0.25", "--warmup", "1"),
+        ),
+        {"joined by attention": (), "and temporal shift": ("--shift", "0.125")},
+    ),
 )
 
 
