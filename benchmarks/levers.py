@@ -135,7 +135,7 @@ TABLES = (
             ),
             *("--crop-size", "64", "--shown", "most", "--batch-size", "16", "--validation", "0.25", "--warmup", "1"),
         ),
-        {"joined by attention": (), "and temporal shift": ("--shift", "0.125")},
+        {"joined by attention": (), "averaged, with temporal shift": ("--shift", "0.125")},
     ),
 )
 
