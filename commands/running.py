@@ -205,11 +205,11 @@ def _first_words(error: BaseException) -> str:
         if isinstance(error, PermissionError | NotADirectoryError) or error.errno in _OF_DISKS:
             return f"{where} Name a folder with room that you may write to: --root for data, --runs for results."
         return where
-    if isinstance(error, OSError) and error.errno in _OF_DISKS and error.strerror:
-        return f"{os.strerror(error.errno or 0)}. Make room, then run the same command again."
-    full = [reason for reason in map(os.strerror, _OF_DISKS) if reason in str(error)]
-    if full:  # HDF5 tells much else beside it, over several lines.
-        return f"{full[0]}. Make room, then run the same command again."
+    # HDF5 writes the system's number among much else, over several lines.
+    told = re.match(r"Unable to .*errno = (\d+)", str(error), re.DOTALL)
+    number = int(told[1]) if told else error.errno if isinstance(error, OSError) and error.strerror else None
+    if number is not None and number in _OF_DISKS:
+        return f"{os.strerror(number)}. Make room, then run the same command again."
     return str(error) or type(error).__name__
 
 
