@@ -6,9 +6,8 @@ from data.catalog import DataSet
 from data.ready import flow_description
 from pipelines.inputs import Input
 from streams.config import TrainConfig
-from streams.networks.build import build_network
 from streams.networks.preprocessing import pixels_of
-from streams.networks.start import started, variant_of
+from streams.networks.start import built, variant_of
 from streams.weights.names import WITH_MEAN
 
 
@@ -17,12 +16,4 @@ def temporal_network(config: TrainConfig, clip: Input, dataset: DataSet, *, subt
     flow = flow_description(dataset.root) if clip.is_flow else {}
     variant = variant_of(config)
     pixels = pixels_of(clip, config.crop_size, flow, subtract_mean=subtract_mean and variant.origin not in WITH_MEAN)
-    network = build_network(
-        config.backbone,
-        pixels,
-        len(dataset.classes),
-        dropout=config.dropout,
-        dense_dropout=config.dense_dropout,
-        variant=variant,
-    )
-    return started(network, config, clip, dataset.classes)
+    return built(config, variant, pixels, clip, dataset.classes)

@@ -10,9 +10,8 @@ from data.catalog import DataSet
 from fusion.joint.config import FRESH, JointConfig, source_of
 from pipelines.inputs import Input
 from streams.networks.both_streams import two_stream_network
-from streams.networks.build import build_network
 from streams.networks.preprocessing import pixels_of
-from streams.networks.start import set_trainable, started, variant_of
+from streams.networks.start import built, set_trainable, variant_of
 from streams.runs.model_file import ModelCard, check_unseen, load_model
 from streams.weights.names import WITH_MEAN
 
@@ -70,13 +69,5 @@ def _stream(config: JointConfig, card: ModelCard) -> keras.Model:
 def _fresh_stream(config: JointConfig, card: ModelCard) -> keras.Model:
     clip, variant = Input(card.input_kind, card.length), variant_of(config)
     pixels = pixels_of(clip, config.crop_size, card.flow, subtract_mean=variant.origin not in WITH_MEAN)
-    fresh = build_network(
-        config.backbone,
-        pixels,
-        len(card.classes),
-        dropout=config.dropout,
-        dense_dropout=config.dense_dropout,
-        variant=variant,
-    )
     whole = dataclasses.replace(config, train="all", stage=())
-    return started(fresh, whole, clip, card.classes)
+    return built(whole, variant, pixels, clip, card.classes)

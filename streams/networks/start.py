@@ -20,7 +20,9 @@ from commands.running import first_line
 from pipelines.inputs import Input
 from streams.config import TrainConfig
 from streams.networks.backbones.table import BACKBONES, Backbone, Variant
+from streams.networks.build import build_network
 from streams.networks.from_torch import StoredLayer, stored_layers
+from streams.networks.preprocessing import Pixels
 from streams.recipes.imagenet_files import find_imagenet
 from streams.runs.model_file import card_of_weights, check_unseen, open_network, origin_of_weights
 from streams.weights.torch_file import ENDINGS
@@ -40,6 +42,15 @@ def variant_of(options: TrainConfig) -> Variant:
     """Returns how a network must be built for the weights that it starts from."""
     # Words such as auto have no suffix.
     return Variant(origin_of_weights(options.weights) if Path(options.weights).suffix else "", options.shift)
+
+
+def built(config: TrainConfig, variant: Variant, pixels: Pixels, clip: Input, classes: Sequence[str]) -> keras.Model:
+    """Builds the network of the options for an input, and gives it the weights that it starts from."""
+    dropout, dense = config.dropout, config.dense_dropout
+    network = build_network(
+        config.backbone, pixels, len(classes), dropout=dropout, dense_dropout=dense, variant=variant
+    )
+    return started(network, config, clip, classes)
 
 
 def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Sequence[str]) -> keras.Model:
