@@ -27,6 +27,7 @@ from data.catalog import DataSet
 from data.flow import flow_between
 from data.ready import ready_dataset
 from fusion.methods.by_groups import Part, accuracy_interval, drawn_accuracies, interval
+from fusion.methods.fixed import softmax
 from fusion.methods.measures import video_accuracy
 from fusion.scores.of_models import stream_scores
 from fusion.scores.protocol import Scoring
@@ -52,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     taught = _students(options, dataset, [f"--teacher={each.resolve()}" for each in options.teacher])
     models = [each / "model.keras" for each in options.teacher]
     teachers = [_part(dataset, load_model(model)[1].stream, model, options.work) for model in models]
-    together = Part(np.log(np.mean([_chances(each.scores) for each in teachers], axis=0)), *teachers[0][1:])
+    together = Part(
+        np.log(np.mean([np.maximum(softmax(each.scores), 1e-12) for each in teachers], axis=0)), *teachers[0][1:]
+    )
     print("| | test accuracy | against the same without a teacher | ms a clip |\n|---|---|---|---|")
     student = options.work / options.dataset / "alone_0" / options.dataset / "spatial" / "split1" / "model.keras"
     own = milliseconds(student, dataset)
@@ -111,12 +114,6 @@ def _part(dataset: DataSet, stream: str, model: Path, runs: Path) -> Part:
     scoring = Scoring(runs=runs, views=5, crops="1", models={stream: model})
     scores = stream_scores(dataset, 1, "test", videos, stream, scoring)
     return Part(scores.logits, scores.labels, [video.group for video in videos])
-
-
-def _chances(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    chances: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
-    return np.maximum(chances, 1e-12)
 
 
 def _row(name: str, part: Part, base: Part | None, spent: float) -> str:

@@ -1,7 +1,6 @@
 import dataclasses
 from itertools import islice
 
-import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,18 +10,6 @@ from data.pack import pack
 from pipelines.inputs import KINDS, Input
 from tests.makers.batches import stream_of
 from tests.makers.frames import HEIGHT, WIDTH, made_dataset, write
-
-
-@pytest.fixture(scope="module")
-def smooth(tmp_path_factory):
-    """Frames and flow without hard edges, as real ones have few."""
-    generator = np.random.default_rng(0)
-
-    def draw(index):
-        small = generator.integers(60, 196, (HEIGHT // 8, WIDTH // 8), np.uint8)
-        return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-
-    return made_dataset(tmp_path_factory.mktemp("smooth"), {"a": 6, "b": 7}, frame=draw, x=draw, y=draw)
 
 
 @pytest.mark.parametrize("augment", ["none", "flip", "corners", "paper"])

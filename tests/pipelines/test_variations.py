@@ -237,17 +237,6 @@ def test_shares_of_mixes_are_those_of_beta_and_both_kinds_are_as_frequent():
     assert shares[is_mixup].std() == pytest.approx(12**-0.5, abs=0.04)
 
 
-@pytest.fixture(scope="module")
-def smooth(tmp_path_factory):
-    generator = np.random.default_rng(0)
-
-    def draw(index):
-        small = generator.integers(60, 196, (HEIGHT // 8, WIDTH // 8), np.uint8)
-        return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-
-    return made_dataset(tmp_path_factory.mktemp("smooth"), {"a": 6, "b": 7}, frame=draw, x=draw, y=draw)
-
-
 ALL = {name: each.usual for name, each in VARIATIONS.items() if name not in ("mixup", "cutmix", "random")}
 
 
