@@ -11,8 +11,6 @@ Finished trainings are kept, so run the same command again to continue. It print
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,12 +23,13 @@ import h5py
 import numpy as np
 from scipy.special import softmax
 
+from benchmarks.processes import gain_over, run_command
 from benchmarks.real_baselines import fit_and_predict
-from commands.files import PROJECT, RUNS, write_json
+from commands.files import RUNS, write_json
 from commands.running import run
 from commands.waiting import Now
 from data.ready import ready_dataset
-from fusion.methods.by_groups import Part, drawn_accuracies, interval
+from fusion.methods.by_groups import Part
 from fusion.methods.measures import video_accuracy
 from streams.last_layer.mixing import choose_weights
 from streams.runs.run_folder import Run
@@ -243,17 +242,7 @@ def _trained(
     if not kept.exists():
         place = ["--dataset", options.dataset, "--root", str(options.root), "--runs", str(folder), "--seed", str(seed)]
         result = folder / "result.json"
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(
-            [sys.executable, f"{table.stream}/train.py", *place, *table.options, *words, "--json", str(result)],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if done.returncode:
-            raise RuntimeError(f"{table.title}, {' '.join(words)} failed:\n{done.stderr.strip()}")
-        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        seconds = run_command([f"{table.stream}/train.py", *place, *table.options, *words, "--json", str(result)])
         accuracy = json.loads(result.read_text(encoding="utf-8"))["val_accuracy"]
         write_json(kept, {"accuracy": accuracy, "minutes": seconds / 60})
     found: dict[str, float] = json.loads(kept.read_text(encoding="utf-8"))
@@ -262,11 +251,9 @@ def _trained(
 
 def _gain(result: Result, first: Result) -> str:
     """Returns the points above the first row, with their 95 % interval over groups where clips can be paired."""
-    gain = f"{100 * (result.accuracy - first.accuracy):+.1f}"
-    if not result.part or not first.part:
-        return gain
-    low, high = interval(drawn_accuracies(result.part) - drawn_accuracies(first.part))
-    return f"{gain} ({100 * low:+.1f} to {100 * high:+.1f})"
+    if result.part and first.part:
+        return gain_over(result.part, first.part)
+    return f"{100 * (result.accuracy - first.accuracy):+.1f}"
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
     packages.check()  # Before the first import that may fail.
 
+from benchmarks.processes import service
 from benchmarks.robustness_mutations import changed_bytes
 from commands.files import PROJECT
 from commands.options import positive
@@ -121,20 +122,10 @@ def _service(folder: Path) -> Iterator[str]:
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(PROJECT)}
     subprocess.run([sys.executable, "-c", MODELS, str(folder)], check=True, env=environment, capture_output=True)
-    command = [sys.executable, str(PROJECT / "fusion" / "serve.py"), "--port", "0"]
-    command += ["--seconds", "30", "--upload-seconds", "2"]  # A head may announce more than ever comes.
-    command += [f"--{stream}={folder / stream}.keras" for stream in ("spatial", "temporal")]
-    with (folder / "errors").open("w") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
-    try:
-        for line in process.stdout or ():
-            if found := re.search(r"http://\S+", line):
-                yield found[0]
-                return
-        raise RuntimeError("The service did not start.")
-    finally:
-        process.terminate()
-        process.wait(30)
+    words = ["--seconds", "30", "--upload-seconds", "2"]  # A head may announce more than ever comes.
+    words += [f"--{stream}={folder / stream}.keras" for stream in ("spatial", "temporal")]
+    with (folder / "errors").open("w") as errors, service(words, stderr=errors, env=environment) as address:
+        yield address
 
 
 if __name__ == "__main__":

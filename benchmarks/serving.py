@@ -8,8 +8,6 @@ process may use.
 """
 
 import argparse
-import re
-import subprocess
 import sys
 import time
 import urllib.request
@@ -22,6 +20,7 @@ from statistics import median
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmarks.processes import service
 from commands.running import run, usable_processors
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -61,19 +60,10 @@ def _send(address: str, video: Path) -> None:
 
 @contextmanager
 def _service(options: argparse.Namespace, count: int) -> Iterator[str]:
-    words = [sys.executable, str(PROJECT / "fusion" / "serve.py"), "--port", "0", "--workers", str(count)]
-    words += ["--spatial", str(options.spatial), "--temporal", str(options.temporal), "--seconds", "600"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            if found := re.search(r"http://[^\s,]+", line):
-                yield found[0]
-                return
-        raise RuntimeError("The service did not start.")
-    finally:
-        process.terminate()
-        process.wait(30)
+    words = ["--workers", str(count), "--seconds", "600"]
+    words += ["--spatial", str(options.spatial), "--temporal", str(options.temporal)]
+    with service(words) as address:
+        yield address
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -9,7 +9,6 @@ on the test list beside the teachers. Finished trainings are kept. It prints a t
 
 import argparse
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,13 +19,14 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 import numpy as np
 
-from commands.files import PROJECT, RUNS
+from benchmarks.processes import gain_over, run_command
+from commands.files import RUNS
 from commands.running import quiet_tensorflow, run
 from commands.waiting import Now
 from data.catalog import DataSet
 from data.flow import flow_between
 from data.ready import ready_dataset
-from fusion.methods.by_groups import Part, accuracy_interval, drawn_accuracies, interval
+from fusion.methods.by_groups import Part, accuracy_interval
 from fusion.methods.fixed import softmax
 from fusion.methods.measures import video_accuracy
 from fusion.scores.of_models import stream_scores
@@ -101,10 +101,7 @@ def _students(options: argparse.Namespace, dataset: DataSet, teachers: Sequence[
         place = ["--dataset", options.dataset, "--runs", str(runs), "--seed", str(seed)]
         place += ["--root", str(options.root)] if options.root else []
         Now.doing = f"Training a student, seed {seed}"  # A finished training is not repeated.
-        command = [sys.executable, "spatial/train.py", *place, *STUDENT, *shlex.split(options.student), *teachers]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
+        run_command(["spatial/train.py", *place, *STUDENT, *shlex.split(options.student), *teachers])
         parts.append(_part(dataset, "spatial", runs / options.dataset / "spatial" / "split1" / "model.keras", runs))
     return Part(*(np.concatenate([each[place] for each in parts]) for place in range(3)))
 
@@ -118,11 +115,7 @@ def _part(dataset: DataSet, stream: str, model: Path, runs: Path) -> Part:
 
 def _row(name: str, part: Part, base: Part | None, spent: float) -> str:
     low, high = accuracy_interval(part)
-    gain = ""
-    if base:
-        least, most = interval(drawn_accuracies(part) - drawn_accuracies(base))
-        points = video_accuracy(part.scores, part.labels) - video_accuracy(base.scores, base.labels)
-        gain = f"{100 * points:+.1f} ({100 * least:+.1f} to {100 * most:+.1f})"
+    gain = gain_over(part, base) if base else ""
     accuracy = f"{video_accuracy(part.scores, part.labels):.1%} ({low:.1%} to {high:.1%})".replace("%", " %")
     return f"| {name} | {accuracy} | {gain} | {spent:.1f} |"
 

@@ -10,8 +10,6 @@ same command again to continue. It prints a table for docs/tricks.md.
 """
 
 import argparse
-import resource
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,13 +20,14 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 import numpy as np
 
-from commands.files import PROJECT, RUNS, write_json
+from benchmarks.processes import gain_over, run_command
+from commands.files import RUNS, write_json
 from commands.running import quiet_tensorflow, run
 from commands.waiting import Now
 from data.catalog import DataSet
 from data.ready import ready_dataset
 from data.sets.lists import training_lists
-from fusion.methods.by_groups import Part, drawn_accuracies, interval
+from fusion.methods.by_groups import Part
 from fusion.methods.measures import video_accuracy
 from fusion.scores.of_models import stream_scores
 from fusion.scores.protocol import Scoring
@@ -99,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, trick in rows_of(options).items():
         part, seconds = _row(name, trick, options, dataset)
         accuracy = video_accuracy(part.scores, part.labels)
-        line = f"| {name} | {accuracy:.1%} | {_gain(part, first[0])} | {trick.published} | {seconds / base:.2f} |"
+        line = f"| {name} | {accuracy:.1%} | {gain_over(part, first[0])} | {trick.published} | {seconds / base:.2f} |"
         print(line.replace("%", " %"), flush=True)
 
 
@@ -131,21 +130,9 @@ def _trained(trick: Trick, options: argparse.Namespace, folder: Path, seed: int)
         place = ["--dataset", options.dataset, "--root", str(options.root), "--runs", str(folder), "--seed", str(seed)]
         Now.doing = f"Training {options.stream}, {' '.join(trick.words) or 'no trick'}, seed {seed}"
         words = [*place, *BASE, *OF_STREAM[options.stream], *trick.words]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, f"{options.stream}/train.py", *(word.format(seed=seed) for word in words)]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
-        write_json(kept, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        script = f"{options.stream}/train.py"
+        write_json(kept, run_command([script, *(word.format(seed=seed) for word in words)]))
     return float(kept.read_text(encoding="utf-8"))
-
-
-def _gain(part: Part, first: Part) -> str:
-    """Returns the points above the first row, with their 95 % interval over groups."""
-    gain = video_accuracy(part.scores, part.labels) - video_accuracy(first.scores, first.labels)
-    low, high = interval(drawn_accuracies(part) - drawn_accuracies(first))
-    return f"{100 * gain:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 if __name__ == "__main__":
