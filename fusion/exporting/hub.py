@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from commands.files import read_file, scratch_folder, write_text
 from commands.schema import parsed
 from fusion.exporting.one_model import write
 from fusion.prediction.chosen_fusion import beside
 from fusion.prediction.exported_texts import texts_of
+from fusion.report.markup import templates_in
 from streams.runs.model_file import ModelCard, save_model
 
 if TYPE_CHECKING:
@@ -56,25 +56,21 @@ def model_card(
     two_stream: "TwoStream", cards: Mapping[str, ModelCard], report: Mapping[str, object] | None, licence: str
 ) -> str:
     """Returns the text of the model card: what the streams were trained on, how they were judged, how to run them."""
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        undefined=StrictUndefined,
-        finalize=_escaped,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     first = next(iter(cards.values()))
-    return environment.get_template("card.md").render(
-        data_set=first.data_set,
-        split=first.split,
-        classes=two_stream.classes,
-        streams=two_stream.cards,
-        making=two_stream.making if two_stream.uses_flow else None,
-        fusion=two_stream.fusion if len(two_stream.scorers) > 1 else None,
-        judged=_judged(report, [*two_stream.scorers], two_stream.fusion.method) if report else None,
-        licence=licence or "unknown",
-        sizes={name: scorer.network.count_params() for name, scorer in two_stream.scorers.items()},
+    return (
+        templates_in(_HERE, finalize=_escaped)
+        .get_template("card.md")
+        .render(
+            data_set=first.data_set,
+            split=first.split,
+            classes=two_stream.classes,
+            streams=two_stream.cards,
+            making=two_stream.making if two_stream.uses_flow else None,
+            fusion=two_stream.fusion if len(two_stream.scorers) > 1 else None,
+            judged=_judged(report, [*two_stream.scorers], two_stream.fusion.method) if report else None,
+            licence=licence or "unknown",
+            sizes={name: scorer.network.count_params() for name, scorer in two_stream.scorers.items()},
+        )
     )
 
 

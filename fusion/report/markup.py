@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -10,16 +11,21 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 def render(template: str, *, folder: Path = TEMPLATES, **values: object) -> str:
     """Returns a template of `folder`, filled in; a value that the template needs and does not get is an error."""
-    environment = Environment(
+    environment = templates_in(folder, autoescape=True)
+    environment.filters |= {"display": title, "percent": percent, "points": points}
+    return environment.get_template(template).render(values)
+
+
+def templates_in(folder: Path, **escaping: Any) -> Environment:
+    """Returns the templates of a folder; `escaping` says how values are kept from acting in the page."""
+    return Environment(
         loader=FileSystemLoader(folder),
-        autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        **escaping,
     )
-    environment.filters |= {"display": title, "percent": percent, "points": points}
-    return environment.get_template(template).render(values)
 
 
 def title(name: str) -> str:
