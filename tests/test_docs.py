@@ -19,6 +19,7 @@ import pytest
 from benchmarks.house import PROJECT
 from docs.code_blocks import blocks_of, commands_in, problems_of, script_of
 from tests.makers.data import write_clip
+from tests.makers.imagenet import write_imagenet
 
 # Those that are read first come first, so that what they make is there for the others.
 PAGES = [
@@ -131,6 +132,11 @@ def write_named_files(folder):
     for name in ("VIDEO", "clip.mp4", "videos/1.avi", "more/2.avi"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(folder / "FOLDER" / "a" / "0.avi", folder / name)
+    write_imagenet(folder / "weights")  # The published ones can't be downloaded everywhere.
+    for number in range(6):
+        write_clip(folder / "long_videos" / f"{number}.avi", frames=12, seed=number)
+    rows = [f"{video}.avi,{label},{when}\n" for video in range(6) for label, when in (("a", "0,0.2"), ("b", "0.2,0.4"))]
+    (folder / "labels.csv").write_text("video,label,start,end\n" + "".join(rows))
     write_clip(folder / "long.avi", frames=80).rename(folder / "long.mp4")
     random = np.random.default_rng(0)
     for name in ("rgb", "flow"):
@@ -172,5 +178,5 @@ def test_the_commands_of_the_documentation_run_as_they_are_printed(clone):
     with ThreadPoolExecutor(os.cpu_count()) as side_by_side:
         list(side_by_side.map(run_in_order, chains.values()))
 
-    assert not failed, failed
+    assert not failed, "\n\n".join(f"{command}:\n{said}" for command, said in failed.items())
     assert Path(clone / "runs" / "shapes" / "fusion" / "split1" / "report.html").is_file()

@@ -20,6 +20,12 @@ def explain(error: Exception, course: Course, clips: Clips, model: Trainee) -> N
         raise _in_words(error, course, clips, model) from error
 
 
+def tells_of_memory(error: Exception) -> bool:
+    """Tells whether an error says that memory ran out; of oneDNN's, TensorFlow says that the step was aborted."""
+    of_onednn = "Status: 1, message: could not" in str(error)
+    return of_onednn or isinstance(error, tf.errors.ResourceExhaustedError | MemoryError)
+
+
 def _in_words(error: Exception, course: Course, clips: Clips, model: Trainee) -> Exception:
     begun = course.saved_step > 0
     what_next = "goes on from the last checkpoint" if begun else "starts anew: nothing was saved yet"
@@ -27,7 +33,7 @@ def _in_words(error: Exception, course: Course, clips: Clips, model: Trainee) ->
     said = first_line(error)
     if NO_ROOM in str(error):  # TensorFlow raises the same error for a full disk and for lack of memory.
         return OSError(f"The disk is full ({said}). Make room; {goes_on[0].lower()}{goes_on[1:]}")
-    if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
+    if tells_of_memory(error):
         return RuntimeError(out_of_memory(course.config, model))
     if tells_of_another(error):
         return RuntimeError(another_is_gone(error, goes_on if begun else ALL_AGAIN))
