@@ -22,7 +22,7 @@ ROOMS = ("commands", "data", "pipelines", "streams", "spatial", "temporal", "fus
 Entered = Mapping[str, frozenset[int]]
 
 # Six videos of 48 x 36 pixels, prepared.
-DATA = PROJECT / "tests" / "before" / "dataset"
+DATA = PROJECT / "tests" / "endings" / "before" / "dataset"
 OPTIONS = "--dataset ucf101 --validation 0.5 --crop-size 32 --length 3 --epochs 1 --batch-size 2"
 _ROOMS = tuple(f"{PROJECT / room}{os.sep}" for room in ROOMS)
 

@@ -130,7 +130,7 @@ def estimate_memory(
     model: keras.Model, config: TrainConfig | None = None, validation: tf.data.Dataset | None = None
 ) -> tuple[float, float]:
     """Returns the bytes that a training needs on a device, and the bytes for each example that is processed at once."""
-    # Within a quarter of what benchmarks/training_memory.py measured on a processor.
+    # Within a quarter of what benchmarks/training/memory.py measured on a processor.
     found = list(layers_of(model))
     kinds = model.variables, model.trainable_variables, model.optimizer.variables
     weights, trained, slots = (4 * sum(_size(each.shape) for each in variables) for variables in kinds)

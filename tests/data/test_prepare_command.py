@@ -23,9 +23,9 @@ from data.prepare import main
 from data.ready import open_dataset
 from data.store.description import Recipe
 from data.store.index import index_path, read_index
-from tests.makers.bad_decoder import extract_with_bad_decoder
 from tests.makers.data import write_clip
 from tests.makers.folder import contents, make_videos
+from tests.makers.processes.bad_decoder import extract_with_bad_decoder
 
 PROJECT = Path(__file__).resolve().parents[2]
 RECIPE = Recipe(method="dis")

@@ -16,7 +16,7 @@ from data.store.description import Recipe
 from data.store.index import index_path, read_index, with_counts
 from data.store.whole_folder import archive_path
 from tests.makers.data import write_clip
-from tests.makers.full_disk import ROOM, extract_on_full_disk
+from tests.makers.processes.full_disk import ROOM, extract_on_full_disk
 
 RECIPE = Recipe(method="dis")
 

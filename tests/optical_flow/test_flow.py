@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.flow_pairs import FlowPair, middlebury_pairs
+from benchmarks.flow.pairs import FlowPair, middlebury_pairs
 from data.flow import METHODS, flow_between, flow_description, flow_of_video, main
 from data.optical_flow.engine import flow_engine, xla_engine
 from data.optical_flow.methods import KINDS

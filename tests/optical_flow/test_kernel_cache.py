@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from data.optical_flow.tvl1 import kernel_cache
+from tests.house.test_import_rules import ROOMS
 from tests.makers.moving_pictures import some_flow
-from tests.test_import_rules import ROOMS
 
 PROJECT = Path(__file__).resolve().parents[2]
 FLOW = "from tests.makers.moving_pictures import some_flow; "

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from benchmarks.flow_pairs import end_point_error, made_up_pair
+from benchmarks.flow.pairs import end_point_error, made_up_pair
 from data.optical_flow.frames import grey
 from data.optical_flow.tvl1.parameters import PRESETS, TVL1Parameters
 from data.optical_flow.tvl1.sampling import image_pitch

@@ -12,7 +12,7 @@ from tests.conftest import PROJECT
 @pytest.mark.slow
 def test_a_pipeline_of_13320_videos_starts_in_seconds_and_does_not_grow(tmp_path):
     found = tmp_path / "found.json"
-    command = [sys.executable, str(PROJECT / "benchmarks" / "pipelines_start.py"), "--json", str(found)]
+    command = [sys.executable, str(PROJECT / "benchmarks" / "pipelines" / "start.py"), "--json", str(found)]
 
     subprocess.run(command, check=True, capture_output=True)
 

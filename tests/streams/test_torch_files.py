@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.robustness_mutations import changed_bytes
+from benchmarks.robustness.mutations import changed_bytes
 from streams.weights.names import origin_among, places
 from streams.weights.torch_file import read_tensors
 from tests.makers.torch_files import FORMS, write_safetensors, write_torch

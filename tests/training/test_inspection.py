@@ -185,7 +185,7 @@ def test_a_training_that_may_not_fit_is_warned_about_and_one_that_cannot_is_refu
 @pytest.mark.slow
 def test_a_batch_that_cannot_fit_ends_with_one_message_and_following_it_leads_to_one_that_trains(tmp_path):
     def trained(batch_size):
-        words = [sys.executable, "-m", "tests.makers.little_memory", str(tmp_path), str(batch_size)]
+        words = [sys.executable, "-m", "tests.makers.processes.little_memory", str(tmp_path), str(batch_size)]
         done = subprocess.run(words, capture_output=True, text=True, cwd=PROJECT)
         return done.returncode, done.stderr
 

@@ -53,7 +53,7 @@ def test_a_disk_that_is_really_full_is_called_so_and_with_room_the_same_command_
     if not shutil.which("unshare") or subprocess.run([*own_mounts, "true"], capture_output=True).returncode:
         pytest.skip("needs mounts of its own, which are not allowed here")
 
-    words = [*own_mounts, sys.executable, "-m", "tests.makers.little_disk", str(tmp_path), when]
+    words = [*own_mounts, sys.executable, "-m", "tests.makers.processes.little_disk", str(tmp_path), when]
     done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True)
 
     assert done.returncode == 0

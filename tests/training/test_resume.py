@@ -123,6 +123,7 @@ class TooLarge(CtrlC):
         super().on_train_batch_begin(batch, logs)
 
 
+@pytest.mark.slow
 def test_a_loss_scale_that_has_changed_is_kept(tmp_path):
     options = {"precision": "mixed_float16", "epochs": 3}
     whole = train_made(tmp_path / "whole", watch=TooLarge(), **options)

@@ -110,7 +110,7 @@ TRAININGS = {
 }
 
 
-@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "all")) for name in TRAININGS])
 def test_a_stopped_training_goes_on_bit_for_bit(dataset, teachers, tmp_path, name):
     options = TRAININGS[name](teachers)
     whole = trained(tmp_path / "whole", dataset, **options)

@@ -35,7 +35,11 @@ TRICKS = {
 }
 
 
-@pytest.mark.parametrize("options", TRICKS.values(), ids=TRICKS)
+# Half precision is emulated on processors, and slow.
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param(options, marks=[pytest.mark.slow] * (name == "all"), id=name) for name, options in TRICKS.items()],
+)
 def test_a_stopped_training_with_tricks_goes_on_bit_for_bit(tmp_path, options):
     whole = train_made(tmp_path / "whole", epochs=3, **options)
 

@@ -33,7 +33,7 @@ def shares(folder, printed, seconds, ahead):
 
 @pytest.mark.parametrize("ahead", [0, 4], ids=["as-asked", "fetched-ahead"])
 def test_slow_input_is_waited_for_and_fast_input_is_not(tmp_path, capsys, ahead):
-    slow = shares(tmp_path / "slow", capsys, 0.3, ahead)
+    slow = shares(tmp_path / "slow", capsys, 0.1, ahead)
     fast = shares(tmp_path / "fast", capsys, 0.0, ahead)
 
     # The first epochs build graphs, of training and of validation.
