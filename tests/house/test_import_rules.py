@@ -39,7 +39,8 @@ def test_scores_are_read_and_combined_without_tensorflow():
 
 
 def test_a_training_does_without_numba_and_without_a_package_that_is_called_tensorflow(tmp_path):
-    words = f"--dataset ucf101 --root {PROJECT / 'tests' / 'endings' / 'before' / 'dataset'} --runs {tmp_path} --validation 0.5"
+    root = PROJECT / "tests" / "endings" / "before" / "dataset"
+    words = f"--dataset ucf101 --root {root} --runs {tmp_path} --validation 0.5"
     words += " --crop-size 32 --length 3 --epochs 1 --batch-size 2"
     # Those who install tensorflow-cpu, as the README recommends, have the module but no package of this name.
     code = "import sys, tests.makers.processes.hidden_metadata; from temporal.train import main"
