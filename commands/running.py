@@ -67,14 +67,14 @@ def run(main: Callable[[], None]) -> None:
             _end(1)
         if debug:
             traceback.print_exc()
-        _end(1, f"Error: {_first_words(error) if _is_explicable(error) else _surprise(error)}")
+        _end(1, f"Error: {message_of(error) if _is_explicable(error) else _surprise(error)}")
     except SystemExit as ending:  # Argparse has printed its help, for instance.
         if _has_no_reader():
             _end(1)
         try:
             _flush()
         except OSError as error:
-            _end(1, f"Error: {_first_words(error)}")
+            _end(1, f"Error: {message_of(error)}")
         raise ending
 
 
@@ -189,8 +189,8 @@ def _is_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "Insufficient memory" in str(error)  # OpenCV's own error.
 
 
-def _first_words(error: BaseException) -> str:
-    """Returns an error's message as a user should read it."""
+def message_of(error: BaseException) -> str:
+    """Returns the message of an error as a user should read it."""
     if type(error).__module__.startswith("tensorflow"):  # The first of many lines says what happened.
         remedy = " Make room, then run the same command again." if "No space left" in str(error) else ""
         return f"{first_line(error).rstrip('.')}.{remedy}"
@@ -203,14 +203,14 @@ def _first_words(error: BaseException) -> str:
         # Libraries may put more into the reason, over several lines, than what the system says.
         where = f"{os.strerror(error.errno or 0) if error.errno in _OF_DISKS else error.strerror}: {error.filename}."
         if isinstance(error, PermissionError | NotADirectoryError) or error.errno in _OF_DISKS:
-            return f"{where} Name a folder with room that you may write to: --root for data, --runs for results."
+            where += " Name a place with room that you may write to, such as by --root for data, --runs for results."
         return where
     # HDF5 writes the system's number among much else, over several lines.
     told = re.match(r"Unable to .*errno = (\d+)", str(error), re.DOTALL)
     number = int(told[1]) if told else error.errno if isinstance(error, OSError) and error.strerror else None
     if number is not None and number in _OF_DISKS:
         return f"{os.strerror(number)}. Make room, then run the same command again."
-    return str(error) or type(error).__name__
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def quiet_tensorflow() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from commands.running import first_line
+from commands.running import first_line, message_of
 from commands.text import printable
 from commands.waiting import Now
 from data.extraction.decoder import Bounds
@@ -80,7 +80,7 @@ def predict_all(
 
 def _reason(video: Path, error: Exception) -> str:
     if isinstance(error, ValueError | OSError):
-        return str(error)
+        return message_of(error)
     return f"{video}: {type(error).__name__}: {first_line(error)}"
 
 

@@ -151,6 +151,7 @@ def full_disk_of_tensorflow():
     [
         (MemoryError("Unable to allocate 9 GiB"), "Out of memory: Unable to allocate 9 GiB. Ask for less at once"),
         (zipfile.BadZipFile("Bad CRC-32 for file 'a'"), "A file is damaged: Bad CRC-32 for file 'a'."),
+        (FileNotFoundError(2, "No usable temporary directory"), "No usable temporary directory\n"),
         (full_disk_of_tensorflow(), "a.v2; No space left on device. Make room, then run the same command again."),
     ],
 )

@@ -51,21 +51,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--requests", type=positive, default=2000, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
-    ends, slowest = Counter[str](), 0.0
+    ends, unended, slowest, longest = Counter[str](), 0, 0.0, 0.0
     with _service(options.out) as address, ThreadPoolExecutor(CLIENTS) as clients:
         for first in range(0, options.requests, 100):
             numbers = range(first, min(first + 100, options.requests))
             made = [_request(options.out / "clip.avi", random.Random(f"{options.seed} {number}")) for number in numbers]
-            for end, seconds in clients.map(functools.partial(_ended, address), made):
+            for request, (end, seconds) in zip(
+                made, clients.map(functools.partial(_ended, address), made), strict=True
+            ):
                 ends[end] += 1
-                slowest = max(slowest, seconds)
+                if re.search(rb"\n\r?\n", request):
+                    slowest = max(slowest, seconds)
+                else:  # What comes is still a head, and the service waits for its end.
+                    unended, longest = unended + 1, max(longest, seconds)
             if not _is_healthy(address):
                 ends["unhealthy after a hundred"] += 1
     left = list(options.out.glob("tmp/two-stream-*"))
     errors = (options.out / "errors").read_text(encoding="utf-8", errors="replace")
     for end, count in sorted(ends.items()):
         print(f"{end:28} {count:6,}")
-    print(f"slowest {slowest:.1f} s; {len(left)} folders left; {len(errors):,} bytes of errors logged; ", end="")
+    print(f"slowest {slowest:.1f} s; {unended} heads without an end, closed after {longest:.1f} s at most")
+    print(f"{len(left)} folders left; {len(errors):,} bytes of errors logged; ", end="")
     print(f"{errors.count('Traceback')} tracebacks in them")
     allowed = {"200", "202", "closed", *(str(status) for status in range(400, 432)), "503", "504", "507"}
     if set(ends) - allowed or left or "Traceback" in errors:

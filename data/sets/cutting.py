@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from commands.files import scratch_folder, write_text
-from commands.text import printable
+from commands.text import as_cell, printable
 from data.extraction.decoder import RATE_OF_PICTURES, Decoder
 from data.extraction.video_files import is_video, walk_files
+from data.sets.own_lists import joined
 from data.sets.segments import NOTHING, Segment
 
 # Lossless, and in OpenCV's wheels.
@@ -57,7 +58,8 @@ def cut_clips(
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video", "label", "group", "split"])
-    writer.writerows((place, each.label, each.group or each.video, each.split) for place, each in rows)
+    for place, each in rows:
+        writer.writerow(map(as_cell, (place, joined([each.label]), each.group or each.video, each.split)))
     write_text(folder / LIST, text.getvalue())
     return Counter(each.label for _, each in rows)
 

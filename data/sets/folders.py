@@ -1,8 +1,8 @@
-"""Makes a data set of your own videos: one folder per class, or a CSV that names the class of each video.
+r"""Makes a data set of your own videos: one folder per class, or a CSV that names the class of each video.
 
-The CSV has the columns `video,label[,group][,split]`: a path below `videos/`; a class, or several joined by `|`; the
-person or place that was filmed; and `train`, `val`, `test` or nothing. Missing groups and splits are made here, and
-kept in `annotations/videos.csv`.
+The CSV has the columns `video,label[,group][,split]`: a path below `videos/`; a class, or several joined by `|` (a `|`
+in the name of one is written `\|`); the person or place that was filmed; and `train`, `val`, `test` or nothing. Missing
+groups and splits are made here, and kept in `annotations/videos.csv`.
 """
 
 import csv
@@ -22,10 +22,12 @@ from data.sets.own_lists import (
     TEST,
     TRAIN,
     VALIDATION,
+    joined,
     read_csv,
     read_folders,
     read_frame_folders,
     read_metadata,
+    separate,
 )
 
 TEST_SHARE = 0.3  # As in HMDB-51.
@@ -76,7 +78,7 @@ def keep_list(dataset: DataSet) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video", "label", "group", "split"])
     for video in dataset.videos.values():
-        label = "|".join(dataset.classes[label] for label in video.labels)
+        label = joined(dataset.classes[label] for label in video.labels)
         row = (video.relative_path.as_posix(), label, video.group, part_of.get(video.name, ""))
         writer.writerow(map(as_cell, row))
     write_text(path, text.getvalue())
@@ -88,7 +90,7 @@ def _from_rows(root: Path, source: Path, rows: Sequence[dict[str, str]]) -> Data
     rows, left_out = _without_repeats(rows)
     rows, unfit = _of_fit_names(rows)
     left_out |= unfit
-    labels = [tuple(part for part in row["label"].split("|") if part) for row in rows]
+    labels = [separate(row["label"]) for row in rows]
     classes = tuple(sorted({name for names in labels for name in names}, key=_as_number))
     multi_label = any(len(names) > 1 for names in labels)
     if len(classes) < 2 or (not multi_label and not all(labels)):

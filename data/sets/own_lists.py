@@ -1,5 +1,6 @@
 """Reads the videos and classes of your own data set from a CSV, class folders, or train/val/test metadata."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
@@ -46,12 +47,22 @@ def are_parts(folders: Iterable[str]) -> bool:
     return {name.lower() for name in folders} <= PARTS.keys()
 
 
+def joined(labels: Iterable[str]) -> str:
+    r"""Returns the cell of a CSV that holds these classes; a `|` in the name of one is written `\|`."""
+    return "|".join(label.replace("|", r"\|") for label in labels)
+
+
+def separate(cell: str) -> tuple[str, ...]:
+    """Returns the classes in a cell of a CSV."""
+    return tuple(label.replace(r"\|", "|") for label in re.split(r"(?<!\\)\|", cell) if label)
+
+
 def _by_folders(paths: Sequence[PurePath]) -> Iterator[dict[str, str]]:
     """Yields videos by their paths below the data set's folder: `class/video`, or `part/class/video`."""
     in_parts = are_parts(path.parts[0] for path in paths) and all(len(path.parts) > 2 for path in paths)
     for path in paths:
         part = {"split": path.parts[0]} if in_parts else {}
-        yield {"video": path.as_posix(), "label": path.parts[in_parts], **part}
+        yield {"video": path.as_posix(), "label": joined([path.parts[in_parts]]), **part}
 
 
 def read_metadata(folder: Path) -> Iterator[dict[str, str]]:
@@ -72,7 +83,7 @@ def read_metadata(folder: Path) -> Iterator[dict[str, str]]:
         for row in rows:
             yield {
                 "video": f"{part}/{row[label]}/{PurePosixPath(row[video]).name}",
-                "label": row[label],
+                "label": joined([row[label]]),
                 "split": part,
             }
 

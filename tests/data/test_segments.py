@@ -59,6 +59,16 @@ def test_a_clip_holds_the_very_frames_of_its_segment_and_videos_are_not_parted(l
     assert not parts[0] & parts[1] and len(parts[0] | parts[1]) == 4
 
 
+def test_a_segment_is_of_one_class_whatever_its_name_holds(long_videos, tmp_path):
+    named = {"Run": "walk|run", "Sit": "=sit"}
+    labels = table(tmp_path / "labels.csv", [(video, named[label], *span) for video, label, *span in LABELLED])
+
+    dataset = cut(long_videos, tmp_path, labels)
+
+    assert dataset.classes == ("=sit", "walk|run") and not dataset.multi_label
+    assert "'=sit/" in (dataset.root / "videos" / "videos.csv").read_text()
+
+
 def test_what_is_not_labelled_becomes_nothing_where_that_is_wanted(long_videos, tmp_path):
     dataset = cut(long_videos, tmp_path, table(tmp_path / "labels.csv", LABELLED), "--with-nothing")
 

@@ -187,6 +187,31 @@ def test_a_csv_decides_classes_groups_and_parts(tmp_path):
     assert len(find_sources(dataset, tmp_path / "videos")) == 4
 
 
+@pytest.mark.parametrize("name", ["walk|run", r"walk\|run", "|", "walk\\"])
+def test_a_folder_is_one_class_whatever_its_name_holds(tmp_path, name):
+    touch(tmp_path, *(f"{label}/{label[:1]}{number}.mp4" for label in (name, "sit") for number in range(4)))
+
+    dataset = open_dataset("mine", tmp_path)
+    keep_list(dataset)
+    again = open_dataset("mine", tmp_path)
+
+    assert set(dataset.classes) == {name, "sit"} and not dataset.multi_label
+    assert (again.classes, again.videos, again.splits) == (dataset.classes, dataset.videos, dataset.splits)
+
+
+def test_a_video_may_show_classes_whose_names_hold_what_joins_them(tmp_path):
+    touch(tmp_path, "1.mp4", "2.mp4", "3.mp4", "4.mp4")
+    rows = ["video,label", r"1.mp4,walk\|run|sit", r"2.mp4,walk\|run", "3.mp4,sit", "4.mp4,sit"]
+    (tmp_path / "videos" / "videos.csv").write_text("\n".join(rows))
+
+    dataset = open_dataset("mine", tmp_path)
+    keep_list(dataset)
+
+    assert dataset.classes == ("sit", "walk|run")
+    assert [video.labels for video in dataset.videos.values()] == [(1, 0), (1,), (0,), (0,)]
+    assert open_dataset("mine", tmp_path).videos == dataset.videos
+
+
 def test_folders_of_parts_are_no_classes(tmp_path):
     touch(tmp_path, *(f"{part}/{label}/{part}{label}.mp4" for part in ("train", "val", "test") for label in "ab"))
 

@@ -404,6 +404,14 @@ def test_a_folder_that_is_not_there_yet_is_made_for_one_video_too(models, video,
     assert [path.name for path in (tmp_path / "saved").iterdir()] == ["v_Run_g01_c01.webm"]
 
 
+def test_what_can_not_be_saved_is_said_in_plain_words(models, video, tmp_path):
+    (tmp_path / "file").touch()
+    words = [str(video), f"--spatial={models['spatial']}", "--views=1", "--crops=1"]
+
+    with pytest.raises(ValueError, match=r"^Not a directory: \S+file/new\. Name a place"):
+        main([*words, "--save", str(tmp_path / "file" / "new" / "saved.webm")])
+
+
 def test_an_odd_video_in_a_batch_fails_alone_and_every_result_is_written(models, tmp_path):
     make_video(tmp_path / "videos" / "a.avi", 4)
     make_video(tmp_path / "videos" / "b.avi", 3, width=4000, height=4)
