@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,9 +144,9 @@ class Video:
 class Split:
     """The names of the videos to train on and to test on."""
 
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    validation: tuple[str, ...] = ()  # Those of `train` that the list itself names for validation.
+    train: Sequence[str]
+    test: Sequence[str]
+    validation: Sequence[str] = ()  # Those of `train` that the list itself names for validation.
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class DataSet:
     keep_list: Callable[[DataSet], None] | None = None  # Stores the groups and the split that its list lacked.
     if_too_many: str = ""  # What the audit says where a list trains on more videos than were published.
 
-    def part(self, split: int, part: str) -> tuple[Video, ...]:
+    def part(self, split: int, part: str) -> Sequence[Video]:
         """Returns the videos of the `train`, `validation` or `test` part of a split, in the order of its list."""
         if split not in self.splits:
             raise self._no_split(split)

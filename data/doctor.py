@@ -34,7 +34,8 @@ from data.extraction.all_videos import Work, prepare
 from data.ready import BUILT_IN, KNOWN, home_of, open_dataset, ready_dataset
 from data.sets.lists import training_lists
 from data.store.description import recipe_of
-from data.store.index import index_path, read_description, read_index, write_index
+from data.store.index import index_path, read_description, read_index
+from data.store.mapped_writer import keep_index
 from data.store.whole_folder import archive_path
 
 
@@ -164,9 +165,8 @@ def _repair(dataset: DataSet, findings: Sequence[Finding]) -> None:
     for name in names:
         shutil.rmtree(dataset.frame_folder(dataset.videos[name]), ignore_errors=True)
         archive_path(dataset, dataset.videos[name]).unlink(missing_ok=True)
-    path = index_path(dataset.root)
-    indexed = read_index(path)
-    write_index(path, [row for name, row in indexed.items() if name not in names])
+    indexed = {row.video: row for row in read_index(index_path(dataset.root)).values()}
+    keep_index(dataset, [row for name, row in indexed.items() if name not in names])
     # Videos that are not in the index were left out on purpose (--limit), so they are not prepared here either.
     wanted = {name: video for name, video in dataset.videos.items() if name in indexed}
     packed = read_layout(dataset.root).name in (PACKED, HALF_PACKED)

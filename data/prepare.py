@@ -36,7 +36,7 @@ from data.sets.folders import check_kept
 from data.sets.mmaction_lists import write_lists
 from data.sets.segments import read_segments
 from data.store.description import FRAMES, Recipe
-from data.store.index import BROKEN, MISSING, READY, Row, find_description, index_path
+from data.store.index import BROKEN, MISSING, READY, Row, find_description, index_file
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"Using the frames in {options.frames} where they lie, in the layout {extraction.layout.name}.")
         rows = use_in_place(dataset, extraction)
     elif options.merge:
-        rows = merge_shards(dataset)
+        rows = merge_shards(dataset, options.index)
     else:
         rows = prepare(dataset, recipe=_recipe(options, dataset, parser), work=_work(options, parser))
     _say(dataset, rows, options)
@@ -154,6 +154,7 @@ def _work(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Work:
         time_limit=options.time_limit,
         check_space=not options.no_space_check,
         packed=options.pack,
+        index=options.index,
         bounds=Bounds(None, round(options.most_megapixels * 1e6), options.most_frames),
     )
 
@@ -164,7 +165,7 @@ def _say(dataset: DataSet, rows: Sequence[Row], options: argparse.Namespace) -> 
     remarks = [row for row in rows if row.state == READY and row.reason]
     parts = [f"{states[state]:,} {state}" for state in (READY, BROKEN, MISSING) if states[state] or state == READY]
     parts += [f"{len(remarks):,} of them cut short"] if remarks else []
-    summary = f"{len(rows):,} videos: {', '.join(parts)} (see {index_path(dataset.root)})"
+    summary = f"{len(rows):,} videos: {', '.join(parts)} (see {index_file(dataset.root)})"
     print(summary)
     missing = sorted(row.video for row in rows if row.state == MISSING)
     if missing and dataset.address:

@@ -16,6 +16,7 @@ from data.optical_flow.levels import RULES
 from data.optical_flow.parameters import bound_in_pixels, named_value
 from data.ready import BUILT_IN, KNOWN
 from data.store.description import FLOW, FRAMES, Recipe
+from data.store.mapped_writer import AS_FITS, FORMS, LARGE
 
 _FIRST = (
     *(
@@ -58,6 +59,13 @@ def preparing_parser(description: str) -> argparse.ArgumentParser:
     _add_what_is_made(parser.add_argument_group("what is made"))
     _add_how_it_is_done(parser.add_argument_group("how the work is done"))
     add = parser.add_argument_group("output").add_argument
+    add(
+        "--index",
+        choices=FORMS,
+        default=AS_FITS,
+        help="index.csv, which people can read; a table for very many videos; or both (default: a table from "
+        f"{LARGE:,} videos on)",
+    )
     add("--write-lists", action="store_true", help="also write lists for mmaction2")
     add("--older-layout", type=Path, metavar="FOLDER", help="also lay out jpegs_256, tvl1_flow/u and v there, as links")
     add("--strict", action="store_true", help="fail if any video is broken, missing or short")

@@ -13,7 +13,19 @@ from commands.running import usable_processors
 from data.catalog import Archive, DataSet, Split, in_words, read_layout
 from data.extraction.all_videos import prepare
 from data.sets import ccv, folders, hmdb51, shapes, ucf101
-from data.store.index import READY, Description, find_description, index_path, read_description, read_index, with_counts
+from data.store.index import (
+    READY,
+    Description,
+    find_description,
+    index_file,
+    index_path,
+    is_indexed,
+    is_table,
+    read_description,
+    read_index,
+    with_counts,
+)
+from data.store.mapped_index import MappedDataSet, mapped_index, open_mapped
 
 
 class KnownSet(NamedTuple):
@@ -64,10 +76,12 @@ def is_own(name: str) -> bool:
 
 def ready_dataset(name: str, root: Path | None) -> DataSet:
     """Returns a prepared data set with its counts; the built-in one is prepared first if necessary, with a message."""
+    if is_table(root or home_of(name)) and (mapped := open_mapped(name, root or home_of(name))):
+        return _mapped(mapped)
     dataset = open_dataset(name, root or home_of(name))
     if dataset.make_videos:
         _prepare_built_in(dataset)
-    if not index_path(dataset.root).exists():
+    if not is_indexed(dataset.root):
         words = in_words(name, dataset.root)
         raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: ./run prepare {words}")
     share(dataset.root)
@@ -77,6 +91,15 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
     states = Counter(rows[name].state if name in rows else "not prepared" for name in dataset.videos)
     counted = with_counts(dataset, rows)
     return counted if states.keys() <= {READY} else _without_unusable(counted, states)
+
+
+def _mapped(dataset: MappedDataSet) -> DataSet:
+    """Returns a data set whose index is a table; its lists name only videos that are ready."""
+    share(dataset.root)
+    states = Counter(dataset.videos.about["states"])
+    if states.keys() > {READY} or not states[READY]:
+        _say_unusable(dataset, states)
+    return dataset
 
 
 def _prepare_built_in(dataset: DataSet) -> None:
@@ -114,25 +137,27 @@ def _unknown(name: str) -> ValueError:
 
 
 def _is_indexed(dataset: DataSet) -> bool:
-    path = index_path(dataset.root)
-    return path.exists() and read_index(path).keys() >= dataset.videos.keys()
+    return is_indexed(dataset.root) and read_index(index_path(dataset.root)).keys() >= dataset.videos.keys()
+
+
+def _say_unusable(dataset: DataSet, states: Counter[str]) -> None:
+    """Prints how many videos are not ready; refuses a data set of which none is."""
+    total, ready = states.total(), states.pop(READY, 0)
+    if not ready:
+        raise ValueError(
+            f"None of the {total:,} videos of {dataset.name} is ready. "
+            f"See {index_file(dataset.root)} for the reasons, and type ./run prepare again."
+        )
+    counts = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
+    print(f"{ready:,} of {total:,} videos are used: {counts} (see {index_file(dataset.root)}).", flush=True)
 
 
 def _without_unusable(dataset: DataSet, states: Counter[str]) -> DataSet:
     """Returns the data set without the videos that are not ready, and prints how many these are."""
-    ready = states.pop(READY, 0)
-    if not ready:
-        raise ValueError(
-            f"None of the {len(dataset.videos):,} videos of {dataset.name} is ready. "
-            f"See {index_path(dataset.root)} for the reasons, and type ./run prepare again."
-        )
-    counts = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
-    print(
-        f"{ready:,} of {len(dataset.videos):,} videos are used: {counts} (see {index_path(dataset.root)}).", flush=True
-    )
+    _say_unusable(dataset, states)
     videos = {name: video for name, video in dataset.videos.items() if video.num_frames or video.num_flows}
     splits = {
-        number: Split(*(tuple(name for name in part if name in videos) for part in dataclasses.astuple(split)))
+        number: Split(*(tuple(name for name in part if name in videos) for part in vars(split).values()))
         for number, split in dataset.splits.items()
     }
     return dataclasses.replace(dataset, videos=videos, splits=splits)
@@ -141,8 +166,11 @@ def _without_unusable(dataset: DataSet, states: Counter[str]) -> DataSet:
 def frame_description(root: Path) -> Description:
     """Returns how the frames in `root` were made, and the size that most of them have, for use on other videos."""
     made: Mapping[str, object] = find_description(root)
-    rows = read_index(index_path(root)).values()
     described = cast(Description, {name: made[name] for name in _OF_FRAMES if name in made})
+    if is_table(root):
+        usual = mapped_index(root).usual_size
+        return cast(Description, {**described, "usual_size": usual}) if usual else described
+    rows = read_index(index_path(root)).values()
     sizes = Counter((row.width, row.height) for row in rows if row.state == READY and row.width)
     if sizes:
         described["usual_size"] = list(sizes.most_common(1)[0][0])

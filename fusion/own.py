@@ -33,7 +33,7 @@ from commands.running import run, usable_processors
 from commands.schema import read_json
 from commands.table import COMMANDS
 from commands.waiting import Now
-from data.store.index import description_path, index_path
+from data.store.index import description_path, index_file
 from fusion.own_plan import Clips, Clock, Plan, duration, plan_for, sentences
 from streams.recipes.chosen import PRETRAINED, STREAMS
 from streams.recipes.imagenet_files import find_imagenet
@@ -160,7 +160,7 @@ class Trained:
 def state_of(root: Path, folder: Path, words: Sequence[str]) -> str:
     """Returns a value that changes with the prepared clips, their lists, their preparation and the training."""
     found = hashlib.sha256("\n".join(words).encode())
-    for path in (index_path(root), description_path(root), folder / "videos.csv"):
+    for path in (index_file(root), description_path(root), folder / "videos.csv"):
         found.update(path.read_bytes() if path.is_file() else b"")
     return found.hexdigest()
 

@@ -1,38 +1,32 @@
 """Reads the members of archives from which clips of a packed data set are made; see data/store/archive.py."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from data.catalog import DataSet, Video
 from data.store.archive import read_members
-from data.store.whole_folder import archive_path
 from pipelines.inputs import Input
 
 
 class Archives:
     """Knows where the archives of a packed data set lie, and finds the members that a clip is made of."""
 
-    def __init__(self, dataset: DataSet, videos: Sequence[Video], is_backward_stored: bool) -> None:
-        paths = [archive_path(dataset, video) for video in videos]
-        self.is_backward_stored = is_backward_stored
-        self.paths = tf.constant([str(path) for path in paths])
-        self.num_frames = tf.constant([video.num_frames for video in videos], tf.int32)
-        self.num_flows = tf.constant([video.num_flows for video in videos], tf.int32)
+    def __init__(self, columns: Callable[[str, tf.Tensor], tf.Tensor], is_backward_stored: bool) -> None:
+        self.columns, self.is_backward_stored = columns, is_backward_stored
 
     def files(self, rows: tf.Tensor, indices: tf.Tensor, clip: Input) -> dict[str, tf.Tensor]:
         """Returns what `read_files` needs, for rows [...] and the items of their clips, [..., items]."""
         members = indices
         if clip.is_flow:
             # After the frames come the fields, x and y in turn, the forward ones first.
-            members = tf.gather(self.num_frames, rows)[..., None] + 2 * indices
+            members = self.columns("num_frames", rows)[..., None] + 2 * indices
             if self.is_backward_stored:
                 is_back = tf.range(clip.length) >= clip.length // 2
-                members += tf.where(is_back, 2 * tf.gather(self.num_flows, rows)[..., None], 0)
+                members += tf.where(is_back, 2 * self.columns("num_flows", rows)[..., None], 0)
             shape = tf.concat([tf.shape(rows), [2 * clip.num_items]], axis=0)
             members = tf.reshape(tf.stack([members, members + 1], axis=-1), shape)
-        return {"members": members, "path": tf.gather(self.paths, rows)}
+        return {"members": members, "path": self.columns("path", rows)}
 
 
 def read_files(files: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -31,6 +31,7 @@ CACHE_BYTES = 2**30
 BYTES_TOGETHER, FILES_TOGETHER = 2**21, 160
 # How many views of each video the validation uses.
 VALIDATION_VIEWS = 3
+_VIEWS_PLANNED = 1024
 
 
 class Clips:
@@ -150,15 +151,18 @@ class ClipStream(Clips):
         if not self.held_out:
             return None
         source = Source(self.dataset, self.held_out, self.clip)
-        views = _validation_views(source, num_views)
-        shape, count = self.clip.shape(self.crop_size), len(views["row"])
+        shape, count = self.clip.shape(self.crop_size), _number_of_views(source, num_views) * len(self.held_out)
         load = plainly(partial(self._one_clip, source, "none"))
-        examples = tf.data.Dataset.from_tensor_slices(views)
+        # Some at a time, since there may be millions.
+        blocks = tf.data.Dataset.range(0, count, _VIEWS_PLANNED)
+        places = blocks.map(plainly(lambda first: tf.range(first, tf.minimum(first + _VIEWS_PLANNED, count))))
+        examples = places.map(plainly(partial(_validation_views, source, num_views))).unbatch()
+        examples = examples.apply(tf.data.experimental.assert_cardinality(count))
         if self.skipped is None:
             load_one = plainly(lambda example: (load(example), example["label"]))
             loaded = examples.map(load_one, num_parallel_calls=at_once())
         else:  # Unreadable views are left out and noted.
-            loaded = leaving_out(examples, load, source.names, shape, self.skipped)
+            loaded = leaving_out(examples, load, source.columns, shape, self.skipped)
         batches = loaded.batch(self.batch_size)
         if count * math.prod(shape) <= CACHE_BYTES:
             batches = batches.cache()
@@ -178,7 +182,8 @@ class ClipStream(Clips):
         if said or self.skipped is not None or not self.held_out:
             return said
         source = Source(self.dataset, self.held_out, self.clip)
-        views = _validation_views(source, VALIDATION_VIEWS)
+        count = _number_of_views(source, VALIDATION_VIEWS) * len(self.held_out)
+        views = _validation_views(source, VALIDATION_VIEWS, tf.range(count, dtype=tf.int64))
         said = broken_file(source, views["row"], views["starts"], SKIP_OR_MEND)
         return said or frame_of_wrong_size(source, views["row"], views["starts"], Cut(cut.crop_size, "none"))
 
@@ -191,8 +196,8 @@ class ClipStream(Clips):
         step, segments = tf.convert_to_tensor(step, tf.int64), self.clip.segments
         rows, shape = self.rows(step), [self.batch_size, segments + augment.NUM_RANDOMS]
         randoms = tf.random.stateless_uniform(shape, tf.stack([tf.constant(self.seed, tf.int64), step]))
-        starts = sampling.random_starts(tf.gather(self.source.num_items, rows), self.clip, randoms[:, :segments])
-        labels = tf.gather(self.source.labels, rows)
+        starts = sampling.random_starts(self.source.columns("num_items", rows), self.clip, randoms[:, :segments])
+        labels = self.source.columns("label", rows)
         return {"row": rows, "starts": starts, "randoms": randoms[:, segments:], "label": labels}
 
     @property
@@ -218,7 +223,7 @@ class ClipStream(Clips):
         assert self.skipped is not None
         load, shape = plainly(partial(self._one_clip, self.source, self.augment)), self.clip.shape(self.crop_size)
         examples = plans.unbatch().enumerate(step * size).map(plainly(partial(_placed, size)))
-        return skipping(examples, load, self.source.names, size, shape, self.skipped)
+        return skipping(examples, load, self.source.columns, size, shape, self.skipped)
 
     def _one_clip(self, source: Source, augmentation: str, example: Example) -> tf.Tensor:
         examples = {name: values[None] for name, values in example.items()}
@@ -248,22 +253,26 @@ def _not_shared(batch_size: int, machines: int) -> ValueError:
     return ValueError(f"A batch of {batch_size} can't be shared by {machines} machines: pass a multiple of {machines}.")
 
 
-def _validation_views(source: Source, num_views: int) -> Example:
-    """Returns the numbers from which views are made; with segments, one view per video of the middles of its parts."""
+def _number_of_views(source: Source, wanted: int) -> int:
+    """Returns how many views of a video there are; with segments, one of the middles of its parts."""
+    return wanted if source.clip.segments == 1 else 1
+
+
+def _validation_views(source: Source, wanted: int, places: tf.Tensor) -> Example:
+    """Returns the numbers from which the views at some places are made, the views of a video one after the other."""
+    number = _number_of_views(source, wanted)
     with tf.device("/cpu:0"):
+        rows = tf.cast(places // number, tf.int32)
         if source.clip.segments == 1:
-            starts = source.view_starts(num_views)[..., None]
+            starts = tf.gather(source.view_starts(rows, number), places % number, axis=1, batch_dims=1)[:, None]
         else:
-            starts = sampling.middle_starts(source.num_items, source.clip)[:, None]
-        num_videos, num_views, segments = starts.shape
-        places = tf.range(num_videos * num_views, dtype=tf.int64)
-        rows = tf.cast(places // num_views, tf.int32)
+            starts = sampling.middle_starts(source.columns("num_items", rows), source.clip)
         return {
             "row": rows,
-            "starts": tf.reshape(starts, [-1, segments]),
-            "randoms": tf.zeros([len(places), augment.NUM_RANDOMS]),
-            "label": tf.gather(source.labels, rows),
-            "place": tf.stack([tf.fill(places.shape, np.int64(IN_VALIDATION)), places], axis=1),
+            "starts": starts,
+            "randoms": tf.zeros([tf.size(places), augment.NUM_RANDOMS]),
+            "label": source.columns("label", rows),
+            "place": tf.stack([tf.fill(tf.shape(places), np.int64(IN_VALIDATION)), places], axis=1),
         }
 
 

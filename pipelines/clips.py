@@ -40,21 +40,20 @@ def distinct_views(
         return tf.ensure_shape(source.clips(images, of_file), (None, None, None, clip.channels))
 
     return (
-        (put_together(images, of_file), of_view, source.labels[row])
+        (put_together(images, of_file), of_view, source.columns("label", row))
         for images, of_file, of_view, row in view_images(source, num_views, sampling)
     )
 
 
 def view_images(source: Source, num_views: int, sampling: str = "ends") -> tf.data.Dataset:
     """Builds `(images, of_file, of_view, row)` of each video: its decoded files, and which of them its views show."""
-    starts = source.view_starts(num_views, sampling)
 
     @plainly
     def load(row: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        distinct, of_view = tf.unique(starts[row])
+        distinct, of_view = tf.unique(source.view_starts(row, num_views, sampling))
         images, of_file = source.distinct_images(source.files(tf.fill(tf.shape(distinct), row), distinct))
         return images, of_file, of_view, row
 
-    rows = tf.data.Dataset.range(starts.shape[0], output_type=tf.int32)
+    rows = tf.data.Dataset.range(source.count, output_type=tf.int32)
     # The images of a video take megabytes, so no more videos are in memory than there are processors.
     return rows.map(load, num_parallel_calls=usable_processors()).prefetch(2).with_options(OPTIONS)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.catalog import Video
+from data.store.mapped_index import VideoRows
 from pipelines.inputs import Input
 
 Numbers: TypeAlias = np.ndarray | tf.Tensor
@@ -94,11 +95,7 @@ def _parts(num_items: tf.Tensor, clip: Input) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _balanced(videos: Sequence[Video], seed: int) -> Draw:
     """Draws a class, each once per round, then a video of that class, each once per pass over the class."""
-    rows_of: dict[int, list[int]] = {}
-    for row, video in enumerate(videos):
-        for label in video.labels:
-            rows_of.setdefault(label, []).append(row)
-    classes = [rows_of[label] for label in sorted(rows_of)]
+    classes = _rows_of_classes(videos)
     with tf.device("/cpu:0"):
         rows = tf.constant(np.concatenate(classes), tf.int32)
         counts = tf.constant([len(members) for members in classes], tf.int64)
@@ -110,6 +107,19 @@ def _balanced(videos: Sequence[Video], seed: int) -> Draw:
         return tf.gather(rows, tf.gather(first, label) + tf.cast(member, tf.int64))
 
     return draw
+
+
+def _rows_of_classes(videos: Sequence[Video]) -> list[np.ndarray]:
+    """Returns the rows of the videos of each class."""
+    if isinstance(videos, VideoRows) and not videos.whole.about["multi_label"]:
+        labels = videos.column("label")
+        rows, counts = np.argsort(labels, kind="stable").astype(np.int32), np.bincount(labels)
+        return np.split(rows, np.cumsum(counts[counts > 0])[:-1])
+    rows_of: dict[int, list[int]] = {}
+    for row, video in enumerate(videos):
+        for label in video.labels:
+            rows_of.setdefault(label, []).append(row)
+    return [np.array(rows_of[label], np.int32) for label in sorted(rows_of)]
 
 
 def _shuffled(places: tf.Tensor, count: tf.Tensor | int, seed: int, stream: tf.Tensor | int = 0) -> tf.Tensor:

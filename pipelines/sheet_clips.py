@@ -68,6 +68,6 @@ class FirstBatch:
         if clip.is_flow:
             images = dequantise(images, source.bound, source.rule)
         plan = {name: values.numpy() for name, values in stream.plan(0).items()}
-        counts = source.num_items.numpy()[plan["row"]]
+        counts = source.columns("num_items", plan["row"]).numpy()
         items = clip_items(clip, plan["starts"][:, 0], counts) + 1
         return Row(clip, list(images), items.tolist())

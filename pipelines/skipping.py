@@ -18,7 +18,7 @@ IN_VALIDATION = -1
 def skipping(
     examples: tf.data.Dataset,
     load: Callable[[Example], tf.Tensor],
-    names: tf.Tensor,
+    columns: Callable[[str, tf.Tensor], tf.Tensor],
     batch_size: int,
     shape: tuple[int, ...],
     skipped: Skipped,
@@ -43,13 +43,13 @@ def skipping(
         clips, labels = tf.cond(tf.reduce_all(is_good), lambda: (clips, labels), replaced)
         return tf.ensure_shape(clips, (batch_size, *shape)), labels
 
-    return _loaded(examples, load, names, shape).batch(batch_size, drop_remainder=True).map(replace)
+    return _loaded(examples, load, columns, shape).batch(batch_size, drop_remainder=True).map(replace)
 
 
 def leaving_out(
     examples: tf.data.Dataset,
     load: Callable[[Example], tf.Tensor],
-    names: tf.Tensor,
+    columns: Callable[[str, tf.Tensor], tf.Tensor],
     shape: tuple[int, ...],
     skipped: Skipped,
 ) -> tf.data.Dataset:
@@ -59,11 +59,14 @@ def leaving_out(
     def is_kept(clip: tf.Tensor, label: tf.Tensor, is_good: tf.Tensor, name: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
         return tf.cond(is_good, lambda: True, lambda: _count(skipped, name[None], place[None]) < 0)
 
-    return _loaded(examples, load, names, shape).filter(is_kept).map(lambda clip, label, *_: (clip, label))
+    return _loaded(examples, load, columns, shape).filter(is_kept).map(lambda clip, label, *_: (clip, label))
 
 
 def _loaded(
-    examples: tf.data.Dataset, load: Callable[[Example], tf.Tensor], names: tf.Tensor, shape: tuple[int, ...]
+    examples: tf.data.Dataset,
+    load: Callable[[Example], tf.Tensor],
+    columns: Callable[[str, tf.Tensor], tf.Tensor],
+    shape: tuple[int, ...],
 ) -> tf.data.Dataset:
     """Builds `(clip, label, whether it could be read, its video, its place)` of each example."""
 
@@ -73,7 +76,7 @@ def _loaded(
         one = tf.data.Dataset.from_tensors(example).map(load).ignore_errors()
         nothing = tf.zeros(shape, tf.uint8), False
         clip, is_good = one.reduce(nothing, lambda _, loaded: (tf.ensure_shape(loaded, shape), True))
-        return clip, example["label"], is_good, tf.gather(names, example["row"]), example["place"]
+        return clip, example["label"], is_good, columns("name", example["row"]), example["place"]
 
     return examples.map(load_or_nothing, num_parallel_calls=at_once())
 

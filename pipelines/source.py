@@ -3,17 +3,22 @@
 import math
 import re
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 
+import numpy as np
 import tensorflow as tf
 
 from commands.running import usable_processors
 from data.catalog import HALF_PACKED, PACKED, DataSet, Video, half_packed
 from data.store.index import find_description
+from data.store.mapped_index import VideoRows
+from data.store.whole_folder import archive_path
 from pipelines import assemble, augment, decode, sampling
 from pipelines.archives import Archives, read_files
 from pipelines.inputs import ASSEMBLED, Input
 
+# Columns of texts.
+_TEXTS = ("name", "folder", "stored", "path")
 # Tensors by name: the numbers that clips are made from.
 Example = dict[str, tf.Tensor]
 
@@ -29,19 +34,85 @@ OPTIONS.threading.max_intra_op_parallelism = 1
 OPTIONS.autotune.enabled = False
 
 
+class Columns:
+    """Holds the names, counts and labels of the videos of a pipeline as tensors."""
+
+    def __init__(self, dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
+        counts = [video.num_flows if clip.is_flow else video.num_frames for video in videos]
+        self.shortest, self.longest = min(counts, default=0), max(counts, default=0)
+        # Otherwise constants would be placed on an accelerator, and copied back for each batch.
+        with tf.device("/cpu:0"):
+            self._tensors = {
+                "name": tf.constant([video.name for video in videos]),
+                "num_items": tf.constant(counts, tf.int32),
+                "label": tf.constant(_labels(dataset, videos)),
+                "folder": tf.constant([video.folder or "." for video in videos]),
+                "stored": tf.constant([video.stored or video.name for video in videos]),
+            }
+            if dataset.layout.name == PACKED:
+                self._tensors["path"] = tf.constant([str(archive_path(dataset, video)) for video in videos])
+                self._tensors["num_frames"] = tf.constant([video.num_frames for video in videos], tf.int32)
+                self._tensors["num_flows"] = tf.constant([video.num_flows for video in videos], tf.int32)
+
+    def __call__(self, name: str, rows: tf.Tensor) -> tf.Tensor:
+        """Returns the values of a column for some rows, of any shape."""
+        return tf.gather(self._tensors[name], rows)
+
+
+class MappedColumns:
+    """The columns of videos that stay in the table of their data set, looked up for each batch."""
+
+    def __init__(self, dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
+        assert isinstance(videos, VideoRows)
+        self._dataset, self._videos, self._is_flow = dataset, videos, clip.is_flow
+        about = videos.whole.about
+        counts = [int(number) for number in about["flows" if clip.is_flow else "frames"]]
+        # Of all that are ready, so that nothing is read. Where some have nothing, these videos themselves decide.
+        self.shortest, self.longest = min(counts, default=0), max(counts, default=0)
+        if not self.shortest and len(videos):
+            self.shortest = int(videos.column("flows" if clip.is_flow else "frames").min())
+
+    def __call__(self, name: str, rows: tf.Tensor) -> tf.Tensor:
+        """Returns the values of a column for some rows, of any shape."""
+        rows = tf.convert_to_tensor(rows)
+        shape = [*rows.shape, len(self._dataset.classes)] if self._is_multi(name) else rows.shape
+        kind = tf.string if name in _TEXTS else tf.float32 if self._is_multi(name) else tf.int32
+        return tf.ensure_shape(tf.numpy_function(partial(self._values, name), [rows], kind, stateful=False), shape)
+
+    def _is_multi(self, name: str) -> bool:
+        return name == "label" and self._dataset.multi_label
+
+    def _values(self, name: str, rows: np.ndarray) -> np.ndarray:
+        if name in _TEXTS or self._is_multi(name):
+            found = [self._of_video(name, self._videos[row]) for row in rows.ravel().tolist()]
+            kind = np.object_ if name in _TEXTS else np.float32
+            return np.array(found, kind).reshape((*rows.shape, *([-1] if self._is_multi(name) else [])))
+        column = {"num_frames": "frames", "num_flows": "flows", "label": "label"}.get(name)
+        column = column or ("flows" if self._is_flow else "frames")
+        numbers = np.asarray(self._videos.numbers[rows.ravel()], np.int64)
+        return self._videos.table.numbers(column, numbers).astype(np.int32).reshape(rows.shape)
+
+    def _of_video(self, name: str, video: Video) -> object:
+        if name == "label":
+            return [float(label in video.labels) for label in range(len(self._dataset.classes))]
+        if name == "path":
+            return str(archive_path(self._dataset, video)).encode()
+        return {"name": video.name, "folder": video.folder or ".", "stored": video.stored or video.name}[name].encode()
+
+
 class Source:
     """Holds the names and counts of the videos of a pipeline, and reads their clips."""
 
     def __init__(self, dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
-        counts = [video.num_flows if clip.is_flow else video.num_frames for video in videos]
         made = find_description(dataset.root) if clip.is_flow else {}
-        if not videos or not all(counts):
+        self.columns = (MappedColumns if isinstance(videos, VideoRows) else Columns)(dataset, videos, clip)
+        if not videos or not self.columns.shortest:
             raise _nothing_to_read(dataset, videos, clip)
         if dataset.layout.name == HALF_PACKED:
             raise half_packed(dataset)
         if clip.kind == "warped" and made.get("method", "warped") != "warped":
             raise _not_warped(dataset, made["method"])
-        self.clip, self.dataset, self.layout = clip, dataset, dataset.layout
+        self.clip, self.dataset, self.layout, self.count = clip, dataset, dataset.layout, len(videos)
         self.is_packed = self.layout.name == PACKED  # Each video is one archive; see data/store/archive.py.
         self.is_float = clip.is_flow and self.layout.is_float
         self.rule = self.layout.rule  # The rule of the levels in clips.
@@ -53,24 +124,20 @@ class Source:
         self.num_files = clip.num_items * (2 if clip.is_flow and not self.is_float else 1)
         # Otherwise constants would be placed on an accelerator, and copied back for each batch.
         with tf.device("/cpu:0"):
-            self.names = tf.constant([video.name for video in videos])
-            self.num_items = tf.constant(counts, tf.int32)
-            self.labels = tf.constant(_labels(dataset, videos))
-            self._folders = tf.constant([video.folder or "." for video in videos])
-            self._stored = tf.constant([video.stored or video.name for video in videos])
             # Formatted once: formatting numbers takes a tenth of the time that decoding takes.
             digits = max(1, self.layout.flow_digits if clip.is_flow else self.layout.digits)
-            self._numbers = tf.constant([f"{number:0{digits}}" for number in range(max(counts) + 3)])
-            self._archives = Archives(dataset, videos, self.is_backward_stored) if self.is_packed else None
+            self._numbers = tf.constant([f"{number:0{digits}}" for number in range(self.columns.longest + 3)])
+            self._archives = Archives(self.columns, self.is_backward_stored) if self.is_packed else None
 
-    def view_starts(self, num_views: int, how: str = "ends") -> tf.Tensor:
-        """Returns where the views of each video start, int32[videos, views]; `how` is one of SAMPLINGS."""
-        with tf.device("/cpu:0"):
-            return tf.constant(sampling.view_starts(self.num_items.numpy(), self.clip.span, num_views, how))
+    def view_starts(self, rows: tf.Tensor, num_views: int, how: str = "ends") -> tf.Tensor:
+        """Returns where the views of each row's video start, int32[..., views]; `how` is one of SAMPLINGS."""
+        starts = partial(sampling.view_starts, length=self.clip.span, num_views=num_views, sampling=how)
+        found = tf.numpy_function(starts, [self.columns("num_items", rows)], tf.int32, stateful=False)
+        return tf.ensure_shape(found, [*tf.TensorShape(rows.shape), num_views])
 
     def files(self, rows: tf.Tensor, starts: tf.Tensor) -> Example:
         """Returns what `contents` reads, for rows and starts of the same shape [...]: the files of clips."""
-        indices = sampling.clip_items(self.clip, starts, tf.maximum(tf.gather(self.num_items, rows), 1))
+        indices = sampling.clip_items(self.clip, starts, tf.maximum(self.columns("num_items", rows), 1))
         if self._archives:
             return self._archives.files(rows, indices, self.clip)
         return {"path": self._paths(rows, indices + self.layout.first)}
@@ -149,8 +216,8 @@ class Source:
     def _path(self, pattern: str, rows: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         """Returns the paths of a pattern for the numbers of each row; see `Layout` for what stands in patterns."""
         column = {
-            "{folder}": tf.gather(self._folders, rows)[..., None],
-            "{video}": tf.gather(self._stored, rows)[..., None],
+            "{folder}": self.columns("folder", rows)[..., None],
+            "{video}": self.columns("stored", rows)[..., None],
             "{number}": tf.gather(self._numbers, numbers),
             "{next}": tf.gather(self._numbers, numbers + 1),
         }

@@ -72,7 +72,7 @@ def readable_views(
             yield next(views)
         except tf.errors.OpError as error:
             source = Source(dataset, [video], clip)
-            broken = broken_file(source, tf.constant([0]), source.view_starts(num_views, sampling))
+            broken = broken_file(source, tf.constant([0]), source.view_starts(tf.constant([0]), num_views, sampling))
             if not broken:
                 raise
             raise ValueError(f"A view of {video.name} can't be read: {broken}") from error

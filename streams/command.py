@@ -7,12 +7,15 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
+import numpy as np
+
 from commands.files import scratch_folder, write_json
 from commands.options import parse
 from commands.running import quiet_tensorflow
 from data.catalog import DataSet, Video
 from data.ready import flow_description, frame_description
 from data.store.index import index_path, read_index
+from data.store.mapped_index import VideoRows
 from pipelines.inputs import SCALED, Input
 from streams.config import EXACT, TrainConfig
 from streams.recipes.chosen import recipe_presets
@@ -86,7 +89,7 @@ def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video
     """Refuses lists from which a network can't learn."""
     if len(training) < config.batch_size and config.optimizer != EXACT:  # The exact solution uses all videos at once.
         raise ValueError(_TOO_FEW.format(count=len(training), most=max(1, len(training)), **vars(config)))
-    shown = {label for video in training for label in video.labels}
+    shown = _labels_of(training)
     missing = [name for label, name in enumerate(dataset.classes) if label not in shown]
     if missing:
         raise ValueError(_NO_VIDEO.format(missing[0], len(missing), len(dataset.classes), config.split))
@@ -94,8 +97,17 @@ def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video
         _check_crop(config.crop_size, dataset, training)
 
 
+def _labels_of(videos: Sequence[Video]) -> set[int]:
+    if isinstance(videos, VideoRows) and not videos.whole.about["multi_label"]:
+        return set(np.unique(videos.column("label")).tolist())
+    return {label for video in videos for label in video.labels}
+
+
 def _check_crop(crop_size: int, dataset: DataSet, training: Sequence[Video]) -> None:
     rows = read_index(index_path(dataset.root))
+    if isinstance(training, VideoRows):  # Only the smallest is looked up.
+        of_video = np.minimum(training.column("width"), training.column("height"))
+        training = [training[int(np.where(of_video > 0, of_video, 2**30).argmin())]]
     sides = [(min(rows[video.name].width, rows[video.name].height), video.name) for video in training]
     smallest, name = min((side for side in sides if side[0]), default=(crop_size, ""))
     if smallest < crop_size:
@@ -110,9 +122,12 @@ def hash_of_data(clip: Input, *data: Data) -> str:
     described: list[object] = []
     for dataset, lists in data:
         made: Mapping[str, object] = (flow_description if clip.is_flow else frame_description)(dataset.root)
-        rows = [
-            [(each.name, each.labels, each.num_frames, clip.is_flow and each.num_flows) for each in videos]
-            for videos in lists
-        ]
+        rows = [_described(videos, clip) for videos in lists]
         described.append([dataset.name, dataset.classes, made, rows])
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _described(videos: Sequence[Video], clip: Input) -> object:
+    if isinstance(videos, VideoRows):
+        return videos.digest()
+    return [(each.name, each.labels, each.num_frames, clip.is_flow and each.num_flows) for each in videos]

@@ -26,7 +26,8 @@ from data.extraction.workers import run_jobs
 from data.optical_flow.engine import flow_engine
 from data.optical_flow.gpu_service import flow_process
 from data.store.description import FRAMES, Recipe
-from data.store.index import MISSING, READY, STOPPED, Row, index_path, read_index, shard_path, write_index
+from data.store.index import MISSING, READY, STOPPED, Row, index_path, is_indexed, read_index, shard_path, write_index
+from data.store.mapped_writer import AS_FITS, keep_index
 from data.store.whole_folder import begin_storing, end_storing
 
 
@@ -42,6 +43,7 @@ class Work:
     check_space: bool = True
     bounds: Bounds = USUAL  # Larger and longer videos count as broken.
     packed: bool = False  # Stores one archive per video instead of loose files.
+    index: str = AS_FITS  # One of mapped_writer.FORMS.
     extract: Callable[[Job, Callable[[], None]], Row] = extract_video  # What each worker does with a video.
 
 
@@ -95,7 +97,7 @@ def _begin(dataset: DataSet, packed: bool) -> None:
     begin_storing(dataset.root, dataset.name, packed=packed)
 
 
-def merge_shards(dataset: DataSet) -> list[Row]:
+def merge_shards(dataset: DataSet, form: str = AS_FITS) -> list[Row]:
     """Merges the indexes of all shards into one; raises ValueError if a video is in none of them or in two."""
     paths = sorted(dataset.root.glob("index.*-of-*.csv"))
     numbers = [re.fullmatch(r"index\.(\d+)-of-(\d+)\.csv", path.name) for path in paths]
@@ -116,7 +118,7 @@ def merge_shards(dataset: DataSet) -> list[Row]:
     absent = [name for name in dataset.videos if name not in rows]
     if absent:
         raise ValueError(f"{len(absent):,} videos are in no shard, for example {absent[0]}. Prepare the shards again.")
-    write_index(index_path(dataset.root), rows.values())
+    keep_index(dataset, rows.values(), form)
     end_storing(dataset.root, _folders(dataset))
     return list(rows.values())
 
@@ -150,8 +152,7 @@ def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work
 def _chosen(dataset: DataSet, sources: Mapping[str, Path], work: Work) -> Sequence[Video]:
     """Returns the videos of this shard; with a limit, that many of those that are there, alike of each class."""
     if work.limit:
-        earlier = index_path(dataset.root)
-        ready = [row.video for row in read_index(earlier).values() if row.state == READY] if earlier.exists() else []
+        ready = [row.video for row in _earlier(dataset.root).values() if row.state == READY]
         chosen = few_videos(dataset, {*sources, *ready}, work.limit)
         if warning := too_few(dataset, chosen):
             print(f"Note: {warning}", flush=True)
@@ -164,13 +165,17 @@ def _what_is_there(dataset: DataSet, jobs: Sequence[Job]) -> tuple[list[Row], li
     """Returns the rows of the finished videos and the jobs of all others."""
     # The index is written only after all files are safely on the disk. The files of videos that it does not name are
     # checked, since a power failure may have emptied some.
-    path = index_path(dataset.root)
-    vouched = read_index(path) if path.exists() else {}
+    vouched = _earlier(dataset.root)
     rows, waiting = [], []
     for job in jobs:
         row = finished_row(job, check_files=job.name not in vouched)
         rows.append(row) if row else waiting.append(job)
     return rows, waiting
+
+
+def _earlier(root: Path) -> Mapping[str, Row]:
+    """Returns the rows of the index that there is."""
+    return read_index(index_path(root)) if is_indexed(root) else {}
 
 
 def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
@@ -237,10 +242,9 @@ def _write(dataset: DataSet, rows: Iterable[Row], work: Work) -> None:
     if work.shard != (1, 1):
         write_index(shard_path(dataset.root, *work.shard), rows)
         return
-    path = index_path(dataset.root)
-    earlier = read_index(path) if path.exists() else {}
     # Earlier rows of videos that this run left out are kept, as after a run with another --limit.
-    write_index(path, {**earlier, **{row.video: row for row in rows}}.values())
+    known = {row.video: row for row in (*_earlier(dataset.root).values(), *rows)}
+    keep_index(dataset, known.values(), work.index)
 
 
 def _sweep(root: Path, jobs: Sequence[Job]) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from commands.files import write_json
 from data.catalog import FLOATS, OURS, DataSet, Layout, Video, layout_path
 from data.store.flow_files import read_flow
-from data.store.index import BROKEN, MISSING, Row, description_path, index_path, read_description, write_index
+from data.store.index import BROKEN, MISSING, Row, description_path, read_description
+from data.store.mapped_writer import keep_index
 from data.store.pictures import decode_picture
 
 AUTO = "auto"
@@ -137,7 +138,7 @@ def use_in_place(dataset: DataSet, extraction: Extraction) -> list[Row]:
     if not description_path(root).exists():
         write_json(description_path(root), description)
     write_json(layout_path(root), dataclasses.asdict(layout))
-    write_index(index_path(root), rows)
+    keep_index(dataset, rows)
     return rows
 
 

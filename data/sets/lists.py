@@ -5,8 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from commands.text import is_printable
 from data.catalog import DataSet, Video
+from data.store.columns import mixed
+from data.store.mapped_index import VideoRows
 
 # How weights are chosen: on groups cut from the training list; not at all, after a fixed schedule on the whole list;
 # on the test list, as much published code does, which flatters the result; or by folds over the groups of the list.
@@ -41,7 +45,7 @@ def bad_line(path: Path, number: int, line: str, expected: str) -> ValueError:
 
 def training_lists(
     dataset: DataSet, split: int, protocol: str, share: float, seed: int
-) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
+) -> tuple[Sequence[Video], Sequence[Video]]:
     """Returns `(training, validation)` of a split under a protocol; `paper` and `folds` have no validation videos."""
     listed = dataset.part(split, "train")
     if protocol == "validation":
@@ -49,18 +53,23 @@ def training_lists(
     return listed, dataset.part(split, "test") if protocol == "test-selected" else ()
 
 
-def named_parts(dataset: DataSet, split: int) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
+def named_parts(dataset: DataSet, split: int) -> tuple[Sequence[Video], Sequence[Video]]:
     """Returns `(training, validation)` as the data set's own list names them."""
+    count = len(dataset.splits[split].validation)
+    print(f"The list of {dataset.name} names its {count} validation videos itself; no others are cut.", flush=True)
+    listed, held_out = dataset.part(split, "train"), dataset.part(split, "validation")
+    if isinstance(listed, VideoRows) and isinstance(held_out, VideoRows):
+        return listed.without(held_out), held_out
     named = set(dataset.splits[split].validation)
-    print(f"The list of {dataset.name} names its {len(named)} validation videos itself; no others are cut.", flush=True)
-    training = tuple(video for video in dataset.part(split, "train") if video.name not in named)
-    return training, dataset.part(split, "validation")
+    return tuple(video for video in listed if video.name not in named), held_out
 
 
 def cut_validation(
     videos: Sequence[Video], fraction: float = 0.1, seed: int = 0
-) -> tuple[tuple[Video, ...], tuple[Video, ...]]:
+) -> tuple[Sequence[Video], Sequence[Video]]:
     """Cuts whole groups, drawn at random, off a training list, some of every class: `(training, validation)`."""
+    if isinstance(videos, VideoRows):
+        return _cut_by_keys(videos, fraction, seed)
     groups: dict[str, list[Video]] = {}
     for video in videos:
         groups.setdefault(video.group, []).append(video)
@@ -81,6 +90,34 @@ def cut_validation(
         raise _no_validation(len(videos), len(groups))
     training = tuple(video for video in videos if video.group not in chosen)
     return training, tuple(video for video in videos if video.group in chosen)
+
+
+def _cut_by_keys(videos: VideoRows, fraction: float, seed: int) -> tuple[VideoRows, VideoRows]:
+    """Cuts groups off a list of very many videos: each with the probability `fraction`, by a number made of its key."""
+    salt = mixed(np.array([seed + 1], np.uint64))
+    drawn, chosen = np.empty(len(videos), np.uint32), np.empty(len(videos), bool)
+    total = taken = np.zeros(len(videos.whole.about["classes"]), np.int64)
+    for places, numbers in videos.blocks():
+        drawn[places] = mixed(videos.table.numbers("group_key", numbers) ^ salt) >> np.uint64(32)
+        chosen[places] = drawn[places] < fraction * 2**32
+        labels = videos.table.numbers("label", numbers)
+        total = total + np.bincount(labels, minlength=len(total))
+        taken = taken + np.bincount(labels[chosen[places]], minlength=len(total))
+    lacking = np.flatnonzero((total > 0) & ((taken == 0) | (taken == total)))
+    if len(lacking) and not videos.whole.about["multi_label"]:
+        _some_of_each(lacking, videos.column("label"), drawn, chosen)
+    if not chosen.any() or chosen.all():
+        raise _no_validation(len(videos), len(np.unique(drawn)))
+    return videos.chosen(~chosen), videos.chosen(chosen)
+
+
+def _some_of_each(lacking: np.ndarray, labels: np.ndarray, drawn: np.ndarray, chosen: np.ndarray) -> None:
+    """Gives each class that has no validation videos, or no others, one group of them, if it has two groups."""
+    for label in lacking:
+        first, *others = np.unique(drawn[labels == label])
+        if others:
+            chosen[np.isin(drawn, others)] = False
+            chosen[drawn == first] = True
 
 
 def _spared(drawn: Sequence[Sequence[Video]], total: Counter[int], taken: Counter[int]) -> set[str]:

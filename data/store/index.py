@@ -1,4 +1,7 @@
-"""Reads and writes the index of prepared videos (`index.csv`), and how frames and flow were made (`flow.json`)."""
+"""Reads and writes the index of prepared videos, and how frames and flow were made (`flow.json`).
+
+The index is `index.csv`. That of very many videos is a table in the folder `index`, which mapped_index.py writes.
+"""
 
 import contextlib
 import csv
@@ -6,21 +9,25 @@ import dataclasses
 import io
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+
+import numpy as np
 
 from commands.files import check_file, write_text
 from commands.schema import read_json
 from commands.text import as_cell, is_printable, of_cell, printable
 from data.catalog import DataSet, Video, in_words, read_layout
 from data.optical_flow.compute import FlowDescription
+from data.store.columns import Ragged, Table, keys_of, table_path
 
 # The most frames that a video may have, and the most pixels of a side: a hundred hours, and more than JPEG can hold.
 MOST_COUNTED = 10_000_000
 # A missing video has no file. One that was stopped is not at fault, and never comes into the index.
 READY, BROKEN, MISSING, STOPPED = "ready", "broken", "missing", "stopped"
+STATES = READY, BROKEN, MISSING  # Those that an index may hold, by the number that a table has for each.
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,26 @@ def index_path(root: Path) -> Path:
     return root / "index.csv"
 
 
+def table_folder(root: Path) -> Path:
+    """Returns the folder of the index of a data set of very many videos."""
+    return root / "index"
+
+
+def is_table(root: Path) -> bool:
+    """Tells whether the index of the data set in `root` is a table."""
+    return (root / "index" / "table.json").is_file()
+
+
+def index_file(root: Path) -> Path:
+    """Returns the file of the index of a data set, whether there is one or not."""
+    return table_path(table_folder(root)) if is_table(root) else index_path(root)
+
+
+def is_indexed(root: Path) -> bool:
+    """Tells whether the data set in `root` has an index, of whatever form."""
+    return index_path(root).exists() or is_table(root)
+
+
 def shard_path(root: Path, number: int, count: int) -> Path:
     """Returns the path of the index of one of `count` shards, until they are merged."""
     return root / f"index.{number}-of-{count}.csv"
@@ -92,8 +119,10 @@ def write_index(path: Path, rows: Iterable[Row]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_index(path: Path) -> dict[str, Row]:
-    """Returns the rows of an index by the name of the video."""
+def read_index(path: Path) -> Mapping[str, Row]:
+    """Returns the rows of an index by the name of the video; `path` is that of `index.csv`, or of a shard."""
+    if path == index_path(path.parent) and is_table(path.parent):
+        return IndexedRows(Table(table_folder(path.parent)))
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: the data set is not prepared. Run: ./run prepare")
     try:
@@ -105,6 +134,60 @@ def read_index(path: Path) -> dict[str, Row]:
         return {row.video: row for row in map(_row, reader)}
     except (ValueError, TypeError, csv.Error) as error:
         raise _unreadable(path, error) from error
+
+
+class IndexedRows(Mapping[str, Row]):
+    """The rows of a table by the names of their videos; each is read when it is asked for."""
+
+    def __init__(self, table: Table) -> None:
+        self.table, self._folders = table, table.whole_texts("folders")
+
+    def __len__(self) -> int:
+        """Returns the number of videos."""
+        return len(self.table)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yields the names of the videos."""
+        return (self.table.text("video", row) for row in range(len(self)))
+
+    def __getitem__(self, name: str) -> Row:
+        """Returns the row of a video."""
+        row = find_row(self.table, name)
+        if row is None:
+            raise KeyError(name)
+        return self.at(row)
+
+    def values(self) -> ValuesView[Row]:
+        """Returns the rows in order, without looking up their names."""
+        return _Values(self)
+
+    def at(self, row: int) -> Row:
+        """Returns a row by its number."""
+        number, text = self.table.number, self.table.text
+        frames, flows, width, height, size = (number(name, row) for name in _NUMBERS)
+        state, reason, stored = STATES[number("state", row)], text("reason", row), text("stored", row)
+        folder = self._folders[number("folder", row)]
+        return Row(text("video", row), folder, frames, flows, width, height, size, state, reason, stored)
+
+
+class _Values(ValuesView[Row]):
+    def __init__(self, rows: IndexedRows) -> None:
+        super().__init__(rows)
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(self._rows.at, range(len(self._rows)))
+
+
+def find_row(table: Table, name: str) -> int | None:
+    """Returns the number of a video's row in a table, or None if it has none."""
+    keys = table.whole("keys")
+    (key,) = keys_of(Ragged.of_texts([name]))
+    for place in range(*(int(np.searchsorted(keys, key, side)) for side in ("left", "right"))):
+        row = int(table.whole("key_rows")[place]) if len(keys) > 1 else 0
+        if table.text("video", row) == name:
+            return row
+    return None
 
 
 def with_counts(dataset: DataSet, rows: Mapping[str, Row] | None = None) -> DataSet:
@@ -124,7 +207,7 @@ def _counted(video: Video, row: Row | None) -> Video:
 
 def _row(fields: Mapping[str, str]) -> Row:
     frames, flows, width, height, size = numbers = [int(fields[name]) for name in _NUMBERS]
-    if fields["state"] not in (READY, BROKEN, MISSING):
+    if fields["state"] not in STATES:
         raise ValueError(f"the state of {fields['video']} is {fields['state']!r}")
     texts = [fields.get(name) or "" for name in ("video", "folder", "reason", "stored")]
     # Nearly all are as they are, and there may be hundreds of thousands.

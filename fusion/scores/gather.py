@@ -166,7 +166,7 @@ def _shared(streams: Sequence[Scores]) -> list[Scores]:
 
 def _to_learn_from(
     dataset: DataSet, split: int, streams: Sequence[str], scoring: Scoring, fit: str
-) -> tuple[tuple[Video, ...], str]:
+) -> tuple[Sequence[Video], str]:
     if fit == "train":
         return dataset.part(split, "train"), ""
     if fit != "validation":

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.ready import BUILT_IN, home_of, is_own
-from data.store.index import READY, Row, index_path, read_index
+from data.store.index import READY, Row, index_path, is_indexed, is_table, read_index
+from data.store.mapped_index import mapped_index
 from pipelines.inputs import MOST
 from streams.recipes.imagenet_files import ImagenetFile, find_imagenet
 from streams.recipes.table import RECIPES, Options, Recipe
@@ -143,7 +144,7 @@ def _fitting(given: argparse.Namespace, words: Sequence[str], stream: str) -> tu
         return _most_of_the_frame(name, root, given.crop_size)
     if not given.recipe and not is_own(name):
         return _published(name, stream)
-    if not index_path(root).exists():
+    if not is_indexed(root):
         return {}, ""  # The command says what to do.
     share = 2 if given.recipe == QUICK else 1
     options, said = _own_spatial(root, given.weights, share) if stream == "spatial" else _own_temporal(root, share)
@@ -160,10 +161,10 @@ def _published(name: str, stream: str) -> tuple[Options, str]:
 
 def _most_of_the_frame(name: str, root: Path, crop_size: str) -> tuple[Options, str]:
     """Returns the options by which crops show most of real frames, where a crop of pixels would show a hole of them."""
-    if name == BUILT_IN or not index_path(root).exists():
+    if name == BUILT_IN or not is_indexed(root):
         return {}, ""
     size = int(crop_size) if crop_size.isdecimal() else DEFAULT_CROP
-    share = size / _usual_side(_ready_rows(root))
+    share = size / (mapped_index(root).median("sides") or 256 if is_table(root) else _usual_side(_ready_rows(root)))
     if share >= MOST:
         return {}, ""
     return {"shown": "most"}, (
@@ -215,6 +216,9 @@ def _usual_side(rows: Sequence[Row]) -> int:
 
 
 def _usual(root: Path) -> _Usual:
+    if is_table(root):
+        index = mapped_index(root)
+        return _Usual(index.median("sides") or 256, index.median("frames"), index.median("flows"), len(index))
     rows = _ready_rows(root)
     return _Usual(
         side=_usual_side(rows),
