@@ -28,6 +28,7 @@ MODULES = {
     "dask[distributed]": "distributed",
     "psutil": "psutil",
     "jinja2": "jinja2",
+    "av": "av",
 }
 
 
