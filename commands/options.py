@@ -88,6 +88,31 @@ def positive(word: str) -> int:
     return number
 
 
+def part_of(word: str) -> tuple[int, int]:
+    """Reads a word of the command line as the number of a part, from 1, and the number of parts."""
+    number, count = two_of(word, "/", "write a part as I/N, like 1/4 for the first of four")
+    if number > count:
+        raise argparse.ArgumentTypeError(f"parts of {count} are numbered 1 to {count}; received {word}")
+    return number, count
+
+
+def check_part(name: str, word: str) -> None:
+    """Raises ValueError if the value of an option is not the number of a part."""
+    try:
+        part_of(word)
+    except argparse.ArgumentTypeError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def two_of(word: str, between: str, form: str) -> tuple[int, int]:
+    """Returns the two numbers of a word that has this mark between them."""
+    first, _, second = word.partition(between)
+    try:
+        return positive(first), positive(second)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{form}; received {word}") from error
+
+
 def _described(parser: argparse.ArgumentParser, action: argparse.Action) -> tuple[object, ...]:
     """Returns the names of an option, what its value is called, the values it may have, and the line of its help."""
     text = "" if action.help in (None, argparse.SUPPRESS) else parser._get_formatter()._expand_help(action)

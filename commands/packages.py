@@ -28,7 +28,6 @@ MODULES = {
     "dask[distributed]": "distributed",
     "psutil": "psutil",
     "jinja2": "jinja2",
-    "av": "av",
 }
 
 

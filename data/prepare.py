@@ -149,6 +149,7 @@ def _work(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Work:
     return Work(
         workers=options.workers,
         cluster=options.cluster,
+        tls=options.tls,
         shard=options.shard,
         limit=options.limit,
         time_limit=options.time_limit,

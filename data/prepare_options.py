@@ -5,7 +5,7 @@ import contextlib
 from pathlib import Path
 
 from commands.help_page import Layout
-from commands.options import Parser, positive
+from commands.options import Parser, part_of, positive, two_of
 from commands.running import usable_processors
 from data.extraction.all_videos import Work
 from data.extraction.other_tools import AUTO, LAYOUTS
@@ -119,8 +119,11 @@ def _add_how_it_is_done(done: argparse._ArgumentGroup) -> None:
     )
     done.add_argument("--cluster", default="", metavar="ADDRESS", help="a Dask scheduler, like tls://host:8786")
     done.add_argument(
+        "--tls", type=Path, metavar="FOLDER", help="the scheduler's certificate and key, cert.pem and key.pem"
+    )
+    done.add_argument(
         "--shard",
-        type=_shard,
+        type=part_of,
         default=(1, 1),
         metavar="N/N",
         help="which part of how many this machine prepares (default: 1/1)",
@@ -150,20 +153,4 @@ def _rate(word: str) -> float:
 
 
 def _size(word: str) -> tuple[int, int]:
-    return _two(word, "x", "write a size as WIDTHxHEIGHT, like 340x256")
-
-
-def _shard(word: str) -> tuple[int, int]:
-    number, count = _two(word, "/", "write a part as I/N, like 1/4 for the first of four")
-    if number > count:
-        raise argparse.ArgumentTypeError(f"parts of {count} are numbered 1 to {count}; received {word}")
-    return number, count
-
-
-def _two(word: str, between: str, form: str) -> tuple[int, int]:
-    """Returns the two numbers of a word that has this mark between them."""
-    first, _, second = word.partition(between)
-    try:
-        return positive(first), positive(second)
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{form}; received {word}") from error
+    return two_of(word, "x", "write a size as WIDTHxHEIGHT, like 340x256")

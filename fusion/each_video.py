@@ -22,6 +22,7 @@ from fusion.over_time.timeline import as_text, timeline
 from fusion.prediction.as_prepared import PreparedVideo
 from fusion.prediction.chosen_fusion import sentence
 from fusion.prediction.prediction import Prediction
+from fusion.prediction.shared_out import Look, predictions
 from fusion.prediction.tables import STANDARD_OUTPUT, Failure, as_line, as_table, places_of
 from fusion.two_stream import TwoStream
 
@@ -55,20 +56,13 @@ def predict_all(
     two_stream: TwoStream, videos: Sequence[Path], options: argparse.Namespace, out: Console
 ) -> Iterator[Prediction | Failure]:
     """Yields the prediction for each video, or why there is none, after printing and writing it."""
-    followed = track(videos, "Predicting", console=out) if len(videos) > 1 else videos
     bounds = Bounds(None, round(options.most_megapixels * 1e6), options.most_frames)
+    looks = predictions(two_stream, videos, Look.of(options, bounds), options)
+    followed = track(looks, "Predicting", total=len(videos), console=out) if len(videos) > 1 else looks
     show = _Shown(two_stream, videos, options, out, bounds)
-    for video in followed:
-        Now.doing = f"Looking at {video.name}: decoding, flow, both networks"
+    for video, look in followed:
         try:
-            prediction = two_stream.predict(
-                video,
-                views=options.views,
-                crops=options.crops,
-                hop=options.hop,
-                partial=options.partial,
-                bounds=bounds,
-            )
+            prediction = look()
             out.print(as_table(prediction, options.top) if len(videos) == 1 else as_line(prediction))
             show.over_time(prediction)
         except Exception as error:  # A failure of one video must not stop the others.

@@ -18,7 +18,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from commands.files import RUNS, write_json
 from commands.help_page import Layout
-from commands.options import as_dictionary, option, parse
+from commands.options import as_dictionary, check_part, option, parse, part_of
 from commands.running import origin, quiet_tensorflow, run
 from commands.waiting import Now
 from data.catalog import DataSet
@@ -36,13 +36,13 @@ from fusion.report.printed import print_expected, print_mean, print_report
 from fusion.report.questions import sentences
 from fusion.report.rare_classes import bands_of, training_counts
 from fusion.report.rare_classes import in_words as of_bands
-from fusion.scores.gather import FITS, Gathered, from_files, from_models, of_split, splits_of_files
+from fusion.scores.gather import FITS, Gathered, from_files, from_models, of_split, score_parts, splits_of_files
 from fusion.scores.of_models import logits_of_clips
 from fusion.scores.protocol import Scoring, in_words
 from pipelines.inputs import SAMPLINGS
 from streams.runs.model_file import BOTH, read_card
 
-_PLACES = ("root", "runs", "json")
+_PLACES = ("root", "runs", "json", "devices", "cluster", "tls", "shard", "merge")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,7 @@ class EvaluateConfig:
             "what is evaluated": ("dataset", "root", "split", "stream", "spatial", "temporal", "two_stream", "runs"),
             "how models look at videos": ("views", "sampling", "crops", "precision", "features", "rescore"),
             "fusion": ("method", "fit", "nothing", "scores", "names"),
+            "several devices and machines": ("devices", "cluster", "tls", "shard", "merge"),
             "output": ("top", "questions", "compare", "json"),
         },
         first=(
@@ -114,6 +115,11 @@ class EvaluateConfig:
         metavar="NAME|FILE",
     )
     rescore: bool = option(False, "score again even if there are score files")
+    devices: int | None = option(None, "number of devices of this machine that score, instead of all", metavar="N")
+    cluster: str = option("", "let the workers of this Dask scheduler score, like tls://host:8786", metavar="ADDRESS")
+    tls: Path | None = option(None, "the scheduler's certificate and key, cert.pem and key.pem", metavar="FOLDER")
+    shard: str = option("", "score only this part of each list, as in 1/4, and stop", metavar="N/N")
+    merge: bool = option(False, "merge the scores of all parts, then go on")
     runs: Path = option(RUNS, "where runs are kept", metavar="FOLDER")
     json: Path | None = option(None, "also write the results to this file", metavar="FILE")
 
@@ -127,6 +133,14 @@ class EvaluateConfig:
             raise ValueError("--nothing needs models, which score its clips; --scores has none.")
         if self.split != "all" and not self.split.isdigit():
             raise ValueError(f"--split must be a number, or all. Received {self.split!r}.")
+        if self.devices is not None and self.devices < 1:
+            raise ValueError(f"--devices must be at least 1. Received {self.devices}.")
+        if (self.shard or self.merge) and (self.scores or self.nothing or self.split == "all"):
+            raise ValueError("--shard and --merge score one split by models: leave out --scores, --nothing and all.")
+        if self.shard:
+            check_part("--shard", self.shard)
+        if self.shard and self.merge:
+            raise ValueError("--merge comes after all parts are scored: pass --shard or --merge.")
         if self.top < 1:
             raise ValueError(f"--top must be at least 1. Received {self.top}.")
         if self.split == "all" and not all("{split}" in source for source in self.scores):
@@ -139,11 +153,52 @@ class EvaluateConfig:
 def main(argv: Sequence[str] | None = None) -> None:
     """Evaluates the models, or the score files, that the command line names."""
     config = parse(EvaluateConfig, argv, __doc__)
+    if config.shard:
+        _score_part(config)
+        return
     report, page = (_evaluate_files if config.scores else _evaluate_models)(config)
     if config.json:
         write_json(config.json, report)
     print(f"Report: {page}")
     print("Video accuracy: " + ", ".join(f"{name} {share:.2%}" for name, share in report["video_accuracy"].items()))
+
+
+def _score_part(config: EvaluateConfig) -> None:
+    """Scores one part of the lists that an evaluation looks at."""
+    dataset = ready_dataset(config.dataset or "shapes", config.root)
+    streams, scoring, methods, fit = _what_is_scored(config)
+    paths = score_parts(dataset, int(config.split), streams, scoring, fit, **_beside(config, methods))
+    if config.json:
+        write_json(config.json, {"scores": [str(path) for path in paths]})
+    print(f"Part {config.shard} is scored: {', '.join(path.name for path in paths)}, in {paths[0].parent}.")
+    print("Once all parts are scored, the same command with --merge in place of --shard goes on with them.")
+
+
+def _what_is_scored(config: EvaluateConfig) -> tuple[list[str], Scoring, Sequence[str], str]:
+    """Returns the streams, how they score, the methods of fusion, and what these learn from; nothing if none does."""
+    streams, models = _streams(config)
+    scoring = Scoring(
+        runs=config.runs,
+        views=config.views,
+        crops=config.crops,
+        sampling=config.sampling,
+        precision=config.precision,
+        rescore=config.rescore,
+        devices=config.devices,
+        cluster=config.cluster,
+        tls=config.tls,
+        shard=part_of(config.shard) if config.shard else (1, 1),
+        merge=config.merge,
+        models=models,
+    )
+    methods = [SAME.get(method, method) for method in config.method] or METHODS
+    return streams, scoring, methods, config.fit if any(method in LEARNED for method in methods) else ""
+
+
+def _beside(config: EvaluateConfig, methods: Sequence[str]) -> dict[str, bool]:
+    """Returns what is scored beside logits: features, and the network of both streams."""
+    with_features = config.features or any(method in SEQUENCES for method in config.method)
+    return {"with_features": with_features, "with_joint": "conv" in methods}
 
 
 def _evaluate_models(config: EvaluateConfig) -> tuple[Report | MeanReport, Path]:
@@ -171,28 +226,8 @@ def _evaluate_files(config: EvaluateConfig) -> tuple[Report | MeanReport, Path]:
 
 def _evaluate_split(config: EvaluateConfig, dataset: DataSet, split: int) -> tuple[Evaluation, Path]:
     """Scores and fuses saved models on one split, and returns the evaluation and where its page lies."""
-    streams, models = _streams(config)
-    scoring = Scoring(
-        runs=config.runs,
-        views=config.views,
-        crops=config.crops,
-        sampling=config.sampling,
-        precision=config.precision,
-        rescore=config.rescore,
-        models=models,
-    )
-    methods = [SAME.get(method, method) for method in config.method] or METHODS
-    learns = any(method in LEARNED for method in methods)
-    with_features = config.features or any(method in SEQUENCES for method in config.method)
-    gathered = from_models(
-        dataset,
-        split,
-        streams,
-        scoring,
-        config.fit if learns else "",
-        with_features=with_features,
-        with_joint="conv" in methods,
-    )
+    streams, scoring, methods, fit = _what_is_scored(config)
+    gathered = from_models(dataset, split, streams, scoring, fit, **_beside(config, methods))
     if config.nothing:
         models = {each.stream: scoring.model(dataset, split, each.stream) for each in gathered.streams}
         gathered = gathered._replace(others=logits_of_clips(config.nothing, models, scoring))
@@ -238,7 +273,7 @@ def _evaluate_scores(config: EvaluateConfig, lists: DataSet | None, split: int) 
 def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) -> Evaluation:
     found = evaluate(gathered, methods, config.top)
     report = found.report
-    # Paths don't change the result, and don't concern readers of the report.
+    # Paths and devices don't change the result, and don't concern readers of the report.
     report["options"] = {name: value for name, value in as_dictionary(config).items() if name not in _PLACES}
     report["evaluated"] = origin()
     # Of several splits, the mean is compared.

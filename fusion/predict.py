@@ -19,7 +19,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 from rich.console import Console
 
 from commands.help_page import Layout
-from commands.options import Parser, positive
+from commands.options import Parser, part_of, positive
 from commands.running import quiet_tensorflow, run
 from data.extraction.video_limits import add_limits
 from fusion.over_time.segments import EXTENSIONS
@@ -54,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parse(argv)
     # JSON and CSV have standard output to themselves. Names are not markup.
     out = Console(stderr=STANDARD_OUTPUT in (options.json, options.csv), highlight=False, markup=False, emoji=False)
-    with named_videos(options.videos) as videos:
+    number, parts = options.shard
+    with named_videos(options.videos) as named:
+        videos = named[number - 1 :: parts]
         models = model_files(options, out.print)
         quiet_tensorflow()
         from fusion import each_video
@@ -107,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("videos", nargs="*", metavar="VIDEO", help="a file, a folder, a pattern, or - (standard input)")
     add_model_options(parser)
     _add_looking(parser.add_argument_group("how videos are looked at"))
+    _add_sharing(parser.add_argument_group("several devices and machines"))
     _add_output(parser.add_argument_group("output"))
     return parser
 
@@ -127,6 +130,17 @@ def _add_looking(group: argparse._ArgumentGroup) -> None:
     add("--camera", metavar="SOURCE", help="predict live: the number of a camera, a URL or a pipe")
     add("--partial", action="store_true", help="accept videos that are cut off, as far as they go")
     add_limits(group)
+
+
+def _add_sharing(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--devices", type=positive, metavar="N", help="number of devices that look at videos (default: all)")
+    words = "let the workers of this Dask scheduler look at the videos, like tls://host:8786"
+    add("--cluster", default="", metavar="ADDRESS", help=words)
+    words = "the scheduler's certificate and key, cert.pem and key.pem"
+    add("--tls", type=Path, metavar="FOLDER", help=words)
+    words = "only this part of the videos, as in 1/4; each video is in one part"
+    add("--shard", type=part_of, default=(1, 1), metavar="N/N", help=words)
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:

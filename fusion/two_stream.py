@@ -77,6 +77,7 @@ class TwoStream:
         `when_unsure` the other streams are only asked where the first is not sure by the evaluation's threshold.
         """
         check_models(models)
+        self.models = models
         self.fusion = chosen_fusion(models, fusion)
         self.alone = checked_alone(self.fusion) if when_unsure else None
         if BOTH in models:
@@ -247,9 +248,7 @@ class TwoStream:
             )
         if prepared.shortfall and not partial:
             raise ValueError(f"{video}: it is cut off, {prepared.shortfall}. Pass --partial to go by those.")
-        return prepared, tuple(
-            note for note in (*self.notes, prepared.shortfall, prepared.resized, prepared.coded_again) if note
-        )
+        return prepared, tuple(note for note in (*self.notes, prepared.shortfall, prepared.resized) if note)
 
     def wanted(self, num_frames: int, frame_rate: float, spread: Spread) -> dict[str, Wanted]:
         """Returns the clips that each stream needs of a video with so many frames."""

@@ -37,6 +37,7 @@ class Work:
 
     workers: int = usable_processors()
     cluster: str = ""  # The address of a Dask scheduler; empty means workers on this machine.
+    tls: Path | None = None  # The folder of the scheduler's certificate and key.
     shard: tuple[int, int] = (1, 1)  # Number of this machine, from 1, and number of machines.
     limit: int = 0  # Number of videos, alike of each class; 0 means all.
     time_limit: float = 300.0  # A decoder that brings no frame for so many seconds counts as hung.
@@ -200,6 +201,7 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
             workers=min(work.workers, len(jobs)),
             cluster=work.cluster,
             time_limit=work.time_limit,
+            tls=work.tls,
         )
         for job, outcome in stack.enter_context(closing(outcomes)):
             row = _lost_row(job, outcome) if isinstance(outcome, LostError) else outcome

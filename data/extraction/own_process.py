@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import cast
 
@@ -81,7 +81,8 @@ def serve(socket_number: int) -> None:
 class Companion:
     """The companion of one worker, started when it is first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._is_closed = False
@@ -95,7 +96,7 @@ class Companion:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()],
-                env=project_on_path(),
+                env={**project_on_path(), **self._environment},
                 process_group=0,  # Ctrl-C reaches the command alone, which then ends this process.
             )
             theirs.close()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data.extraction.coded_video import NoVectorsError, decoder_for
 from data.extraction.decoder import RATE_OF_PICTURES, USUAL, Bounds, Decoder, resized, sample_frames
 from data.store.description import Recipe
 from pipelines.inputs import Input
@@ -43,13 +42,8 @@ class PreparedVideo:
         """Counts the frames; refuses a video that is longer or larger than the bounds allow."""
         self.path, self.making, self._bounds = path, making, bounds
         self._short_side, self._enlarge, self.resized = making.short_side, making.enlarge, ""
-        self.coded_again = ""  # Why its own motion vectors can't be used, where the model takes such.
         self.original_rate, self.frame_size = RATE_OF_PICTURES, (0, 0)  # Frames a second of the file; height, width.
-        try:
-            self.num_frames, self.frame_rate, self.shortfall = self._count()
-        except NoVectorsError as error:
-            self.coded_again = f"{error.said} Its frames are coded again in memory for the flow."
-            self.num_frames, self.frame_rate, self.shortfall = self._count()
+        self.num_frames, self.frame_rate, self.shortfall = self._count()
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields the kept frames, resized."""
@@ -105,11 +99,7 @@ class PreparedVideo:
 
     def _decoder(self) -> Decoder:
         try:
-            if self.coded_again:
-                return Decoder(self.path, self._bounds)
-            return decoder_for(self.path, self.making, self._bounds)
-        except NoVectorsError:
-            raise
+            return Decoder(self.path, self._bounds)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
 
@@ -117,8 +107,6 @@ class PreparedVideo:
         """Yields the frames; errors then name the video."""
         try:
             yield from frames
-        except NoVectorsError:
-            raise
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
 

@@ -13,7 +13,7 @@ from data.catalog import DataSet, Video
 from data.sets.lists import training_lists
 from fusion.methods.evidence import Evidence
 from fusion.scores.of_files import parted, read_score_file
-from fusion.scores.of_models import stream_scores
+from fusion.scores.of_models import score_part, stream_scores
 from fusion.scores.protocol import Scoring
 from fusion.scores.truth import columns_of, rows_of, truth_of
 from streams.runs.model_file import BOTH, file_hash
@@ -72,7 +72,7 @@ def from_models(
 
     test = dataset.part(split, "test")
     scores = scores_of("test", test, scoring)
-    with_joint = with_joint and (BOTH in scoring.models or scoring.model(dataset, split, BOTH).is_file())
+    with_joint = with_joint and _has_joint(dataset, split, scoring)
     joint = stream_scores(dataset, split, "test", test, BOTH, scoring) if with_joint else None
     unseen = evidence_of("test", test, scores, joint)
     held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else {}
@@ -91,6 +91,34 @@ def from_models(
     known = evidence_of(fit, videos, scores_of(fit, videos, scoring))
     said = f"the {fit} list, {len(videos)} videos"
     return Gathered(scores, unseen, known, "", said, joint, is_held_out=fit == "validation")
+
+
+def score_parts(
+    dataset: DataSet,
+    split: int,
+    streams: Sequence[str],
+    scoring: Scoring,
+    fit: str,
+    *,
+    with_features: bool = False,
+    with_joint: bool = False,
+) -> list[Path]:
+    """Scores one of `scoring.shard`'s parts of each list that `from_models` needs; returns the files of the scores."""
+    kept = [dataclasses.replace(scoring, layer="features", crops="1")] if with_features else []
+    test = dataset.part(split, "test")
+    work = [("test", test, stream, how) for how in (scoring, *kept) for stream in streams]
+    if with_joint and _has_joint(dataset, split, scoring):
+        work.append(("test", test, BOTH, scoring))
+    held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else {}
+    trained = [stream for stream in streams if stream not in held_out]
+    videos, _ = _to_learn_from(dataset, split, trained, scoring, fit) if trained else ((), "")
+    hows = (scoring, *([] if held_out else kept)) if videos else ()
+    work += [(fit, videos, stream, how) for how in hows for stream in trained]
+    return [score_part(dataset, split, part, listed, stream, how) for part, listed, stream, how in work]
+
+
+def _has_joint(dataset: DataSet, split: int, scoring: Scoring) -> bool:
+    return BOTH in scoring.models or scoring.model(dataset, split, BOTH).is_file()
 
 
 def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, names: Path | None) -> Gathered:

@@ -6,31 +6,54 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from rich.progress import track
 
 from commands.files import RUNS
-from commands.running import quiet_tensorflow
 from commands.waiting import Now
 from data.catalog import DataSet, Video
 from data.store.index import find_description
+from fusion.scores.merging import merged, part_path, parts_of
 from fusion.scores.protocol import Scoring
+from fusion.scores.shared_out import is_shared, networks, shared_logits
 from streams.runs.model_file import ModelCard, file_hash, read_card
 from streams.runs.run_folder import Run
 from streams.runs.score_file import Scores, read_scores, write_scores
 
 # Unfinished scores are saved after so many seconds, the most that a kill can cost.
 _SAVED_EVERY = 15.0
-# Attributes in which a score file must agree with the wanted scores to be used.
-_ORIGIN = ("stream", "data_set", "split", "part", "protocol", "model_hash", "data_hash", "selection", "classes")
 
 
 def stream_scores(
     dataset: DataSet, split: int, part: str, videos: Sequence[Video], stream: str, scoring: Scoring
 ) -> Scores:
     """Returns the scores of one stream's model for these videos, which are the given part of the split."""
+    wanted, path, model = _wanted(dataset, split, part, videos, stream, scoring)
+    known = None if scoring.rescore and not scoring.merge else _known(path, wanted)
+    if known is None and scoring.merge:
+        known = merged(path, wanted)
+        write_scores(path, known)
+        for scored in parts_of(path):
+            scored.unlink()
+    return known or _scored(model, dataset, videos, scoring, wanted, path)
+
+
+def score_part(dataset: DataSet, split: int, part: str, videos: Sequence[Video], stream: str, scoring: Scoring) -> Path:
+    """Scores one of `scoring.shard`'s parts of a list; returns the file of its scores."""
+    number, count = scoring.shard
+    whole, path, model = _wanted(dataset, split, part, videos, stream, scoring)
+    mine, path = videos[number - 1 :: count], part_path(path, number, count)
+    wanted = replace(whole, videos=whole.videos[number - 1 :: count], labels=whole.labels[number - 1 :: count])
+    if scoring.rescore or _known(path, wanted) is None:
+        _scored(model, dataset, mine, scoring, wanted, path)
+    return path
+
+
+def _wanted(
+    dataset: DataSet, split: int, part: str, videos: Sequence[Video], stream: str, scoring: Scoring
+) -> tuple[Scores, Path, Path]:
+    """Returns the wanted scores without their logits, their file, and the model."""
     run, model = Run.of(scoring.runs, dataset.name, stream, split), scoring.model(dataset, split, stream)
     if not model.is_file():
         raise FileNotFoundError(f"There is no model {model}. {_how_to_train(dataset, split, stream, scoring)}")
@@ -52,16 +75,20 @@ def stream_scores(
     )
     # Scores of another model must not overwrite those of the run.
     mark = "" if model == run.model else f"_{wanted.model_hash[:8]}"
-    path = run.scores(part, f"{scoring}{mark}")
-    known = None if scoring.rescore else _known(path, wanted)
-    if known is None:
-        work = _Work(wanted, videos, path.with_suffix(".growing.h5"))
-        if not scoring.rescore:
-            work.begun()
-        known = work.finish(lambda rest: _predict(model, dataset, rest, scoring))
-        write_scores(path, known)
-        work.growing.unlink(missing_ok=True)
-    return known
+    return wanted, run.scores(part, f"{scoring}{mark}"), model
+
+
+def _scored(
+    model: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring, wanted: Scores, path: Path
+) -> Scores:
+    """Scores videos, from where an interrupted run has stopped, and writes their file."""
+    work = _Work(wanted, videos, path.with_suffix(".growing.h5"))
+    if not scoring.rescore:
+        work.begun()
+    scores = work.finish(lambda rest: _predict(model, wanted.model_hash, dataset, rest, scoring))
+    write_scores(path, scores)
+    work.growing.unlink(missing_ok=True)
+    return scores
 
 
 def labels_of(dataset: DataSet, videos: Sequence[Video]) -> np.ndarray:
@@ -116,20 +143,19 @@ class _Work:
 
 def logits_of_clips(folder: Path, models: Mapping[str, Path], scoring: Scoring) -> dict[str, np.ndarray]:
     """Returns the logits of each stream, [V, views, C], of all videos below a folder, which belong to no data set."""
-    found: dict[str, np.ndarray] = _networks().logits_of_clips(folder, models, scoring)
+    found: dict[str, np.ndarray] = networks().logits_of_clips(folder, models, scoring)
     return found
 
 
-def _predict(model: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring) -> Iterator[np.ndarray]:
-    found: Iterator[np.ndarray] = _networks().logits_of_videos(model, dataset, videos, scoring)
+def _predict(
+    model: Path, model_hash: str, dataset: DataSet, videos: Sequence[Video], scoring: Scoring
+) -> Iterator[np.ndarray]:
+    if is_shared(scoring):
+        return shared_logits(model, model_hash, dataset, videos, scoring)
+    found: Iterator[np.ndarray] = networks().logits_of_videos(
+        networks().Loaded.of(model, scoring), dataset, videos, scoring
+    )
     return found
-
-
-def _networks() -> ModuleType:
-    quiet_tensorflow()
-    from fusion.scores import of_networks  # Imports TensorFlow, which reading scores does not need.
-
-    return of_networks
 
 
 def _how_to_train(dataset: DataSet, split: int, stream: str, scoring: Scoring) -> str:
@@ -145,7 +171,7 @@ def _known(path: Path, wanted: Scores) -> Scores | None:
     if not path.exists():
         return None
     scores = read_scores(path)
-    return scores if all(getattr(scores, name) == getattr(wanted, name) for name in _ORIGIN) else None
+    return scores if scores.has_origin_of(wanted) and set(scores.videos) <= set(wanted.videos) else None
 
 
 def _check_fits(card: ModelCard, model: Path, dataset: DataSet, split: int) -> None:

@@ -1,8 +1,8 @@
 """Computes the logits of a saved network for the videos of a data set, in one pass over its files."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -19,14 +19,37 @@ from fusion.two_stream import TwoStream
 from pipelines.clips import DistinctViews
 from pipelines.inputs import Input
 from pipelines.unreadable import readable_views
-from streams.networks.scoring import score_videos
+from streams.networks.scoring import scores_of, view_scorer
 
 PairedViews: TypeAlias = tuple[tuple[np.ndarray, ...], np.ndarray, tf.Tensor]
 
 
-def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring) -> Iterator[np.ndarray]:
+class Loaded(NamedTuple):
+    """A model that is ready to score by a protocol."""
+
+    scorer: Scorer
+    score: Callable[..., tf.Tensor]
+
+    @classmethod
+    def of(cls, model: Path, scoring: Scoring) -> "Loaded":
+        """Opens a model file."""
+        scorer = Scorer.load(model)
+        score = view_scorer(
+            scorer.until(scoring.layer) if scoring.layer else scorer.network,
+            num_crops="full" if scoring.crops == "full" else int(scoring.crops),
+            precision=scoring.precision,
+            flow_rule=scorer.flow_rule,
+            shown=scorer.card.shown,
+            in_mirror=() if scoring.layer else scorer.card.in_mirror,
+        )
+        return cls(scorer, score)
+
+
+def logits_of_videos(
+    loaded: Loaded, dataset: DataSet, videos: Sequence[Video], scoring: Scoring
+) -> Iterator[np.ndarray]:
     """Yields the logits of each video in turn, float32[views, C], or the output of the layer that is named."""
-    scorer = Scorer.load(model)
+    scorer = loaded.scorer
     streams = [
         _in_order(
             readable_views(dataset, videos, clip_of(part), num_views=scoring.views, sampling=scoring.sampling),
@@ -36,15 +59,7 @@ def logits_of_videos(model: Path, dataset: DataSet, videos: Sequence[Video], sco
         )
         for part in scorer.parts.values()
     ]
-    scored = score_videos(
-        scorer.until(scoring.layer) if scoring.layer else scorer.network,
-        streams[0] if len(streams) == 1 else _side_by_side(*streams),
-        num_crops="full" if scoring.crops == "full" else int(scoring.crops),
-        precision=scoring.precision,
-        flow_rule=scorer.flow_rule,
-        shown=scorer.card.shown,
-        in_mirror=() if scoring.layer else scorer.card.in_mirror,
-    )
+    scored = scores_of(loaded.score, streams[0] if len(streams) == 1 else _side_by_side(*streams))
     return (logits for logits, _ in scored)
 
 

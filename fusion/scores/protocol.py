@@ -23,6 +23,11 @@ class Scoring:
     layer: str = ""  # The layer whose output is kept instead of logits, like "features".
     order: str = ""  # One of ORDERS to change the order of frames and fields; empty keeps that of the videos.
     rescore: bool = False
+    devices: int | None = None  # How many of this machine's devices score; None means all GPUs, or one processor.
+    cluster: str = ""  # The address of a Dask scheduler, whose workers score.
+    tls: Path | None = None  # The folder of the scheduler's certificate and key.
+    shard: tuple[int, int] = (1, 1)  # Which part of each list is scored, from 1, and of how many.
+    merge: bool = False  # Whether score files of parts are merged.
     models: dict[str, Path] = field(default_factory=dict)  # Model files to use instead of those of the runs, by stream.
 
     def __post_init__(self) -> None:

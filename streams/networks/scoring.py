@@ -30,13 +30,20 @@ def score_videos(
     shown: str = "pixels",
     in_mirror: Sequence[int] = (),
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields each video's `(logits float32[views, C], label)`, averaged over the crops of a view.
+    """Returns each video's `(logits float32[views, C], label)`, averaged over the crops of a view.
 
     `views` are those of pipelines.clips.distinct_views: views that are alike are predicted once. For a network of
     several inputs there is a tuple of tensors instead of one.
     """
     how = {"precision": precision, "flow_rule": flow_rule, "shown": shown}
-    score = view_scorer(model, num_crops=num_crops, in_mirror=in_mirror, **how)
+    return scores_of(view_scorer(model, num_crops=num_crops, in_mirror=in_mirror, **how), views)
+
+
+def scores_of(
+    score: Callable[..., tf.Tensor],
+    views: Iterable[tuple[tf.Tensor | tuple[tf.Tensor, ...], np.ndarray, np.ndarray]],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields what `score_videos` does, by the function that `view_scorer` returned."""
     for distinct, of_view, label in views:
         inputs = distinct if isinstance(distinct, tuple) else (distinct,)
         yield score(*inputs).numpy()[np.asarray(of_view)], np.asarray(label)

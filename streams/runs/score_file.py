@@ -35,6 +35,10 @@ class Scores:
     labels: np.ndarray  # int[V], or uint8[V, C] of zeros and ones where videos have several labels.
     view_logits: np.ndarray  # float32[V, views, C], averaged over the crops of a view.
 
+    def has_origin_of(self, other: "Scores") -> bool:
+        """Tells whether both are of the same model, data and protocol, so that one may stand for the other."""
+        return all(getattr(self, name) == getattr(other, name) for name in (*_TEXT, "split", "classes"))
+
     @property
     def logits(self) -> np.ndarray:
         """A video's logits: the mean over its views."""

@@ -1,6 +1,5 @@
 """The command prepares as a whole: in parts, killed, interrupted, on one process and on many."""
 
-import contextlib
 import csv
 import json
 import os
@@ -26,6 +25,7 @@ from data.store.index import index_path, read_index
 from tests.makers.data import write_clip
 from tests.makers.folder import contents, make_videos
 from tests.makers.processes.bad_decoder import extract_with_bad_decoder
+from tests.makers.processes.cluster import dask_cluster
 
 PROJECT = Path(__file__).resolve().parents[2]
 RECIPE = Recipe(method="dis")
@@ -282,25 +282,6 @@ def test_ctrl_c_is_heard_while_the_workers_start(tmp_path, later):
     assert said_after_ctrl_c(prepare_command(tmp_path), workers_start) == STOPPED
 
 
-@contextlib.contextmanager
-def dask_cluster(folder, host, environment):
-    """Runs a scheduler and two workers; gives its address and the processes, the scheduler's first."""
-    dask, file = [sys.executable, "-m", "dask"], folder / "scheduler.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, "env": environment}
-    scheduler = [*dask, "scheduler", "--host", host, "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    worker = [*dask, "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-    started = [subprocess.Popen(scheduler, **quiet), *(subprocess.Popen(worker, **quiet) for _ in range(2))]
-    try:
-        while not file.exists():
-            assert started[0].poll() is None
-            time.sleep(0.05)
-        yield json.loads(file.read_text())["address"], started
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_cluster_that_loses_a_worker_in_mid_task_loses_nothing(tmp_path):
@@ -336,11 +317,13 @@ def test_a_cluster_with_certificates_works_for_whoever_has_them_and_for_nobody_e
 
     with dask_cluster(tmp_path, "tls://127.0.0.1", known) as (address, _):
         words = prepare_command(tmp_path / "set", "--cluster", address)
+        by_option = subprocess.run([*words, "--tls", str(tmp_path)], capture_output=True, text=True)
         stranger = subprocess.run(words, capture_output=True, text=True)
         plain = [word.replace("tls://", "tcp://") for word in words]
         eavesdropper = subprocess.run(plain, capture_output=True, text=True)
         friend = subprocess.run(words, capture_output=True, text=True, env=known)
 
+    assert by_option.returncode == 0, by_option.stderr
     assert (stranger.returncode, eavesdropper.returncode, friend.returncode) == (1, 1, 0), friend.stderr
     assert "asks for certificates" in stranger.stderr and "Traceback" not in stranger.stderr
     assert "No Dask scheduler answers" in eavesdropper.stderr
