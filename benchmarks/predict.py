@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from fusion import TwoStream
 
     with tempfile.TemporaryDirectory() as folder:
-        video = _cut(options.video or REAL, Path(folder) / "clip.avi", options.frames)
-        two_stream = TwoStream(_networks(Path(folder)))
+        video = cut(options.video or REAL, Path(folder) / "clip.avi", options.frames)
+        two_stream = TwoStream(networks(Path(folder)))
         two_stream.predict(video)  # Compiles flow and networks, as the first video of many does.
         ours, our_answer = _ours(two_stream, video)
         plain, plain_answer = _straightforward(two_stream, video)
@@ -107,7 +107,8 @@ def _crops(items: list[np.ndarray], length: int) -> Iterator[np.ndarray]:
             yield crop
 
 
-def _networks(folder: Path) -> dict[str, Path]:
+def networks(folder: Path) -> dict[str, Path]:
+    """Makes two small networks with random weights, and returns their files."""
     import keras
 
     from data.flow import flow_description
@@ -130,7 +131,7 @@ def _networks(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _cut(source: Path, path: Path, count: int) -> Path:
+def cut(source: Path, path: Path, count: int) -> Path:
     """Writes the first frames of a clip, or of a synthetic one if there is none, without loss."""
     if not source.exists():
         random = np.random.default_rng(0)

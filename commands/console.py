@@ -24,7 +24,8 @@ def main() -> None:
         print(f"two-stream {importlib.metadata.version('two-stream') if INSTALLED else '(a clone)'}")
         sys.exit()
     if name in ("", "-h", "--help", "help", "train"):
-        print(f"{program} COMMAND [options]. Every command has a --help.\n\n{PAGE}\n\n{_where()}")
+        page = f"{program} COMMAND [options]. Every command has a --help.\n\n{PAGE}\n\n{_where()}"
+        run(lambda: print(page))  # Its reader may go before the end, as `head` does.
         sys.exit(2 if name in ("", "train") else 0)
     if name not in COMMANDS:
         print(unknown(name, COMMANDS, program), file=sys.stderr)

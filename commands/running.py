@@ -34,8 +34,8 @@ _DESCRIBE = ("git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--ab
 # Disks that are full or can't be written, and files that grow too large.
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _OURS = str(Path(__file__).resolve().parents[1])
-# What Keras imports if it is installed, for functions that nothing here calls. It is a third of the time of the import.
-_NOT_NEEDED = ("sklearn", "matplotlib", "IPython", "pandas")
+# What Keras and TensorFlow import if it is installed, for functions that nothing here calls: a third of that time.
+_NOT_NEEDED = ("sklearn", "matplotlib", "IPython", "pandas", "scipy")
 # Settings of malloc, by their numbers in malloc.h: from which size on a block gets a mapping of its own, how much free
 # memory is kept, and how much is requested in advance. By default glibc returns memory to the system and requests it
 # again, cleared: training with real input took up to 1.8 times as long. Peak memory is the same within 1 %.
@@ -228,6 +228,8 @@ def quiet_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+    # Its warnings advise who writes code: that a function was traced for many small data sets in turn, for instance.
+    tf.get_logger().setLevel("ERROR")
 
 
 @contextlib.contextmanager

@@ -34,7 +34,6 @@ _LAYOUT = Layout(
         "temporal",
         "model",
         "fusion",
-        "when_unsure",
         "views",
         "timeline",
         "segments",

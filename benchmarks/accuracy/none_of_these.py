@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parse(argv)
     quiet_tensorflow()
     dataset = ready_dataset(options.dataset, options.root)
+    if len(dataset.classes) < 3:
+        raise ValueError(f"{options.dataset} has {len(dataset.classes)} classes; one can be left out of three or more.")
     subsets = {stream: _subsets(Run.of(options.runs, options.dataset, stream, 1), dataset) for stream in STREAMS}
     labels = subsets[STREAMS[0]].labels
     found: dict[str, dict[str, list[float]]] = {}

@@ -102,7 +102,8 @@ def _litert(model: keras.Model, precision: str, clips: Arrays) -> bytes:
         archive = keras.export.ExportArchive()
         archive.track(model)
         for name, part in entries.items():
-            spec = {each.name: tf.TensorSpec(each.shape, tf.uint8, name=each.name) for each in part.inputs}
+            # With an unknown number of clips, networks that look at many frames of each can't be laid out in memory.
+            spec = {each.name: tf.TensorSpec([1, *each.shape[1:]], tf.uint8, name=each.name) for each in part.inputs}
             archive.add_endpoint(name, functools.partial(part.__call__, training=False), input_signature=[spec])
         archive.write_out(str(folder / "saved"), verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved"), signature_keys=[*entries])

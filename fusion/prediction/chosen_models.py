@@ -35,8 +35,17 @@ def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = Tr
         "--split", type=int, default=1, metavar="N", help="without model files, use the models of this split"
     )
     models.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help="where runs are kept")
-    models.add_argument(
+    fusion = models.add_mutually_exclusive_group()
+    fusion.add_argument(
         "--fusion", default="", metavar="NAME|FILE", help="how both streams are fused, instead of as validation chose"
+    )
+    fusion.add_argument(
+        "--weights",
+        dest="fusion",
+        type="weighted:{}".format,
+        default=argparse.SUPPRESS,
+        metavar="NUMBER,NUMBER",
+        help="how much each stream counts, like 1,1.5; the same as --fusion weighted:1,1.5",
     )
     if with_method:
         models.add_argument("--method", choices=METHODS, help="compute flow by this method, not by the training's")

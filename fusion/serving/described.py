@@ -5,8 +5,23 @@ from typing import TypedDict
 
 from commands.schema import read_json
 from fusion.prediction.chosen_fusion import FUSION_FILE, sentence
-from fusion.prediction.prediction import Json
+from fusion.prediction.prediction import FUSED, Json
 from fusion.two_stream import TwoStream
+
+# What a clip is made of, in words, by the kind of input and its length.
+CLIPS = {
+    "rgb": "single frames",
+    "grey": "{} grey frames in a row",
+    "sg3i": "three grey frames at once",
+    "rgb_difference": "{} differences between frames",
+    "rgb_spread": "{} frames over the whole video",
+    "flow": "{} fields of flow in a row",
+    "trajectory": "{} fields of flow along the motion",
+    "bidirectional": "{} fields of flow, forward and backward",
+    "warped": "{} fields of flow without that of the camera",
+    "flow_spread": "{} fields of flow over the whole video",
+    "flow_stacks": "{} stacks of flow over the whole video",
+}
 
 
 class _Report(TypedDict):
@@ -19,35 +34,45 @@ class _Report(TypedDict):
 
 def described(two_stream: TwoStream) -> Json:
     """Returns what the start page shows of the models."""
-    networks = len(two_stream.scorers)
+    is_fused, report, method = len(two_stream.scorers) > 1, _report(two_stream), two_stream.fusion.method
+    accuracy: dict[str, float | None] = {}
+    if report:
+        accuracy = {name: report["video_accuracy"].get(name) for name in two_stream.cards}
+    if is_fused and report:
+        accuracy[FUSED] = report["video_accuracy"].get(method)
     return {
         "streams": [
             {
                 "name": name,
-                "looks_at": card.input_kind.replace("_", " "),
+                "looks_at": CLIPS[card.input_kind].format(card.length),
                 "data_set": card.data_set,
                 "split": card.split,
             }
             for name, card in two_stream.cards.items()
         ],
         "classes": list(two_stream.classes),
-        "fusion": sentence(two_stream.fusion) if networks > 1 else "",
-        "judged": _judged(two_stream),
+        "method": method if is_fused else "",
+        "fusion": sentence(two_stream.fusion) if is_fused else "",
+        "accuracy": accuracy,
+        "judged": _judged(report, method) if report else "",
     }
 
 
-def _judged(two_stream: TwoStream) -> str:
-    """Returns what the evaluation said that chose the fusion; nothing is known of models that only a file names."""
-    fusion = two_stream.fusion
-    source = Path(fusion.source)
+def _report(two_stream: TwoStream) -> _Report | None:
+    """Returns the report of the evaluation that chose the fusion; there is none of models that only a file names."""
+    source = Path(two_stream.fusion.source)
     if source.name != FUSION_FILE or not (path := source.with_name("report.json")).is_file():
-        return ""
+        return None
     try:
         report = read_json(path, _Report)
-        accuracy, (low, high) = report["video_accuracy"][fusion.method], report["interval"][fusion.method]
+        return report if report["interval"][two_stream.fusion.method] else None
     except (ValueError, KeyError):
-        return ""
+        return None
+
+
+def _judged(report: _Report, method: str) -> str:
+    low, high = report["interval"][method]
     return (
-        f"{accuracy:.1%} of {report['num_videos']:,} test videos were right (95 % interval {low:.1%} to {high:.1%}, "
-        "over groups of videos)."
+        f"{report['video_accuracy'][method]:.1%} of {report['num_videos']:,} test videos were right (95 % interval "
+        f"{low:.1%} to {high:.1%}, over groups of videos)."
     )

@@ -38,13 +38,24 @@ async function showModel() {
   }
   at("error").hidden = true;
   const model = await answer.json();
+  const fused = model.fusion ? [{ name: "fused", looks_at: `both, by ${model.method}` }] : [];
+  at("tiles").replaceChildren(...[...model.streams, ...fused].map((stream) => tile(stream, model.accuracy[stream.name])));
   at("judged").textContent = model.judged || "No evaluation of these models is at hand, so their accuracy is unknown.";
-  at("known").textContent = `They know ${model.classes.length} classes`;
+  at("known").open = model.classes.length <= 24;
+  at("known").firstChild.textContent = `They know ${model.classes.length} classes`;
   at("classes").replaceChildren(...model.classes.map((label) => element("li", { textContent: label })));
-  at("streams-used").replaceChildren(...model.streams.map((stream) => element("li", {
-    textContent: `${stream.name}: looks at ${stream.looks_at}, trained on ${stream.data_set}, split ${stream.split}` })));
-  at("fusion").textContent = model.fusion;
+  const trained = model.streams.map((stream) => `${stream.name} on ${stream.data_set}, split ${stream.split}`);
+  at("fusion").textContent = `${model.fusion} Trained: ${trained.join("; ")}.`.trim();
   at("model").hidden = false;
+}
+
+// What one stream looks at, and how many test videos it had right.
+function tile({ name, looks_at }, accuracy) {
+  const made = element("div", { className: "tile" }, element("h3", { textContent: name }));
+  made.style.setProperty("--accent", `var(--${name})`);
+  if (accuracy != null) made.append(element("strong", { textContent: `${(100 * accuracy).toFixed(1)} %` }));
+  made.append(element("span", { textContent: looks_at }));
+  return made;
 }
 
 function fail(message) {
@@ -132,6 +143,7 @@ function showFilm(moments) {
   const rows = [["Frames", (moment) => moment.frame]];
   if (moments[0].flow) rows.push(["Flow", (moment) => moment.flow]);
   for (const stream of Object.keys(moments[0].looks)) rows.push([`${stream[0].toUpperCase()}${stream.slice(1)} looks`, (moment) => moment.looks[stream]]);
+  at("looks").hidden = !Object.keys(moments[0].looks).length; // Not every network has maps that can be traced back.
   const film = at("film");
   film.style.gridTemplateColumns = `max-content repeat(${moments.length}, minmax(84px, 1fr))`;
   film.replaceChildren();
@@ -162,7 +174,9 @@ function showTimeline({ timeline, duration }) {
     canvas.append(drawn("line", { x1: left, x2: width - 10, y1: y, y2: y }), drawn("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, `${100 * share} %`));
   }
   for (const [label, curve] of Object.entries(timeline.curves)) {
-    const points = curve.map((share, index) => `${x(timeline.times[index]).toFixed(1)},${(top + height * (1 - share)).toFixed(1)}`);
+    // As long as the stretches above, which begin before the middle of the first view and end after that of the last.
+    const times = [0, ...timeline.times, duration], shares = [curve[0], ...curve, curve.at(-1)];
+    const points = shares.map((share, index) => `${x(times[index]).toFixed(1)},${(top + height * (1 - share)).toFixed(1)}`);
     canvas.append(drawn("polyline", { points: points.join(" "), fill: "none", stroke: colours[label], "stroke-width": 2.5, "stroke-linejoin": "round" }));
   }
   for (let step = 0; step <= steps; step++) {

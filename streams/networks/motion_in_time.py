@@ -36,7 +36,7 @@ def motion_features(flow: keras.KerasTensor) -> keras.KerasTensor:
     x, y = apart[..., 0], apart[..., 1]
     # The camera moves all pixels much alike: subtracting the mean, or taking derivatives, removes it.
     vectors = [(x, y), (_less_mean(x), _less_mean(y)), _derivatives(x), _derivatives(y)]
-    maps = [_cells(_by_direction(*each)) for each in vectors]
+    maps = [_cells(_by_direction(*each), GRID) for each in vectors]
     moving = ops.concatenate([maps[0], maps[2], maps[3]], axis=-1)
     few = _pooled(moving, FEW_MOMENTS, FEW_CELLS)
     many = _pooled(moving, min(fields, MANY_MOMENTS), MANY_CELLS)
@@ -103,18 +103,19 @@ def _derivatives(values: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.Ke
     return ops.pad(right, [[0, 0], [0, 0], [0, 0], [1, 1]]), ops.pad(down, [[0, 0], [0, 0], [1, 1], [0, 0]])
 
 
-def _cells(maps: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns maps [B, L, H, W, 8] as means over cells, [B, L, GRID, GRID, 8]."""
-    fields, height, width = maps.shape[1:4]
-    apart = ops.reshape(maps, (-1, fields, GRID, height // GRID, GRID, width // GRID, DIRECTIONS))
-    return ops.mean(apart, axis=(3, 5))
+def _cells(maps: keras.KerasTensor, count: int) -> keras.KerasTensor:
+    """Returns maps [B, L, H, W, C] as means over cells, [B, L, count, count, C].
+
+    Rows come before columns, because the kernels of LiteRT take no more than six axes.
+    """
+    fields, height, width, channels = maps.shape[1:]
+    rows = ops.mean(ops.reshape(maps, (-1, fields, count, height // count, width * channels)), axis=3)
+    return ops.mean(ops.reshape(rows, (-1, fields, count, count, width // count, channels)), axis=4)
 
 
 def _pooled(maps: keras.KerasTensor, moments: int, cells: int) -> keras.KerasTensor:
     """Returns the square roots of maps pooled to fewer moments and cells; roots let faint motion count too."""
-    fields, channels = maps.shape[1], maps.shape[-1]
-    apart = ops.reshape(maps, (-1, fields, cells, GRID // cells, cells, GRID // cells, channels))
-    pooled = ops.einsum("ml,blijc->bmijc", _shares(fields, moments), ops.mean(apart, axis=(3, 5)))
+    pooled = ops.einsum("ml,blijc->bmijc", _shares(maps.shape[1], moments), _cells(maps, cells))
     return ops.sqrt(ops.relu(pooled) + 1e-12)
 
 

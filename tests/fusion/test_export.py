@@ -12,7 +12,7 @@ from fusion.methods.kept import Doubt, Fusion, KeptFusions
 from fusion.prediction.exported_texts import labels_in
 from fusion.prediction.hub_address import local
 from tests.makers.hub import hub_of
-from tests.makers.models import CLASSES, make_video
+from tests.makers.models import CLASSES, FLOW, make_video
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,46 @@ def test_every_format_gives_the_answers_of_the_keras_models_and_carries_what_the
     (row,) = json.loads((tmp_path / "a.json").read_text())
     assert row["difference"] <= tolerance and row["milliseconds"] > 0 and row["megabytes"] > 0
     assert {path.name for path in tmp_path.iterdir()} == {written.name, "a.json"}
+
+
+@pytest.fixture(scope="module")
+def spread(tmp_path_factory):
+    """Networks of the recipe `own`, which look at a whole video at once, with random weights."""
+    import keras
+
+    from streams.networks.build import build_network
+    from streams.networks.preprocessing import Pixels
+    from streams.runs.model_file import ModelCard, save_model
+
+    keras.utils.set_random_seed(0)
+    folder = tmp_path_factory.mktemp("spread")
+    kinds = {
+        "spatial": ("mobilenet", Pixels("rgb", 12, 32, num_frames=4), "rgb_spread", {}),
+        "temporal": ("motion", Pixels("flow", 12, 24, num_frames=6), "flow_spread", FLOW),
+    }
+    for stream, (backbone, pixels, kind, flow) in kinds.items():
+        network = build_network(backbone, pixels, len(CLASSES))
+        card = ModelCard(stream, kind, pixels.num_frames, CLASSES, "made", 1, "folds", flow, shown="whole")
+        save_model(network, card, folder / f"{stream}.keras")
+    return {stream: folder / f"{stream}.keras" for stream in kinds}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["litert", "litert-float16", "litert-int8", "onnx"])
+def test_networks_that_look_at_a_whole_video_are_exported_too(kind, spread, video, tmp_path):
+    for package in NEEDS[kind]:
+        pytest.importorskip(package, reason="needs pip install -r requirements-export.txt")
+    from fusion import TwoStream
+    from fusion.exporting.one_model import FORMATS
+
+    main(
+        [*named(spread), "--format", kind, "--out", str(tmp_path), *map(str, ("--check", video, "--calibrate", video))]
+    )
+
+    expected = TwoStream.load(**spread).predict(video).probabilities
+    found = TwoStream.load(model=tmp_path / FORMATS[kind].file).predict(video).probabilities
+    for stream, shares in expected.items():
+        np.testing.assert_allclose(found[stream], shares, atol=FORMATS[kind].tolerance)
 
 
 def test_the_one_file_predicts_as_the_two_do(models, video, tmp_path):

@@ -22,6 +22,7 @@ import pytest
 from commands.files import owner
 from fusion.serving.limits import Limits
 from fusion.serving.worker import JobError, Worker
+from pipelines.inputs import KINDS
 from tests.makers.chromium import Browser
 from tests.makers.models import CLASSES, make_video
 
@@ -533,8 +534,16 @@ def test_the_page_asks_for_the_token_and_then_says_what_the_models_are(models, t
         browser.wait_for("!document.getElementById('model').hidden")
 
         classes = browser.run("[...document.querySelectorAll('#classes li')].map((each) => each.textContent)")
+        tiles = browser.run("[...document.querySelectorAll('.tile h3')].map((each) => each.textContent)")
         judged = browser.run("document.getElementById('judged').textContent")
         browser.screenshot(tmp_path / "page.png")
 
     assert classes == list(CLASSES)
+    assert tiles == ["spatial", "temporal", "fused"]
     assert "accuracy is unknown" in judged
+
+
+def test_every_kind_of_input_is_described_on_the_page():
+    from fusion.serving.described import CLIPS
+
+    assert set(CLIPS) == set(KINDS)

@@ -22,6 +22,7 @@ from fusion.prediction.chosen_fusion import FUSION_FILE, chosen_fusion
 from fusion.report.one_split import evaluate, write_report
 from fusion.scores.gather import from_models
 from fusion.scores.protocol import Scoring
+from fusion.serving.described import described
 from streams.runs.model_file import file_hash
 from streams.runs.run_folder import Run
 from streams.runs.score_file import Scores, write_scores
@@ -101,6 +102,29 @@ def test_unless_one_is_named_predict_takes_what_validation_chose_and_says_so(eva
     assert chosen.method == report["chosen"] == report["methods"][0]
     said = " ".join(capsys.readouterr().out.split())
     assert f"Both streams are fused by {chosen.method} (the best on 30 training videos" in said
+
+
+def test_the_page_of_the_service_has_the_accuracies_of_the_evaluation(evaluated, loaded):
+    report = json.loads((evaluated[0] / "made" / "fusion" / "split1" / "report.json").read_text())["video_accuracy"]
+
+    shown, other = described(loaded()), described(loaded("average"))
+
+    chosen = loaded().fusion.method
+    assert shown["accuracy"] == {name: report[name] for name in STREAMS} | {"fused": report[chosen]}
+    assert shown["judged"].startswith(f"{report[chosen]:.1%} of 2 test videos")
+    assert (other["accuracy"], other["judged"]) == ({}, "")
+
+
+def test_weights_are_short_for_a_weighted_fusion(evaluated, dataset, capsys):
+    runs, _ = evaluated
+    words = [str(dataset.root / "videos" / "v00.avi"), "--dataset", "made", "--runs", str(runs), "--views", "3"]
+
+    predict([*words, "--crops", "1", "--weights", "1,1.5"])
+
+    assert "Both streams are fused by weighted:1,1.5" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(SystemExit):
+        predict([*words, "--weights", "1,1.5", "--fusion", "svm"])
+    assert "argument --fusion: not allowed with argument --weights" in capsys.readouterr().err
 
 
 def test_nothing_of_the_test_list_is_in_what_travels(evaluated, dataset, tmp_path):

@@ -1,6 +1,7 @@
 """What `--help` shows of every command, what a typo is answered with, and what a Python without packages is told."""
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -23,13 +24,14 @@ COMMANDS = {
     "fusion.evaluate": 15,
     "fusion.predict": 15,
     "fusion.serve": 18,
-    "fusion.export": 15,
+    "fusion.export": 16,
     "fusion.own": 8,
 }
 # What a value is called. One word means one thing in all commands.
 METAVARS = {
     *("NAME", "FOLDER", "FILE", "VIDEO", "N", "SHARE", "RATE", "NUMBER", "SECONDS", "MINUTES", "PIXELS", "SOURCE"),
     *("PLACE", "STAGE", "ADDRESS", "ADDRESSES", "WxH", "N/N", "NAME=VALUE", "NAME=FILE", "NAME|FILE", "FILE:ARRAY"),
+    "NUMBER,NUMBER",
 }
 
 
@@ -88,6 +90,17 @@ def test_every_option_is_in_a_group_that_says_what_it_is_about(module, capsys):
 def test_help_shows_defaults_and_the_recipe_that_was_named(capsys):
     assert "(default: 40)" in page_of("temporal.train", capsys, "--help")
     assert "(default: 0.01)" in page_of("temporal.train", capsys, "--recipe", "paper", "--help")
+
+
+@pytest.mark.parametrize("words", [("run",), ("-m", "two_stream")])
+def test_a_reader_of_help_may_go_before_its_end(words):
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    done = subprocess.run([sys.executable, *words, "--help"], cwd=PROJECT, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 @pytest.mark.parametrize(
