@@ -1,4 +1,4 @@
-"""Uses both streams together. `from fusion import TwoStream` or `TwoStreamNetwork` imports its modules on first use."""
+"""Uses both streams together. `from fusion import TwoStream` or `TwoStreamNetwork` imports TensorFlow only then."""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -37,15 +37,16 @@ def load_streams(
     *,
     when_unsure: bool = False,
 ) -> TwoStream:
-    """Loads the models; says how they are fused, and whether flow is computed otherwise than for their training."""
+    """Loads the models. Prints how they are fused, and a note if flow is not computed as it was for their training."""
     Now.doing = "Loading the models"
     two_stream = TwoStream(models, fusion, when_unsure=when_unsure)
     if len(two_stream.scorers) > 1:
         say(sentence(two_stream.fusion))
     if alone := two_stream.alone:
         say(
-            f"Flow is computed where the spatial stream is less than {alone.above:.1%} sure: for {1 - alone.share:.0%} "
-            f"of the held-out videos. {alone.accuracy:.1%} of them are right then, {alone.fused:.1%} with flow for all."
+            f"Flow is computed only for videos of which the spatial stream is less than {alone.above:.1%} sure. Of the "
+            f"held-out videos, {1 - alone.share:.0%} needed flow. The accuracy on them all was {alone.accuracy:.1%}; "
+            f"with flow for every video it was {alone.fused:.1%}."
         )
     if method and (note := two_stream.use_flow(method)):
         say(f"Note: {note}.")
@@ -96,7 +97,7 @@ class _Shown:
         self._videos, self._segments = videos, list[Segment]()
 
     def over_time(self, prediction: Prediction) -> None:
-        """Shows one prediction."""
+        """Prints the timeline of one prediction, draws it, and writes the annotated video."""
         video, options = Path(prediction.video), self._options
         line = timeline(prediction, options.window, _seconds(options.delay))
         if options.timeline:
@@ -113,7 +114,7 @@ class _Shown:
             self._out.print(f"The annotated video is in {printable(path)}", soft_wrap=True)
 
     def segments(self) -> None:
-        """Writes the segments of all videos, and judges them where labelled ones are named."""
+        """Writes the segments of all videos, and evaluates them if a file of labelled segments is named."""
         if path := self._options.segments:
             write_segments(path, self._segments)
             self._out.print(f"{len(self._segments)} segments are in {printable(path)}", soft_wrap=True)

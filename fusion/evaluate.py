@@ -1,4 +1,4 @@
-"""Scores both streams on the test list, fuses them in every way, and reports.
+"""Scores both streams on the test list, fuses their scores by every method, and writes a report.
 
 ./run evaluate --dataset ucf101 --split 1
 ./run evaluate --scores scores.npz:spatial --scores scores.npz:temporal
@@ -47,7 +47,7 @@ _PLACES = ("root", "runs", "json", "devices", "cluster", "tls", "shard", "merge"
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """What is evaluated, and how."""
+    """The options of `evaluate`."""
 
     layout: ClassVar = Layout(
         groups={
@@ -62,11 +62,11 @@ class EvaluateConfig:
             *("rescore", "json"),
         ),
     )
-    dataset: str | None = option(None, "the data set's name; shapes, the built-in one, unless given", metavar="NAME")
+    dataset: str | None = option(None, "name of the data set (default: shapes, the built-in one)", metavar="NAME")
     root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="FOLDER")
-    split: str = option("1", "which of its splits to test on, or all for their mean", metavar="N")
+    split: str = option("1", "the split to test on, or all for the mean over all splits", metavar="N")
     stream: tuple[str, ...] = option(
-        (), "a stream to fuse; repeat it; spatial and temporal unless given", repeat=True, metavar="NAME[=FILE]"
+        (), "a stream to fuse; can be repeated (default: spatial and temporal)", repeat=True, metavar="NAME[=FILE]"
     )
     spatial: Path | None = option(None, "the spatial model, instead of the one trained here", metavar="FILE")
     temporal: Path | None = option(None, "the temporal model, instead of the one trained here", metavar="FILE")
@@ -75,23 +75,23 @@ class EvaluateConfig:
     )
     method: tuple[str, ...] = option(
         (),
-        f"a fusion method; repeat it: {', '.join(METHODS)} or weighted:1,1.5; all unless given",
+        f"a fusion method; can be repeated: {', '.join(METHODS)} or weighted:1,1.5 (default: all)",
         repeat=True,
         metavar="NAME",
     )
-    fit: str = option("validation", "the videos that some methods learn from", choices=FITS)
+    fit: str = option("validation", "videos that fusion methods learn from, if they learn", choices=FITS)
     nothing: Path | None = option(
-        None, "clips of other classes, which help to say from when on an answer is unsure", metavar="FOLDER"
+        None, "clips of other classes, used to set the threshold below which answers are unsure", metavar="FOLDER"
     )
     views: int = option(25, "frames or stacks of each video, evenly spaced", metavar="N")
     sampling: str = option(
         "ends",
-        "where views lie: the first and the last clip among them; or in the middles of equal parts, as TSN does",
+        "positions of views: ends: from the first clip to the last; middles: in the middle of equal parts, as in TSN",
         choices=SAMPLINGS,
     )
     crops: str = option(
         "10",
-        "1: the centre; 5: also the corners; 10: also mirrored; full: whole frames",
+        "1: the centre; 5: and the corners; 10: and all of them mirrored; full: whole frames",
         choices=("1", "5", "10", "full"),
     )
     precision: str = option("float32", "precision of the networks", choices=("float32", "bfloat16"))
@@ -99,19 +99,19 @@ class EvaluateConfig:
     top: int = option(5, "count a video for the top-N accuracy if its class is among the N likeliest", metavar="N")
     scores: tuple[str, ...] = option(
         (),
-        "fuse the scores in this file instead of models'; repeat it per stream; {split} is the number of the split",
+        "fuse the scores in this file, not those of models; one per stream; {split} stands for the number of the split",
         repeat=True,
         metavar="FILE[:ARRAY]",
     )
     questions: bool = option(
-        True, "report what more clips would bring, whether the scene decides, and so on, for solved last layers"
+        True, "add analyses to the report, such as the learning curve and the scene test, for solved last layers"
     )
     names: Path | None = option(
         None, "names of the videos, one per line, for score files without names", metavar="FILE"
     )
     compare: str | None = option(
         None,
-        "the report.json of another evaluation of the same videos, or a stream or method that others are set beside",
+        "compare with this: the report.json of another evaluation of the same videos, or a stream or method by name",
         metavar="NAME|FILE",
     )
     rescore: bool = option(False, "score again even if there are score files")
@@ -130,7 +130,7 @@ class EvaluateConfig:
         if self.views < 1:
             raise ValueError(f"--views must be at least 1. Received {self.views}.")
         if self.nothing and self.scores:
-            raise ValueError("--nothing needs models, which score its clips; --scores has none.")
+            raise ValueError("--nothing needs models to score its clips, but --scores names score files. Drop one.")
         if self.split != "all" and not self.split.isdigit():
             raise ValueError(f"--split must be a number, or all. Received {self.split!r}.")
         if self.devices is not None and self.devices < 1:
@@ -145,7 +145,7 @@ class EvaluateConfig:
             raise ValueError(f"--top must be at least 1. Received {self.top}.")
         if self.split == "all" and not all("{split}" in source for source in self.scores):
             raise ValueError(
-                "--split all reads a file of scores for each split: write {split} where its number stands, like "
+                "--split all reads one file of scores per split: write {split} where its number stands, like "
                 "--scores rgb_split{split}.npz:rgb."
             )
 
@@ -239,7 +239,7 @@ def _evaluate_split(config: EvaluateConfig, dataset: DataSet, split: int) -> tup
 
 
 def _with_pictures(config: EvaluateConfig, found: Evaluation, dataset: DataSet, split: int, scoring: Scoring) -> Path:
-    """Adds to an evaluation what only its networks can tell; returns where its page lies."""
+    """Adds what can only be told with the networks at hand, and writes the page; returns its path."""
     gathered = found.gathered
     quiet_tensorflow()
     from fusion.report import from_networks  # Brings TensorFlow, which reports of score files do without.
@@ -253,13 +253,13 @@ def _with_pictures(config: EvaluateConfig, found: Evaluation, dataset: DataSet, 
         found.report["bands"] = bands_of(counts, found.report["labels"], found.report["decisions"])
         print(*(of_bands(found.report["bands"], each) for each in found.report["methods"][:1]), end="")
     if config.questions and found.kept and gathered.held_out and not dataset.multi_label:
-        Now.doing = "Asking what more clips would bring, and what decides"
+        Now.doing = "Computing the learning curve and the scene test"
         fusion = found.kept.named(found.kept.chosen)
         found.report["questions"] = from_networks.questions_of(gathered, dataset, scoring, fusion)
         for line in sentences(found.report["questions"]):
             print(line)
     folder = config.runs / dataset.name / "fusion" / f"split{split}"
-    Now.doing = "Looking at examples for the report"
+    Now.doing = "Drawing examples for the report"
     examples = from_networks.examples_of(gathered, found.shown, dataset, scoring)
     return write_report(folder, found, examples, config.runs)
 
@@ -276,12 +276,12 @@ def _finish(config: EvaluateConfig, gathered: Gathered, methods: Sequence[str]) 
     # Paths and devices don't change the result, and don't concern readers of the report.
     report["options"] = {name: value for name, value in as_dictionary(config).items() if name not in _PLACES}
     report["evaluated"] = origin()
-    # Of several splits, the mean is compared.
+    # With several splits, only their mean is compared.
     is_compared = config.compare and config.split != "all"
     report["comparison"] = compare(report, config.compare or "") if is_compared else None
     print_report(report)
     if found.kept:
-        print(sentence(found.kept.named(found.kept.chosen)).replace("are fused", "will be fused by predict and export"))
+        print(sentence(found.kept.named(found.kept.chosen), "Predict and export will fuse both streams"))
     return found
 
 
@@ -294,7 +294,7 @@ def _mean(config: EvaluateConfig, evaluations: Sequence[Evaluation], folder: Pat
 
 
 def _streams(config: EvaluateConfig) -> tuple[list[str], dict[str, Path]]:
-    """Returns the streams by name, and the model files that are named for them."""
+    """Returns the names of the streams, and the model files that the options name for them."""
     named = {"spatial": config.spatial, "temporal": config.temporal, BOTH: config.two_stream}
     models = {name: file for name, file in named.items() if file}
     streams = []

@@ -2,7 +2,8 @@
 
 ./run export --format litert --spatial spatial.keras --temporal temporal.keras
 
-Squares of uint8 pixels go in (`rgb`, and `flow` as levels); the probabilities of each stream and of both come out.
+The inputs are squares of uint8 pixels (`rgb`, and `flow` as levels). The outputs are the probabilities of each stream
+and of their fusion.
 """
 
 import argparse
@@ -77,7 +78,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     formats = f"one or more of {', '.join(NEEDS)}"
     output.add_argument("--format", nargs="+", choices=NEEDS, default=["keras"], metavar="NAME", help=formats)
     output.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="output folder; exported/ beside the model unless given"
+        "--out", type=Path, metavar="FOLDER", help="output folder (default: exported/ beside the model)"
     )
     output.add_argument(
         "--check", type=Path, nargs="+", default=[], metavar="VIDEO", help="videos on which answers are compared"

@@ -1,10 +1,10 @@
-"""Goes from a folder of clips to a model and a report: checks, prepares, trains both streams, fuses and exports.
+"""Makes a model and a report from a folder of clips: checks, prepares, trains both streams, fuses and exports.
 
 ./run own FOLDER
 ./run own FOLDER --minutes 10
 
-FOLDER has one folder a class, with videos or folders of pictures in it, or a videos.csv. Ctrl-C stops it at any moment,
-and the same command goes on.
+FOLDER has one subfolder per class, with videos or folders of pictures in it; or it has a videos.csv. Ctrl-C stops the
+work at any moment, and the same command goes on with it.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from fusion.own_plan import Clips, Clock, Plan, duration, plan_for, sentences
 from streams.recipes.chosen import PRETRAINED, STREAMS
 from streams.recipes.imagenet_files import find_imagenet
 
-# The preset of the flow that the recipe was measured with.
+# The flow preset for which the recipe was measured.
 PRESET = "fast"
 TITLES = {
     "prepare": "Preparing frames and flow",
@@ -49,14 +49,14 @@ TITLES = {
     "export": "Exporting one model",
 }
 
-# On 150 clips of five words from lips: 50 % of the test videos instead of 90 %, in four times the processor time.
-_NO_WEIGHTS = """There are no ImageNet weights on this machine: the spatial stream learns from scratch, and sees less.
-With few clips that costs much: in our trial it recognised 50 % of the videos instead of 90 %, and took longer.
+# Measured on 150 clips of five words on lips: 50 % of the test videos right instead of 90 %, in four times the time.
+_NO_WEIGHTS = """There are no ImageNet weights on this machine, so the spatial stream learns from scratch.
+With few clips this costs accuracy: in our trial 50 % of the videos were right instead of 90 %, and it took longer.
 Put mobilenet_1_0_224_tf_no_top.h5, which Keras publishes, into the folder weights of this project, then start again."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the steps one after the other, and ends with the result and what to type next."""
+    """Runs the steps one after the other. Then prints the result and what to type next."""
     options = _parse(argv)
     folder = options.folder.resolve()
     name = options.name or _name_of(folder)
@@ -72,12 +72,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     start, clock = time.monotonic(), Clock(plan.seconds)
     for number, (step, words) in enumerate(commands.items(), 1):
         left = duration(clock.left([*commands][number - 1 :]))
-        print(f"\n[{number}/{len(commands)}] {TITLES[step]}; about {left} left in all.", flush=True)
+        print(f"\n[{number}/{len(commands)}] {TITLES[step]}; about {left} left in total.", flush=True)
         began = time.monotonic()
         trained = Trained(options.runs / name / "own.json", step, state_of(options.datasets / name, folder, words))
         again = step in STREAMS and trained.is_of_before
         if again:
-            print("The clips or the recipe are others than before: this stream is trained again.")
+            print("The clips or the recipe have changed, so this stream is trained again.")
         _step([*words, *(["--again"] if again else [])], fatal=step != "doctor")
         if step in STREAMS:
             trained.keep()
@@ -136,7 +136,7 @@ def _name_of(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Trained:
-    """Records what a stream was last trained on: with other clips or another recipe it is trained again."""
+    """Records the training data of a stream, so that it is trained again if clips or recipe change."""
 
     file: Path
     stream: str
@@ -144,11 +144,11 @@ class Trained:
 
     @property
     def is_of_before(self) -> bool:
-        """Tells whether the stream was trained on anything else than the present state."""
+        """Tells whether the stream was trained on other data than there are now."""
         return self._read().get(self.stream, self.state) != self.state
 
     def keep(self) -> None:
-        """Notes that the stream was trained on the present state."""
+        """Records that the stream was trained on the present data."""
         write_json(self.file, {**self._read(), self.stream: self.state})
 
     def _read(self) -> dict[str, str]:
@@ -158,7 +158,7 @@ class Trained:
 
 
 def state_of(root: Path, folder: Path, words: Sequence[str]) -> str:
-    """Returns a value that changes with the prepared clips, their lists, their preparation and the training."""
+    """Returns a hash of the prepared clips, their lists, their preparation, and the options of the training."""
     found = hashlib.sha256("\n".join(words).encode())
     for path in (index_file(root), description_path(root), folder / "videos.csv"):
         found.update(path.read_bytes() if path.is_file() else b"")
@@ -180,7 +180,7 @@ def _step(words: Sequence[str], *, fatal: bool) -> None:
         raise KeyboardInterrupt("Stopped. The same command goes on from here.") from None
     if code and fatal:
         raise RuntimeError(
-            "This step failed for the reason above. Once it is mended, the same command goes on from here."
+            "This step failed for the reason above. Once that is mended, the same command goes on from here."
         )
 
 
@@ -189,7 +189,7 @@ def _say_end(name: str, options: argparse.Namespace, plan: Plan, seconds: float)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     accuracy, method = report["video_accuracy"], report["methods"][0]
     low, high = report["interval"][method]
-    print(f"\nDone in {duration(seconds)}. On {report['num_videos']} clips that nothing was learnt from:")
+    print(f"\nDone in {duration(seconds)}. On {report['num_videos']} clips that were not used for training:")
     print(
         f"  both streams {accuracy[method]:.1%} (95 % interval {low:.1%} to {high:.1%}, by groups), fused by {method}"
     )

@@ -1,4 +1,4 @@
-"""Plans the time of ./run own: what it is spent on, how long each step takes, and how much is left."""
+"""Plans the time of ./run own: what to spend it on, how long each step takes, and how much is left."""
 
 import contextlib
 import math
@@ -11,34 +11,34 @@ from data.extraction.decoder import Decoder
 from data.extraction.video_files import is_video, walk_files
 from streams.recipes.chosen import OWN, QUICK
 
-# Seconds of one processor, as measured on clips of two seconds: preparing a clip, and each million pixels of its
-# frames; looking at it with each stream.
+# Seconds of one processor, measured on clips of two seconds: to prepare a clip, for each million pixels of its frames,
+# and to score a clip by each stream.
 PREPARING_CLIP, PREPARING = 0.15, 0.3
 LOOKING = {OWN: {"temporal": 0.3, "spatial": 0.7}, QUICK: {"temporal": 0.2, "spatial": 0.4}}
-# Seconds that a step takes for imports, graphs, solving and files, however few the clips.
+# Seconds of each step for imports, graphs, solving and files, even with few clips.
 STARTING = {"prepare": 12.0, "doctor": 3.0, "temporal": 30.0, "spatial": 20.0, "report": 22.0, "export": 16.0}
-# Those of solving last layers again for the report, at most, and clips that are looked at three times more for it.
+# Seconds of solving last layers again for the report, at most, and the number of clips scored three times more for it.
 _SOLVING, _LOOKED_AT_AGAIN = 60.0, 40
-# The part of the clips that is kept for the test, about.
+# The approximate share of clips that is kept for the test.
 _TEST = 0.3
-# Clips whose length and size are looked at, and millions of pixels of a clip of which nothing is known.
+# The number of clips whose length and size are read, and the assumed millions of pixels of clips that can't be read.
 _PROBED, _USUAL = 15, 4.0
-# Seconds of the plan that stand beside those measured: the first short step alone must not set the pace.
+# Planned seconds that are added to the measured ones, so that the first short step alone doesn't set the pace.
 _TRUSTED = 30.0
-# With fewer clips nothing can be learnt.
+# Fewer clips are too few to learn from.
 LEAST_CLIPS = 20
 
 
 @dataclass(frozen=True)
 class Clips:
-    """How many clips there are, and how large one is: millions of pixels, over all of its frames."""
+    """The number of clips, and the size of one: millions of pixels over all of its frames."""
 
     count: int
     size: float = _USUAL
 
     @classmethod
     def of(cls, folder: Path) -> "Clips":
-        """Counts the clips of a folder, and estimates their size from a few of them."""
+        """Counts the clips of a folder, and estimates their size from some of them."""
         found = [path for path in walk_files(folder) if is_video(path)]
         sizes = []
         for path in found[:: max(1, len(found) // _PROBED)]:
@@ -55,11 +55,11 @@ class Clips:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the time is spent, and how many seconds each step takes."""
+    """The chosen recipe and limits, and the seconds that each step takes."""
 
     recipe: str
-    questions: bool  # Whether the report says what more clips would bring, and whether the scene decides.
-    limit: int  # How many clips; 0 for all.
+    questions: bool  # Whether the report has the learning curve and the scene test.
+    limit: int  # The number of clips to use; 0 for all.
     seconds: Mapping[str, float]
 
     @property
@@ -69,7 +69,7 @@ class Plan:
 
 
 def plan_for(clips: Clips, minutes: float | None, processors: int) -> Plan:
-    """Returns the best plan that fits the time; if none does, one that takes a part of the clips."""
+    """Returns the best plan that fits the time. If none does, returns one that uses only a part of the clips."""
     minutes = math.inf if minutes is None else minutes
     for recipe, questions in ((OWN, True), (OWN, False), (QUICK, False)):
         plan = _plan(clips, recipe, questions, processors)
@@ -98,27 +98,27 @@ def _plan(clips: Clips, recipe: str, questions: bool, processors: int) -> Plan:
 
 
 def sentences(clips: Clips, plan: Plan, minutes: float | None, processors: int) -> list[str]:
-    """Describes a plan: what it spends the time on, what it leaves out, and what more time would bring."""
+    """Describes a plan: its duration, what it leaves out, and what more time would bring."""
     best = plan_for(clips, None, processors)
     lines = [f"{clips.count} clips; about {duration(60 * plan.minutes)} on {processors} processors."]
     if minutes is None:
         return lines
     left_out = []
     if plan.recipe != OWN:
-        left_out.append(f"half as many frames and fields of each clip are looked at (recipe {plan.recipe})")
+        left_out.append(f"only half as many frames and fields of each clip are used (recipe {plan.recipe})")
     if not plan.questions:
-        left_out.append("the report does not say what more clips would bring, nor if the scene decides")
+        left_out.append("the report has no learning curve and no scene test")
     if plan.limit:
         left_out.append(f"only {plan.limit} of {clips.count} clips are used")
     if not left_out:
         return [
             *lines,
-            f"That is within {minutes:g} min. More time would bring nothing: it is all that is known to help.",
+            f"That is within {minutes:g} min. More time would bring nothing, because nothing is left out.",
         ]
-    lines.append(f"To fit {minutes:g} min, " + "; ".join(left_out) + ".")
+    lines.append(f"To fit into {minutes:g} min, " + "; ".join(left_out) + ".")
     if plan.minutes > minutes:
-        lines.append(f"It takes {duration(60 * plan.minutes)} even so: less would be no answer.")
-    return [*lines, f"With --minutes {best.minutes + 0.5:.0f} nothing would be left out."]
+        lines.append(f"Even so it takes {duration(60 * plan.minutes)}. With less, no useful model is possible.")
+    return [*lines, f"With --minutes {best.minutes + 0.5:.0f}, nothing would be left out."]
 
 
 def duration(seconds: float) -> str:
@@ -131,13 +131,13 @@ def duration(seconds: float) -> str:
 
 @dataclass
 class Clock:
-    """Estimates the time left of a plan, from how long its steps took compared with the plan."""
+    """Estimates the remaining time of a plan by comparing the finished steps with it."""
 
     planned: Mapping[str, float]
-    taken: dict[str, float] = field(default_factory=dict)  # Seconds of the steps that are done.
+    taken: dict[str, float] = field(default_factory=dict)  # Seconds of the finished steps.
 
     def left(self, steps: Sequence[str]) -> float:
-        """Returns the seconds that these steps will take; a machine that was slower so far stays so."""
+        """Returns the seconds that these steps will take, if the machine stays as fast as it was so far."""
         done = sum(self.planned[step] for step in self.taken)
         pace: float = (sum(self.taken.values()) + _TRUSTED) / (done + _TRUSTED)
         return pace * sum(self.planned[step] for step in steps)

@@ -1,4 +1,4 @@
-"""Recognises what happens in videos, with both streams; flow is computed as it was for their training.
+"""Recognises actions in videos, with both streams. Flow is computed as it was for their training.
 
 ./run predict clip.mp4
 ./run predict clip.mp4 --dataset ucf101 --timeline timeline.png --save annotated.webm
@@ -44,14 +44,14 @@ _LAYOUT = Layout(
     )
 )
 
-# What can't be done with a live source.
+# Options that can't be used with a live source.
 _NOT_LIVE = ("views", "when_unsure", "partial", "truth", "most_megapixels", "most_frames")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Predicts the videos that the command line names; those that fail are named and don't stop the others."""
+    """Predicts the videos that the command line names. If one fails, it is reported and the others go on."""
     options = _parse(argv)
-    # JSON and CSV have standard output to themselves. Names are not markup.
+    # JSON and CSV need standard output for themselves. Markup is off, because names may look like it.
     out = Console(stderr=STANDARD_OUTPUT in (options.json, options.csv), highlight=False, markup=False, emoji=False)
     number, parts = options.shard
     with named_videos(options.videos) as named:
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
-    # Options that are given are told from defaults: with a camera, some mean something else, or nothing.
+    # Unset options are None at first: with a camera, some have another default, and some are not allowed.
     options = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(("crops", *_NOT_LIVE))))
     if bool(options.videos) == bool(options.camera):
         parser.error("name a VIDEO or more, or a --camera")
@@ -93,7 +93,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             setattr(options, name, 1 if name == "crops" and options.camera else parser.get_default(name))
     over_time = [name for name in ("timeline", "segments", "truth", "save") if getattr(options, name)]
     if options.when_unsure and over_time:
-        parser.error(f"--when-unsure decides on whole videos, and --{over_time[0]} needs both streams at every moment")
+        parser.error(f"--when-unsure decides on whole videos, but --{over_time[0]} needs both streams at every moment")
     if options.save and Path(options.save).suffix.lower() not in ("", *CODECS):
         parser.error(f"--save writes {', '.join(CODECS)} files (browsers play .webm), not {options.save}")
     if options.segments and options.segments.suffix.lower() not in EXTENSIONS:
@@ -117,17 +117,17 @@ def _add_looking(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--when-unsure", action="store_true", help="compute flow only for videos that the spatial stream is unsure of")
     add("--views", type=positive, default=25, metavar="N", help="clips of a video, evenly spaced")
-    words = "squares of each clip that are looked at; 1 with --camera unless given"
+    words = "squares of each clip that are scored (default with --camera: 1)"
     add("--crops", type=int, choices=(1, 5, 10), default=10, help=words)
     add("--hop", type=_above_zero, metavar="SECONDS", help="time between clips, instead of --views")
-    add("--window", type=_above_zero, default=2.0, metavar="SECONDS", help="length of averages over time")
+    add("--window", type=_above_zero, default=2.0, metavar="SECONDS", help="time over which scores are averaged")
     words = (
-        "decide on each moment so many milliseconds later, from nothing that came after; without it, from what is "
-        "around the moment, and at once with --camera"
+        "decide on each moment N milliseconds later, using nothing after that; without it, views around the moment are "
+        "averaged, and --camera decides at once"
     )
     add("--delay", type=_not_negative, metavar="N", help=words)
-    add("--camera", metavar="SOURCE", help="predict live: the number of a camera, a URL or a pipe")
-    add("--partial", action="store_true", help="accept videos that are cut off, as far as they go")
+    add("--camera", metavar="SOURCE", help="predict a live source: the number of a camera, a URL or a pipe")
+    add("--partial", action="store_true", help="accept videos that are cut off, up to the cut")
     add_limits(group)
 
 
@@ -144,20 +144,20 @@ def _add_sharing(group: argparse._ArgumentGroup) -> None:
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    words = "print what happens when; draw it in FILE too"
+    words = "print the timeline: which class from when to when; also draw it in FILE"
     add("--timeline", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=words)
     add(
         "--segments",
         type=Path,
         metavar="FILE",
-        help="write what happens when as .csv or .json: start,end,class,confidence",
+        help="write the timeline as .csv or .json: start,end,class,confidence",
     )
-    words = "judge segments by these: video,label,start,end, or a Label Studio export"
+    words = "evaluate segments by these labels: video,label,start,end, or a Label Studio export"
     add("--truth", type=Path, metavar="FILE", help=words)
     add("--save", metavar="FILE", help="write the video with flow and class bars: .webm, .mp4 or .avi")
-    add("--top", type=positive, default=5, metavar="N", help="how many classes are shown")
+    add("--top", type=positive, default=5, metavar="N", help="number of classes to show")
     for kind in ("json", "csv"):
-        words = f"write {kind.upper()}, to standard output unless FILE is given"
+        words = f"write {kind.upper()} to FILE, or to standard output"
         add(f"--{kind}", nargs="?", const=STANDARD_OUTPUT, metavar="FILE", help=words)
 
 

@@ -1,4 +1,4 @@
-"""Serves predictions: a page to drop videos on, and POST /predict for programs. Only this machine gets in by default.
+"""Serves predictions: a page to drop videos on, and POST /predict for programs. By default, only for this machine.
 
 ./run serve --dataset ucf101
 ./run serve --host 0.0.0.0 --token-file token --certificate cert.pem --key key.pem --workers 2
@@ -34,7 +34,7 @@ from fusion.serving.worker import Worker
 NEEDS = ("fastapi", "uvicorn", "python_multipart")
 HERE, EVERYWHERE = "127.0.0.1", ("0.0.0.0", "::")
 
-# What `--help` shows; the rest is in `--help-all`.
+# The options on the page of `--help`. The others are on that of `--help-all`.
 _FIRST = (
     *("spatial", "temporal", "model", "dataset", "fusion", "host", "port", "token_file", "certificate", "key"),
     *("workers", "megabytes", "duration"),
@@ -42,7 +42,7 @@ _FIRST = (
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Starts the worker, then the service, and runs until it is stopped."""
+    """Starts the workers and the service, and runs until it is stopped."""
     options = _parse(argv)
     missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
     if missing:
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         per_minute=options.per_minute,
     )
     access = Access(read_token(options.token_file) if options.token_file else "", limits.per_minute)
-    # Ends as Ctrl-C does, so that what lies in the temporary folder goes, too.
+    # On SIGTERM, ends as on Ctrl-C, so that the temporary folder is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _listening(options.host, options.port) as listener, scratch_folder() as folder:
         models = model_files(options)
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         try:
             _start(workers)
             application = create_application(workers, limits, folder, _names(options), access)
-            Now.doing = ""  # From here on it waits for others.
+            Now.doing = ""  # From here on, it waits for clients.
             place = (
                 f", listening at {listener.getsockname()[0]} port {listener.getsockname()[1]}" if options.origin else ""
             )
@@ -93,7 +93,7 @@ def _start(workers: Sequence[Worker]) -> None:
 
 
 def _names(options: argparse.Namespace) -> tuple[str, ...]:
-    """Returns the names that requests may call this host by; none for any, where the address is that of all."""
+    """Returns the host names that requests may use for this service; none means any, if it listens at all addresses."""
     origin = urlsplit(options.origin).hostname if options.origin else None
     if origin is None and not is_this_machine(options.host):
         return () if options.host in EVERYWHERE else (_bracketed(options.host),)
@@ -117,7 +117,7 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(128)  # From here on nobody is refused who comes while the service starts.
+        listener.listen(128)  # From here on, clients that come while the service starts are not refused.
     except (OSError, OverflowError) as error:
         listener.close()
         raise ValueError(
@@ -129,16 +129,16 @@ def _listening(host: str, port: int) -> socket.socket:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__, Layout(first=_FIRST))
     add_model_options(parser)
-    _add_access(parser.add_argument_group("who may ask"))
+    _add_access(parser.add_argument_group("access"))
     limits = Limits()
-    add = parser.add_argument_group("what is served, and how much of it").add_argument
+    add = parser.add_argument_group("workers and limits").add_argument
     add("--workers", type=positive, default=1, metavar="N", help="processes that predict videos from one queue")
     add(
         "--queue",
         type=int,
         default=limits.queue,
         metavar="N",
-        help="videos that may wait; more are refused for the moment",
+        help="videos that may be in the queue; more are refused until one is finished",
     )
     add("--megabytes", type=float, default=limits.megabytes, metavar="N", help="largest upload in megabytes")
     add("--duration", type=float, default=limits.duration, metavar="SECONDS", help="longest video in seconds")
@@ -157,7 +157,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if options.origin and not _is_origin(options.origin):
         parser.error(f"--origin must be like https://videos.example, without a path; received {options.origin}")
     if bool(options.certificate) != bool(options.key):
-        parser.error("--certificate and --key go together")
+        parser.error("--certificate and --key must be given together")
     for path in (options.certificate, options.key):
         if path and not path.is_file():
             parser.error(f"there is no file {path}")
@@ -166,13 +166,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _add_access(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--host", default=HERE, metavar="ADDRESS", help="where to listen; others than this machine's need a token")
-    add("--port", type=int, default=8808, metavar="N", help="of that address; 0 takes a free one")
-    add("--token-file", type=Path, metavar="FILE", help="a file with the token that requests must bring")
-    add("--origin", metavar="ADDRESS", help="where the page is found from outside, like https://videos.example")
-    add("--certificate", type=Path, metavar="FILE", help="serve over TLS with this certificate, in PEM")
-    add("--key", type=Path, metavar="FILE", help="the private key of the certificate")
-    words = "a proxy that is believed about its clients (X-Forwarded-For); may be repeated"
+    add("--host", default=HERE, metavar="ADDRESS", help="address to listen at; any but this machine's needs a token")
+    add("--port", type=int, default=8808, metavar="N", help="port to listen at; 0 takes a free one")
+    add("--token-file", type=Path, metavar="FILE", help="file with the token that requests must send")
+    add("--origin", metavar="ADDRESS", help="public address of the page, like https://videos.example")
+    add("--certificate", type=Path, metavar="FILE", help="serve over TLS with this certificate, in PEM format")
+    add("--key", type=Path, metavar="FILE", help="private key of the certificate")
+    words = "a proxy that is trusted to name its clients (X-Forwarded-For); can be repeated"
     add("--proxy", action="append", default=[], metavar="ADDRESS", help=words)
 
 

@@ -1,4 +1,4 @@
-"""Trains both streams as one network, end to end: pairs of a frame and the flow around it.
+"""Trains both streams as one network, end to end, on pairs of a frame and the flow around it.
 
 ./run train both --dataset ucf101 --fusion conv
 """
@@ -24,7 +24,7 @@ from streams.runs.run_folder import stages_left, threads_before
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Trains on the data set that the command line names and leaves a run."""
+    """Trains on the data set that the command line names, and saves a run."""
     config = training_options(JointConfig, argv, __doc__, BOTH)
     dataset = ready_dataset(config.dataset, config.root)
     training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         stages = stages_left(config, folder)
         if stages:
             import_tensorflow(config, dataset, training)
-            from fusion.joint import network, pairs  # These take seconds to import.
+            from fusion.joint import network, pairs  # These imports take seconds.
             from streams.training.stage import Learner, building, clips_of, strategy_for, train_stage
 
             strategy = strategy_for(config, threads_before(config, folder))

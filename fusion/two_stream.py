@@ -1,4 +1,4 @@
-"""Uses both streams as one: from saved models and a video to what happens in it.
+"""Predicts videos with both streams together.
 
 >>> from two_stream import TwoStream
 >>> TwoStream.load("runs/shapes").predict("clip.mp4").top(3)
@@ -29,18 +29,18 @@ from pipelines.inputs import Input
 from streams.networks.scoring import ordered_inputs
 from streams.runs.model_file import BOTH
 
-# Frames that a spread clip lies over, where a model does not say it.
+# The number of frames over which a spread clip extends, if the model does not say it.
 _USUAL = 50
-# Views that are scored at a time: enough for a convolution to use all cores, little enough to hold in large sizes.
+# The number of views in a batch: enough for a convolution to use all cores, and few enough to fit into memory.
 BATCH = 5
-# A longer video is looked at in equal steps of time instead of in a fixed number of views.
+# In a longer video, views are at equal steps of time instead of being a fixed number.
 LONGEST_CLIP = 60.0
-# Called with the share that is done, and the seconds of each stage so far.
+# Called with the finished share, and with the seconds of each stage so far.
 Progress: TypeAlias = Callable[[float, Mapping[str, float]], None]
 
 
 class _Request(NamedTuple):
-    """How a video is looked at."""
+    """The options of one prediction."""
 
     prepared: PreparedVideo
     spread: Spread
@@ -50,7 +50,7 @@ class _Request(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What networks say of the views of a video, by their names."""
+    """The answers of the networks for the views of a video, by network."""
 
     logits: dict[str, np.ndarray]
     features: dict[str, np.ndarray]
@@ -58,7 +58,7 @@ class _Seen(NamedTuple):
     reach: dict[str, float]
 
     def with_other(self, other: "_Seen") -> "_Seen":
-        """Returns both together."""
+        """Returns these answers and the others together."""
         return _Seen(
             self.logits | other.logits,
             self.features | other.features,
@@ -71,10 +71,10 @@ class TwoStream:
     """One or two saved streams that predict videos together."""
 
     def __init__(self, models: Mapping[str, Path], fusion: str = "", *, when_unsure: bool = False) -> None:
-        """Loads the models, by the name of their stream, after their files have been checked against each other.
+        """Loads the models, given by stream, and checks that they fit together.
 
-        `fusion` names a method or a file; unless it does, both streams are fused as their evaluation chose to. With
-        `when_unsure` the other streams are only asked where the first is not sure by the evaluation's threshold.
+        `fusion` is a method or a file. By default, both streams are fused as their evaluation chose. With
+        `when_unsure`, the other stream is used only if the first is less sure than the evaluation's threshold.
         """
         check_models(models)
         self.models = models
@@ -84,7 +84,7 @@ class TwoStream:
             self.scorers = scorers_in(models[BOTH])
         else:
             self.scorers = {name: Scorer.load(path) for name, path in models.items()}
-        # The cards of the streams that each network looks at: both, or the one that it is named for.
+        # The model cards of the streams that each network uses: of both, or of the one with its name.
         self._parts = {
             name: scorer.parts if len(scorer.parts) > 1 else {name: scorer.card}
             for name, scorer in self.scorers.items()
@@ -93,7 +93,7 @@ class TwoStream:
         self.making = making_of(self.cards.values())
         self.notes: tuple[str, ...] = ()
         if self.making.method == UNKNOWN and self.uses_flow:
-            self.notes = (self.use_flow("tvl1"),)  # What most tools compute.
+            self.notes = (self.use_flow("tvl1"),)  # Most tools compute TV-L1.
         self._compiled: dict[tuple[str, int, str], Callable[..., tf.Tensor]] = {}
 
     @classmethod
@@ -108,11 +108,11 @@ class TwoStream:
         fusion: str = "",
         when_unsure: bool = False,
     ) -> "TwoStream":
-        """Loads the streams trained on one data set, as `runs/ucf101`, or the files of one stream, or of both.
+        """Loads the streams trained on one data set, as in `runs/ucf101`, or model files of one or both streams.
 
-        `model` is what both were exported to, in any format, or `hf://OWNER/NAME`, which may also come first.
-        Its `fusion` says how both are fused: as validation chose, unless a method or a file is named. `when_unsure`
-        asks the temporal stream only where the spatial one is unsure.
+        `model` is an exported model of both, in any format, or `hf://OWNER/NAME`, which may also be the first argument.
+        `fusion` is a method or a file; by default, both are fused as validation chose. With `when_unsure`, the temporal
+        stream is used only if the spatial one is unsure.
         """
         if runs is not None and not str(runs).startswith("hf:"):
             return cls(trained_models(Path(runs), split), fusion, when_unsure=when_unsure)
@@ -134,12 +134,12 @@ class TwoStream:
 
     @property
     def uses_flow(self) -> bool:
-        """Tells whether any stream looks at flow."""
+        """Tells whether any stream uses flow."""
         return any(self.clip(name).is_flow for name in self.cards)
 
     @property
     def inputs(self) -> dict[str, keras.KerasTensor]:
-        """The input of a network that each stream goes into."""
+        """The network input of each stream."""
         return {
             stream: each
             for name, scorer in self.scorers.items()
@@ -147,26 +147,26 @@ class TwoStream:
         }
 
     def clip(self, stream: str) -> Input:
-        """Returns what one clip of a stream is made of."""
+        """Returns the description of one clip of a stream."""
         card = self.cards[stream]
         clip = clip_of(card)
         if not clip.is_spread:
             return clip
-        # In a long or live video, it is spread over as much as the videos of its training usually had.
+        # In a long or live video, a spread clip covers as many frames as the training videos usually had.
         return dataclasses.replace(clip, window=max(1, (card.window or _USUAL) - clip.is_flow))
 
     def looks_at(self, name: str) -> tuple[str, ...]:
-        """Returns the streams whose views one of the networks takes."""
+        """Returns the streams whose views a network takes."""
         return tuple(self._parts[name])
 
     def use_flow(self, method: str) -> str:
-        """Chooses another flow method than that of the training; returns a remark about it."""
+        """Chooses another flow method than that of the training. Returns a note about it."""
         trained, self.notes = making_of(self.cards.values()).method, ()
         if method == trained or not self.uses_flow:
             return ""
         self.making = dataclasses.replace(self.making, method=method, preset="balanced", parameters={})
         of = "flow of another tool" if trained == UNKNOWN else trained
-        return f"flow by {method}, while the temporal stream was trained on {of}: it may be less sure"
+        return f"flow is computed by {method}, but the temporal stream was trained on {of}, so it may be less sure"
 
     def predict(
         self,
@@ -181,9 +181,9 @@ class TwoStream:
     ) -> Prediction:
         """Predicts a video file with every stream.
 
-        Short videos are scored as in evaluation, `views` evenly spaced clips of 1, 5 or 10 `crops`. With `hop`, and
-        whenever the video is longer than a minute, there is a view every `hop` seconds instead. `partial` admits
-        videos that are cut off; those outside of `bounds` are refused.
+        Short videos are scored as in evaluation: `views` evenly spaced clips with 1, 5 or 10 `crops` each. With `hop`,
+        or if the video is longer than a minute, there is a view every `hop` seconds instead. `partial` accepts videos
+        that are cut off. A video outside `bounds` is refused.
         """
         spread, watch = Spread(views, hop), Stopwatch()
         with watch.stage("count"):
@@ -193,7 +193,7 @@ class TwoStream:
         request, first = _Request(prepared, spread, crops, watch, progress), next(iter(self.scorers))
         seen = self._look(request, (first,) if self.alone else tuple(self.scorers))
         if self.alone and self._is_enough(seen.logits[first]):
-            notes = (*notes, f"{first} is sure enough by itself (above {self.alone.above:.1%}), so no other was asked")
+            notes = (*notes, f"{first} alone is sure enough (above {self.alone.above:.1%}), so no flow was computed")
         elif self.alone:
             seen = seen.with_other(self._look(request, tuple(name for name in self.scorers if name != first)))
         return Prediction(
@@ -216,7 +216,7 @@ class TwoStream:
         return self.alone is not None and sure >= self.alone.above
 
     def _look(self, request: "_Request", networks: Sequence[str]) -> "_Seen":
-        """Returns what some of the networks say of a video, in one pass over it."""
+        """Returns the answers of some networks for a video, in one pass over it."""
         prepared, watch, rate = request.prepared, request.watch, request.prepared.frame_rate
         all_wanted = self.wanted(prepared.num_frames, rate, request.spread)
         wanted = {part: all_wanted[part] for name in networks for part in self.looks_at(name)}
@@ -232,26 +232,26 @@ class TwoStream:
         )
 
     def _ahead(self, name: str) -> int:
-        """Returns how many frames after its first one a field needs, for networks that look at flow."""
+        """Returns the number of frames that a network needs after the frame at which its last field starts."""
         return self.making.step if any(self.clip(stream).is_flow for stream in self.looks_at(name)) else 0
 
     def prepare(
         self, video: Path, partial: bool = False, bounds: Bounds = USUAL
     ) -> tuple[PreparedVideo, tuple[str, ...]]:
-        """Returns a video's frames, made like the training data of the models, and remarks about them."""
+        """Returns a video's frames, prepared like the training data of the models, and notes about them."""
         prepared = PreparedVideo(video, self.making, bounds)
         least = 1 + self.making.step if self.uses_flow else 1
         if prepared.num_frames < least:
             raise ValueError(
-                f"{video}: it has {prepared.num_frames} frame, and flow needs {least}. "
-                "Give a longer video, or only --spatial."
+                f"{video}: flow needs at least {least} frames. Received {prepared.num_frames}. "
+                "Name a longer video, or use --spatial alone."
             )
         if prepared.shortfall and not partial:
-            raise ValueError(f"{video}: it is cut off, {prepared.shortfall}. Pass --partial to go by those.")
+            raise ValueError(f"{video}: it is cut off: {prepared.shortfall}. Pass --partial to use them.")
         return prepared, tuple(note for note in (*self.notes, prepared.shortfall, prepared.resized) if note)
 
     def wanted(self, num_frames: int, frame_rate: float, spread: Spread) -> dict[str, Wanted]:
-        """Returns the clips that each stream needs of a video with so many frames."""
+        """Returns the clips that each stream needs of a video with this number of frames."""
         requests = {}
         for name in self.cards:
             clip = self.clip(name)

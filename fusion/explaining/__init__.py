@@ -1,1 +1,1 @@
-"""Where each stream looked, and what it saw there."""
+"""Shows the evidence for a decision: the places where each stream looked, and the pictures that it saw."""

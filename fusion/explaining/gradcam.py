@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# The name that this project's networks give their last convolutional map.
+# The layer of the last convolutional map has this name in every network of this project.
 MAP = "map"
 
 
@@ -19,21 +19,21 @@ class Looker(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The side of the squares that the network sees."""
+        """The side of the square input of the network, in pixels."""
         side: int = self.to_map.inputs[0].shape[1]
         return side
 
 
 def looker(model: keras.Model) -> Looker:
-    """Splits a network at its last convolutional map; do this once per model."""
+    """Splits a network at its last convolutional map. Call this once per model: it is slow."""
     layer = _last_map(model)
     return Looker(keras.Model(model.inputs[0], layer.output), keras.Model(layer.output, model.outputs[0]))
 
 
 def heat_of_frame(parts: Looker, frame: np.ndarray, label: int) -> np.ndarray:
-    """Returns how much each pixel of a whole frame, uint8[H, W, channels], spoke for a class: float32[H, W] in 0..1.
+    """Returns how much each pixel of a whole frame, uint8[H, W, channels], speaks for a class: float32[H, W] in 0..1.
 
-    The network sees squares, so the frame is looked at in overlapping squares and their heat is averaged.
+    The input of the network is a square. So the frame is cut into overlapping squares, and their heat is averaged.
     """
     height, width = frame.shape[:2]
     places = [(top, left) for top in _starts(height, parts.size) for left in _starts(width, parts.size)]
@@ -44,13 +44,13 @@ def heat_of_frame(parts: Looker, frame: np.ndarray, label: int) -> np.ndarray:
         total[here] += cv2.resize(heat, (parts.size, parts.size), interpolation=cv2.INTER_LINEAR)
         count[here] += 1
     mean = total / np.maximum(count, 1)
-    # Scaled per frame: heat shows where the stream looks, not how confident it is.
+    # Scaled per frame: the heat shows where the stream looks, not how confident it is.
     warmth: np.ndarray = mean / max(float(mean.max()), 1e-12)
     return warmth
 
 
 def heat_of_squares(parts: Looker, squares: np.ndarray, label: int) -> np.ndarray:
-    """Returns Grad-CAM of squares of the network's size, in the size of its last map: float32[N, h, w], from 0 up."""
+    """Returns the Grad-CAM of squares of the network's input size, in the size of its last map: float32[N, h, w]."""
     maps = parts.to_map(squares, training=False)
     with tf.GradientTape() as tape:
         tape.watch(maps)
@@ -61,7 +61,7 @@ def heat_of_squares(parts: Looker, squares: np.ndarray, label: int) -> np.ndarra
 
 
 def with_heat(picture: np.ndarray, heat: np.ndarray, strength: float = 0.55) -> np.ndarray:
-    """Returns an RGB picture with heat laid over it: nothing where the stream does not look, yellow where it does."""
+    """Returns an RGB picture with the heat laid over it: yellow where the stream looks, unchanged elsewhere."""
     colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     share = strength * heat[..., None]
     mixed = (1 - share) * (0.8 * picture) + share * cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)
@@ -70,7 +70,7 @@ def with_heat(picture: np.ndarray, heat: np.ndarray, strength: float = 0.55) -> 
 
 
 def _starts(length: int, size: int) -> list[int]:
-    """Returns where squares start so that they cover a side, each overlapping the next by a half or more."""
+    """Returns the starts of squares that cover a side; neighbours overlap by at least a half."""
     count = 1 + int(np.ceil(2 * (length - size) / size)) if length > size else 1
     return np.round(np.linspace(0, max(length - size, 0), count)).astype(int).tolist()
 
@@ -79,11 +79,11 @@ def _last_map(model: keras.Model) -> keras.layers.Layer:
     layers = {layer.name: layer for layer in model.layers}
     if MAP in layers:
         return layers[MAP]
-    # What sets moments apart has an axis for them.
+    # Such a network has a separate axis for the moments.
     shapes = [each.shape for place in model.operations for each in keras.tree.flatten(place.output)]
     if isinstance(layers.get("features"), keras.layers.Concatenate) or max(map(len, shapes)) > 4:
-        raise ValueError(f"{model.name} looks at several moments at once, so that no single map says where.")
+        raise ValueError(f"{model.name} looks at several moments at once, so no single map shows where it looks.")
     for layer in reversed(model.layers):
         if len(getattr(layer.output, "shape", ())) == 4:
             return layer
-    raise ValueError(f"{model.name} has no convolutional map, so it can't be shown where it looks.")
+    raise ValueError(f"{model.name} has no convolutional map, so there is no map of where it looks.")

@@ -1,4 +1,4 @@
-"""Shows what each stream saw and where it looked: at moments of a video, and in the middle of a data set's videos."""
+"""Draws what each stream sees and where it looks: at moments of one video, or in the middle of many videos."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -29,16 +29,16 @@ class Moment:
 
     seconds: float
     frame: np.ndarray
-    flow: np.ndarray | None  # In the colours of direction; None where no stream looks at flow.
-    looks: Mapping[str, np.ndarray]  # By stream: what it sees, with heat where it finds evidence for the class.
+    flow: np.ndarray | None  # Hue is direction. None if no stream looks at flow.
+    looks: Mapping[str, np.ndarray]  # For each stream: its input, with heat where it finds evidence for the class.
 
 
 def looker_of(two_stream: TwoStream) -> dict[str, Looker]:
-    """Returns the split networks of streams that have a map of their own; split them once for many videos."""
+    """Returns the split networks of those streams that have a map of their own. Call this once for many videos."""
     found = {}
     for name, scorer in two_stream.scorers.items():
         if len(scorer.parts) == 1:
-            with contextlib.suppress(ValueError):  # A network that looks at several moments at once has no one map.
+            with contextlib.suppress(ValueError):  # A network that looks at several moments at once has no single map.
                 found[name] = looker(scorer.network)
     return found
 
@@ -46,7 +46,7 @@ def looker_of(two_stream: TwoStream) -> dict[str, Looker]:
 def explain(
     two_stream: TwoStream, prediction: Prediction, lookers: Mapping[str, Looker], count: int = 8
 ) -> list[Moment]:
-    """Returns `count` moments, evenly spread, and where each stream looks for the class that was decided on."""
+    """Returns `count` evenly spread moments, with the places where each stream finds evidence for the decided class."""
     label = int(prediction.verdict.argmax())
     requests = two_stream.wanted(prediction.num_frames, prediction.frame_rate, Spread(views=count))
     views = _views(Path(prediction.video), two_stream.making, requests, count)
@@ -67,9 +67,9 @@ def explain(
 
 
 def heat_pictures(dataset: DataSet, model: Path, videos: Sequence[tuple[Video, int]]) -> list[str]:
-    """Returns for each `(video, class)` its middle view with the evidence for the class as heat, as a data URI.
+    """Returns for each `(video, class)` its middle view, with the evidence for the class as heat, as a data URI.
 
-    Nothing is returned for networks without a convolutional map, or with inputs that are no single image.
+    Returns nothing for networks without a convolutional map, and for inputs that are more than one image.
     """
     scorer = Scorer.load(model)
     try:
@@ -85,7 +85,7 @@ def heat_pictures(dataset: DataSet, model: Path, videos: Sequence[tuple[Video, i
 
 
 def as_picture(pixels: np.ndarray, card: ModelCard) -> np.ndarray:
-    """Returns a view as RGB: its middle field in the colours of flow, its middle frame, or its middle channel."""
+    """Returns a view as RGB: the middle flow field in colour, the middle frame, or the middle channel."""
     channels = pixels.shape[-1]
     if clip_of(card).is_flow:
         return _flow_picture(pixels, Recipe.of(card.flow))
@@ -106,7 +106,7 @@ def _views(video: Path, making: Recipe, requests: Mapping[str, Wanted], count: i
 
 
 def _flow_picture(stack: np.ndarray, making: Recipe) -> np.ndarray:
-    """Returns the field in the middle of a stack in colour."""
+    """Returns the middle field of a stack as an RGB picture."""
     middle = stack.shape[-1] // 4 * 2
     field = flow.dequantise(stack[..., middle : middle + 2], making.bound, making.rule)
     return flow_in_colour(field)

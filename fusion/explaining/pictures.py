@@ -9,7 +9,7 @@ from data.flow import colour_wheel
 
 
 def data_uri(picture: np.ndarray, longest_side: int = 176) -> str:
-    """Returns uint8 RGB as a small JPEG in a data URI, so that a page needs no second request for it."""
+    """Returns a uint8 RGB picture as a small JPEG in a data URI, so that the page is a single file."""
     scale = longest_side / max(picture.shape[:2])
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -19,6 +19,6 @@ def data_uri(picture: np.ndarray, longest_side: int = 176) -> str:
 
 
 def wheel_picture(size: int = 144) -> str:
-    """Returns the colour wheel of flow: each colour lies in the direction of its motion."""
+    """Returns the colour wheel of flow: each colour stands for the direction in which it lies from the centre."""
     across = np.linspace(-1, 1, size)
     return data_uri(colour_wheel(np.stack(np.meshgrid(across, across), axis=-1), 1.0))

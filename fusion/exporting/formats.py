@@ -1,4 +1,4 @@
-"""Exports models; a file is written only if its format gives the same answers as the Keras model."""
+"""Exports models. A file is written only if its format gives the same answers as the Keras model."""
 
 import shutil
 import time
@@ -24,7 +24,7 @@ from fusion.two_stream import TwoStream
 from streams.networks.scoring import centres
 
 TIMED_RUNS, TIMED_SECONDS = 20, 5.0
-# Inputs with more channels than this are checked on fewer clips, since each clip is much work.
+# Inputs with more channels than this are checked on fewer clips, because each clip takes long.
 MANY_CHANNELS = 30
 
 
@@ -41,7 +41,7 @@ class Found(TypedDict):
 
 
 class Asked(NamedTuple):
-    """What is exported: the formats, the videos to check them on and to find the ranges of int8 on, the licence."""
+    """The options of an export: formats, videos to check them on, videos that set the ranges of int8, and a licence."""
 
     formats: Sequence[str]
     check: Sequence[Path] = ()
@@ -50,18 +50,18 @@ class Asked(NamedTuple):
 
 
 class _Check(NamedTuple):
-    """Clips and the answers of the Keras model, to compare other formats with."""
+    """Clips, and the answers of the Keras model to which those of other formats are compared."""
 
     clips: Arrays
     expected: Arrays
 
 
 def export(models: Mapping[str, Path], asked: Asked, folder: Path, fusion: str = "") -> list[Found]:
-    """Writes the models as one file per format, compares their answers on clips of the videos, returns the findings."""
+    """Writes the models as one file per format, compares the answers on clips of videos, and returns the findings."""
     if foreign := [path for path in models.values() if kind_of(path) in ("onnx", "litert")]:
         raise ValueError(
-            f"{foreign[0]} is a model for another runtime, of which no other format can be made. Name the .keras files "
-            "that it was made of."
+            f"{foreign[0]} is a model for another runtime and can't be converted again. Name the .keras files "
+            "from which it was made."
         )
     Now.doing = "Loading the models"
     two_stream = TwoStream(models, fusion)
@@ -78,14 +78,14 @@ def export(models: Mapping[str, Path], asked: Asked, folder: Path, fusion: str =
     for kind in asked.formats:
         if kind == "hub":
             write_hub(model, two_stream, models, folder / "two_stream_hub", asked.licence)
-            print(f"The folder for a hub is {folder / 'two_stream_hub'}; read its README.md before you publish it.")
+            print(f"The folder for the hub is {folder / 'two_stream_hub'}. Read its README.md before you publish it.")
         else:
             found.append(_export(model, two_stream, kind, folder / FORMATS[kind].file, check, calibrated))
     return found
 
 
 def squares(two_stream: TwoStream, video: Path, views: int = 4) -> Arrays:
-    """Returns the inputs of the networks by name: the centre crops of a few views."""
+    """Returns the inputs of the networks by name: centre crops of a few views."""
     prepared, _ = two_stream.prepare(video, partial=True)
     wanted = two_stream.wanted(prepared.num_frames, prepared.frame_rate, Spread(views))
     inputs = two_stream.inputs
@@ -99,7 +99,7 @@ def squares(two_stream: TwoStream, video: Path, views: int = 4) -> Arrays:
 def _export(
     model: keras.Model, two_stream: TwoStream, kind: str, path: Path, check: _Check, calibrated: Arrays
 ) -> Found:
-    """Writes one format, completely or not at all, after its answers agree with those of the Keras model."""
+    """Writes one format, completely or not at all, once its answers agree with those of the Keras model."""
     Now.doing = f"Writing {kind}, and checking that it gives the same answers"
     with scratch_folder(path.parent) as folder:
         written = folder / path.name
@@ -110,7 +110,7 @@ def _export(
         difference = max(float(np.abs(answers[name] - check.expected[name]).max()) for name in check.expected)
         if not difference <= FORMATS[kind].tolerance or labels_in(written) != two_stream.classes:
             raise ValueError(
-                f"The {kind} model differs by {difference:.2g} from the Keras model, so it was not written."
+                f"The {kind} model's answers differ by {difference:.2g} from the Keras model's, so it was not written."
             )
         found: Found = {
             "format": kind,
@@ -133,18 +133,18 @@ def _agreement(answers: Arrays, expected: Arrays) -> float:
 
 
 def _clips(two_stream: TwoStream, videos: Sequence[Path]) -> tuple[str, Arrays]:
-    """Returns clips to compare answers on: of the named videos, or of the data set, or else noise."""
+    """Returns clips on which answers are compared: from the named videos, or else from the data set, or else noise."""
     if not videos:
         folder = DATASETS / next(iter(two_stream.cards.values())).data_set / "videos"
         videos = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".txt")[:3]
     if videos:
-        return f"{len(videos)} videos, the first is {videos[0]}", _of_videos(two_stream, videos)
+        return f"{len(videos)} videos, the first of which is {videos[0]}", _of_videos(two_stream, videos)
     random = np.random.default_rng(0)
     inputs = (each for scorer in two_stream.scorers.values() for each in scorer.network.inputs)
     shapes = {each.name: each.shape[1:] for each in inputs}
     count = 8 if all(shape[-1] <= MANY_CHANNELS for shape in shapes.values()) else 2
     noise = {name: random.integers(0, 256, (count, *shape), dtype=np.uint8) for name, shape in shapes.items()}
-    return "noise, because no video is named (--check VIDEO)", noise
+    return "noise, because no video is named (--check VIDEO names some)", noise
 
 
 def _of_videos(two_stream: TwoStream, videos: Sequence[Path]) -> Arrays:

@@ -11,13 +11,13 @@ from fusion.methods.kept import PROBABILITIES, Fusion
 
 
 def fused_output(fusion: Fusion, logits: Sequence[keras.KerasTensor], *, multi_label: bool) -> keras.KerasTensor:
-    """Returns the probabilities of the classes from the logits of each stream for one clip.
+    """Returns the probabilities of the classes for one clip, from the logits of each stream.
 
-    `vote` needs many views, but a clip is a single one, so the mean of the probabilities replaces it.
+    `vote` counts views, but a clip is a single view. So the mean of the probabilities takes its place.
     """
     if fusion.uses_features:
         raise ValueError(
-            f"{fusion.method} looks at all views of a video in turn, but an exported model takes single clips. Name "
+            f"{fusion.method} needs all views of a video in order, but an exported model sees a single clip. Name "
             "another --fusion."
         )
     share = ops.sigmoid if multi_label else ops.softmax
@@ -46,7 +46,7 @@ def fused_output(fusion: Fusion, logits: Sequence[keras.KerasTensor], *, multi_l
 
 
 def _sum(values: Sequence[keras.KerasTensor], weights: np.ndarray) -> keras.KerasTensor:
-    """Returns a weighted sum; each weight is one number, or one per class."""
+    """Returns a weighted sum. A weight is one number, or one number per class."""
     return sum(layers.Rescaling(weight.tolist())(each) for each, weight in zip(values, weights, strict=True))
 
 

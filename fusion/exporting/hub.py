@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from fusion.two_stream import TwoStream
 
 _HERE = Path(__file__).parent
-# What Markdown would act on in the name of a class or of a video.
+# Characters in the name of a class or a video that Markdown would interpret.
 _ACTING = re.compile(r"([\\`*_\[\]<>#|~$])")
 
 
 def write_hub(
     model: keras.Model, two_stream: "TwoStream", models: Mapping[str, Path], path: Path, licence: str
 ) -> None:
-    """Writes the folder whole or not at all.
+    """Writes the folder, completely or not at all.
 
-    Keras opens the unpacked model at its top by `hf://`; the streams lie beside it, each in a file of its own.
+    The model at its top is unpacked, so that Keras opens it by `hf://`. Each stream has a file of its own beside it.
     """
     cards = {name: scorer.card for name, scorer in two_stream.scorers.items()}
     texts = texts_of(cards, two_stream.fusion)
@@ -55,7 +55,7 @@ def write_hub(
 def model_card(
     two_stream: "TwoStream", cards: Mapping[str, ModelCard], report: Mapping[str, object] | None, licence: str
 ) -> str:
-    """Returns the text of the model card: what the streams were trained on, how they were judged, how to run them."""
+    """Returns the text of the model card: training data of the streams, their evaluation, and how to use them."""
     first = next(iter(cards.values()))
     return (
         templates_in(_HERE, finalize=_escaped)
@@ -75,14 +75,14 @@ def model_card(
 
 
 def _report(models: Mapping[str, Path]) -> dict[str, object] | None:
-    """Returns the numbers of the evaluation of these very models, if there is one beside them."""
+    """Returns the results of the evaluation of exactly these models, if there are some beside them."""
     path, kept = beside(models)
     report = path.with_name("report.json") if path and kept else None
     return parsed(read_file(report), dict[str, object]) if report and report.is_file() else None
 
 
 def _judged(report: Mapping[str, object], streams: list[str], method: str) -> dict[str, object]:
-    """Returns the rows of the table: accuracy and its interval, of each stream and fused."""
+    """Returns the rows of the table: accuracy and its interval, for each stream and for their fusion."""
     numbers = json.loads(json.dumps(report))
     several = "mean_average_precision" in numbers
     measure, interval = ("mean_average_precision", "precision_interval") if several else ("video_accuracy", "interval")
@@ -96,5 +96,5 @@ def _judged(report: Mapping[str, object], streams: list[str], method: str) -> di
 
 
 def _escaped(value: object) -> str:
-    """Returns a value as text that Markdown shows as it is."""
+    """Returns a value as text that Markdown shows unchanged."""
     return _ACTING.sub(r"\\\1", " ".join(str(value).split())) if isinstance(value, str) else str(value)

@@ -1,4 +1,4 @@
-"""Writes both streams as one model in a common format, which takes pixels, gives probabilities and holds the labels."""
+"""Writes both streams as one model in a common format. Pixels go in, probabilities come out, the labels are inside."""
 
 import functools
 import zipfile
@@ -23,10 +23,10 @@ from streams.runs.model_file import save_alike
 
 
 class Format(NamedTuple):
-    """A format: the name of its file or folder, and how far probabilities may differ from those of the Keras model."""
+    """A format: the name of its file or folder, and the largest accepted difference from the Keras model's answers."""
 
     file: str
-    tolerance: float = 1e-4  # Rounding differs between runtimes: they come within 1e-5 for small networks.
+    tolerance: float = 1e-4  # Runtimes round differently: small networks differ by up to 1e-5.
 
 
 FORMATS = {
@@ -41,7 +41,7 @@ FORMATS = {
 
 
 def joined(scorers: Mapping[str, Scorer], fusion: Fusion = AVERAGE) -> keras.Model:
-    """Returns one network of all streams; its outputs are their probabilities, the fused ones, and their logits."""
+    """Returns one network of all streams. It outputs each stream's probabilities, the fused ones, and all logits."""
     inputs, outputs, of_stream = {}, {}, {}
     for name, scorer in scorers.items():
         own = {each.name: keras.Input(each.shape[1:], dtype="uint8", name=each.name) for each in scorer.network.inputs}
@@ -53,13 +53,13 @@ def joined(scorers: Mapping[str, Scorer], fusion: Fusion = AVERAGE) -> keras.Mod
         several = any(scorer.card.multi_label for scorer in scorers.values())
         order = fusion.streams or tuple(of_stream)
         outputs[FUSED] = fused_output(fusion, [of_stream[name] for name in order], multi_label=several)
-    # Of several views, logits are averaged before anything else is done with them.
+    # If a stream takes several views, their logits are averaged first.
     outputs.update({LOGITS.format(name): logits for name, logits in of_stream.items()})
     return keras.Model(inputs, outputs, name="two_stream")
 
 
 def write(model: keras.Model, texts: Mapping[str, str], kind: str, path: Path, clips: Arrays) -> None:
-    """Writes a joined model in one of the formats, with its metadata; the ranges of int8 are those on the clips."""
+    """Writes a joined model in one of the formats, with its metadata. The clips set the ranges of int8."""
     name, _, precision = kind.partition("-")
     if name == "keras":
         save_alike(model, path, texts)
@@ -96,7 +96,7 @@ def _write_onnx(model: keras.Model, texts: Mapping[str, str], path: Path, *, hal
 
 
 def _litert(model: keras.Model, precision: str, clips: Arrays) -> bytes:
-    """Returns a LiteRT model with one signature for everything, and one for each stream."""
+    """Returns a LiteRT model with one signature for all outputs, and one for each stream."""
     entries = {SIGNATURE: model, **_streams(model)}
     with scratch_folder() as folder, swallowed_stderr():
         archive = keras.export.ExportArchive()
@@ -119,7 +119,7 @@ def _litert(model: keras.Model, precision: str, clips: Arrays) -> bytes:
 
 
 def _streams(model: keras.Model) -> dict[str, keras.Model]:
-    """Returns a network for the logits of each stream, by its name."""
+    """Returns for each stream, by name, a network that computes its logits."""
     names = [name for name in model.output if LOGITS.format(name) in model.output]
     parts = {}
     for name in names:
@@ -131,14 +131,14 @@ def _streams(model: keras.Model) -> dict[str, keras.Model]:
 
 
 def _examples(entries: Mapping[str, keras.Model], clips: Arrays) -> Iterator[tuple[str, Arrays]]:
-    """Yields what each signature is shown to find the ranges of its numbers: one clip at a time."""
+    """Yields the inputs of each signature, one clip at a time; the converter takes the ranges of int8 from them."""
     for name, part in entries.items():
         for place in range(len(next(iter(clips.values())))):
             yield name, {each.name: np.asarray(clips[each.name][place : place + 1]) for each in part.inputs}
 
 
 def _append(texts: Mapping[str, str], path: Path) -> None:
-    """Appends a zip archive to a model, as LiteRT's own metadata store label files. Runtimes ignore it."""
+    """Appends a zip archive to a model: LiteRT's own metadata keep label files this way. Runtimes ignore it."""
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in texts.items():
             archive.writestr(zipfile.ZipInfo(name), text)

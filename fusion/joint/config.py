@@ -1,4 +1,4 @@
-"""The options for training both streams as one network, and the models that its streams start from."""
+"""The options for training both streams as one network, and the models from which the streams start."""
 
 from dataclasses import dataclass
 
@@ -20,25 +20,25 @@ class JointConfig(TrainConfig):
     fusion: str = option("conv", "how the streams are joined: their scores, features or last maps", choices=FUSIONS)
     fuse_at: tuple[str, ...] = option(
         (),
-        "where --fusion conv joins maps: conv4, say, or a layer of both streams; repeat it for several",
+        "layer at which --fusion conv joins the maps, such as conv4; it must exist in both streams; can be repeated",
         repeat=True,
         metavar="PLACE",
     )
     spatial: str = option(
         "", "saved spatial model to start from, or fresh (default: that of this split)", metavar="FILE"
     )
-    temporal: str = option("", "saved temporal model to start from, or fresh", metavar="FILE")
+    temporal: str = option("", "the same for the temporal model", metavar="FILE")
     spatial_weight: float = option(0.5, "weight of the spatial stream in --fusion weighted", metavar="SHARE")
-    input: str = option("flow", "the kind of flow beside the frame", choices=FLOW_KINDS)
+    input: str = option("flow", "kind of flow input beside the frame", choices=FLOW_KINDS)
     length: int = option(10, "flow fields in a clip, L in the paper", metavar="N")
 
     def __post_init__(self) -> None:
-        """Raises ValueError for options that pairs of frames and flow can't have."""
+        """Raises ValueError for options that don't suit pairs of a frame and flow."""
         super().__post_init__()
         if self.skip_broken:
             raise ValueError("--skip-broken would pair frames of one video with flow of another. Drop it.")
         if self.first_layer_rate != 1:
-            raise ValueError("--first-layer-rate is for one stream, and this network has two first layers. Drop it.")
+            raise ValueError("--first-layer-rate is for one stream, but this network has two first layers. Drop it.")
         if self.fuse_at and self.fusion != "conv":
             raise ValueError(f"--fuse-at is for --fusion conv, which joins maps. Received --fusion {self.fusion}.")
         if not 0 <= self.spatial_weight <= 1:
@@ -51,7 +51,7 @@ class JointConfig(TrainConfig):
 
 
 def cards_of(config: JointConfig, dataset: DataSet, clips: tuple[Input, Input]) -> tuple[ModelCard, ModelCard]:
-    """Returns the model card of each stream, including the data that its starting weights have learnt from."""
+    """Returns the model card of each stream, including the training data of the weights that it starts from."""
     spatial, temporal = (
         card_of(stream, config, dataset, clip).having_learnt(lessons_in(source_of(config, stream)))
         for stream, clip in zip(STREAMS, clips, strict=True)
@@ -60,7 +60,7 @@ def cards_of(config: JointConfig, dataset: DataSet, clips: tuple[Input, Input]) 
 
 
 def source_of(config: JointConfig, stream: str) -> str:
-    """Returns the file that a stream starts from (its own or an earlier network of both), or "fresh"."""
+    """Returns the file from which a stream starts (its own or an earlier network of both), or "fresh"."""
     if config.weights.endswith(".keras"):
         return config.weights
     named = config.spatial if stream == "spatial" else config.temporal

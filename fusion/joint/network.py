@@ -37,7 +37,7 @@ def joint_network(config: JointConfig, dataset: DataSet, cards: Sequence[ModelCa
 
 
 def check_card(found: ModelCard, wanted: ModelCard, path: str | Path) -> None:
-    """Raises ValueError if a model has other classes or another input, or has seen test videos of this split."""
+    """Raises ValueError if a model has other classes or another input, or was trained on test videos of this split."""
     for name in ("stream", "input_kind", "length", "stride", "classes", "data_set"):
         ours, theirs = getattr(wanted, name), getattr(found, name)
         if ours != theirs:
@@ -48,7 +48,7 @@ def check_card(found: ModelCard, wanted: ModelCard, path: str | Path) -> None:
 
 
 def _stream(config: JointConfig, card: ModelCard) -> keras.Model:
-    """Returns one stream, either saved or fresh; a fresh stream has the usual initial weights of its kind."""
+    """Returns one stream, saved or fresh. A fresh stream has the usual initial weights of its kind."""
     source = source_of(config, card.stream)
     if source == FRESH:
         return _fresh_stream(config, card)

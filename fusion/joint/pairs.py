@@ -1,7 +1,7 @@
 """Pairs of clips for a network of both streams: a frame and the flow around it, cropped and mirrored alike.
 
-Both clips use the same random number u. The frame is at the fraction u of its video, and the stack of L flow fields
-begins at the fraction u of its possible starts. So the frame lies within the stack, and the flow shows its motion.
+Both clips use the same random number u. The frame lies at the fraction u of its video, and the stack of L flow fields
+starts at the fraction u of its possible starts. So the frame lies within the stack, and the flow shows its motion.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,12 +25,12 @@ class PairStream(Clips):
 
     @property
     def videos(self) -> Sequence[Video]:  # type: ignore[override]
-        """Those that are learnt from."""
+        """The videos for training."""
         return self.frames.videos
 
     @property
     def parts(self) -> Mapping[str, ClipStream]:
-        """Both streams of clips by name."""
+        """The two streams of clips, by name."""
         return dict(zip(NAMES, (self.frames, self.flow), strict=True))
 
     def changed(self, change: Callable[[ClipStream], ClipStream]) -> "PairStream":
@@ -57,7 +57,7 @@ class PairStream(Clips):
         return self.frames.names(step)
 
     def broken(self, step: int) -> str:
-        """Returns which file of a batch can't be read and how to repair it, or "" if all can."""
+        """Returns a message that names an unreadable file of a batch and its repair, or "" if all files can be read."""
         return self.frames.broken(step) or self.flow.broken(step)
 
 

@@ -1,4 +1,4 @@
-"""A network of both streams as a Keras model of its own class.
+"""A network of both streams, as a class of its own that is a Keras model.
 
 >>> from fusion import TwoStreamNetwork
 >>> model = TwoStreamNetwork(num_classes=101)
@@ -16,10 +16,10 @@ from streams.networks.preprocessing import Pixels
 
 
 class TwoStreamNetwork(keras.Model):
-    """Two networks from uint8 pixels to class scores: a Keras model of the inputs `rgb` and `flow`.
+    """Two networks from uint8 pixels to class scores, as one Keras model with the inputs `rgb` and `flow`.
 
-    `fusion` is one of streams.config.FUSIONS; `late`, the average of softmax, is what the paper does. What the model
-    returns are logits, of which softmax gives the fused probabilities.
+    `fusion` is one of streams.config.FUSIONS; the paper uses `late`, the average of the softmax outputs. The model
+    returns logits; their softmax is the fused probabilities.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class TwoStreamNetwork(keras.Model):
         self.fusion = fusion
 
     def __call__(self, *clips: keras.KerasTensor, fusion: str = "", **options: bool) -> keras.KerasTensor:
-        """Returns the fused logits of `rgb` and `flow`, given one after the other or as a dictionary."""
+        """Returns the fused logits of `rgb` and `flow`, which are given in this order or as a dictionary."""
         inputs = dict(zip(("rgb", "flow"), clips, strict=True)) if len(clips) > 1 else clips[0]
         if fusion in ("", self.fusion):
             return super().__call__(inputs, **options)
         if "conv" in (fusion, self.fusion) or "concat" in (fusion, self.fusion):
             raise ValueError(
-                f"This network fuses by {self.fusion}, whose layers are its own. For {fusion}, build another: "
+                f"This network fuses by {self.fusion}, and its layers are built for that. For {fusion}, build another: "
                 f"TwoStreamNetwork(..., fusion={fusion!r})."
             )
         scores = [

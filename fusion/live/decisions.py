@@ -1,4 +1,4 @@
-"""Recognises actions in a live source: makes a decision several times per second from the newest frames and flow."""
+"""Recognises actions in a live source: decides several times per second, from the newest frames and flow."""
 
 import time
 from collections import deque
@@ -15,39 +15,39 @@ from fusion.over_time.timeline import Timeline
 from fusion.prediction.prediction import FUSED, Json, best, fused
 from fusion.two_stream import TwoStream
 
-# Is shown each frame that is looked at, in its own size, with the flow that leads to it and the source.
+# Called for each frame that was looked at, with the frame in its own size, the flow that leads to it, and the source.
 See = Callable[[np.ndarray, np.ndarray | None, LiveSource], None]
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How often is decided, over how long, and how much later than the moment that a decision is about."""
+    """The rhythm of live decisions: the time between them, the window they average, and their delay."""
 
     every: float = 0.25  # Seconds.
     window: float = 2.0
-    delay: float = 0.0  # Seconds that are waited for: the decision on a moment has seen so much of what followed it.
+    delay: float = 0.0  # Seconds to wait, so that a decision also sees this much of what followed its moment.
     crops: int = 1
 
 
 @dataclass(frozen=True)
 class Glance:
-    """The decision on one moment of a live source."""
+    """The decision about one moment of a live source."""
 
-    seconds: float  # The moment that it is about, from the first frame on.
+    seconds: float  # The moment that it is about, counted from the first frame.
     top: tuple[tuple[str, float], ...]
     unsure: bool
     latency: float  # Seconds from the arrival of the newest frame to this decision.
-    delay: float  # Seconds from the moment to the decision: those that are waited for, and the latency.
+    delay: float  # Seconds from the moment to the decision: the chosen delay and the latency.
     frames: int  # Frames that have arrived so far.
-    dropped: int  # Frames among them that were skipped for lack of time.
+    dropped: int  # Frames among these that were skipped for lack of time.
     method: str
     line: Timeline  # The probabilities of each stream at this moment alone.
-    logits: Mapping[str, np.ndarray]  # Of the newest clips.
+    logits: Mapping[str, np.ndarray]  # For the newest clips.
     arrived: float  # Seconds from the first frame to the newest one.
     note: str = ""
 
     def as_dictionary(self) -> Json:
-        """Returns what JSON holds of it."""
+        """Returns the values that JSON output contains."""
         return {
             "seconds": round(self.seconds, 3),
             "top": [[label, round(share, 6)] for label, share in self.top],
@@ -64,9 +64,9 @@ class Glance:
 def watch(
     two_stream: TwoStream, source: LiveSource, pace: Pace, *, top: int = 3, see: See | None = None
 ) -> Iterator[Glance]:
-    """Yields decisions on a live source, each from what had arrived when it was made.
+    """Yields decisions about a live source; each uses only frames that had arrived when it was made.
 
-    If flow can't keep up with the source, it is computed by the faster DIS from then on, and the next glance says so.
+    If flow is slower than the source, the faster DIS computes it from then on, and the next decision carries a note.
     """
     cv2.setNumThreads(1)
     memory = LiveMemory(two_stream.making, [two_stream.clip(stream) for stream in two_stream.cards])
@@ -84,12 +84,12 @@ def watch(
             last = arrived
             yield look.at(arrived, note)
             note = ""
-    if arrived > last and memory.is_full:  # At the end of the source, the frames since the last decision.
+    if arrived > last and memory.is_full:  # At the end: frames that came after the last decision.
         yield look.at(arrived, note)
 
 
 def compile_networks(two_stream: TwoStream, crops: int = 1) -> None:
-    """Compiles the networks and the flow, for which the first frame would otherwise have to wait."""
+    """Compiles the networks and the flow in advance, so that the first frame needn't wait for that."""
     making = two_stream.making
     if two_stream.uses_flow:
         blank = np.zeros((64, 64), np.uint8)
@@ -108,11 +108,11 @@ class _Look:
         self._started: float | None = None
 
     def begin(self, arrived: float) -> None:
-        """Starts the clock with the first frame."""
+        """Starts the clock at the first frame."""
         self._started = arrived if self._started is None else self._started
 
     def at(self, arrived: float, note: str) -> Glance:
-        """Returns the decision that can be made now."""
+        """Returns the decision for this time of arrival."""
         two_stream, passed = self._two_stream, arrived - (self._started or arrived)
         logits = self._logits()
         means = self._recent.means_with(arrived, logits)
@@ -156,14 +156,14 @@ class _Look:
 
 
 class _Recent:
-    """The logits of each network for the last seconds."""
+    """The logits of each network for the past seconds."""
 
     def __init__(self, window: float) -> None:
         self._window = window
         self._past: deque[tuple[float, Mapping[str, np.ndarray]]] = deque()
 
     def means_with(self, moment: float, logits: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Adds the logits of a moment, and returns the means over the window that ends with it."""
+        """Adds the logits of a moment, and returns the means over the window that ends at it."""
         self._past.append((moment, logits))
         while self._past[0][0] <= moment - self._window and len(self._past) > 1:
             self._past.popleft()

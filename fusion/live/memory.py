@@ -13,8 +13,8 @@ from fusion.prediction.as_stored import FLOW, READING, joined, kinds_of_items, s
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets
 
-# The method that flow falls back to, and the number of pairs whose time is judged. The first pair is left out, because
-# its time includes compiling.
+# The faster flow method to fall back to, and the number of pairs whose time is measured. The first pair is left out,
+# because its time includes compiling.
 QUICK = "dis"
 JUDGED_AFTER = 4
 
@@ -31,7 +31,7 @@ class LiveMemory:
 
     @property
     def is_full(self) -> bool:
-        """Tells whether there is enough for a clip of each kind."""
+        """Tells whether there are enough frames for a clip of each kind."""
         return all(len(self._items[kind]) >= span for kind, span in self._spans.items())
 
     def add(self, frame: np.ndarray) -> None:
@@ -59,21 +59,21 @@ class LiveMemory:
         return joined(items, clip, self.making)
 
     def newest_field(self) -> np.ndarray | None:
-        """Returns the newest forward flow in pixels, if any model takes it and there is one."""
+        """Returns the newest forward flow in pixels, or None if no model uses it or there is none yet."""
         fields = self._items.get("forward")
         return flow.dequantise(fields[-1], self.making.bound, self.making.rule) if fields else None
 
     def keep_up(self, frame_rate: float) -> str:
-        """Switches to a faster flow method if flow takes longer than a frame lasts; returns a note about it, or ""."""
+        """Switches to a faster flow method if flow takes longer than a frame lasts. Returns a note about it, or ""."""
         if not self._is_too_slow(frame_rate):
             return ""
-        note = f"{self.making.method} can't keep up with {frame_rate:.3g} frames per second: now {QUICK}"
+        note = f"{self.making.method} can't keep up with {frame_rate:.3g} frames per second; now {QUICK} is used"
         self.making = dataclasses.replace(self.making, method=QUICK, preset="balanced", parameters={})
         self._flow_seconds.clear()
         return note
 
     def _is_too_slow(self, frame_rate: float) -> bool:
-        """Judges by the median time of some pairs, or at once if one pair takes ten times too long."""
+        """Judges by the median time of several pairs, or at once if one pair takes ten times too long."""
         judged = self._flow_seconds[1:]
         if self.making.method == QUICK:
             return False

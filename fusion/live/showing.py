@@ -1,4 +1,4 @@
-"""What fusion/predict.py does with a live source: it shows decisions as they come, and writes what is asked for."""
+"""Shows the decisions on a live source as they come, and writes the requested files, for fusion/predict.py."""
 
 import argparse
 import csv
@@ -29,18 +29,18 @@ from fusion.prediction.tables import CODECS, STANDARD_OUTPUT, write_to
 from fusion.two_stream import TwoStream
 
 BAR = 20
-# Frames that are kept for the picture of the timeline, however long the source lasts.
+# The most frames that are kept for the picture of the timeline, however long the source lasts.
 _KEPT = 64
 CSV_COLUMNS = ("seconds", "rank", "class", "probability", "unsure", "delay_ms", "dropped")
 
 
 def watch_live(two_stream: TwoStream, options: argparse.Namespace, out: Console) -> None:
-    """Shows what the streams see in a live source until it ends or is stopped, then writes what is asked for."""
+    """Shows what the streams see in a live source until it ends or is stopped, then writes the requested files."""
     pace = Pace(options.hop or Pace.every, options.window, (options.delay or 0) / 1000, options.crops)
     glances: list[Glance] = []
-    Now.doing = ""  # A live source may be still for as long as it wants.
+    Now.doing = ""  # A live source may show no change for as long as it likes: nothing here is stuck.
     if options.delay:
-        out.print(f"Decisions are {options.delay:g} ms late, plus the time that they take.")
+        out.print(f"Decisions come {options.delay:g} ms late, plus the time of their computation.")
     compile_networks(two_stream, pace.crops)
     source = LiveSource(options.camera, two_stream.making)
     with _film(options.save, source, two_stream.classes) as film:
@@ -57,14 +57,14 @@ def watch_live(two_stream: TwoStream, options: argparse.Namespace, out: Console)
         finally:
             source.close()
     if not glances:
-        raise ValueError(f"The source {options.camera} ended before one clip of it was complete.")
+        raise ValueError(f"The source {options.camera} ended before it gave enough frames for one clip.")
     write_to(options.json, [glance.as_dictionary() for glance in glances])
     _write_csv(options.csv, glances)
     _write_timeline(two_stream, glances, film.kept, options, out)
 
 
 class Film:
-    """The annotated video of a live source: each frame with the newest decision; a dropped frame repeats the last."""
+    """The annotated video of a live source: each frame with the newest decision. Dropped frames repeat another one."""
 
     def __init__(self, path: Path | None, classes: Sequence[str]) -> None:
         self.glance: Glance | None = None
@@ -75,11 +75,11 @@ class Film:
         self._dropped = 0
 
     def add(self, frame: np.ndarray, field: np.ndarray | None, source: LiveSource) -> None:
-        """Takes a frame in."""
+        """Adds a frame."""
         self._seen += 1
         if self._seen % self._every == 0:
             self.kept.append(frame)
-            if len(self.kept) >= _KEPT:  # Every second one goes, so that they stay spread over all of it.
+            if len(self.kept) >= _KEPT:  # Every second one is removed, so that the rest stay spread over all of it.
                 self.kept, self._every = self.kept[::2], 2 * self._every
         if self._path is None:
             return
@@ -90,13 +90,13 @@ class Film:
             self._writer = cv2.VideoWriter(str(self._path), codec, source.kept_rate, size)
             if not self._writer.isOpened():
                 raise OSError(f"OpenCV can't write {self._path}.")
-        dropped = source.dropped  # It may grow meanwhile.
+        dropped = source.dropped  # The thread of the source may raise it meanwhile.
         for _ in range(1 + dropped - self._dropped):
             self._writer.write(picture)
         self._dropped = dropped
 
     def finish(self) -> bool:
-        """Ends the file; tells whether there is one."""
+        """Ends the file. Tells whether there is one."""
         if self._writer is not None:
             self._writer.release()
         return self._writer is not None
@@ -114,7 +114,7 @@ class Film:
 
 @contextmanager
 def _film(place: str | None, source: LiveSource, classes: Sequence[str]) -> Iterator[Film]:
-    """Gives the film, which has its place once the source has ended or was stopped."""
+    """Yields the film, and moves it to its place once the source has ended or was stopped."""
     if not place:
         yield Film(None, classes)
         return
@@ -127,11 +127,11 @@ def _film(place: str | None, source: LiveSource, classes: Sequence[str]) -> Iter
         finally:
             is_there = film.finish()
         if not is_there:
-            raise ValueError("The source gave no frame.")
+            raise ValueError("The source gave no frames.")
 
 
 def _file(place: str, extension: str) -> Path:
-    """Returns the file at a place, or in it if it is a folder."""
+    """Returns a path itself, or if it is a folder a file in it."""
     path = Path(place)
     return path if path.suffix and not path.is_dir() else path / f"camera{extension}"
 
@@ -158,7 +158,7 @@ def _write_timeline(
     options: argparse.Namespace,
     out: Console,
 ) -> None:
-    """Writes what happened when, as it was decided then."""
+    """Writes the timeline, as it was decided at the time."""
     if not (options.timeline or options.segments):
         return
     arrived = np.array([glance.arrived for glance in glances])

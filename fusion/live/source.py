@@ -13,12 +13,12 @@ import numpy as np
 from data.extraction.decoder import resized, sample_frames
 from data.store.description import Recipe
 
-# Greatest number of waiting frames. More of them would only delay decisions.
+# The most frames that may wait. More of them would only delay decisions.
 WAITING = 4
 
 
 class LiveSource:
-    """Reads frames in a separate thread and keeps the newest few; older frames that were not taken are dropped."""
+    """Reads frames in a separate thread and keeps the newest few. Older frames that nobody took are dropped."""
 
     def __init__(self, name: str, making: Recipe) -> None:
         self._capture = cv2.VideoCapture(int(name)) if name.isdigit() else cv2.VideoCapture(name)
@@ -28,11 +28,11 @@ class LiveSource:
             )
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.frame_rate = rate if 0 < rate < 1000 else 25.0
-        # Of the frames that models take.
+        # The rate of the frames that models take.
         self.kept_rate = min(self.frame_rate, making.fps) if making.fps else self.frame_rate / making.every
         self.frames = self.dropped = 0
         self._making = making
-        # A file is played at its own frame rate; a camera has one anyway.
+        # A file is played at its own frame rate. A camera keeps its rate by itself.
         self._is_file = not name.isdigit() and Path(name).exists() and stat.S_ISREG(Path(name).stat().st_mode)
         self._waiting: deque[tuple[float, np.ndarray, np.ndarray]] = deque()
         self._arrived = threading.Condition()
@@ -41,7 +41,7 @@ class LiveSource:
         self._thread.start()
 
     def take(self) -> tuple[float, np.ndarray, np.ndarray] | None:
-        """Returns when the oldest waiting frame came, as models take it, and in its own size; None at the end."""
+        """Returns the oldest waiting frame: its time, the frame for models, and the original. None at the end."""
         with self._arrived:
             self._arrived.wait_for(lambda: self._waiting or self._is_over)
             return self._waiting.popleft() if self._waiting else None

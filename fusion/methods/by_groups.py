@@ -1,7 +1,7 @@
-"""Confidence intervals and significance, with groups of videos as the units of chance.
+"""Confidence intervals and significance tests that draw groups of videos, not single videos.
 
 Videos of one group show the same people or place and tend to be right or wrong together. If single videos were drawn
-or exchanged, intervals would be too narrow and chance would look like a difference.
+or exchanged, intervals would be too narrow, and chance could look like a difference.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ class Part(NamedTuple):
 def accuracy_interval(*parts: Part) -> Interval:
     """Returns the 95 % confidence interval of the video accuracy, or of its mean over parts, by bootstrap over groups.
 
-    If all videos are right, or none is, all samples agree, although a few groups prove little. Then the interval ends
-    where so many groups in a row would still be so by chance once in forty times.
+    If all videos are right, or all are wrong, all samples agree, although a few groups prove little. In that case the
+    interval ends at the accuracy for which so many groups in a row would be right (or wrong) once in forty times.
     """
     low, high = interval(drawn_accuracies(*parts))
     least = 0.025 ** (1 / len(_names(parts)))
@@ -39,7 +39,7 @@ def precision_interval(*parts: Part) -> Interval:
 
 
 def drawn_accuracies(*parts: Part) -> np.ndarray:
-    """Returns the mean video accuracy over parts in each of 2000 bootstrap samples of groups.
+    """Returns the video accuracy, averaged over parts, in each of 2000 bootstrap samples of groups.
 
     A group that is in several parts is drawn for all of them. Every call draws the same groups, so the difference
     between two results is a paired bootstrap.
@@ -56,7 +56,7 @@ def drawn_accuracies(*parts: Part) -> np.ndarray:
 
 
 def drawn_precisions(*parts: Part) -> np.ndarray:
-    """Returns the average precision, mean over classes and parts, in each of 200 bootstrap samples of groups."""
+    """Returns the average precision, averaged over classes and parts, in each of 200 bootstrap samples of groups."""
     names, counts = _drawn_counts(parts, 200)
     precisions = []
     for part in parts:
@@ -73,14 +73,15 @@ def interval(values: np.ndarray) -> Interval:
 
 
 def exchange_groups(ours: np.ndarray, theirs: np.ndarray, groups: Sequence[str] | np.ndarray) -> tuple[int, int, float]:
-    """Returns the videos that only the first has right, those that only the second has, and the p-value of that.
+    """Returns how many videos only the first has right, how many only the second has right, and the p-value of that.
 
-    If both were equally good, each group's difference would be as likely with the opposite sign. The two-sided p-value
-    is the exact share of all signs that give a sum as far from zero. With one video per group this is McNemar's test.
+    If both were equally good, each group's difference would be equally likely with the opposite sign. The two-sided
+    p-value is the exact share of all choices of signs whose sum is as far from zero. With groups of one video, this is
+    McNemar's test.
     """
     _, member = np.unique(np.asarray(groups), return_inverse=True)
     of_group = np.bincount(member, ours.astype(int) - theirs.astype(int)).astype(int)
-    shares = np.ones(1)  # How likely each sum is, from the least to the greatest.
+    shares = np.ones(1)  # The probability of each sum, from the lowest to the highest.
     for size in np.abs(of_group[of_group != 0]):
         shares = (np.pad(shares, (0, 2 * size)) + np.pad(shares, (2 * size, 0))) / 2
     sums = np.arange(len(shares)) - len(shares) // 2
@@ -93,7 +94,7 @@ def _names(parts: Sequence[Part]) -> np.ndarray:
 
 
 def _drawn_counts(parts: Sequence[Part], draws: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the names of all groups, and how often each sample has each group: [draws, groups]."""
+    """Returns the names of all groups, and how often each group is in each sample: [draws, groups]."""
     names = _names(parts)
     drawn = np.random.default_rng(0).integers(0, len(names), (draws, len(names)))
     places = drawn + len(names) * np.arange(draws)[:, None]

@@ -1,4 +1,4 @@
-"""Calibrates each stream by a temperature that corrects its over- or underconfidence (Guo et al., 2017)."""
+"""Calibrates each stream by a temperature, which corrects its over- or underconfidence (Guo et al., 2017)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Chooses the fusion method that is best on held-out videos, and the probability below which answers are unsure."""
+"""Chooses the fusion method that is best on held-out videos, and the threshold below which answers are unsure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,25 +18,25 @@ from fusion.methods.sequences import SEQUENCES
 from fusion.methods.table import LEARNED, by_folds, given_rule
 from streams.last_layer.mixing import standard_error
 
-# Of each stream: float[V, views, C].
+# The logits of each stream: float[V, views, C].
 Logits: TypeAlias = Mapping[str, np.ndarray]
-# Methods that train networks, which would take too long for every fold: used only if the user names them.
+# These methods train networks, which takes too long for every fold. They are used only if the user names them.
 _SLOW = ("fusenet", *SEQUENCES)
-# With more videos than this, three folds are enough for the choice.
+# With more videos than this, three folds are enough to choose.
 _MANY = 500
-# The highest threshold: beyond it, only digits of the confidence in known videos would differ.
+# The highest threshold. Above it, known videos differ only in the last digits of their confidence.
 _HIGHEST = 0.99
-# With fewer videos, the threshold would depend on a single video.
+# With fewer videos than this, the threshold would depend on a single video.
 _LEAST = 20
 
 
 def fusions_of(
     parameters: Mapping[str, Parameters], known: Evidence, learned_from: str, others: Logits | None = None
 ) -> tuple[str, dict[str, Fusion]]:
-    """Returns the best method on `known`, and for every method the parameters that it needs for other videos.
+    """Returns the name of the best method on `known`, and a fusion for every method, ready for other videos.
 
-    Methods that learn are cross-validated on `known` over groups, so they are evaluated on held-out videos. `others`
-    are logits of clips of other classes, which help to say from when on answers are unsure.
+    Methods that learn are cross-validated on `known`, with folds by group, so they are evaluated on held-out videos.
+    `others` are logits of clips of other classes, which help to set the threshold for unsure answers.
     """
     held_out = {method: scores for method in parameters if (scores := _held_out(method, known)) is not None}
     chosen = _best(held_out, known) if held_out else next(iter(parameters))
@@ -49,10 +49,10 @@ def fusions_of(
 
 
 def _held_out(method: str, known: Evidence) -> np.ndarray | None:
-    """Returns the scores of a method for `known` without learning from the scored videos; None if impossible."""
+    """Returns a method's scores for `known`, never learned from the videos that it scores. None if it has none."""
     if method in _SLOW or not travels(method):
         return None
-    Now.doing = f"Choosing how others will be fused: {method}"
+    Now.doing = f"Choosing the fusion for other videos: {method}"
     if method not in LEARNED:
         return given_rule(method, len(known.streams)).combine(known)
     try:
@@ -75,7 +75,7 @@ def _best(held_out: Mapping[str, np.ndarray], known: Evidence) -> str:
 
 
 def _with_thresholds(fusion: Fusion, held_out: np.ndarray | None, known: Evidence, others: Logits | None) -> Fusion:
-    """Adds the temperature of an SVM's decisions, and from when on answers are unsure or one stream is enough."""
+    """Adds the temperature of an SVM's decisions, the threshold for unsure answers, and that for one stream alone."""
     if held_out is None:
         return fusion
     if fusion.name == "svm":
@@ -99,9 +99,9 @@ def _with_thresholds(fusion: Fusion, held_out: np.ndarray | None, known: Evidenc
 
 
 def _alone(fused: np.ndarray, known: Evidence) -> Alone:
-    """Returns when the first stream may answer alone: where that loses at most one standard error on held-out videos.
+    """Returns the lowest threshold above which the first stream may answer alone.
 
-    It is the lowest such threshold.
+    On held-out videos, this loses at most one standard error of accuracy.
     """
     first = softmax(known.logits[0])
     sure = first.max(axis=1)

@@ -1,4 +1,4 @@
-"""Fuses streams by linear classifiers on their stacked scores."""
+"""Fuses streams by linear classifiers on their concatenated scores."""
 
 import numpy as np
 
@@ -8,19 +8,19 @@ from fusion.methods.evidence import Evidence
 from fusion.methods.fitted import Parameters, Rule, best_by_folds
 from fusion.methods.fixed import probabilities
 
-# The share of videos for which the hinge loss is not zero, so that it curves: a guess that shortens the search.
+# The guessed share of videos whose hinge loss is not zero, which sets its curvature. A good guess shortens the search.
 _CURVE = 0.3
-# The score of a class without training videos: below any other.
+# The score of a class without training videos: lower than any other.
 _NEVER = -100.0
 
 
 def svm(evidence: Evidence) -> Rule:
-    """Fits the paper's linear SVM to the stacked, L2-normalised softmax scores; C is cross-validated over groups."""
+    """Fits the paper's linear SVM to concatenated, L2-normalised softmax scores. C is cross-validated over groups."""
     return _svm(evidence, best_by_folds(evidence, (0.01, 0.1, 1.0, 10.0), _svm))
 
 
 def stacking(evidence: Evidence) -> Rule:
-    """Fits a logistic regression to the stacked log-probabilities of the calibrated streams."""
+    """Fits a logistic regression to the concatenated log-probabilities of the calibrated streams."""
     return _stacking(evidence, best_by_folds(evidence, (0.001, 0.01, 0.1), _stacking))
 
 
@@ -32,7 +32,7 @@ def _svm(evidence: Evidence, value: float) -> Rule:
 
 
 def decide_by_shares(evidence: Evidence, parameters: Parameters) -> np.ndarray:
-    """Returns the decisions of the SVM."""
+    """Returns the decision values of the SVM."""
     decisions: np.ndarray = _normalised(evidence) @ parameters["kernel"] + parameters["bias"]
     return decisions
 
@@ -60,15 +60,15 @@ def _normalised(evidence: Evidence) -> np.ndarray:
 
 
 def _machines(inputs: np.ndarray, signs: np.ndarray, strength: float) -> np.ndarray:
-    """Returns the weights and the offset, in the last row, of one linear machine per column of signs: [D + 1, C].
+    """Returns one linear SVM per column of signs: its weights, and its offset in the last row, [D + 1, C].
 
-    They have the least squared hinge loss, as liblinear's, whose offsets are regularised too. All classes are solved at
-    once: each step is two products of matrices, which takes a fifth of the time of one class after the other.
+    They minimise the squared hinge loss, as in liblinear, which regularises offsets too. All classes are solved at
+    once: a step is then two matrix products, and takes a fifth of the time of solving one class after the other.
     """
     from scipy.optimize import minimize
 
     columns = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
-    # Steps go along the axes of the inputs, shorter where the loss curves more.
+    # The steps are along the axes of the inputs, and shorter where the loss curves more.
     spread, axes = np.linalg.eigh(columns.T @ columns)
     axes /= np.sqrt(1 + _CURVE * strength * np.maximum(spread, 0))
     size = (axes**2).sum(axis=0)[:, None]
@@ -87,7 +87,7 @@ def _machines(inputs: np.ndarray, signs: np.ndarray, strength: float) -> np.ndar
 
 
 def _regression(inputs: np.ndarray, evidence: Evidence, value: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the classes that a logistic regression can learn, and its weights and offsets for these."""
+    """Returns the classes that a logistic regression can learn, and its weights and offsets for them."""
     from sklearn.linear_model import LogisticRegression
 
     present, shown = _present(evidence)
@@ -105,7 +105,7 @@ def _regression(inputs: np.ndarray, evidence: Evidence, value: float) -> tuple[n
 
 
 def _present(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the classes that can be learned, and which videos show each of them: bool[V, present]."""
+    """Returns the classes that can be learned, and the videos that show each of them: bool[V, present]."""
     labels = evidence.labels
     if evidence.is_multi_label:
         present = np.flatnonzero((labels.min(axis=0) == 0) & (labels.max(axis=0) == 1))

@@ -1,4 +1,4 @@
-"""How sure answers are, when they are unsure, and when one stream is sure enough to go without the other."""
+"""Measures how sure an answer is, and sets the threshold below which answers count as unsure."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,7 +11,7 @@ KEPT = 0.95
 
 
 def maximum(logits: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns the probability of the likeliest class, of the mean of the streams' probabilities."""
+    """Returns the highest probability, after averaging the probabilities of the streams."""
     sure: np.ndarray = np.mean([softmax(each) for each in logits], axis=0).max(axis=1)
     return sure
 
@@ -25,12 +25,12 @@ def energy(logits: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def agreement(logits: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns how probable it is that all streams, each asked for one class by its probabilities, name the same."""
+    """Returns the probability that all streams name the same class, if each draws one by its probabilities."""
     same: np.ndarray = np.prod([softmax(each) for each in logits], axis=0).sum(axis=1)
     return same
 
 
-# From the logits of all streams, [V, C] each, to one number for each video: the higher, the surer.
+# Each function turns the logits of all streams, [V, C] each, into one number per video: the higher, the surer.
 MEASURES: Mapping[str, Callable[[Sequence[np.ndarray]], np.ndarray]] = {
     "maximum": maximum,
     "energy": energy,
@@ -39,22 +39,22 @@ MEASURES: Mapping[str, Callable[[Sequence[np.ndarray]], np.ndarray]] = {
 
 
 def area_under_roc(known: np.ndarray, unknown: np.ndarray) -> float:
-    """Returns how often a known video is surer than an unknown one; a tie counts half."""
+    """Returns the area under the ROC curve: the probability that a known video is surer than an unknown one."""
     order = np.sort(unknown)
     below, up_to = (np.searchsorted(order, known, side) for side in ("left", "right"))
     return float((below + up_to).mean() / (2 * len(unknown)))
 
 
 def false_alarms(known: np.ndarray, unknown: np.ndarray, kept: float = KEPT) -> float:
-    """Returns the share of unknown videos that are answered where this share of the known ones are."""
+    """Returns the share of unknown videos above the threshold that this share of the known videos passes."""
     return float((unknown >= np.quantile(known, 1 - kept)).mean())
 
 
 def threshold(known: np.ndarray, unknown: np.ndarray | None) -> float:
-    """Returns the sureness below which answers are unsure.
+    """Returns the threshold: answers that are less sure count as unsure.
 
-    KEPT of the known videos stay above it. With unknown videos, it is where the share of known videos that are answered
-    and that of unknown ones that are not add up to the most.
+    KEPT of the known videos are above it. If there are unknown videos, it is the point where the share of known videos
+    above it, plus the share of unknown videos below it, is the greatest.
     """
     if unknown is None or not len(unknown):
         return float(np.quantile(known, 1 - KEPT))
@@ -64,13 +64,13 @@ def threshold(known: np.ndarray, unknown: np.ndarray | None) -> float:
 
 
 def calibrating_temperature(shares: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the temperature that makes probabilities, [V, C], say how often they are right."""
+    """Returns the temperature that calibrates probabilities, [V, C], so that they say how often answers are right."""
     from scipy.optimize import minimize_scalar
 
     logs, rows = np.log(np.maximum(shares, 1e-12)), np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        # One more observation, of a temperature near 1: a few videos that are all right would call for 0.
+        # One more observation, of a temperature near 1. Without it, a few videos that are all right would ask for 0.
         likely = np.log(np.maximum(softmax(logs / np.exp(log_temperature))[rows, labels], 1e-12))
         return float(-likely.mean() + log_temperature**2 / len(labels))
 
@@ -78,6 +78,6 @@ def calibrating_temperature(shares: np.ndarray, labels: np.ndarray) -> float:
 
 
 def confidence(shares: np.ndarray, temperature: float) -> np.ndarray:
-    """Returns how often answers of these probabilities, [..., C], are right."""
+    """Returns the calibrated confidence of answers with these probabilities, [..., C]."""
     sure: np.ndarray = softmax(np.log(np.maximum(shares, 1e-12)) / temperature).max(axis=-1)
     return sure

@@ -9,13 +9,13 @@ from streams.runs.score_file import Scores
 
 # Labels are int[V] for single-label data sets, and zeros and ones uint8[V, C] for multi-label ones.
 
-# What to do about scores that are not finite.
+# Advice for scores that are not finite.
 _OF_MODEL = (
     "The learning rate of this network was probably too high. Train it again with a lower --learning-rate, then pass "
     "--rescore."
 )
 _OF_FILE = (
-    "They come from a file of scores: score these videos again with the tool that wrote it, or leave them out of every "
+    "They come from a score file. Score these videos again with the tool that wrote it, or leave them out of every "
     "file."
 )
 
@@ -55,7 +55,7 @@ class Evidence:
 
     @property
     def logits(self) -> list[np.ndarray]:
-        """Each stream's logits per video, the mean over its views: [V, C]."""
+        """The logits of each stream per video, averaged over its views: [V, C]."""
         return [views.mean(axis=1) for views in self.view_logits]
 
     @property
@@ -86,7 +86,7 @@ class Evidence:
 
 
 def check_same_videos(streams: Sequence[Scores]) -> None:
-    """Raises ValueError unless all scores are for the same videos, classes, split and part."""
+    """Raises ValueError unless all streams have scores for the same videos, classes, split and part."""
     first = streams[0]
     for other in streams[1:]:
         for name in ("data_set", "split", "part", "classes", "videos"):
@@ -116,7 +116,7 @@ def check_finite(scores: Scores) -> None:
 
 
 def first_difference(ours: object, theirs: object, noun: str = "place") -> str:
-    """Describes how two values differ; for two tuples, also their first different entry, called a `noun`."""
+    """Describes the difference between two values; between two tuples, also their first different entry, a `noun`."""
     if not (isinstance(ours, tuple) and isinstance(theirs, tuple)):
         return f"{ours} against {theirs}"
     lengths = f"{len(ours)} against {len(theirs)}, first at " if len(ours) != len(theirs) else ""

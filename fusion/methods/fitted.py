@@ -8,7 +8,7 @@ import numpy as np
 from fusion.methods.evidence import Evidence
 from fusion.methods.measures import mean_average_precision, video_accuracy
 
-# What a method learned, as arrays by name: all that is needed to fuse other videos in the same way.
+# The parameters that a method learned, as arrays by name. They are all that it needs to fuse other videos.
 Parameters: TypeAlias = Mapping[str, np.ndarray]
 Combine: TypeAlias = Callable[[Evidence, Parameters], np.ndarray]
 
@@ -22,13 +22,13 @@ class Rule(NamedTuple):
 
     @classmethod
     def of(cls, combine: Combine, learned: str, **parameters: object) -> "Rule":
-        """Returns the rule of a function that needs only the evidence and these parameters."""
+        """Returns a rule that consists of a function of the evidence and these parameters."""
         kept = {name: np.asarray(value, np.float64) for name, value in parameters.items()}
         return cls(lambda unseen: combine(unseen, kept), learned, kept)
 
 
 def quality(scores: np.ndarray, evidence: Evidence) -> float:
-    """Returns the measure that fitting maximises: video accuracy, or mean average precision for multi-label data."""
+    """Returns the measure that fitting maximises: video accuracy, or for multi-label data mean average precision."""
     judge = mean_average_precision if evidence.is_multi_label else video_accuracy
     return judge(scores, evidence.labels)
 
@@ -38,8 +38,8 @@ def best_by_folds(
 ) -> float:
     """Returns the value with the best cross-validated quality over groups; the first of equally good ones.
 
-    Values go from strong to weak regularisation. Once one is worse than the one before, no weaker one is tried: these
-    take longest.
+    Values go from strong to weak regularisation. Once a value is worse than the one before it, the search stops: weaker
+    regularisation takes longer to fit.
     """
     parts = [(evidence.rows(rows), evidence.rows(others)) for rows, others in evidence.folds(most_folds)]
 
@@ -57,5 +57,5 @@ def best_by_folds(
 
 
 def named(evidence: Evidence, values: Sequence[float] | np.ndarray) -> str:
-    """Returns the name of each stream with its number, for messages."""
+    """Returns the name and the number of each stream as text, for messages."""
     return ", ".join(f"{name} {value:.3g}" for name, value in zip(evidence.streams, values, strict=True))

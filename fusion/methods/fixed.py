@@ -26,14 +26,14 @@ def probabilities(evidence: Evidence) -> list[np.ndarray]:
 
 
 def average(evidence: Evidence) -> np.ndarray:
-    """Returns the mean of the streams' probabilities, those of the mean logits over views."""
+    """Returns the mean of the streams' probabilities, after each stream's logits are averaged over views."""
     return weighted(evidence, [1.0] * len(evidence.streams))
 
 
 def average_views(evidence: Evidence) -> np.ndarray:
-    """Returns the mean of the probabilities over views and streams: the softmax comes before any mean, as in the paper.
+    """Returns the mean of the probabilities over views and streams; the softmax comes before any mean, as in the paper.
 
-    `average` takes the mean of a video's logits over its views first, and then their softmax.
+    `average` first averages the logits over the views of a video, and then takes the softmax.
     """
     share = sigmoid if evidence.is_multi_label else softmax
     mean: np.ndarray = np.mean([share(views).mean(axis=1) for views in evidence.view_logits], axis=0)
@@ -47,7 +47,7 @@ def weighted(evidence: Evidence, weights: Sequence[float] | np.ndarray) -> np.nd
 
 
 def mean_logits(evidence: Evidence) -> np.ndarray:
-    """Returns the mean of the streams' logits; a confident stream counts for more than with probabilities."""
+    """Returns the mean of the streams' logits. A confident stream counts for more than in a mean of probabilities."""
     mean: np.ndarray = np.mean(evidence.logits, axis=0)
     return mean
 
@@ -64,11 +64,11 @@ def conv(evidence: Evidence) -> np.ndarray:
 
 
 def vote(evidence: Evidence) -> np.ndarray:
-    """Returns the share of views that vote for each class; streams count equally, whatever their number of views."""
+    """Returns the share of views that vote for each class. Each stream counts the same, however many views it has."""
     shares = []
     for views in evidence.view_logits:
         named = views > 0 if evidence.is_multi_label else views == views.max(axis=2, keepdims=True)
         shares.append((named / np.maximum(named.sum(axis=2, keepdims=True), 1)).mean(axis=1))
-    # Votes often tie. The mean probability breaks ties, scaled down so that it can't overrule a vote.
+    # Ties are frequent. The mean probability breaks them; it is scaled down so that it can't overrule a vote.
     result: np.ndarray = np.mean(shares, axis=0) + 1e-6 * average(evidence)
     return result

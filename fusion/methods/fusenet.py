@@ -1,4 +1,4 @@
-"""Fuses streams by a small network on their scores, trained on videos that the streams did not learn from."""
+"""Fuses streams by a small network on their scores. It learns from videos on which the streams were not trained."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,14 +19,14 @@ _UNITS, _DROPOUT, _EPOCHS, _BATCH = 128, 0.5, 200, 64
 def fusenet(evidence: Evidence) -> Rule:
     """Trains a network with one hidden layer on the streams' log-probabilities.
 
-    At the start it returns their sum, so the hidden layer only learns a correction.
+    At first the network returns their sum, so its hidden layer only learns a correction of it.
     """
     at = temperatures(evidence)
     rows = log_shares(evidence, at).transpose(1, 0, 2).astype(np.float32)
     fit = {"epochs": _EPOCHS, "batch_size": _BATCH, "patience": 10}
     network, epochs = trained(_network, rows, evidence, weight_decay=1e-2, **fit)
     gamma, beta, mean, variance, hidden, hidden_bias, kernel, bias = network.get_weights()
-    # Normalisation is folded into scale and offset, which is all it is after training.
+    # After training, normalisation is only a scale and an offset, so it is merged into the weights.
     scale = gamma / np.sqrt(variance + network.get_layer("normalised").epsilon)
     hidden_bias = hidden_bias + (beta - mean * scale) @ hidden
     weights = {"hidden": hidden * scale[:, None], "hidden_bias": hidden_bias, "kernel": kernel, "bias": bias}
@@ -34,7 +34,7 @@ def fusenet(evidence: Evidence) -> Rule:
 
 
 def sum_and_more(evidence: Evidence, parameters: Parameters) -> np.ndarray:
-    """Returns the logits of the network: the streams' log-probabilities, plus the correction of its hidden layer."""
+    """Returns the logits of the network: the sum of the log-probabilities, plus the correction by the hidden layer."""
     logs = log_shares(evidence, parameters["temperatures"])
     flat = logs.transpose(1, 0, 2).reshape(logs.shape[1], -1)
     hidden = np.maximum(flat @ parameters["hidden"] + parameters["hidden_bias"], 0.0)
@@ -52,7 +52,7 @@ def trained(
     patience: int,
     weight_decay: float | None = None,
 ) -> tuple["keras.Model", int]:
-    """Trains a network that is built for these inputs; groups that are held out choose the number of epochs."""
+    """Builds a network for these inputs and trains it. Held-out groups choose the number of epochs."""
     quiet_tensorflow()
     import keras
 
@@ -60,7 +60,7 @@ def trained(
     keras.utils.set_random_seed(0)
     network, losses = build(inputs[seen]), keras.losses
     loss = losses.BinaryCrossentropy if evidence.is_multi_label else losses.SparseCategoricalCrossentropy
-    # Many steps at once, since each of so small a network takes less time than its call.
+    # Many steps run in one call, because one step of so small a network takes less time than its call.
     network.compile(
         keras.optimizers.Adam(1e-3, weight_decay=weight_decay), loss(from_logits=True), steps_per_execution=16
     )

@@ -1,4 +1,4 @@
-"""Saves what an evaluation has learned about fusion in a file, so that other videos can be fused in the same way."""
+"""Saves in a file what an evaluation has learned about fusion, so that other videos can be fused in the same way."""
 
 import base64
 import json
@@ -17,12 +17,12 @@ from fusion.methods.fixed import sigmoid, softmax
 from fusion.methods.sequences import SEQUENCES
 from fusion.methods.table import APPLY, LEARNED, METHODS, SAME, check_method, given_rule
 
-# Methods whose scores are probabilities already.
+# The scores of these methods are probabilities already.
 PROBABILITIES = ("average", "average-views", "vote", "weighted", "calibrated")
 _FORMAT = 1
-# Digits that are saved of a parameter: more than single precision has.
+# The number of digits saved for a parameter: more than single precision has.
 _DIGITS = 9
-# Arrays of more numbers are not written as text.
+# Larger arrays are saved as bytes instead of text.
 _MOST_AS_TEXT = 50_000
 
 
@@ -30,36 +30,36 @@ _MOST_AS_TEXT = 50_000
 class Doubt:
     """The threshold below which an answer counts as unsure, and how it was set."""
 
-    below: float  # Answers are unsure if the top probability is below this.
+    below: float  # An answer is unsure if its probability is below this.
     kept: float  # The share of known videos that are at or above the threshold.
     videos: int  # The number of held-out videos that set it.
-    temperature: float = 1.0  # That of the probabilities, which makes a confidence of them.
+    temperature: float = 1.0  # Divides the logarithms of the probabilities, which calibrates them.
     others: int = 0  # Clips of other classes that helped to set it.
-    alarms: float = 0.0  # The share of these that is answered all the same.
+    alarms: float = 0.0  # The share of these clips that are above the threshold nevertheless.
 
 
 @dataclass(frozen=True)
 class Alone:
-    """The threshold above which the first stream's answer is taken without asking the other, and how it was set."""
+    """The threshold above which the first stream answers alone, without the other one, and how it was set."""
 
-    above: float  # The probability of its likeliest class.
-    share: float  # The share of held-out videos that it answers alone.
-    accuracy: float  # Of held-out videos, some of them answered alone.
-    fused: float  # Of held-out videos, all of them fused.
+    above: float  # The lowest probability of the first stream's top class that is enough.
+    share: float  # The share of held-out videos that the first stream answers alone.
+    accuracy: float  # On held-out videos, if the first stream answers those alone.
+    fused: float  # On held-out videos, if both streams are fused for all.
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """A fusion method with everything that it has learned."""
+    """A fusion method with everything that it learned."""
 
     method: str = "average"
-    streams: tuple[str, ...] = ()  # In the order of the parameters; empty if there are none.
+    streams: tuple[str, ...] = ()  # In the order of the parameters. Empty if there are none.
     parameters: Parameters = field(default_factory=dict)
     sharpness: float = 1.0  # Factor that turns scores into logits, if they are neither logits nor probabilities.
     doubt: Doubt | None = None
     alone: Alone | None = None
-    why: str = ""  # The reason for choosing it, as text.
-    source: str = ""  # The file that it was read from, which is not written into another.
+    why: str = ""  # The reason for choosing this method, for messages.
+    source: str = ""  # The file that it was read from. It is not written into other files.
 
     def scores(
         self,
@@ -68,9 +68,9 @@ class Fusion:
         *,
         multi_label: bool = False,
     ) -> np.ndarray:
-        """Returns one score for each class of each video, [V, C], from each stream's logits, [V, views, C].
+        """Returns the score of each class for each video, [V, C], from each stream's logits, [V, views, C].
 
-        Methods that use features take those of each view, [V, views, D].
+        Methods that use features also need those of each view, [V, views, D].
         """
         streams = self.streams or tuple(logits)
         first = logits[streams[0]]
@@ -92,16 +92,16 @@ class Fusion:
 
     @property
     def uses_features(self) -> bool:
-        """Tells whether the method looks at the features of all views of a video in turn, not at their logits."""
+        """Tells whether the method reads the features of all views of a video in order, instead of their logits."""
         return self.name in SEQUENCES
 
     @property
     def name(self) -> str:
-        """The name of the method, without given weights."""
+        """The name of the method, without its weights."""
         return self.method.partition(":")[0]
 
     def as_json(self) -> dict[str, object]:
-        """Returns the fusion as plain values for JSON."""
+        """Returns the fusion as values that JSON can hold."""
         rounded = {name: _written(value) for name, value in self.parameters.items()}
         described = asdict(replace(self, parameters={}))
         del described["source"]
@@ -109,7 +109,7 @@ class Fusion:
 
     @classmethod
     def of_json(cls, found: "_Described") -> "Fusion":
-        """Returns the fusion that plain values of JSON describe."""
+        """Returns the fusion that such values describe."""
         arrays = {name: _read(value) for name, value in found["parameters"].items()}
         return cls(
             found["method"],
@@ -126,7 +126,7 @@ AVERAGE = Fusion()
 
 
 class _Large(TypedDict):
-    """An array of many numbers, as their bytes in base64."""
+    """A large array: its bytes in base64."""
 
     shape: list[int]
     float32: str
@@ -156,7 +156,7 @@ class _File(TypedDict):
 
 @dataclass(frozen=True)
 class KeptFusions:
-    """Everything that one evaluation has learned: a fusion for each method, and the one that validation chose."""
+    """Everything that one evaluation learned: a fusion for each method, and the name of the chosen one."""
 
     chosen: str
     classes: tuple[str, ...]
@@ -168,7 +168,7 @@ class KeptFusions:
         write_text(path, json.dumps(self.as_json()) + "\n")
 
     def as_json(self) -> dict[str, object]:
-        """Returns all fusions as plain values for JSON."""
+        """Returns all fusions as values that JSON can hold."""
         fusions = {name: fusion.as_json() for name, fusion in self.fusions.items()}
         return {"format": _FORMAT, **asdict(replace(self, fusions={})), "fusions": fusions}
 
@@ -181,7 +181,7 @@ class KeptFusions:
 
     @classmethod
     def of_text(cls, text: str | bytes, path: Path) -> "KeptFusions":
-        """Returns the fusions in the text of a file; `path` only appears in error messages."""
+        """Returns the fusions in the text of a file. `path` appears only in error messages."""
         try:
             found = parsed(text, _File)
             if found["format"] != _FORMAT:
@@ -198,14 +198,14 @@ class KeptFusions:
             ) from error
 
     def check(self) -> None:
-        """Raises ValueError if one of the fusions can't fuse scores of these classes."""
+        """Raises ValueError unless each fusion can fuse scores of these classes."""
         for name, fusion in self.fusions.items():
             if fusion.name not in APPLY or name != fusion.method:
-                raise ValueError(f"its {name} is a fusion {fusion.method!r}")
+                raise ValueError(f"its {name} describes the unknown fusion {fusion.method!r}")
             streams = fusion.streams or ("spatial", "temporal")
             logits = {stream: np.zeros((1, 1, len(self.classes))) for stream in streams}
             try:
-                # Features are side by side in the kernel, whatever part each stream has of it.
+                # The streams' features are concatenated, so any division of the kernel's rows among them will do.
                 sizes = (
                     np.array_split(np.zeros(len(fusion.parameters["input"])), len(streams))
                     if fusion.uses_features
@@ -214,12 +214,12 @@ class KeptFusions:
                 features = {stream: part[None, None] for stream, part in zip(streams, sizes, strict=False)}
                 found = fusion.probabilities(logits, features)
             except (IndexError, KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"its {name} lacks a number, or has one too many: {error}") from None
+                raise ValueError(f"its {name} has missing or superfluous numbers: {error}") from None
             if found.shape != (1, len(self.classes)) or not np.isfinite(found).all():
-                raise ValueError(f"its {name} gives no probabilities of {len(self.classes)} classes")
+                raise ValueError(f"its {name} does not give probabilities of {len(self.classes)} classes")
 
     def named(self, method: str) -> Fusion:
-        """Returns the fusion of a method."""
+        """Returns the fusion for a method."""
         if method not in self.fusions:
             raise ValueError(
                 f"The evaluation did not save a fusion {method!r}, only {', '.join(self.fusions)}. "
@@ -229,7 +229,7 @@ class KeptFusions:
 
 
 def given(method: str, streams: Sequence[str]) -> Fusion:
-    """Returns the fusion of a method that learns nothing or has given weights, like `weighted:1,1.5`."""
+    """Returns a fusion that learns nothing, or one with given weights, like `weighted:1,1.5`."""
     check_method(method)
     method = SAME.get(method, method)
     rule = given_rule(method, len(streams))
@@ -237,7 +237,7 @@ def given(method: str, streams: Sequence[str]) -> Fusion:
 
 
 def travels(method: str) -> bool:
-    """Tells whether a method can fuse other videos without learning again."""
+    """Tells whether a method can fuse new videos without learning again."""
     return method.partition(":")[0] in APPLY
 
 
@@ -247,7 +247,7 @@ def learns(method: str) -> bool:
 
 
 def names() -> str:
-    """Returns the names of the methods that can fuse other videos, for messages."""
+    """Returns the names of the methods that can fuse new videos, for messages."""
     return ", ".join(name for name in METHODS if name in APPLY)
 
 

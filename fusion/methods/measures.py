@@ -1,6 +1,6 @@
-"""Measures of scores: accuracy, average precision, agreement of streams, calibration.
+"""Measures of scores: accuracy, average precision, agreement of streams, and calibration.
 
-Labels are int[V], or zeros and ones [V, C] for multi-label data, where a video may have several labels or none.
+Labels are int[V], or for multi-label data zeros and ones [V, C], where a video may have several labels or none.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def is_labelled(labels: np.ndarray) -> np.ndarray:
 
 
 def video_accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the share of videos whose top-scoring class is a label of theirs; videos without labels are left out."""
+    """Returns the share of videos whose top-scoring class is one of their labels. Leaves out videos without labels."""
     return float(np.mean(is_right(scores, labels)[is_labelled(labels)]))
 
 
@@ -34,7 +34,7 @@ def frame_accuracy(view_logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def top_accuracy(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
-    """Returns the top-`count` accuracy: the share of videos with a label among the `count` highest scores."""
+    """Returns the top-`count` accuracy: the share of videos that have a label among the `count` top-scoring classes."""
     truth = _one_hot(labels, scores.shape[1])
     highest = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     hits: np.ndarray = np.take_along_axis(truth, highest, axis=1).max(axis=1)
@@ -58,7 +58,7 @@ def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def class_precision(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns the average precision of each class over the ranking of all videos; NaN for a class without videos.
 
-    Videos of equal scores count as one step of the ranking, so the order of videos changes nothing.
+    Videos with equal scores are one step of the ranking, so the order of videos changes nothing.
     """
     from sklearn.metrics import average_precision_score
 
@@ -77,7 +77,7 @@ def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def agreement(streams: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, int]:
-    """Counts the videos that are right in all streams, in only one (each), in several but not all, and in none."""
+    """Counts the videos that are right in all streams, in only one (for each), in several but not all, and in none."""
     right = np.stack([is_right(scores, labels)[is_labelled(labels)] for scores in streams])
     count = right.sum(axis=0)
     result = {"all": int((count == len(streams)).sum())}
@@ -90,14 +90,14 @@ def agreement(streams: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, in
 def label_shares(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Returns the share of labelled videos that show each class.
 
-    This is the video accuracy of always predicting that class; the mean is the chance level.
+    That is the video accuracy of always predicting this class. The mean over classes is the chance level.
     """
     shares: np.ndarray = _one_hot(labels, num_classes)[is_labelled(labels)].mean(axis=0)
     return shares
 
 
 def reliability(shares: np.ndarray, labels: np.ndarray, num_bins: int = 10) -> list[dict[str, float]]:
-    """Returns mean confidence, accuracy and size of each bin of videos with similar confidence, for a diagram."""
+    """Returns mean confidence, accuracy and size of bins of videos with similar confidence: a reliability diagram."""
     sure, right = shares.max(axis=1), is_right(shares, labels)
     place = np.minimum((sure * num_bins).astype(int), num_bins - 1)
     return [

@@ -1,4 +1,4 @@
-"""Fuses streams by recurrent networks over their features, view by view in the order of time."""
+"""Fuses streams by recurrent networks, which read the features of all views in the order of time."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import keras
 
 _UNITS, _DROPOUT, _EPOCHS, _BATCH = 128, 0.5, 100, 32
-# What Keras' layer divides by at least, and the most numbers that are worth keeping of a network.
+# The least standard deviation that Keras' Normalization divides by, and the most numbers of a network worth saving.
 _EPSILON, _MOST_KEPT = 1e-7, 8_000_000
 
 
 def recurrent(evidence: Evidence, kind: str, *, attention: bool) -> Rule:
-    """Trains an LSTM or a GRU on the streams' features, side by side in time.
+    """Trains an LSTM or a GRU on the features of all streams, concatenated at each moment.
 
-    Its states are averaged over time, or with `attention` by learned weights.
+    Its states are averaged over time; with `attention`, learned weights take the average.
     """
     if not evidence.features:
         raise LookupError("the features of each view were not kept. Pass --features.")
@@ -39,7 +39,7 @@ def recurrent(evidence: Evidence, kind: str, *, attention: bool) -> Rule:
 def states_to_scores(evidence: Evidence, parameters: Parameters, kind: str) -> np.ndarray:
     """Returns the scores of a trained recurrent network, computed as Keras does."""
     if not evidence.features:
-        raise LookupError(f"{kind} fuses features of views, which are not here.")
+        raise LookupError(f"{kind} fuses the features of views, which are not here.")
     inputs = (_sequences(evidence) - parameters["mean"]) / np.maximum(np.sqrt(parameters["variance"]), _EPSILON)
     states = {"lstm": _lstm, "gru": _gru}[kind](inputs, parameters)
     if "attention" in parameters:
@@ -66,7 +66,7 @@ def _lstm(inputs: np.ndarray, parameters: Parameters) -> np.ndarray:
 
 
 def _gru(inputs: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """Returns the state after each view, [V, views, units]; the reset comes after the recurrent kernel."""
+    """Returns the state after each view, [V, views, units]. The reset gate acts after the recurrent kernel."""
     bias, recurrent_bias = parameters["input_bias"]
     through = inputs @ parameters["input"] + bias
     state = np.zeros((len(inputs), _UNITS))
@@ -81,7 +81,7 @@ def _gru(inputs: np.ndarray, parameters: Parameters) -> np.ndarray:
 
 
 def _learned(network: "keras.Model") -> dict[str, np.ndarray]:
-    """Returns the numbers of a network by what they are for."""
+    """Returns the weights of a network by their purpose."""
     scale, layer, last = (network.get_layer(name) for name in ("scale", "states", "scores"))
     found = dict(zip(("input", "recurrent", "input_bias"), layer.get_weights(), strict=True))
     found |= {"mean": np.asarray(scale.mean).ravel(), "variance": np.asarray(scale.variance).ravel()}

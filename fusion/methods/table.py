@@ -1,4 +1,4 @@
-"""All fusion methods by their names on the command line, and the function that applies them."""
+"""All fusion methods by their names on the command line, and functions that apply them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -29,7 +29,7 @@ FIXED: Mapping[str, Callable[[Evidence], np.ndarray]] = {
     "logits": fixed.mean_logits,
     "vote": fixed.vote,
 }
-# Methods that learn from labelled videos, which are never those they are evaluated on.
+# Methods that learn from labelled videos. They never learn from videos on which they are evaluated.
 LEARNED: Mapping[str, Callable[[Evidence], Rule]] = {
     "weighted": searched_weights,
     "weighted-logits": weighted_logits,
@@ -40,12 +40,12 @@ LEARNED: Mapping[str, Callable[[Evidence], Rule]] = {
     "fusenet": fusenet,
     **SEQUENCES,
 }
-# Networks of both streams, trained end to end.
+# Networks of both streams that were trained end to end.
 TRAINED: Mapping[str, Callable[[Evidence], np.ndarray]] = {"conv": fixed.conv}
 METHODS = (*FIXED, *LEARNED, *TRAINED)
 # Methods that also accept given weights, like weighted:1,1.5.
 WEIGHTED = ("weighted", "weighted-logits")
-# The function by which each method fuses videos with its learned parameters; conv is a network of its own.
+# For each method, the function that fuses videos with learned parameters. conv has none: it is a network of its own.
 APPLY: Mapping[str, Combine] = {
     **{name: partial(_by_nothing, method=method) for name, method in FIXED.items()},
     "weighted": weighted_shares,
@@ -59,7 +59,7 @@ APPLY: Mapping[str, Combine] = {
 }
 
 
-# Other names of methods.
+# Further names of methods.
 SAME = {"late": "average"}
 
 
@@ -73,14 +73,14 @@ class Fused(NamedTuple):
 
 
 def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, folds: bool, why_not: str = "") -> Fused:
-    """Fuses the streams by each method; methods that can't be used are returned with the reason.
+    """Fuses the streams by each method. A method that can't be used is returned with the reason.
 
-    Methods that learn are fitted to `known`. With `folds` they are fitted to `unseen` itself by five-fold
-    cross-validation over groups.
+    Methods that learn are fitted to `known`. With `folds`, they are cross-validated on `unseen` itself, over five folds
+    by group.
     """
     fused, methods = Fused({}, {}, {}, {}), tuple(methods)
     for place, method in enumerate(methods, 1):
-        Now.doing = f"Fusing: {method}, {place} of {len(methods)} methods"
+        Now.doing = f"Fusing by {method} ({place} of {len(methods)} methods)"
         try:
             if folds and method in LEARNED:
                 fused.scores[method], fused.learned[method] = by_folds(method, unseen)
@@ -99,11 +99,11 @@ def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, fo
 
 
 def check_method(method: str) -> None:
-    """Raises ValueError if no method has this name."""
+    """Raises ValueError if there is no method of this name."""
     name, _, weights = method.partition(":")
     if name not in (*METHODS, *SAME) or (weights and name not in WEIGHTED):
         raise ValueError(
-            f"There is no fusion method {method!r}. The methods are {', '.join(METHODS)}; weighted and weighted-logits "
+            f"There is no fusion method {method!r}. The methods are {', '.join(METHODS)}. weighted and weighted-logits "
             "also take weights, like weighted:1,1.5."
         )
     if weights:
@@ -111,7 +111,7 @@ def check_method(method: str) -> None:
 
 
 def given_rule(method: str, count: int) -> Rule:
-    """Returns the rule of a method that does not learn from videos, for a number of streams."""
+    """Returns the rule of a method that learns nothing, for this number of streams."""
     if method in TRAINED:
         return Rule(TRAINED[method])
     if method in FIXED:

@@ -1,4 +1,4 @@
-"""Learns a weight for each stream from labelled videos."""
+"""Learns one weight per stream from labelled videos."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from streams.last_layer.mixing import choose_weights
 
 
 def searched_weights(evidence: Evidence) -> Rule:
-    """Searches a grid for the best weight of each stream; among equally good weights it takes the most even."""
+    """Searches a grid for the best weight of each stream. Among equally good weights it takes the most equal ones."""
     steps, count = (20 if len(evidence.streams) == 2 else 10), len(evidence.streams)
     places = [
         np.array(parts) / steps for parts in itertools.product(range(steps + 1), repeat=count) if sum(parts) == steps
@@ -33,7 +33,7 @@ def weighted_shares(evidence: Evidence, parameters: Parameters) -> np.ndarray:
 
 
 def weighted_logits(evidence: Evidence) -> Rule:
-    """Weights the logits of each stream for the greatest likelihood of the labels; one stream alone if no worse."""
+    """Learns the weights of logits that maximise the likelihood of the labels. Takes one stream alone if as good."""
     weights = choose_weights(evidence.logits, evidence.labels, evidence.groups.tolist())
     return Rule.of(weighted_sum, f"weights of logits {named(evidence, weights)}", weights=weights)
 
@@ -44,6 +44,6 @@ def weighted_sum(evidence: Evidence, parameters: Parameters) -> np.ndarray:
 
 
 def sum_of_logits(evidence: Evidence, weights: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Returns the weighted sum of the streams' logits; the size of the weights sets the confidence of the sum."""
+    """Returns the weighted sum of the streams' logits. The larger the weights, the more confident is the sum."""
     total: np.ndarray = np.tensordot(np.asarray(weights, float), np.stack(evidence.logits), axes=1)
     return total

@@ -1,4 +1,4 @@
-"""A video with what the streams say of it: its own frames, untouched, above a panel with flow, bars and a legend."""
+"""Writes an annotated video: its own frames, unchanged, above a panel with flow, bars of probabilities and a legend."""
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -22,10 +22,10 @@ from fusion.prediction.tables import CODECS
 from fusion.prediction.views import Stopwatch, Wanted, video_views
 from pipelines.inputs import Input
 
-# The panel is drawn for frames of this width; wider ones get a larger panel, narrower ones dark margins.
+# The panel is designed for frames of this width. Wider frames get a larger panel, and narrower ones dark margins.
 NARROWEST, ROWS = 640, 5
-_WIDEST = 1920  # Frames beyond it get no larger letters.
-# Heights in a panel for the narrowest frames: of the title, of a row of the bars, of the legend.
+_WIDEST = 1920  # Beyond this width, letters don't grow any more.
+# Heights in the panel of the narrowest frames: the title, a row of bars, the legend, gaps, and the picture of flow.
 _HEAD, _ROW, _FOOT, _GAP, _FLOW = 30, 22, 26, 12, 150
 _GROUND, _PANEL, _FAINT, _WHITE = (17, 20, 26), (36, 41, 51), (139, 148, 163), (240, 243, 248)
 
@@ -33,12 +33,12 @@ _GROUND, _PANEL, _FAINT, _WHITE = (17, 20, 26), (36, 41, 51), (139, 148, 163), (
 def write_annotated(
     path: Path, prediction: Prediction, video: PreparedVideo, line: Timeline, *, with_flow: bool = True
 ) -> None:
-    """Writes the annotated video of a prediction, whole or not at all, in the frame rate of its source."""
+    """Writes the annotated video of a prediction, completely or not at all, at the frame rate of its source."""
     source = Path(prediction.video)
     if path.exists() and path.samefile(source):
         raise ValueError(f"The annotated video would overwrite its own source {path}. Name another file.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # OpenCV says on standard error that a container names the codec otherwise than it does, and goes on.
+    # OpenCV warns on standard error if a container has another name for the codec. That does no harm.
     with replacing(path) as temporary, swallowed_stderr():
         frames = annotated_frames(video, line, prediction, with_flow=with_flow)
         write_video(temporary, frames, video.original_rate, CODECS[path.suffix.lower()])
@@ -47,14 +47,14 @@ def write_annotated(
 def annotated_frames(
     video: PreparedVideo, line: Timeline, prediction: Prediction, *, with_flow: bool = True
 ) -> Iterator[np.ndarray]:
-    """Yields each frame of the source, drawn on; the last have no flow of their own and keep that before them."""
+    """Yields each frame of the source with its panel. The last frames have no flow, so they show the last there is."""
     labels, title = [label for label, _ in prediction.top(ROWS)], printable(Path(prediction.video).name)
     fields, field, drawn = _fields(video) if with_flow else iter(()), None, 0
     for number, frame in enumerate(video.originals()):
         seconds = number / video.original_rate
-        # Flow is computed between prepared frames, of which there may be fewer.
+        # Flow is computed between prepared frames, and there may be fewer of them.
         due = int(seconds * video.frame_rate + 1e-6) + 1
-        for field in islice(fields, due - drawn):  # noqa: B007 - The newest one is drawn.
+        for field in islice(fields, due - drawn):  # noqa: B007 - Only the newest one is drawn.
             pass
         drawn = due
         yield draw(frame, field, line, labels, seconds, title)
@@ -63,7 +63,7 @@ def annotated_frames(
 def draw(
     frame: np.ndarray, field: np.ndarray | None, line: Timeline, labels: list[str], seconds: float, title: str
 ) -> np.ndarray:
-    """Returns one frame of the annotated video: the frame as it is, and the panel below it."""
+    """Returns one frame of the annotated video: the frame unchanged, and the panel below it."""
     height, width = frame.shape[:2]
     across = max(NARROWEST, width) // 2 * 2
     panel = _Panel(line, labels, across)
@@ -74,21 +74,21 @@ def draw(
 
 
 def flow_in_colour(field: np.ndarray) -> np.ndarray:
-    """Returns a field as an RGB picture: hue is direction, white is stillness."""
-    # A fixed scale would drown slow motion, and each frame's own would make noise glow: at least two pixels.
+    """Returns a flow field as an RGB picture: hue is direction, and white is no motion."""
+    # A fixed scale would hide slow motion, and each frame's own would show noise. So it is at least two pixels.
     fastest = max(2.0, float(np.quantile(np.hypot(field[..., 0], field[..., 1]), 0.99)))
     return flow.colour_wheel(field, max_magnitude=fastest)
 
 
 class _Panel:
-    """What is drawn below a frame: the title and the time, flow, a column of bars for each stream, and the legend."""
+    """The panel below a frame: title and time, flow, a column of bars for each stream, and the legend."""
 
     def __init__(self, line: Timeline, labels: list[str], width: int) -> None:
         self._line, self._labels, self._width, self._scale = line, labels, width, min(width, _WIDEST) / NARROWEST
         self.height = self._long(_HEAD + _ROW + ROWS * _ROW + _FOOT + _GAP)
 
     def draw(self, canvas: Image.Image, top: int, field: np.ndarray | None, seconds: float, title: str) -> None:
-        """Draws the panel at a moment onto a picture, from `top` on."""
+        """Draws the panel for one moment onto a picture, below the row `top`."""
         pen, gap = ImageDraw.Draw(canvas), self._long(_GAP)
         pen.text((gap, top + self._long(8)), _shortened(title, 60), _WHITE, self._font(13, bold=True))
         # A live source has no end.
@@ -110,7 +110,7 @@ class _Panel:
         self._draw_legend(pen, canvas, top + self.height - self._long(_FOOT), with_flow=field is not None)
 
     def _paste_flow(self, canvas: Image.Image, corner: tuple[int, int], field: np.ndarray) -> int:
-        """Pastes the picture of flow, in the proportions of the frame; returns the room that it takes across."""
+        """Pastes the picture of flow, in the proportions of the frame. Returns the width that it takes."""
         picture = flow_in_colour(field)
         room = self._long(_FLOW), self._long(_ROW + ROWS * _ROW - 6)
         # Frames may be as flat as 4000x4 pixels, or as tall.
@@ -142,13 +142,13 @@ class _Panel:
             )
 
     def _draw_legend(self, pen: ImageDraw.ImageDraw, canvas: Image.Image, top: int, *, with_flow: bool) -> None:
-        """Says whose the colours are, and shows the wheel of directions that flow is drawn by."""
+        """Draws the legend: the colour of each stream, and the colour wheel of directions."""
         left, side = self._long(_GAP), self._long(11)
         if with_flow:
             wheel = Image.fromarray(_wheel(self._long(18)))
             canvas.paste(wheel, (left, top - self._long(2)))
             left += wheel.width + self._long(6)
-            left = self._word(pen, (left, top), "flow: hue is its direction, white is stillness")
+            left = self._word(pen, (left, top), "flow: hue is its direction, white is no motion")
         what = {"spatial": "frames", "temporal": "motion", FUSED: "both"}
         for name in self._line.probabilities:
             pen.rectangle(
@@ -157,7 +157,7 @@ class _Panel:
             left = self._word(pen, (left + side + self._long(5), top), f"{name}: {what.get(name, 'one network')}")
 
     def _word(self, pen: ImageDraw.ImageDraw, corner: tuple[int, int], text: str) -> int:
-        """Writes faint text, and returns where the next thing begins."""
+        """Writes faint text. Returns the position after it."""
         font = self._font(11)
         pen.text(corner, text, _FAINT, font)
         return corner[0] + round(font.getlength(text)) + self._long(14)
@@ -170,7 +170,7 @@ class _Panel:
 
 
 def _fields(video: PreparedVideo) -> Iterator[np.ndarray]:
-    """Yields every field of flow of a video, in pixels."""
+    """Yields every flow field of a video, in pixels."""
     making = video.making
     if video.num_frames <= making.step:
         return
@@ -181,7 +181,7 @@ def _fields(video: PreparedVideo) -> Iterator[np.ndarray]:
 
 @lru_cache(maxsize=4)
 def _wheel(side: int) -> np.ndarray:
-    """Returns the colours of all directions, around stillness in the middle."""
+    """Returns the colour wheel of directions, with no motion in the middle."""
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
     picture = flow.colour_wheel(np.stack([x, y], axis=-1), max_magnitude=1.0)
     picture[np.hypot(x, y) > 1] = _GROUND
@@ -194,7 +194,7 @@ def _shortened(text: str, length: int) -> str:
 
 @lru_cache(maxsize=16)
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Returns a font that comes with Matplotlib, so that it is there on every machine."""
+    """Returns a font that comes with Matplotlib, so that every machine has it."""
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"

@@ -1,13 +1,13 @@
-"""The colours of the streams, the same ones in the terminal, in pictures, in videos and on pages; and those of classes.
+"""The colours of streams, which are the same in the terminal, in pictures, in videos and on pages; and of classes.
 
-The style sheets of the report and of the service name the same values, which a test compares.
+The style sheets of the report and of the service repeat these values. A test compares them.
 """
 
-# On a light ground and on a dark one.
+# For a light background, and for a dark one.
 LIGHT = {"spatial": "#2563c9", "temporal": "#d9622b", "fused": "#178a5a"}
 DARK = {"spatial": "#6aa2ff", "temporal": "#ff9461", "fused": "#4fd197"}
 OTHER = "#7b8494"
-# Colours of classes that are told apart side by side and by people who see fewer of them; what is beyond them is grey.
+# Colours that can be told apart side by side, with colour blindness too. Further classes are grey.
 CLASSES = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee9944", "#44aa99")
 OTHER_CLASSES, UNSURE_CLASS = "#bbbbbb", "#e4e4e4"
 

@@ -1,4 +1,4 @@
-"""Judges found segments against labelled ones by average precision, as temporal action localisation does."""
+"""Compares found segments with labelled ones by average precision, as in temporal action localisation."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
@@ -8,7 +8,7 @@ import numpy as np
 from data.sets.segments import Segment
 from fusion.over_time.segments import is_decided
 
-# The least overlap, temporal intersection over union, of a segment that counts as found.
+# A segment counts as found from this overlap on: temporal intersection over union.
 OVERLAP = 0.5
 
 
@@ -17,9 +17,9 @@ def average_precisions(
 ) -> Mapping[str, float]:
     """Returns the average precision of each labelled class.
 
-    Segments of a class are taken by falling confidence. Each claims the labelled segment of its video and class that it
-    overlaps most of those that are free; one that overlaps none enough is wrong. The precision at a recall is the best
-    one at that recall or a higher one, as in the PASCAL VOC and ActivityNet evaluations.
+    The segments of a class are taken in the order of falling confidence. Each claims the free labelled segment of its
+    video and class that it overlaps most. It is wrong if no overlap is large enough. The precision at a recall is the
+    best one at that recall or a higher one, as in the evaluations of PASCAL VOC and ActivityNet.
     """
     return {
         label: _average_precision(
@@ -32,7 +32,7 @@ def average_precisions(
 
 
 class Judgement(TypedDict):
-    """What found segments are worth."""
+    """The quality of found segments."""
 
     overlap: float
     mean_average_precision: float
@@ -42,7 +42,7 @@ class Judgement(TypedDict):
 
 
 def judged(found: Sequence[Segment], labelled: Sequence[Segment], overlap: float = OVERLAP) -> Judgement:
-    """Returns the mean average precision and that of each class, of the videos that are labelled."""
+    """Returns the average precision of each class and their mean, over the videos that have labels."""
     videos = {each.video for each in labelled}
     counted = [each for each in found if each.video in videos and is_decided(each)]
     of_class = average_precisions(counted, labelled, overlap)
@@ -70,8 +70,8 @@ def _average_precision(found: Sequence[Segment], labelled: Sequence[Segment], ov
 
 
 def as_text(found: Judgement) -> str:
-    """Returns the judgement as a sentence."""
+    """Returns this quality as a sentence."""
     return (
         f"Mean average precision {found['mean_average_precision']:.1%} at a temporal overlap of {found['overlap']}, "
-        f"against {found['segments']} labelled segments of {found['videos']} videos."
+        f"for {found['segments']} labelled segments of {found['videos']} videos."
     )

@@ -1,4 +1,4 @@
-"""A timeline as a picture: frames of the video, what each stream sees when, and the probabilities of the decision."""
+"""Draws a timeline as a picture: frames of the video, the stretches of each stream, and the fused probabilities."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,24 +14,24 @@ from fusion.prediction.prediction import FUSED
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Inches: of the picture, of its margins, and of its rows and the room below each.
+# In inches: the size of the picture, its margins, its rows and the space below each.
 _WIDTH, _LEFT, _RIGHT = 12.0, 1.15, 0.2
 _TITLE, _FRAMES, _ROW, _CURVES, _GAP, _FOOT = 0.45, 1.3, 0.38, 2.4, 0.4, 0.8
 _INNER = _WIDTH - _LEFT - _RIGHT
-# The width of a letter of a class' name on its bar, in inches.
+# The width of a letter on a bar, in inches.
 _LETTER = 0.095
 _MOST_FRAMES = 16
 
 
 def frames_that_fit(height: int, width: int) -> int:
-    """Returns how many frames of this size lie side by side in the picture."""
+    """Returns how many frames of this size fit side by side into the picture."""
     return int(np.clip(_INNER * height / (_FRAMES * width), 1, _MOST_FRAMES))
 
 
 def write_picture(path: Path, line: Timeline, frames: Sequence[np.ndarray] = (), title: str = "") -> None:
-    """Draws frames in their own proportions, the stretches of each stream below them, and the probabilities over time.
+    """Draws frames in their own proportions, the stretches of each stream below, and the probabilities over time.
 
-    All rows share one axis of time, from the beginning of the video to its end.
+    All rows share one time axis, from the beginning of the video to its end.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def write_picture(path: Path, line: Timeline, frames: Sequence[np.ndarray] = (),
     if len(frames):
         rows.insert(0, _FRAMES)
     height = _TITLE + sum(rows) + _GAP * (len(rows) - 1) + _FOOT
-    with rc_context({"text.parse_math": False}):  # Names may have dollar signs.
+    with rc_context({"text.parse_math": False}):  # Names may contain dollar signs.
         figure = Figure(figsize=(_WIDTH, height), facecolor="white")
     top, all_axes = height - _TITLE, []
     for row in rows:
@@ -59,9 +59,9 @@ def write_picture(path: Path, line: Timeline, frames: Sequence[np.ndarray] = (),
 
 
 def _colours(line: Timeline) -> dict[str, str]:
-    """Gives colours to the classes that are the most probable for the longest time."""
+    """Returns colours for the classes that are the most probable for the longest time."""
     lasting: dict[str, float] = {}
-    for number, name in enumerate(reversed(line.probabilities)):  # The fused decision counts most.
+    for number, name in enumerate(reversed(line.probabilities)):  # The fused decision counts most, and it is the last.
         for stretch in line.stretches(name):
             lasting[stretch.label] = lasting.get(stretch.label, 0) + (stretch.end - stretch.start) / 10**number
     lasting.pop(UNSURE, None)
@@ -69,7 +69,7 @@ def _colours(line: Timeline) -> dict[str, str]:
 
 
 def _draw_frames(axes: "Axes", frames: Sequence[np.ndarray]) -> None:
-    """Draws each frame in the middle of its share of the time."""
+    """Draws each frame in the middle of the time that it stands for."""
     share = _INNER / len(frames)
     for number, frame in enumerate(frames):
         ratio = frame.shape[1] / frame.shape[0]
@@ -104,14 +104,14 @@ def _draw_stretches(axes: "Axes", line: Timeline, colours: dict[str, str]) -> No
 
 
 def _draw_curves(axes: "Axes", line: Timeline, colours: dict[str, str]) -> None:
-    """Draws the probabilities of the decision; before the first view and after the last they stay as they are there."""
+    """Draws the probabilities of the decision. Before the first view and after the last one they stay constant."""
     name = line.decided_by
     scores = line.probabilities[name]
     begin = 0.0 if line.delay is None else line.times[0]
     times = np.concatenate([[begin], line.times, [line.duration]])
     held = np.concatenate([scores[:1], scores, scores[-1:]])
     for label, colour in colours.items():
-        style = "default" if line.delay is None else "steps-post"  # A decision holds until the next one.
+        style = "default" if line.delay is None else "steps-post"  # A live decision holds until the next one.
         curve = held[:, line.classes.index(label)]
         axes.plot(times, curve, color=colour, linewidth=2, label=label, drawstyle=style)
     if line.below is not None and name == FUSED:
@@ -119,7 +119,7 @@ def _draw_curves(axes: "Axes", line: Timeline, colours: dict[str, str]) -> None:
             line.below, color=OTHER, linewidth=1, linestyle=(0, (4, 3)), label=f"unsure below {line.below:.0%}"
         )
     whose = "both streams, fused" if name == FUSED else f"the {name} stream"
-    late = "" if line.delay is None else f", each decided {1000 * line.delay:.0f} ms after its moment"
+    late = "" if line.delay is None else f", each decided {1000 * line.delay:.0f} ms later"
     axes.set_title(f"Probabilities of {whose}{late}", loc="left", fontsize=10, color=LIGHT.get(name, OTHER))
     axes.set(xlim=(0, line.duration), ylim=(0, 1.02))
     axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds).removesuffix(".0"))

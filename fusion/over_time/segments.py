@@ -1,4 +1,4 @@
-"""Segments of videos as a table: who does what from when to when, found by the streams or labelled by people."""
+"""Segments of videos as a table (video, class, start, end), found by the streams or labelled by people."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ EXTENSIONS = (".csv", ".json")
 
 
 def segment_of(video: Path, stretch: Stretch) -> Segment:
-    """Returns a stretch of the timeline of a video."""
+    """Returns a stretch of a video's timeline as a segment."""
     return Segment(printable(video.name), stretch.start, stretch.end, stretch.label, stretch.confidence)
 
 
@@ -25,7 +25,7 @@ def is_decided(segment: Segment) -> bool:
 
 
 def write_segments(path: Path, segments: Sequence[Segment]) -> None:
-    """Writes segments as CSV or JSON, as the file's extension says."""
+    """Writes segments as CSV or JSON, depending on the file's extension."""
     rows = [
         {
             "video": segment.video,

@@ -1,4 +1,4 @@
-"""Who does what when: from the views of a long video to stretches of time, as text and as data."""
+"""Turns the views of a long video into a timeline: stretches of time with one class each, as text and as data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ import numpy as np
 
 from fusion.prediction.prediction import FUSED, Json, Prediction, fused
 
-# What a stretch is called in which the likeliest class stays below the threshold.
+# The label of a stretch whose likeliest class stays below the threshold.
 UNSURE = "unsure"
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """A stretch of time in which one class is the most probable."""
+    """A stretch of time in which the same class is the most probable."""
 
     start: float  # Seconds.
     end: float
@@ -21,7 +21,7 @@ class Stretch:
     confidence: float  # The mean probability of the likeliest class.
 
     def as_dictionary(self) -> Json:
-        """Returns what JSON and CSV hold of it."""
+        """Returns the values that JSON and CSV output contain."""
         return {
             "start": round(self.start, 3),
             "end": round(self.end, 3),
@@ -32,14 +32,14 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The probabilities of each stream, and of all fused, over time."""
+    """The probabilities of each stream and of their fusion over time."""
 
     classes: tuple[str, ...]
     duration: float
     times: np.ndarray  # float[T], seconds.
-    probabilities: dict[str, np.ndarray]  # float[T, C] each, the last the one to decide by.
-    below: float | None = None  # The fused decision is unsure where the likeliest class is less probable.
-    # Seconds after each moment when it was decided on, from no later view; None where views around it were averaged.
+    probabilities: dict[str, np.ndarray]  # float[T, C] each. The last one decides.
+    below: float | None = None  # The threshold: a fused decision is unsure if its class is less probable.
+    # Seconds from a moment to its decision, which uses no later view. None if views around the moment are averaged.
     delay: float | None = None
 
     @property
@@ -48,7 +48,7 @@ class Timeline:
         return list(self.probabilities)[-1]
 
     def stretches(self, stream: str = "") -> list[Stretch]:
-        """Returns what one stream sees when; the decision unless a stream is named."""
+        """Returns the stretches of one stream, or of the decision if no stream is named."""
         name = stream or self.decided_by
         scores = self.probabilities[name]
         sure, found = scores.max(axis=1), scores.argmax(axis=1)
@@ -68,8 +68,8 @@ class Timeline:
 def timeline(prediction: Prediction, window: float = 2.0, delay: float | None = None) -> Timeline:
     """Returns a prediction's probabilities over time, each the mean of the views within `window` seconds.
 
-    The window lies around each moment. With a `delay` it ends so many seconds after the moment, and no view is
-    averaged of which any frame is later: what a live source would have been told.
+    The window is centred on each moment. With a `delay`, it ends that many seconds after the moment, and only views
+    that are complete by then are averaged: these are the decisions that a live source would get.
     """
     doubt = prediction.fusion.doubt
     below = doubt.below if doubt else None
@@ -82,7 +82,7 @@ def timeline(prediction: Prediction, window: float = 2.0, delay: float | None = 
         }
     else:
         seen = {name: at + prediction.reach.get(name, 0.0) for name, at in prediction.view_seconds.items()}
-        # From when on each network has seen a view.
+        # Decisions start when each network has seen a view.
         times = seen[longest] - delay
         times = times[(times >= 0) & (times + delay >= max(at[0] for at in seen.values()) - 1e-6)]
         times = times[: int(np.searchsorted(times, prediction.duration))]
@@ -99,7 +99,7 @@ def timeline(prediction: Prediction, window: float = 2.0, delay: float | None = 
 
 
 def as_text(stretches: Sequence[Stretch]) -> str:
-    """Returns one line a stretch: from when to when, what, how sure."""
+    """Returns one line per stretch: start, end, class and confidence."""
     width = max(len(stretch.label) for stretch in stretches)
     return "\n".join(
         f"{clock(stretch.start)} to {clock(stretch.end)}  {stretch.label:<{width}}  {stretch.confidence:6.1%}"
@@ -116,7 +116,7 @@ def clock(seconds: float) -> str:
 
 
 def _smoothed(at: np.ndarray, logits: np.ndarray, times: np.ndarray, window: float) -> np.ndarray:
-    """Returns the mean of the views around each time; of the nearest one where there is none."""
+    """Returns the mean of the views around each time, or the nearest view if there are none."""
     first = np.searchsorted(at, times - window / 2 - 1e-6)
     last = np.searchsorted(at, times + window / 2 + 1e-6)
     nearest = np.abs(at[None, :] - times[:, None]).argmin(axis=1) if len(at) < 2000 else np.searchsorted(at, times)
@@ -125,7 +125,7 @@ def _smoothed(at: np.ndarray, logits: np.ndarray, times: np.ndarray, window: flo
 
 
 def _until(seen: np.ndarray, logits: np.ndarray, times: np.ndarray, window: float) -> np.ndarray:
-    """Returns the mean of the views that were seen within the window that ends at each time; at least of the last."""
+    """Returns the mean of the views that were complete within the window before each time; at least of the last."""
     last = np.searchsorted(seen, times + 1e-6)
     first = np.searchsorted(seen, times - window + 1e-6)
     return _means(logits, np.minimum(first, last - 1), last)

@@ -1,4 +1,4 @@
-"""Prepares a user's video in the same way as the training videos of a model."""
+"""Prepares a user's video in the same way as a model's training videos were prepared."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,12 +10,12 @@ from data.store.description import Recipe
 from pipelines.inputs import Input
 from streams.runs.model_file import ModelCard
 
-# If sides differ by more than this factor, things have another size than in training.
+# If the sides of a video differ by more than this factor from training, it shows things in another size.
 FAR = 1.25
 
 
 def making_of(cards: Iterable[ModelCard]) -> Recipe:
-    """Returns one way of making frames and flow that suits all of these models."""
+    """Returns one way of making frames and flow that suits all of these models. Raises ValueError if there is none."""
     described = [description for card in cards if (description := {**card.frames, **card.flow})]
     makings = [Recipe.of(description) for description in described]
     for other in makings[1:]:
@@ -25,13 +25,13 @@ def making_of(cards: Iterable[ModelCard]) -> Recipe:
                     f"The streams were trained on frames made differently: {name} is {getattr(makings[0], name)} for "
                     f"one and {getattr(other, name)} for the other. Name two models of one prepared data set."
                 )
-    # Flow is described by those that were trained on it.
+    # Only streams that were trained on flow know how it was made.
     with_flow = (making for making, said in zip(makings, described, strict=True) if "method" in said)
     return next(with_flow, makings[0] if makings else Recipe())
 
 
 def clip_of(card: ModelCard) -> Input:
-    """Returns what one clip of a stream is made of."""
+    """Returns the description of one clip of a stream."""
     return Input(card.input_kind, card.length, stride=card.stride)
 
 
@@ -39,7 +39,7 @@ class PreparedVideo:
     """The frames of a video file, as preparation would keep them."""
 
     def __init__(self, path: Path, making: Recipe, bounds: Bounds = USUAL) -> None:
-        """Counts the frames; refuses a video that is longer or larger than the bounds allow."""
+        """Counts the frames. Refuses a video that is longer or larger than the bounds allow."""
         self.path, self.making, self._bounds = path, making, bounds
         self._short_side, self._enlarge, self.resized = making.short_side, making.enlarge, ""
         self.original_rate, self.frame_size = RATE_OF_PICTURES, (0, 0)  # Frames a second of the file; height, width.
@@ -56,12 +56,12 @@ class PreparedVideo:
         return (frame for _, frame in self._decoder().frames())
 
     def spread(self, count: int) -> Iterator[np.ndarray]:
-        """Yields a few frames that are spread evenly over the video."""
+        """Yields a few frames, evenly spread over the video."""
         wanted = set(np.linspace(0, self.num_frames - 1, count).round().astype(int).tolist())
         return (frame for index, frame in enumerate(self.frames()) if index in wanted)
 
     def _count(self) -> tuple[int, float, str]:
-        # The number of frames in a container may be wrong, and views are spread over it, so frames are counted.
+        # Views are spread over the number of frames. The number in the container may be wrong, so frames are counted.
         decoder = self._decoder()
         if 0 < decoder.frame_rate < 1000:
             self.original_rate = decoder.frame_rate
@@ -82,11 +82,11 @@ class PreparedVideo:
         return num_frames, kept_rate, decoder.shortfall()
 
     def _choose_size(self, frame: np.ndarray) -> None:
-        """Shrinks or enlarges frames whose size is far from what the network was trained on."""
+        """Resizes frames if their size is far from that of training."""
         usual, height, width = self.making.usual_size, *frame.shape[:2]
         if not usual or self.making.short_side or self.making.size:
             return
-        # Training videos differ in size as well: within this factor frames keep their size, as in evaluation.
+        # Training videos differ in size too. Within this factor, frames keep their size, as in evaluation.
         if not 1 / FAR <= min(height, width) / min(usual) <= FAR:
             self._short_side = min(usual)
             new = resized(frame, self._short_side).shape
@@ -104,7 +104,7 @@ class PreparedVideo:
             raise ValueError(f"{self.path}: {error}") from error
 
     def _named(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yields the frames; errors then name the video."""
+        """Yields the frames. An error on the way names the video."""
         try:
             yield from frames
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Finds how two streams are fused: as an evaluation of these models chose to, unless the user names a fusion."""
+"""Finds the fusion of two streams: the one that an evaluation of these models chose, unless the user names another."""
 
 import zipfile
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from streams.runs.model_file import BOTH, file_hash, read_card
 
 
 def chosen_fusion(models: Mapping[str, Path], wanted: str = "") -> Fusion:
-    """Returns the fusion of these models: `wanted` is a method or a file, and empty for what validation chose."""
+    """Returns the fusion of these models. `wanted` is a method or a file; if empty, validation's choice is taken."""
     if BOTH in models:
         return _of_one_file(models[BOTH], wanted)
     if len(models) < 2:
@@ -29,32 +29,32 @@ def chosen_fusion(models: Mapping[str, Path], wanted: str = "") -> Fusion:
         return _named_or_chosen(kept_here, wanted, path)
     if wanted:
         raise ValueError(
-            f"The fusion {wanted} has to learn from videos first, and no {FUSION_FILE} is kept for these models. Run "
+            f"The fusion {wanted} has to learn from videos first, and there is no {FUSION_FILE} for these models. Run "
             f"./run evaluate --method {wanted} with them, or name a file with --fusion FILE.json."
         )
     if path:
-        return replace(AVERAGE, why=f"{path} is of other models: evaluate these with ./run evaluate")
+        return replace(AVERAGE, why=f"{path} is of other models; ./run evaluate chooses a fusion for these")
     return replace(AVERAGE, why="no evaluation of these models has chosen a fusion")
 
 
 def checked_alone(fusion: Fusion) -> Alone:
-    """Returns when one stream's answer is enough; refuses a fusion that does not know it."""
+    """Returns the threshold above which one stream's answer is enough. Raises ValueError if the fusion has none."""
     if fusion.alone is None:
         raise ValueError(
-            "--when-unsure needs both streams, and a threshold that fusion/evaluate.py sets on 20 held-out videos or "
-            f"more; the fusion {fusion.method} has none. Evaluate these models first, or leave it out."
+            "--when-unsure needs both streams, and a threshold that ./run evaluate sets on 20 held-out videos or "
+            f"more. The fusion {fusion.method} has no threshold. Evaluate these models first, or leave the option out."
         )
     return fusion.alone
 
 
-def sentence(fusion: Fusion) -> str:
-    """Returns a sentence that says how the streams are fused, and why so."""
+def sentence(fusion: Fusion, beginning: str = "Both streams are fused") -> str:
+    """Returns a sentence that says how the streams are fused and why, and another one about the threshold."""
     reasons = [each for each in (fusion.why, fusion.source) if each]
     why = f" ({'; '.join(reasons)})" if reasons else ""
-    doubt = f"; unsure below {fusion.doubt.below:.1%}" if fusion.doubt else ""
+    doubt = f" Answers below {fusion.doubt.below:.1%} are unsure" if fusion.doubt else ""
     if fusion.doubt and fusion.doubt.others:
-        doubt += f", where {1 - fusion.doubt.alarms:.0%} of {fusion.doubt.others} clips of other classes lie"
-    return f"Both streams are fused by {fusion.method}{why}{doubt}."
+        doubt += f"; so are {1 - fusion.doubt.alarms:.0%} of {fusion.doubt.others} clips of other classes"
+    return f"{beginning} by {fusion.method}{why}.{doubt}" + ("." if doubt else "")
 
 
 def fusion_in(path: Path) -> KeptFusions | None:
@@ -66,7 +66,7 @@ def fusion_in(path: Path) -> KeptFusions | None:
 def _of_one_file(path: Path, wanted: str) -> Fusion:
     if kind_of(path) == "keras" and (not zipfile.is_zipfile(path) or _is_one_network(path)):
         if wanted:
-            raise ValueError(f"{path} is one network, which joins the streams by itself: leave out --fusion {wanted}.")
+            raise ValueError(f"{path} is one network and joins the streams by itself. Leave out --fusion {wanted}.")
         return AVERAGE
     kept = fusion_in(path)
     if wanted and not wanted.endswith(".json") and not learns(wanted):
@@ -77,7 +77,7 @@ def _of_one_file(path: Path, wanted: str) -> Fusion:
     if kept:
         return _named_or_chosen(kept, wanted, path)
     if wanted:
-        raise ValueError(f"{path} carries no fusion {wanted}. Export it again with --fusion {wanted}.")
+        raise ValueError(f"{path} does not contain the fusion {wanted}. Export it again with --fusion {wanted}.")
     return replace(AVERAGE, why="the exported file names no other")
 
 
@@ -93,7 +93,7 @@ def _is_one_network(path: Path) -> bool:
 
 
 def beside(models: Mapping[str, Path]) -> tuple[Path | None, KeptFusions | None]:
-    """Returns the file of fusions in the folder of runs that the models lie in, and what it holds for these models."""
+    """Returns the fusion file in the folder of runs where the models are, and the fusions for these models in it."""
     found = None
     for path in models.values():
         folders = path.absolute().parents
@@ -111,7 +111,7 @@ def _check_fits(kept: KeptFusions, models: Mapping[str, Path], source: str) -> N
     classes = read_card(next(iter(models.values()))).classes
     if kept.classes != classes or set(kept.models) != set(models):
         raise ValueError(
-            f"{source} fuses {', '.join(kept.models)} of {len(kept.classes)} classes, and the models are "
-            f"{', '.join(models)} of {len(classes)}. Name the file of an evaluation of these models; fusions that "
-            f"need none are {names()} with weights or without."
+            f"{source} fuses {', '.join(kept.models)} of {len(kept.classes)} classes, but the models are "
+            f"{', '.join(models)} of {len(classes)}. Name the fusion file of an evaluation of these models, or a "
+            f"fusion that needs none: {names()}, with weights or without."
         )

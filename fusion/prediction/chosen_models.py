@@ -1,4 +1,4 @@
-"""Chooses the models to use, named ones or those trained on a data set, and checks that they match."""
+"""Chooses the models: those that the user names, or those trained on a data set. Checks that they fit together."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ SLOTS = ("spatial", "temporal")
 
 
 def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = True) -> None:
-    """Adds the options that choose the models, for every command that uses both streams."""
+    """Adds the options that choose the models; all commands that use both streams share them."""
     models = parser.add_argument_group("which models")
     models.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
     models.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
@@ -48,11 +48,11 @@ def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = Tr
         help="how much each stream counts, like 1,1.5; the same as --fusion weighted:1,1.5",
     )
     if with_method:
-        models.add_argument("--method", choices=METHODS, help="compute flow by this method, not by the training's")
+        models.add_argument("--method", choices=METHODS, help="compute flow by this method (default: as in training)")
 
 
 def model_files(options: argparse.Namespace, say: Callable[[str], None] = print) -> dict[str, Path]:
-    """Returns the model files by stream: those that the options name, or else those of the data set, which it says."""
+    """Returns the model files by stream: those that the options name, or those of the data set; prints the latter."""
     named = {"spatial": options.spatial, "temporal": options.temporal}
     if options.model and any(named.values()):
         raise ValueError("--model holds both streams: pass it alone, or --spatial and --temporal without it.")
@@ -63,26 +63,26 @@ def model_files(options: argparse.Namespace, say: Callable[[str], None] = print)
     else:
         folder = options.runs / options.dataset
         models = trained_models(folder, options.split)
-        say(f"Using the models of {options.dataset} in {folder} (--spatial and --temporal name others).")
+        say(f"Using the models of {options.dataset} in {folder}. --spatial and --temporal name others.")
     check_models(models)
     return models
 
 
 def trained_models(folder: Path, split: int) -> dict[str, Path]:
-    """Returns the models trained on one data set, as in `runs/ucf101`, of one split."""
+    """Returns the trained models of one split in the runs of a data set, as in `runs/ucf101`."""
     found = {name: Run.of(folder.parent, folder.name, name, split).model for name in SLOTS}
     models = {name: path for name, path in found.items() if path.exists()}
     if not models:
         raise FileNotFoundError(
-            f"There are no trained models of split {split} in {folder}. Train them: ./run train spatial --dataset "
-            f"{folder.name} --split {split}, and ./run train temporal likewise; or name some: --spatial FILE "
+            f"There are no trained models of split {split} in {folder}. Train them with ./run train spatial --dataset "
+            f"{folder.name} --split {split} and the same for temporal, or name model files: --spatial FILE "
             "--temporal FILE."
         )
     return models
 
 
 def check_models(models: Mapping[str, Path]) -> None:
-    """Refuses models that are missing, that were swapped, or that have different classes."""
+    """Raises an error if models are missing, were swapped, or have different classes."""
     if BOTH in models:
         if not models[BOTH].exists():
             raise FileNotFoundError(f"There is no model {models[BOTH]}. Name a file that ./run export wrote.")
@@ -90,17 +90,17 @@ def check_models(models: Mapping[str, Path]) -> None:
     cards = {name: read_card(path) for name, path in models.items()}
     for slot, card in cards.items():
         if card.stream == BOTH:
-            raise ValueError(f"{models[slot]} is a network of both streams, but was given as --{slot}: pass --model.")
+            raise ValueError(f"{models[slot]} is a network of both streams. Pass it as --model, not as --{slot}.")
         if slot in SLOTS and card.stream in SLOTS and card.stream != slot:
             raise ValueError(
-                f"{models[slot]} is a {card.stream} model (input {card.input_kind}), but was given as --{slot}. "
+                f"{models[slot]} is a {card.stream} model (its input is {card.input_kind}), not a {slot} one. "
                 f"Pass it as --{card.stream}."
             )
     (first, ours), *others = cards.items()
     for name, card in others:
         if card.classes != ours.classes:
             raise ValueError(
-                f"The streams must know the same classes in the same order. {models[first]} and {models[name]} "
+                f"The streams must have the same classes in the same order. {models[first]} and {models[name]} "
                 f"differ: {first_difference(ours.classes, card.classes, 'class')}. "
                 "Name two models that were trained on one data set."
             )

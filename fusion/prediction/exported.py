@@ -1,4 +1,4 @@
-"""Opens exported models with the runtime of their format, and gives each stream in them as a network of Keras'."""
+"""Opens exported models with the runtime of their format. Returns each stream in them as a Keras network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,22 +17,22 @@ from streams.runs.model_file import BOTH, ModelCard, open_network, read_card
 
 Arrays: TypeAlias = dict[str, np.ndarray]
 Answer: TypeAlias = Callable[[Arrays], Arrays]
-# The Keras model that a SavedModel carries. Running a SavedModel of somebody else's would let it read and write files.
+# The Keras model inside a SavedModel. Running a SavedModel from others would let it read and write files.
 KERAS_COPY = "two_stream.keras"
-# The signature of a LiteRT model that gives everything; those of single streams bear their names.
+# The LiteRT signature with all outputs. The signatures of single streams have the streams' names.
 SIGNATURE = "serving_default"
-# The output of an exported model that holds the logits of a stream.
+# The name of the output with the logits of a stream.
 LOGITS = "{}_logits"
 
 
 def opened(path: Path) -> Answer:
-    """Returns a function from the inputs of a model that we wrote to its outputs, run by the format's own runtime."""
+    """Returns a function from the inputs of a model of ours to its outputs, run by the format's own runtime."""
     openers = {"savedmodel": _open_savedmodel, "onnx": _open_onnx, "litert": _open_litert}
     return openers.get(kind_of(path), _open_keras)(path)
 
 
 def scorers_in(path: Path) -> dict[str, Scorer]:
-    """Returns the streams that an exported model joins, or the network itself if it was trained as one."""
+    """Returns the streams in an exported model, or the network itself if both streams were trained as one."""
     kind = kind_of(path)
     try:
         cards = cards_in(path)
@@ -46,7 +46,7 @@ def scorers_in(path: Path) -> dict[str, Scorer]:
             "trained. Pass the model of one stream as --spatial or --temporal."
         )
     try:
-        if kind == "hub":  # The names of its files are not taken from what it says.
+        if kind == "hub":  # File names in its contents are ignored: its files have fixed names.
             found = {file.stem: Scorer.load(file) for file in sorted(path.glob("*.keras"))}
             scorers = {name: found[name] for name in cards}
         else:
@@ -71,7 +71,7 @@ def _keras_networks(path: Path, cards: dict[str, ModelCard]) -> dict[str, keras.
 
 
 def _foreign_networks(path: Path, cards: dict[str, ModelCard]) -> dict[str, keras.Model]:
-    """Returns a network of Keras' for each stream, which asks the runtime of the file."""
+    """Returns a Keras network for each stream, which calls the runtime of the format."""
     answers = _streams_of_onnx(path, cards) if kind_of(path) == "onnx" else _streams_of_litert(path, cards)
     networks = {}
     for name, (answer, shapes) in answers.items():
@@ -102,21 +102,21 @@ class _Asking(keras.layers.Layer):
         return None, self._num_classes
 
 
-# The answer of each stream, and the shapes of its inputs.
+# For each stream, the function that computes its answer, and the shapes of its inputs.
 _Streams: TypeAlias = dict[str, tuple[Answer, Mapping[str, Sequence[int | None]]]]
 
 
 def _streams_of_onnx(path: Path, cards: dict[str, ModelCard]) -> _Streams:
-    """Returns each stream as a model of its own, so that none computes what the other one is for."""
+    """Returns each stream as a separate model, so that using one doesn't compute the other."""
     model = onnx_model(path)
-    import onnx.utils  # After the message about a package that is missing.
+    import onnx.utils  # Imported only after the package was found, so that a message can name it.
 
     answers: _Streams = {}
     for name, card in cards.items():
         try:
             part = onnx.utils.Extractor(model).extract_model(names_of_inputs(card), [LOGITS.format(name)])
             answer, session = _of_session(part.SerializeToString())
-        except Exception as error:  # Of several kinds, the runtime's among them.
+        except Exception as error:  # The runtime raises exceptions of many kinds.
             raise ValueError(f"its stream {name} can't be run: {first_line(error)[:200]}") from None
         answers[name] = answer, {each.name: [None, *map(int, each.shape[1:])] for each in session.get_inputs()}
     return answers
@@ -170,7 +170,7 @@ def _interpreter(path: Path):  # type: ignore[no-untyped-def]
         with swallowed_stderr():
             return Interpreter(str(path))
     except (ValueError, RuntimeError) as error:
-        raise ValueError(f"it is no LiteRT model, or a damaged one: {first_line(error)[:200]}") from None
+        raise ValueError(f"it is not a LiteRT model, or a damaged one: {first_line(error)[:200]}") from None
 
 
 def _of_runner(runner):  # type: ignore[no-untyped-def]

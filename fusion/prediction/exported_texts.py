@@ -1,4 +1,4 @@
-"""Which format an exported model has, and the texts that it carries: labels, cards of its streams, fusion."""
+"""Tells the format of an exported model, and reads the texts inside it: labels, model cards, fusion."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from fusion.methods.kept import Fusion, KeptFusions
 from streams.runs.model_file import ModelCard
 
 LABELS, CARDS, FUSION_FILE = "labels.txt", "streams.json", "fusion.json"
-# Where a SavedModel keeps what TensorFlow doesn't read.
+# The folder inside a SavedModel for files that TensorFlow ignores.
 EXTRA = "assets.extra"
 
 
@@ -23,7 +23,7 @@ def kind_of(path: Path) -> str:
 
 
 def texts_of(cards: Mapping[str, ModelCard], fusion: Fusion) -> dict[str, str]:
-    """Returns the texts that a model is written with, by the name of their file."""
+    """Returns the texts that are written into a model, by file name."""
     classes = next(iter(cards.values())).classes
     described = json.dumps({name: asdict(card) for name, card in cards.items()}, indent=2)
     texts = {LABELS: "\n".join(classes) + "\n", CARDS: described}
@@ -34,7 +34,7 @@ def texts_of(cards: Mapping[str, ModelCard], fusion: Fusion) -> dict[str, str]:
 
 
 def text_in(path: Path, name: str) -> bytes | None:
-    """Returns one of the texts in a written model, or None if it has none of this name."""
+    """Returns a text inside an exported model, or None if it has none of this name."""
     kind = kind_of(path)
     if kind in ("savedmodel", "hub"):
         file = (path / EXTRA if kind == "savedmodel" else path) / name
@@ -46,7 +46,7 @@ def text_in(path: Path, name: str) -> bytes | None:
 
 
 def cards_in(path: Path) -> dict[str, ModelCard] | None:
-    """Returns the cards of the streams that an exported model joins, or None if it says nothing of them."""
+    """Returns the model cards of the streams in an exported model, or None if there are none."""
     text = text_in(path, CARDS)
     if text is None:
         return None
@@ -54,12 +54,12 @@ def cards_in(path: Path) -> dict[str, ModelCard] | None:
 
 
 def labels_in(path: Path) -> tuple[str, ...]:
-    """Returns the labels in a written model."""
+    """Returns the labels inside an exported model."""
     return tuple((text_in(path, LABELS) or b"").decode().splitlines())
 
 
 def onnx_model(path: Path):  # type: ignore[no-untyped-def]
-    """Reads an ONNX file; weights in other files, which it could name, are not read."""
+    """Reads an ONNX file. It could name other files with weights; these are not read."""
     try:
         import onnx
     except ImportError:
@@ -68,9 +68,9 @@ def onnx_model(path: Path):  # type: ignore[no-untyped-def]
         return onnx.load_model_from_string(read_file(path, _MOST_BYTES))
     except FileNotFoundError:
         raise
-    except Exception as error:  # A damaged file lets the parser raise nearly anything.
+    except Exception as error:  # For a damaged file, the parser may raise almost any exception.
         raise ValueError(f"{path} can't be read as an ONNX model: {error}. Export it again.") from None
 
 
-# A file of ONNX can't be larger.
+# ONNX files can't be larger than this.
 _MOST_BYTES = 2**31

@@ -1,4 +1,4 @@
-"""Finds the video files that a user names: by file, folder, pattern, or standard input."""
+"""Finds the video files that a user names: a file, a folder, a pattern, or standard input."""
 
 import glob
 import shutil
@@ -13,7 +13,7 @@ from data.extraction.video_files import VIDEO_EXTENSIONS, is_of_pictures, is_vid
 
 @contextmanager
 def named_videos(names: Sequence[str]) -> Iterator[list[Path]]:
-    """Yields the named files; a file made from standard input is deleted afterwards."""
+    """Yields the named files. The temporary file for standard input is deleted afterwards."""
     with scratch_folder() as folder:
         videos: list[Path] = []
         for name in names:
@@ -26,19 +26,19 @@ def _files(name: str) -> list[Path]:
     if path.is_dir() and not is_of_pictures(path):
         found = [file for file in walk_files(path) if is_video(file)]
         if not found:
-            raise ValueError(f"The folder {path} has no video in it: looked for {', '.join(VIDEO_EXTENSIONS)}.")
+            raise ValueError(f"The folder {path} has no video in it, that is, no {', '.join(VIDEO_EXTENSIONS)}.")
         return found
     if not path.exists() and glob.has_magic(name):
-        # Path.glob takes no absolute patterns.
+        # Path.glob refuses absolute patterns.
         found = sorted(path for path in map(Path, glob.iglob(name, recursive=True)) if path.is_file())  # noqa: PTH207
         if not found:
-            raise ValueError(f"No file matches {name}. Quote the pattern, and name a folder that exists.")
+            raise ValueError(f"No file matches {name}. Check the folder, and put the pattern in quotes.")
         return found
     return [path]
 
 
 def _from_standard_input(folder: Path) -> Path:
-    # Containers need seeking, which a pipe does not allow.
+    # Decoding needs to seek in the file, and a pipe can't seek.
     path = folder / "standard-input"
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)

@@ -1,4 +1,4 @@
-"""Holds the prediction for one video as numbers; networks and pixels are elsewhere."""
+"""The prediction for one video, as numbers. Networks and pixels are elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,30 +12,28 @@ from fusion.methods.fixed import sigmoid, softmax
 from fusion.methods.kept import AVERAGE, Fusion
 
 FUSED = "fused"
-# The entries of results in JSON, whose names users read.
+# The names of results in JSON. Users read them.
 Json: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The logits of each stream for each view of one video, and the results from them."""
+    """The logits of each stream for each view of one video, and all results that follow from them."""
 
     video: str
     classes: tuple[str, ...]
-    view_logits: Mapping[str, np.ndarray]  # Of each stream: float32[views, C].
-    view_seconds: Mapping[str, np.ndarray]  # Of each stream: where in the video the middle of a view lies.
+    view_logits: Mapping[str, np.ndarray]  # For each stream: float32[views, C].
+    view_seconds: Mapping[str, np.ndarray]  # For each stream: the time of the middle of each view in the video.
     num_frames: int
     frame_rate: float
-    # Of each stream: seconds from the middle of a view to its last frame.
+    # For each stream: the seconds from the middle of a view to its last frame.
     reach: Mapping[str, float] = field(default_factory=dict)
     multi_label: bool = False
-    # Of each stream: float32[views, D] of the centre crops, where the fusion uses them.
+    # For each stream: float32[views, D] from the centre crops, if the fusion uses them.
     view_features: Mapping[str, np.ndarray] = field(default_factory=dict)
-    seconds: Mapping[str, float] = field(default_factory=dict)  # How long each stage took.
+    seconds: Mapping[str, float] = field(default_factory=dict)  # The duration of each stage of the prediction.
     fusion: Fusion = AVERAGE
-    notes: tuple[
-        str, ...
-    ] = ()  # Remarks on this result, for instance that flow was computed otherwise than in training.
+    notes: tuple[str, ...] = ()  # Remarks on this result, for instance that flow was not computed as in training.
 
     @property
     def duration(self) -> float:
@@ -44,7 +42,7 @@ class Prediction:
 
     @property
     def probabilities(self) -> dict[str, np.ndarray]:
-        """The probabilities of each stream, and of both fused if there are both."""
+        """The probabilities of each stream, and of their fusion if there are several."""
         means = {name: logits.mean(axis=0) for name, logits in self.view_logits.items()}
         shares = {name: _shares(logits, self.multi_label) for name, logits in means.items()}
         if self.is_fused:
@@ -60,27 +58,27 @@ class Prediction:
 
     @property
     def is_unsure(self) -> bool:
-        """Tells whether the top probability is below that of nearly all answers of the evaluation."""
+        """Tells whether the top probability is below the threshold for unsure answers."""
         doubt = self.fusion.doubt
         return self.is_fused and doubt is not None and float(self.verdict.max()) < doubt.below
 
     @property
     def confidence(self) -> float | None:
-        """How often answers that are so sure were right on held-out videos; None if no evaluation has told."""
+        """The share of such sure answers that were right on held-out videos, or None if no evaluation measured it."""
         doubt = self.fusion.doubt
         return float(confidence(self.verdict, doubt.temperature)) if doubt and self.is_fused else None
 
     @property
     def verdict(self) -> np.ndarray:
-        """The probabilities to decide by: the fused ones, or those of the only stream."""
+        """The probabilities that decide: the fused ones, or those of the only stream."""
         return list(self.probabilities.values())[-1]
 
     def top(self, count: int = 5, stream: str = "") -> list[tuple[str, float]]:
-        """Returns the most probable classes with their probabilities, the first first; of all streams unless named."""
+        """Returns the most probable classes with their probabilities, best first; fused, or of one stream if named."""
         return best(self.probabilities[stream] if stream else self.verdict, self.classes, count)
 
     def as_dictionary(self, count: int = 5) -> Json:
-        """Returns the prediction as values for JSON."""
+        """Returns the prediction as values that JSON can hold."""
         return {
             "video": printable(self.video),
             "frames": self.num_frames,
@@ -98,7 +96,7 @@ class Prediction:
 
 
 def best(shares: np.ndarray, classes: Sequence[str], count: int) -> list[tuple[str, float]]:
-    """Returns the most probable classes with their probabilities, the first first."""
+    """Returns the most probable classes with their probabilities, best first."""
     order = np.argsort(-shares, kind="stable")[:count]
     return [(classes[index], float(shares[index])) for index in order]
 
@@ -106,9 +104,9 @@ def best(shares: np.ndarray, classes: Sequence[str], count: int) -> list[tuple[s
 def fused(
     logits: Mapping[str, np.ndarray], multi_label: bool = False, fusion: Fusion = AVERAGE
 ) -> dict[str, np.ndarray]:
-    """Returns each stream's probabilities over the last axis, and those of all streams fused.
+    """Returns each stream's probabilities over the last axis, and those of their fusion.
 
-    A fusion that uses features of a whole video has none of single moments: there, the average takes its place.
+    A fusion that uses features of a whole video can't be used for single moments. The average takes its place there.
     """
     fusion = AVERAGE if fusion.uses_features else fusion
     shares = {name: _shares(values, multi_label) for name, values in logits.items()}

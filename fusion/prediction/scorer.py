@@ -1,4 +1,4 @@
-"""Combines networks with their model cards: the models of the streams, or one for both."""
+"""Pairs a network with its model cards: a model of one stream, or one of both."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ class Scorer:
 
     @property
     def parts(self) -> dict[str, ModelCard]:
-        """The cards of the streams that the network looks at, in the order of its inputs."""
+        """The model cards of the streams in the network, in the order of its inputs."""
         return self.card.parts
 
     @property
     def flow_rule(self) -> str:
-        """The rule of the levels that the network was trained on, by which its flow is mirrored and shown."""
+        """The rule for the levels of flow on which the network was trained; mirroring and showing flow need it."""
         return Recipe.of(self.card.flow).rule
 
     def of_views(self, num_crops: Crops, precision: str = "float32", layer: str = "") -> Callable[..., tf.Tensor]:
-        """Returns a function from the views of each part to their logits, or to the output of a layer."""
+        """Returns a function from the views of each stream to their logits, or to the output of a layer."""
         how = {"precision": precision, "flow_rule": self.flow_rule, "shown": self.card.shown}
         return view_scorer(
             self.until(layer) if layer else self.network, num_crops=num_crops, in_mirror=self.card.in_mirror, **how

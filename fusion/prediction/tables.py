@@ -21,12 +21,12 @@ from fusion.over_time.timeline import timeline
 from fusion.prediction.prediction import Json, Prediction
 
 STANDARD_OUTPUT = "-"
-# Codecs that OpenCV's wheels can write. Browsers play VP9 in .webm; no wheel has H.264.
+# Codecs that OpenCV's wheels can write. Browsers play VP9 in .webm. No wheel contains H.264.
 CODECS = {".webm": "VP90", ".mp4": "mp4v", ".avi": "MJPG"}
 BAR = 16
 CONFIDENCE = "Confidence {0:.1%}, calibrated on {1.videos:,} held-out videos."
-UNSURE = "Unsure: it may be none of the classes. {0.kept:.0%} of their own videos reached {0.below:.1%}."
-# Writing the results takes at most the reciprocal of this of the time.
+UNSURE = "Unsure: it may be none of the classes. Of held-out videos of the classes, {0.kept:.0%} reached {0.below:.1%}."
+# Writing results takes at most this fraction of the time, as a reciprocal.
 _SHARE_OF_TIME = 20
 
 
@@ -38,7 +38,7 @@ class Failure(TypedDict):
 
 
 def as_table(prediction: Prediction, count: int) -> Group:
-    """Returns the best classes of each stream and of both, side by side, with how long each stage took."""
+    """Returns the best classes of each stream and of their fusion side by side, and the duration of each stage."""
     table = Table()
     columns = []
     for name in prediction.probabilities:
@@ -50,7 +50,7 @@ def as_table(prediction: Prediction, count: int) -> Group:
 
 
 def as_line(prediction: Prediction) -> str:
-    """Returns the decision on a video on one line."""
+    """Returns the decision about a video as one line."""
     (label, score), *_ = prediction.top(1)
     streams = [name for name in prediction.view_logits if len(prediction.view_logits) > 1]
     others = ", ".join(f"{name} {prediction.top(1, name)[0][0]}" for name in streams)
@@ -61,7 +61,7 @@ def as_line(prediction: Prediction) -> str:
 class Results:
     """Writes the results of several videos as JSON and CSV as they come, so that an interruption loses none.
 
-    With a `window`, the JSON also says what happens when; `delay` is that of `timeline`.
+    With a `window`, the JSON also has the timeline. `delay` is that of `timeline`.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class Results:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Writes all results, after an interruption too; standard output is written only now."""
+        """Writes all results, also after an interruption. Standard output is written only now."""
         self._write(self._json, self._csv)
 
     def add(self, result: Prediction | Failure) -> None:
-        """Adds the result of one video, and writes the files unless writing has taken too much of the time."""
+        """Adds the result of one video. Writes the files, unless writing has taken too much of the time."""
         if isinstance(result, Prediction):
             self._predictions.append(self._described(result))
             self._rows += _rows(result, self._count)
@@ -97,7 +97,7 @@ class Results:
         began = time.monotonic()
         if began >= self._next:
             self._write(*(place if place != STANDARD_OUTPUT else None for place in (self._json, self._csv)))
-            # Each writing writes everything: with ever more videos, it has to become rarer.
+            # Each time, everything is written. So with more and more videos, it has to happen less often.
             self._next = time.monotonic() + _SHARE_OF_TIME * (time.monotonic() - began)
 
     def _described(self, prediction: Prediction) -> Json:
@@ -115,7 +115,7 @@ class Results:
 
 
 def write_to(place: str | None, value: object) -> None:
-    """Writes a value as JSON to a file or to standard output, or not at all if no place is named."""
+    """Writes a value as JSON to a file or to standard output. Without a place, does nothing."""
     if place == STANDARD_OUTPUT:
         json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
         print()
@@ -158,7 +158,7 @@ def _caption(prediction: Prediction) -> str:
 
 
 def _label(video: Path, depth: int) -> str:
-    """Returns a name for the results of a video: its stem, or with its extension, or with its folders."""
+    """Returns a name for the results of a video: its stem, then with its extension, then with its folders."""
     if depth == 0:
         return printable(video.stem)
     folders = [part for part in video.parts[:-1] if part not in (video.anchor, "..")]
@@ -166,9 +166,9 @@ def _label(video: Path, depth: int) -> str:
 
 
 def places_of(name: str, videos: Sequence[Path], extension: str) -> dict[Path, Path]:
-    """Returns where something about each video is written: at `name`, or in that folder under the video's name.
+    """Returns the output file for each video: `name` itself, or a file in that folder with the video's name.
 
-    Videos of one name in several folders get longer names, so that none overwrites another.
+    Videos of the same name in several folders get longer names, so that none overwrites another.
     """
     place = Path(name)
     if len(videos) == 1 and place.suffix and not place.is_dir():

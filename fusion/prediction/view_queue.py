@@ -1,4 +1,4 @@
-"""Collects views until a network can take them: a few at a time, and those of two streams side by side."""
+"""Collects views until a network can take a batch of them, and pairs the views of two streams."""
 
 from collections.abc import Mapping
 
@@ -8,19 +8,19 @@ from fusion.prediction.views import View, Wanted
 
 
 class ViewQueue:
-    """The views that one network looks at, of one stream or of several, each combination once."""
+    """The views for one network, of one stream or of several. It scores each combination once."""
 
     def __init__(self, wanted: Mapping[str, Wanted]) -> None:
         self._place_of = {stream: place for place, stream in enumerate(wanted)}
         requests = list(wanted.values())
-        # With a view every so often, frames may have one more than flow.
+        # With a view every few seconds, there may be one more view of frames than of flow.
         starts = [np.asarray(request.starts) for request in requests]
         of_view = [np.arange(len(each))[request.of_view] for each, request in zip(starts, requests, strict=True)]
         shortest = min(map(len, of_view))
         together = np.stack([each[:shortest] for each in of_view])
         self._views, inverse = np.unique(together, axis=1, return_inverse=True)
         self.of_view = inverse.reshape(-1)
-        # The views of the last stream, flow where both are looked at, say when: frames lie within its stacks.
+        # The last stream gives the time of a view. Flow always is the last, and the frames of a view lie in its stack.
         middles = starts[-1] + requests[-1].clip.span / 2
         self.middles: np.ndarray = middles[together[-1]]
         self.half_span = requests[-1].clip.span / 2
@@ -33,7 +33,7 @@ class ViewQueue:
             self._held[self._place_of[view.stream]][view.number] = view.pixels
 
     def batch(self, least: int, most: int) -> list[np.ndarray]:
-        """Returns the next views of each stream, [views, H, W, channels] each, or nothing if too few are complete."""
+        """Returns the next views of each stream, [views, H, W, channels] each, or nothing if too few are ready."""
         numbers = self._views[:, self._next : self._next + most]
         whole = 0
         while whole < numbers.shape[1] and all(
@@ -47,7 +47,7 @@ class ViewQueue:
         ]
         self._next += whole
         for place, held in enumerate(self._held):
-            # Drops what is not needed again, so that memory does not grow with the video.
+            # Views that are not needed again are dropped, so that memory does not grow with the video.
             still = self._views[place, self._next :]
             for number in [number for number in held if not len(still) or number < still[0]]:
                 del held[number]

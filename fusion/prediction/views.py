@@ -1,7 +1,7 @@
-"""Turns a video into the views of its streams in one pass, with exactly the pixels that prepared data would hold.
+"""Turns a video into the views of its streams in one pass, with exactly the pixels that prepared data would have.
 
-Frames are resized, flow is computed and quantised, and both go through JPEG as they do on disk, so that a network sees
-in use what it saw in training. Only what some view needs is computed, and only a few frames are held at any time.
+Frames are resized, flow is computed and quantised, and both pass through JPEG as they do on disk. So a network sees in
+use what it saw in training. Only what some view needs is computed, and only a few frames are in memory at any time.
 """
 
 import time
@@ -21,12 +21,12 @@ from fusion.prediction.as_stored import FLOW, READING, joined, kinds_of_items, s
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets, view_starts
 
-# Frames that are decoded at once: enough for each core to compute flow for some of them.
+# The number of frames that are decoded at once: enough for each core to compute flow for some of them.
 CHUNK = 16
 
 
 class View(NamedTuple):
-    """One clip of a stream: whole frames, as the network's pipeline would give them."""
+    """One clip of a stream: whole frames, as the training pipeline would give them."""
 
     stream: str
     number: int
@@ -35,29 +35,29 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """The clips that a stream needs of a video: their kind, and the item that each starts with."""
+    """The clips that a stream needs of a video: their kind, and the first item of each."""
 
     clip: Input
-    starts: np.ndarray  # Each once; a short video has fewer of them than views.
-    of_view: np.ndarray | slice = field(default_factory=lambda: slice(None))  # Which of them each view is.
+    starts: np.ndarray  # Without repetitions: a short video has fewer starts than views.
+    of_view: np.ndarray | slice = field(default_factory=lambda: slice(None))  # For each view, the index of its start.
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The places of views in a video: evenly spaced as in evaluation, or one every so many seconds."""
+    """The positions of views in a video: evenly spaced as in evaluation, or one every few seconds."""
 
     views: int = 25
-    hop: float | None = None  # Seconds from view to view; None for `views` views however long the video.
+    hop: float | None = None  # Seconds from view to view. None means `views` views, however long the video is.
 
     def __post_init__(self) -> None:
-        """Refuses a spread without views."""
+        """Raises ValueError for a spread without views."""
         if self.views < 1:
-            raise ValueError(f"A video is looked at in at least 1 view. Received views={self.views}.")
+            raise ValueError(f"A video needs at least 1 view. Received views={self.views}.")
         if self.hop is not None and not self.hop > 0:
-            raise ValueError(f"There must be time from view to view. Received hop={self.hop:g} seconds.")
+            raise ValueError(f"The time from view to view must be above 0. Received hop={self.hop:g} seconds.")
 
     def starts(self, num_items: int, span: int, frame_rate: float) -> np.ndarray:
-        """Returns the items that views start with."""
+        """Returns the first item of each view."""
         if self.hop is None:
             return view_starts(num_items, span, self.views)
         latest = max(num_items - span, 0)
@@ -66,13 +66,13 @@ class Spread:
 
 @dataclass
 class Stopwatch:
-    """Adds up how long the stages of a prediction take."""
+    """Adds up the durations of the stages of a prediction."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Counts the time that the block takes for a stage."""
+        """Adds the duration of the block to a stage."""
         start = time.perf_counter()
         try:
             yield
@@ -88,10 +88,10 @@ def video_views(
     watch: Stopwatch,
     at_once: int = CHUNK,
 ) -> Iterator[View]:
-    """Yields the views of all streams as soon as their last frame has come; frames are decoded some at once."""
+    """Yields each view of all streams as soon as its last frame has come. Frames are decoded in small batches."""
     collectors = [_Collector(name, request, num_frames, making) for name, request in wanted.items()]
     needed = {kind: set().union(*(each.needed(kind) for each in collectors)) for kind in (*READING, *FLOW)}
-    cv2.setNumThreads(1)  # The flow of DIS depends on the number of threads; the pool below uses the cores instead.
+    cv2.setNumThreads(1)  # The result of DIS depends on its number of threads. The pool below uses the cores instead.
     source, before, first = iter(frames), list[np.ndarray](), 0
     with ThreadPoolExecutor(usable_processors()) as pool:
         while True:
@@ -119,19 +119,19 @@ class _Collector:
         self.stream, self.clip, self.making = stream, wanted.clip, making
         offsets = clip_offsets(wanted.clip)
         num_items = num_frames - making.step if wanted.clip.is_flow else num_frames
-        # A video that is too short starts again from its beginning, as in training.
+        # A video that is too short is repeated from its beginning, as in training.
         self._of_view = (np.asarray(wanted.starts)[:, None] + offsets) % max(num_items, 1)
         self._kinds = kinds_of_items(wanted.clip, making)
         self._items: dict[tuple[str, int], np.ndarray] = {}
         self._next = 0
 
     def needed(self, kind: str) -> set[int]:
-        """Returns the items of a kind that some view has."""
+        """Returns the items of a kind that some view needs."""
         places = [place for place, this in enumerate(self._kinds) if this == kind]
         return set(self._of_view[:, places].ravel().tolist())
 
     def complete(self, items: Mapping[str, Mapping[int, np.ndarray]]) -> Iterator[View]:
-        """Adds items, and yields the views that they complete, in order."""
+        """Adds items, and yields in order the views that they complete."""
         for kind in set(self._kinds):
             self._items.update(((kind, index), item) for index, item in items[kind].items())
         while self._next < len(self._of_view):

@@ -1,4 +1,4 @@
-"""Reports several splits as one: the mean over them, as is usual for these data sets."""
+"""Reports several splits as their mean, which is usual for these data sets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,18 +14,18 @@ from fusion.report.one_split import Evaluation
 from fusion.report.page import test_selected
 from fusion.report.published import PUBLISHED
 
-# The measures of a report that have a mean over splits, each by the name of a stream or a method.
+# The measures that are averaged over splits. Each has values by stream or method.
 MEASURES = ("video_accuracy", "frame_accuracy", "top_accuracy", "mean_class_accuracy", "mean_average_precision")
 
 
 class Selection(TypedDict):
-    """How the weights of one network were selected, in all splits."""
+    """How the weights of one network were selected, over all splits."""
 
     selection: str
 
 
 class MeanReport(TypedDict):
-    """The report of all splits, as `report.json` holds it: of each measure the mean, by stream or method."""
+    """The report of all splits, as in `report.json`: the mean of each measure by stream or method."""
 
     data_set: str
     streams: dict[str, Selection]
@@ -37,7 +37,7 @@ class MeanReport(TypedDict):
     top_accuracy: dict[str, float]
     mean_class_accuracy: NotRequired[dict[str, float]]
     mean_average_precision: NotRequired[dict[str, float]]
-    deviation: dict[str, dict[str, float]]  # The standard deviation of splits: by measure, then by stream or method.
+    deviation: dict[str, dict[str, float]]  # The standard deviation over splits, by measure, then by stream or method.
     interval: dict[str, Interval]  # Of the mean video accuracy.
     precision_interval: NotRequired[dict[str, Interval]]
     comparison: NotRequired[Comparison | None]
@@ -75,7 +75,7 @@ def mean_report(evaluations: Sequence[Evaluation]) -> MeanReport:
 
 
 def write_mean(folder: Path, report: MeanReport) -> Path:
-    """Writes the mean as `report.json` and `report.html`, with links to the pages of the splits beside."""
+    """Writes the mean as `report.json` and `report.html`, with links to the pages of the splits."""
     selections = {name: each["selection"] for name, each in report["streams"].items()}
     shown = render(
         "all_splits.html",
@@ -92,7 +92,7 @@ def write_mean(folder: Path, report: MeanReport) -> Path:
 
 
 def _of_splits(measure: str, reports: Sequence[Report]) -> dict[str, list[float]]:
-    """Returns the values of a measure in all splits, by the names that each split has."""
+    """Returns the values of a measure in all splits, for the names that all splits have."""
     found: list[dict[str, float]] = [each[measure] for each in reports]  # type: ignore[literal-required]
     return {name: [each[name] for each in found] for name in found[0] if all(name in each for each in found)}
 

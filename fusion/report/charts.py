@@ -8,12 +8,12 @@ import numpy as np
 from commands.files import read_table
 from fusion.report.more_clips import MoreClips
 
-# Columns of history.csv that are drawn, with their names and whether they are shares.
+# The columns of history.csv that are drawn, with their names. True marks shares.
 _MEASURES = {"accuracy": ("frame accuracy", True), "loss": ("loss", False)}
 
 
 class Curves(NamedTuple):
-    """Curves of one measure over the epochs; places are shares of the chart's width and height."""
+    """Curves of one measure over the epochs. Coordinates are shares of the chart's width and height."""
 
     measure: str
     training: list[tuple[float, float]]
@@ -24,7 +24,7 @@ class Curves(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """One entry of a confusion matrix that is not zero: its place, its videos, and their share of the row."""
+    """One entry of a confusion matrix that is not zero: its row and column, its videos, and their share of the row."""
 
     row: int
     column: int
@@ -33,7 +33,7 @@ class Cell(NamedTuple):
 
 
 class GrowthPoint(NamedTuple):
-    """The accuracy with so many training videos; places are shares of the chart's width and height."""
+    """The accuracy for one number of training videos. Coordinates are shares of the chart's width and height."""
 
     videos: int
     share: float
@@ -44,14 +44,14 @@ class GrowthPoint(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """Accuracy against the number of videos; the last point is what is expected of twice as many."""
+    """A learning curve over the number of videos. Its last point is the expectation for twice as many."""
 
     points: list[GrowthPoint]
     ticks: list[tuple[float, str]]
 
 
 def growth_curve(more: MoreClips) -> Growth:
-    """Returns the chart of a learning curve: numbers of videos in powers, accuracies from where they begin."""
+    """Returns the chart of a learning curve: logarithmic in the number of videos; accuracies start near the lowest."""
     points = [*more["steps"], more["doubled"]]
     floor = np.floor(10 * min(point["interval"][0] for point in points)) / 10
     counts = np.log([max(1, point["videos"]) for point in points])
@@ -76,7 +76,7 @@ def growth_curve(more: MoreClips) -> Growth:
 
 
 def learning_curves(path: Path) -> list[Curves]:
-    """Returns the curves of a training's history; none where the file or its numbers are missing."""
+    """Returns the curves of a training's history, or none if the file or its numbers are missing."""
     columns = read_history(path)
     kept = _kept_epoch(columns)
     return [
@@ -87,7 +87,7 @@ def learning_curves(path: Path) -> list[Curves]:
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """Returns the columns of a history; cells without a number are NaN, and a missing file has no columns."""
+    """Returns the columns of a history. Cells without a number are NaN; a missing file has no columns."""
     if not path.is_file():
         return {}
     columns, rows = read_table(path)

@@ -1,4 +1,4 @@
-"""Compares two evaluations of the same videos: which is better, and whether that may be chance."""
+"""Compares two evaluations of the same videos: which one is better, and whether the difference may be chance."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,10 +35,10 @@ _ADVICE = "Pass the report.json of an evaluation of the same splits."
 
 
 def compare(ours: Report | MeanReport, other: str) -> Comparison:
-    """Returns who has which videos right, and the p-value of exchanging groups.
+    """Returns how many videos only one side has right, and the p-value of exchanging groups.
 
-    `other` is the file of another report, whose streams and methods are compared with ours of the same names, or the
-    name of one of our streams or methods, which all others are compared with.
+    `other` is the file of another report, whose streams and methods are compared with ours of the same name. Or it is
+    the name of one of our streams or methods, with which all others are compared.
     """
     if other in ours["video_accuracy"]:
         return {"with": other, "rows": {name: _row(ours, ours, name, other) for name in _shared(ours, ours, other)}}
@@ -48,11 +48,11 @@ def compare(ours: Report | MeanReport, other: str) -> Comparison:
 
 
 def read_report(path: Path) -> _Compared | _ComparedMean:
-    """Reads a `report.json` that an evaluation left, of one split or of all."""
+    """Reads a `report.json`, of one split or of all."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no report {path}, and no stream or method of this name. Pass the report.json of another "
-            "evaluation, or the name of a stream or method of this one."
+            f"There is no report {path}, and no stream or method of this name. Name the report.json of another "
+            "evaluation, or a stream or method of this one."
         )
     of_several = "splits" in read_json(path, dict[str, object], _ADVICE)
     report = read_json(path, _ComparedMean, _ADVICE) if of_several else read_json(path, _Compared, _ADVICE)
@@ -66,7 +66,7 @@ def read_report(path: Path) -> _Compared | _ComparedMean:
 
 
 def splits_of(report: _Any) -> Mapping[str, _Compared]:
-    """Returns the reports of the splits by their numbers; a report of one split stands for itself."""
+    """Returns the reports of the splits by their numbers. A report of one split has only itself."""
     return cast(Mapping[str, _Compared], report.get("splits") or {str(report.get("split", "")): report})
 
 
@@ -94,23 +94,23 @@ def _check_same_videos(ours: _Any, theirs: _Any, file: str) -> None:
     """Raises ValueError unless both reports are about the same splits, videos, classes and labels."""
     if len(splits_of(ours)) != len(splits_of(theirs)):
         raise ValueError(
-            f"{file} is about {len(splits_of(theirs))} splits, this evaluation about {len(splits_of(ours))}. Compare "
+            f"{file} has {len(splits_of(theirs))} splits, but this evaluation has {len(splits_of(ours))}. Compare "
             "evaluations of the same splits."
         )
     for mine, yours in zip(splits_of(ours).values(), splits_of(theirs).values(), strict=True):
         different = set(yours["videos"]).symmetric_difference(mine["videos"])
         if different:
             raise ValueError(
-                f"{file} is about {len(yours['videos'])} videos, this evaluation about {len(mine['videos'])}; "
-                f"{min(different)} is in one of them only. Compare evaluations of the same split."
+                f"{file} has {len(yours['videos'])} videos, but this evaluation has {len(mine['videos'])}; "
+                f"{min(different)} is only in one of them. Compare evaluations of the same split."
             )
         labels = [yours["labels"][row] for row in _order(mine, yours)]
         if labels != mine["labels"] or yours["classes"] != mine["classes"]:
-            raise ValueError(f"{file} has other classes or other labels than this evaluation. Compare like with like.")
+            raise ValueError(f"{file} has other classes or labels than this evaluation. Compare like with like.")
 
 
 def _order(ours: _Compared, theirs: _Compared) -> list[int]:
-    """Returns the rows of their videos in the order of ours."""
+    """Returns for each of our videos its row among theirs."""
     place = {name: row for row, name in enumerate(theirs["videos"])}
     return [place[name] for name in ours["videos"]]
 

@@ -1,4 +1,4 @@
-"""Chooses example videos, and shows their frames and flow as small pictures."""
+"""Chooses example videos for the report, and draws their frames and flow as small pictures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,37 +18,37 @@ _PICTURES = 6
 
 @dataclass(frozen=True)
 class Example:
-    """A video of the test list: why it is shown, and pictures of it as data URIs, where it lies on disk."""
+    """A video of the test list: the reason to show it, and its pictures as data URIs if it is on disk."""
 
-    place: int  # Among the videos that were scored.
+    place: int  # The index among the scored videos.
     reason: str
     frames: tuple[str, ...]
     flow: tuple[str, ...]
-    looks: Mapping[str, str] = field(default_factory=dict)  # The heat of the true class, by stream.
+    looks: Mapping[str, str] = field(default_factory=dict)  # By stream: the heat for the true class.
 
 
 def choose_examples(streams: Sequence[np.ndarray], fused: np.ndarray, labels: np.ndarray) -> list[tuple[int, str]]:
-    """Returns `(place, reason)` of one video of each way in which streams and fusion can be right and wrong.
+    """Returns `(index, reason)` of one video for each way in which streams and fusion can be right or wrong.
 
-    Of several such videos, the one with the most confident fusion is taken.
+    Among several such videos, the one with the most confident fusion is chosen.
     """
     right = np.stack([is_right(scores, labels) for scores in streams])
     fusion = is_right(fused, labels)
     first, last = right[0], right[-1]
     cases = {
-        "Fusion is right where no stream is": fusion & ~right.any(axis=0),
+        "Fusion is right, but no stream is": fusion & ~right.any(axis=0),
         "Only the first stream is right, and fusion follows it": fusion & first & ~right[1:].any(axis=0),
         "Only the last stream is right, and fusion follows it": fusion & last & ~right[:-1].any(axis=0),
         "All are right": fusion & right.all(axis=0),
-        "A stream is right, yet fusion is wrong": ~fusion & right.any(axis=0),
-        "None is right": ~fusion & ~right.any(axis=0),
+        "A stream is right, but fusion is wrong": ~fusion & right.any(axis=0),
+        "All are wrong": ~fusion & ~right.any(axis=0),
     }
     surest = fused.max(axis=1)
     return [(int(np.where(case, surest, -np.inf).argmax()), reason) for reason, case in cases.items() if case.any()]
 
 
 def picture(dataset: DataSet, video: Video, place: int, reason: str) -> Example:
-    """Returns an example with its pictures; without them where its frames or its flow are not on disk."""
+    """Returns an example with its pictures, or without them if frames or flow are not on disk."""
     shown = np.linspace(0, max(min(video.num_frames, video.num_flows or video.num_frames) - 1, 0), _PICTURES)
     indices = sorted({int(index) for index in shown.round()})
     frames = [
@@ -75,6 +75,6 @@ def _read_flow(dataset: DataSet, video: Video, index: int) -> np.ndarray | None:
     x, y = map(read_grey, (path_x, path_y))
     if x is None or y is None or x.shape != y.shape:
         return None
-    # Without a description the bound does not matter here: each strip is drawn relative to its own longest motion.
+    # The bound may be unknown, but it does not matter: each strip is drawn relative to its own longest motion.
     bound = find_description(dataset.root).get("bound", 20.0)
     return dequantise(np.stack([x, y], axis=-1), bound, dataset.layout.rule)

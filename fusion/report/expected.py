@@ -1,4 +1,4 @@
-"""Sets what came out beside what the recipe of the runs says should come out."""
+"""Compares the results with those that the recipe of the runs promises."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,12 +7,12 @@ from typing import Any, TypedDict
 
 from streams.recipes.table import RECIPES, Recipe
 
-# The split that published figures of single recipes are of.
+# The split for which papers publish the results of single recipes.
 _SPLIT = 1
 
 
 class ExpectedRow(TypedDict):
-    """A stream or a method: what was published and measured, in percent, and whether both agree."""
+    """A stream or a method: its published and its measured accuracy in percent, and whether they agree."""
 
     expected: float
     measured: float
@@ -21,18 +21,18 @@ class ExpectedRow(TypedDict):
 
 
 class Expectation(TypedDict):
-    """The recipe that all streams were trained by, and what became of its figures."""
+    """The recipe by which all streams were trained, and the comparison with its figures."""
 
     recipe: str
     source: str
-    changed: list[str]  # Options by which the runs depart from it.
+    changed: list[str]  # The options of the runs that differ from the recipe.
     rows: dict[str, ExpectedRow]
 
 
 def expectation(data_set: str, split: int, measured: Mapping[str, float], models: Iterable[Path]) -> Expectation | None:
-    """Returns the figures of the one recipe that made all models; none where these are not of its data.
+    """Returns the figures of the recipe that made all models; None if they are from several, or from other data.
 
-    `measured` are video accuracies by stream and method.
+    `measured` has video accuracies by stream and method.
     """
     described = [_described(model) for model in models]
     names = {str(each.get("options", {}).get("recipe", "")) for each in described}
@@ -47,7 +47,7 @@ def expectation(data_set: str, split: int, measured: Mapping[str, float], models
 
 def _row(recipe: Recipe, what: str, measured: float) -> ExpectedRow:
     difference = measured - recipe.expected[what]
-    # Half of the last digit that publications print.
+    # Half a unit of the last digit that publications print.
     is_near = abs(difference) <= recipe.tolerance + 0.05
     as_known = "as estimated" if recipe.is_estimate else "as published"
     verdict = as_known if is_near else f"{abs(difference):.1f} points {'above' if difference > 0 else 'below'}"
@@ -63,6 +63,6 @@ def _described(model: Path) -> dict[str, Any]:
     path = model.with_name("config.json")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # A model that lies alone was made by no recipe that is known.
+    except (OSError, ValueError):  # A model without its run was not made by a known recipe.
         return {}
     return found if isinstance(found, dict) else {}

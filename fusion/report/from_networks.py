@@ -1,4 +1,4 @@
-"""Makes the parts of a report that need networks, and so TensorFlow: pictures of examples, answers about own clips."""
+"""Makes the parts of a report that need networks, and so TensorFlow: pictures of examples, and questions."""
 
 import dataclasses
 from pathlib import Path
@@ -22,12 +22,12 @@ from streams.runs.model_file import load_model
 from streams.runs.run_folder import Run
 from streams.runs.score_file import read_scores
 
-# Seconds of processor time that solving last layers again may take.
+# The most seconds of processor time for solving last layers again.
 _SECONDS = 60.0
 
 
 def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, scoring: Scoring) -> list[Example]:
-    """Returns videos worth looking at, with pictures of what they show and of where each stream looks."""
+    """Returns examples for the report: pictures of what they show and of where each stream looks."""
     streams, split = gathered.streams, gathered.streams[0].split
     chosen = choose_examples(gathered.unseen.logits, fused, gathered.unseen.labels)
     videos = [dataset.videos[streams[0].videos[place]] for place, _ in chosen]
@@ -43,7 +43,7 @@ def examples_of(gathered: Gathered, fused: np.ndarray, dataset: DataSet, scoring
 
 
 def questions_of(gathered: Gathered, dataset: DataSet, scoring: Scoring, fusion: Fusion) -> Questions:
-    """Returns answers about models whose last layers were solved by folds."""
+    """Returns the analyses of models whose last layers were solved by folds: learning curve, scene, unknown classes."""
     answers: Questions = {"more_clips": None, "outside": None, "scene": None, "doubt": _doubt(fusion), "why_not": {}}
     answers["scene"] = scene_of(gathered, dataset, scoring, fusion)
     assert gathered.known is not None
@@ -64,7 +64,7 @@ def questions_of(gathered: Gathered, dataset: DataSet, scoring: Scoring, fusion:
     answers["more_clips"] = more_clips_of(subsets, dataset.classes)
     if not answers["outside"]:
         few = len(np.unique(subsets.labels)) < 3
-        reason = "leaving a class out takes three classes at least" if few else "there was no time for it"
+        reason = "leaving a class out needs at least three classes" if few else "there was no time for it"
         answers["why_not"]["outside"] = reason
     return answers
 
@@ -75,13 +75,13 @@ def _doubt(fusion: Fusion) -> dict[str, float] | None:
 
 
 def kept_parts(model: Path, names: tuple[str, ...]) -> list[np.ndarray]:
-    """Returns the features [V, D] of each part that a model uses, of the videos that are named."""
+    """Returns the features [V, D] of each part that a model uses, for the named videos."""
     run = Run(model.parent)
     of_file = read_scores(run.held_out).videos
     with h5py.File(run.features("train")) as file:
         features = file["features"][()].mean(axis=1)
     if len(features) != len(of_file):
-        raise ValueError(f"{run.features('train')} holds {len(features)} videos, not {len(of_file)}")
+        raise ValueError(f"{run.features('train')} holds {len(features)} videos instead of {len(of_file)}")
     place = {name: row for row, name in enumerate(of_file)}
     rows = [place[name] for name in names]
     weights = checked(run.described().get("parts"), dict[str, float])

@@ -1,4 +1,4 @@
-"""Says how a model was made, for the report: what somebody needs to repeat it."""
+"""Describes how a model was made, for the report: all that is needed to repeat it."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from streams.tricks import Tricks
 
 
 def how_made(model: Path, dataset: DataSet) -> dict[str, str]:
-    """Returns what the configuration beside a model says of its training, by what a table calls it; or nothing."""
+    """Returns the rows of a table about the training, from the configuration beside a model; none without it."""
     path = model.with_name("config.json")
     if not path.is_file():
         return {}
@@ -24,7 +24,7 @@ def how_made(model: Path, dataset: DataSet) -> dict[str, str]:
         "Network": str(options.get("backbone", "")),
         "Initial weights": _weights(options),
         "Recipe": str(options.get("recipe") or "none"),
-        "Input": f"{options.get('input', '')}, {options.get('length', 1)} a clip",
+        "Input": f"{options.get('input', '')}, {options.get('length', 1)} per clip",
         "Crop": _crop(options, dataset),
         "Augmentation": str(options.get("augment", "")),
         "Tricks": _tricks(options),
@@ -40,7 +40,7 @@ def how_made(model: Path, dataset: DataSet) -> dict[str, str]:
 
 
 def _weights(options: dict[str, Any]) -> str:
-    """Returns what the network started from, as `streams/networks/start.py` chooses it."""
+    """Returns the initial weights of the network, as `streams/networks/start.py` chose them."""
     source = str(options.get("weights", ""))
     if source == "auto":
         source = "imagenet" if options["backbone"] in NAMES and not Input(options["input"]).is_flow else "none"
@@ -55,7 +55,7 @@ def _crop(options: dict[str, Any], dataset: DataSet) -> str:
 
 
 def _share(options: dict[str, Any], dataset: DataSet) -> float:
-    """Returns the share of a usual frame that a crop shows."""
+    """Returns the share of an average frame that a crop covers."""
     rows = [row for row in read_index(index_path(dataset.root)).values() if row.state == READY and row.width]
     if options.get("shown") == "whole" or not rows:
         return 1.0
@@ -65,7 +65,7 @@ def _share(options: dict[str, Any], dataset: DataSet) -> float:
 
 
 def _tricks(options: dict[str, Any]) -> str:
-    """Returns the options of the group tricks that were given, as they are typed."""
+    """Returns the options of the group tricks that were set, as they are typed."""
     given = {
         each.name: options[each.name]
         for each in dataclasses.fields(Tricks)
@@ -79,7 +79,7 @@ def _length(options: dict[str, Any], result: dict[str, Any]) -> str:
     if options.get("optimizer") == "exact":
         return "last layer solved, not trained"
     epochs, best = result.get("epochs"), result.get("epoch")
-    return f"{epochs} epochs, number {best} is kept" if epochs else ""
+    return f"{epochs} epochs; epoch {best} is kept" if epochs else ""
 
 
 def _duration(seconds: float | None) -> str:

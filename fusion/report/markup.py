@@ -1,4 +1,4 @@
-"""Fills HTML templates, in which every value is escaped, and formats names and numbers for them."""
+"""Fills HTML templates, where every value is escaped, and formats names and numbers for them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +10,14 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render(template: str, *, folder: Path = TEMPLATES, **values: object) -> str:
-    """Returns a template of `folder`, filled in; a value that the template needs and does not get is an error."""
+    """Returns a template of `folder`, filled in. A value that the template needs but does not get is an error."""
     environment = templates_in(folder, autoescape=True)
     environment.filters |= {"display": title, "percent": percent, "points": points}
     return environment.get_template(template).render(values)
 
 
 def templates_in(folder: Path, **escaping: Any) -> Environment:
-    """Returns the templates of a folder; `escaping` says how values are kept from acting in the page."""
+    """Returns the templates of a folder. `escaping` sets how values are escaped."""
     return Environment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
@@ -29,7 +29,7 @@ def templates_in(folder: Path, **escaping: Any) -> Environment:
 
 
 def title(name: str) -> str:
-    """Returns the name of a stream or a method as it begins a line."""
+    """Returns the name of a stream or a method with a capital letter, and with dashes."""
     shown = name[:1].upper() + name[1:].replace("_", "-")
     for short in ("svm", "lstm", "gru"):
         shown = shown.replace(short.capitalize(), short.upper())
@@ -37,7 +37,7 @@ def title(name: str) -> str:
 
 
 def by_reason(missing: Mapping[str, str]) -> dict[str, list[str]]:
-    """Returns the methods that were left out, grouped by the reason."""
+    """Returns the methods that can't be used, grouped by the reason."""
     methods: dict[str, list[str]] = {}
     for method, reason in missing.items():
         methods.setdefault(reason, []).append(method)
@@ -45,7 +45,7 @@ def by_reason(missing: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """Returns a share as percent, or a dash where there is none."""
+    """Returns a share as percent, or a dash for None."""
     return "–" if share is None else f"{share:.{digits}%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 

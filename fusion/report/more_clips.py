@@ -1,6 +1,6 @@
-"""Estimates what more clips would bring, overall and per class, and how clips of unknown classes are treated.
+"""Estimates how much more clips would help, overall and per class, and how clips of unknown classes are treated.
 
-Last layers are solved again on the features that training kept: from fewer videos, and without one of the classes.
+The last layers are solved again on the features that training kept: from fewer videos, and without one class.
 """
 
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ import numpy as np
 from fusion.methods.by_groups import Interval, interval
 from fusion.methods.doubting import KEPT, area_under_roc, false_alarms
 
-if TYPE_CHECKING:  # It brings Keras, which reports of score files do without.
+if TYPE_CHECKING:  # It imports Keras, which reports of score files don't need.
     from streams.last_layer.subsets import Outsiders, Step, Subsets
 
 _DRAWS = 1000
-# The steepest assumed fall of errors: half the errors with twice the videos.
+# The steepest fall of errors that is assumed: half the errors with twice the videos.
 _STEEPEST = 1.0
 
 
 class CurvePoint(TypedDict):
-    """The accuracy of the last layer when it learns from so many videos."""
+    """The accuracy of the last layer when it learns from this number of videos."""
 
     videos: int
     accuracy: float
@@ -28,36 +28,36 @@ class CurvePoint(TypedDict):
 
 
 class ClassNeed(TypedDict):
-    """One class: its training videos, how many are recognised, and what twice as many are expected to bring."""
+    """One class: its training videos, their accuracy, and the expected gain from twice as many."""
 
     name: str
     videos: int
     recognised: float
-    gain: float  # In accuracy over all classes.
+    gain: float  # Of the accuracy over all classes.
     interval: Interval
 
 
 class MoreClips(TypedDict):
-    """The learning curve, its extrapolation to twice as many videos, and which class gains most."""
+    """The learning curve, its extrapolation to twice as many videos, and the class with the largest gain."""
 
     steps: list[CurvePoint]
     doubled: CurvePoint
     gain: float
     gain_interval: Interval
     classes: list[ClassNeed]
-    left_out: list[str]  # Classes that were left out for lack of time.
+    left_out: list[str]  # Classes for which there was no time.
 
 
 class OutsiderRow(TypedDict):
-    """One class treated as unknown: how well confidence separates it from the others."""
+    """One class treated as unknown: how well confidence separates its videos from those of the others."""
 
     name: str
     auroc: float
-    false_alarms: float  # The share of its videos that are still answered where almost all of the others are.
+    false_alarms: float  # The share of its videos that are answered at a threshold that almost all of the others pass.
 
 
 class Outside(TypedDict):
-    """How well confidence separates videos of known classes from others."""
+    """How well confidence separates videos of known classes from those of unknown ones."""
 
     rows: list[OutsiderRow]
     auroc: float
@@ -75,7 +75,7 @@ def more_clips_of(subsets: "Subsets", classes: Sequence[str]) -> MoreClips:
     counts = np.array([step.videos for step in steps])
     least = 0.5 / len(subsets.labels)
     slope, slopes = _slope(counts, errors, least), np.array([_slope(counts, 1 - each, least) for each in drawn])
-    left = 2.0**-slope, 2.0**-slopes  # Of the errors, with twice the videos.
+    left = 2.0**-slope, 2.0**-slopes  # The share of errors that remains with twice the videos.
     after, drawn_after = 1 - errors[-1] * left[0], 1 - (1 - drawn[:, -1]) * left[1]
     full = round(counts[-1])
     needs, left_out = [], []
@@ -131,7 +131,7 @@ def _row(name: str, found: "Outsiders") -> OutsiderRow:
 
 
 class _Resample:
-    """Bootstrap samples of groups, the same ones for everything that is compared."""
+    """Bootstrap samples of groups; everything that is compared uses the same ones."""
 
     def __init__(self, groups: np.ndarray) -> None:
         _, self._member = np.unique(groups, return_inverse=True)
@@ -147,7 +147,7 @@ class _Resample:
 
 
 def _slope(counts: np.ndarray, errors: np.ndarray, least: float) -> float:
-    """Returns the power by which errors fall with the number of videos, a line in logarithms."""
+    """Returns the exponent by which errors fall with the number of videos: the slope of a line in logarithms."""
     x, y = np.log(counts), np.log(np.maximum(errors, least))
     centred = x - x.mean()
     return float(np.clip(-(centred @ y) / (centred @ centred), 0.0, _STEEPEST))

@@ -1,4 +1,4 @@
-"""Collects the results of an evaluation as numbers and names for JSON; fusion/report/page.py shows them."""
+"""Collects the results of an evaluation as numbers and names for JSON. fusion/report/page.py draws them."""
 
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
@@ -15,18 +15,18 @@ from fusion.report.questions import Questions
 from fusion.report.rare_classes import Band
 from streams.runs.score_file import Scores
 
-# Methods whose scores are probabilities, or logits of some, so that their calibration can be measured.
+# The scores of these methods are probabilities or logits, so their calibration can be measured.
 _CALIBRATED = ("average", "average-views", "weighted", "calibrated", "weighted-logits")
 
 
 class Network(TypedDict):
-    """Where the scores of one network come from."""
+    """The origin of one network's scores."""
 
     protocol: str
     selection: str
     model_hash: str
-    looked_at: NotRequired[str]  # The protocol in words; only models say it.
-    made: NotRequired[dict[str, str]]  # How the model was trained, as a table shows it; likewise.
+    looked_at: NotRequired[str]  # The protocol in words. Only models have it, not score files.
+    made: NotRequired[dict[str, str]]  # How the model was trained, as rows of a table. Only models have it.
 
 
 class Baselines(TypedDict):
@@ -38,16 +38,16 @@ class Baselines(TypedDict):
 
 
 class Suspect(TypedDict):
-    """A training video whose label is likely wrong: both streams, which have not seen it, agree on another class."""
+    """A training video whose label is probably wrong: all streams agree on another class, without having learnt it."""
 
     video: str
     label: str
     seen: str
-    probability: float  # Of the class that is seen, the least of the streams'.
+    probability: float  # Of the class that they see; the lowest of the streams.
 
 
 class Gain(TypedDict):
-    """What the first method of fusing adds to the best stream, as a difference of shares."""
+    """The gain of the first fusion method over the best stream, as a difference of shares."""
 
     stream: str
     method: str
@@ -56,14 +56,14 @@ class Gain(TypedDict):
 
 
 class Calibration(TypedDict):
-    """Reliability bins, and the expected calibration error."""
+    """The bins of a reliability diagram, and the expected calibration error."""
 
     bins: list[dict[str, float]]
     error: float
 
 
 class ComparedRow(TypedDict):
-    """Two results for the same videos: accuracies, videos that only one has right, p-value of exchanging groups."""
+    """Two results for the same videos: accuracies, videos that only one has right, and the p-value by groups."""
 
     ours: float
     theirs: float
@@ -76,7 +76,7 @@ Comparison = TypedDict("Comparison", {"with": str, "rows": dict[str, ComparedRow
 
 
 class Report(TypedDict):
-    """The report of one split, as `report.json` holds it. Dictionaries are by the name of a stream or a method."""
+    """The report of one split, as in `report.json`. The keys of dictionaries are streams and methods."""
 
     data_set: str
     split: int
@@ -89,28 +89,28 @@ class Report(TypedDict):
     video_accuracy: dict[str, float]
     interval: dict[str, Interval]
     frame_accuracy: dict[str, float]
-    top: int  # A video counts for the next one if a label of it is among so many likeliest classes.
+    top: int  # A video counts for the next measure if one of its labels is among this many top classes.
     top_accuracy: dict[str, float]
     baselines: Baselines
     gain: Gain | None
-    flow_gain: NotRequired[Gain | None]  # What flow adds to the spatial stream alone.
+    flow_gain: NotRequired[Gain | None]  # The gain of fusion over the spatial stream alone.
     agreement: dict[str, int]
     reliability: dict[str, Calibration]
     videos: list[str]
     groups: list[str]
     labels: list[int] | list[list[int]]
     decisions: dict[str, list[int]]
-    # Where each video shows one class.
+    # If each video shows one class.
     mean_class_accuracy: NotRequired[dict[str, float]]
     class_accuracy: NotRequired[dict[str, list[float | None]]]
     confusion: NotRequired[dict[str, list[list[int]]]]
-    # Where a video shows several classes, or none.
+    # If a video may show several classes, or none.
     mean_average_precision: NotRequired[dict[str, float]]
     precision_interval: NotRequired[dict[str, Interval]]
     class_precision: NotRequired[dict[str, list[float | None]]]
-    # What fusion/evaluate.py adds.
-    chosen: NotRequired[str]  # The method that predict, serve and export use, as validation found it best.
-    expected: NotRequired[Expectation | None]  # What the recipe of the runs says, beside what came out.
+    # Added by fusion/evaluate.py.
+    chosen: NotRequired[str]  # The method that was the best in validation. predict, serve and export use it.
+    expected: NotRequired[Expectation | None]  # The figures of the recipe beside the measured ones.
     learned: NotRequired[dict[str, str]]
     learned_from: NotRequired[str]
     missing: NotRequired[dict[str, str]]
@@ -130,7 +130,7 @@ def build_report(
     joint: Scores | None = None,
     top: int = 5,
 ) -> Report:
-    """Returns the report of the streams and of all fusions, whose scores are [V, C] by method."""
+    """Returns the report of all streams and fusions. `fused` has the scores [V, C] of each method."""
     first, labels = streams[0], evidence.labels
     results = results_of(evidence, fused)
     method = next(iter(fused), "")
@@ -163,17 +163,17 @@ def build_report(
 
 
 def results_of(evidence: Evidence, fused: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the scores [V, C] of each stream and of each method, by name."""
+    """Returns the scores [V, C] of each stream and method, by name."""
     return dict(zip(evidence.streams, evidence.logits, strict=True)) | dict(fused)
 
 
 def parts_of(results: Mapping[str, np.ndarray], evidence: Evidence) -> dict[str, Part]:
-    """Returns the scores of each stream and method with the labels and groups of their videos."""
+    """Returns the scores of each stream and method, with the labels and groups of their videos."""
     return {name: Part(scores, evidence.labels, evidence.groups) for name, scores in results.items()}
 
 
 def _add_one_label(report: Report, results: Mapping[str, np.ndarray], evidence: Evidence) -> None:
-    """Adds the measures for videos with one class each; classes without videos are left out of means."""
+    """Adds the measures for videos with one class each. Means leave out classes without videos."""
     of_class = {name: measures.class_accuracy(scores, evidence.labels) for name, scores in results.items()}
     report["mean_class_accuracy"] = {name: float(np.nanmean(shares)) for name, shares in of_class.items()}
     report["class_accuracy"] = {name: _with_gaps(shares) for name, shares in of_class.items()}
@@ -193,7 +193,7 @@ def _add_several_labels(report: Report, results: Mapping[str, np.ndarray], evide
 
 
 def warnings_of(report: Report) -> list[str]:
-    """Returns warnings: fusion worse than its better stream, and results that are hardly better than chance."""
+    """Returns warnings: if fusion is worse than its best stream, or if results are hardly better than chance."""
     baselines, found = report["baselines"], []
     gain = report["gain"]
     if gain and gain["difference"] < 0:
@@ -206,18 +206,19 @@ def warnings_of(report: Report) -> list[str]:
     for name, (low, _) in report["interval"].items():
         if low <= baselines["commonest_share"]:
             found.append(
-                f"{name} has {report['video_accuracy'][name]:.1%} (from {low:.1%} on): that is not clearly better than "
-                f"answering {baselines['commonest_class']} for every video, {baselines['commonest_share']:.1%}."
+                f"{name} reaches {report['video_accuracy'][name]:.1%} (its interval begins at {low:.1%}). That is not "
+                f"clearly better than answering {baselines['commonest_class']} for every video: "
+                f"{baselines['commonest_share']:.1%}."
             )
     return found
 
 
-# The most labels that are questioned, and how probable another class must be to every stream.
+# The most labels that are listed, and the lowest probability of another class that casts doubt on a label.
 MOST_SUSPECTS, DOUBT = 20, 0.6
 
 
 def suspects_of(known: Evidence, videos: Sequence[str], classes: Sequence[str]) -> list[Suspect]:
-    """Returns the videos whose label every stream doubts, by folds that have not seen them; most confident first."""
+    """Returns the videos whose label every stream doubts, in folds that had not seen them; most confident first."""
     if known.is_multi_label:
         return []
     shares = np.stack(probabilities(known))
@@ -239,7 +240,7 @@ def _baselines(labels: np.ndarray, classes: Sequence[str]) -> Baselines:
 
 
 def _gain(results: Mapping[str, np.ndarray], evidence: Evidence, method: str, *, over: str = "") -> Gain | None:
-    """Returns what `method` adds to a stream, by default the best one; None if there is nothing to fuse."""
+    """Returns the gain of `method` over a stream, by default the best one; None if there is nothing to fuse."""
     if len(evidence.streams) < 2 or not method:
         return None
     several = evidence.is_multi_label
@@ -264,7 +265,7 @@ def _reliability(evidence: Evidence, fused: Mapping[str, np.ndarray]) -> dict[st
 
 
 def _with_gaps(values: np.ndarray) -> list[float | None]:
-    """Returns numbers as JSON knows them: what is not a number becomes null."""
+    """Returns numbers for JSON, with null for NaN."""
     return [None if np.isnan(value) else float(value) for value in values]
 
 

@@ -21,11 +21,11 @@ from streams.runs.run_folder import Run
 
 
 class Evaluation(NamedTuple):
-    """The report of one split, the scores that it is about, and the fusions that it kept."""
+    """The report of one split, the scores on which it is based, and the fusions to save."""
 
     report: Report
     gathered: Gathered
-    fused: dict[str, np.ndarray]  # By method, [V, C].
+    fused: dict[str, np.ndarray]  # The scores [V, C] of each method.
     kept: KeptFusions | None
 
     @property
@@ -35,12 +35,12 @@ class Evaluation(NamedTuple):
 
     @property
     def parts(self) -> dict[str, Part]:
-        """The scores of each stream and method, with labels and groups."""
+        """The scores of each stream and method, with the labels and groups of their videos."""
         return parts_of(results_of(self.gathered.unseen, self.fused), self.gathered.unseen)
 
 
 def evaluate(gathered: Gathered, methods: Sequence[str], top: int = 5) -> Evaluation:
-    """Fuses by all named methods, and builds the report."""
+    """Fuses by all these methods, and builds the report."""
     from_itself = gathered.known is None and bool(gathered.learns_from)
     fused = fuse(methods, gathered.unseen, gathered.known, folds=from_itself, why_not=gathered.why_not)
     if not fused.scores:
@@ -48,9 +48,9 @@ def evaluate(gathered: Gathered, methods: Sequence[str], top: int = 5) -> Evalua
             "Nothing could be fused. " + " ".join(f"{name}: {reason}" for name, reason in fused.missing.items())
         )
     kept = _kept(gathered, fused)
-    if kept:  # What validation chose comes first: the page shows it in detail, and predict uses it.
+    if kept:  # The choice of validation comes first: the page shows it in detail, and predict uses it.
         fused = fused._replace(scores={kept.chosen: fused.scores[kept.chosen], **fused.scores})
-    Now.doing = "Judging what came of it"
+    Now.doing = "Computing the measures"
     report = build_report(gathered.streams, fused.scores, gathered.unseen, gathered.joint, top)
     report["learned"] = {name: learned for name, learned in fused.learned.items() if learned}
     report["learned_from"] = gathered.learns_from
@@ -64,7 +64,7 @@ def evaluate(gathered: Gathered, methods: Sequence[str], top: int = 5) -> Evalua
 
 
 def _kept(gathered: Gathered, fused: Fused) -> KeptFusions | None:
-    """Returns the fusions for other videos: only those that learned from videos unseen by the streams."""
+    """Returns fusions for other videos: only those that learned from videos that the streams were not trained on."""
     if gathered.known is None or not gathered.is_held_out or len(gathered.streams) < 2 or not fused.parameters:
         return None
     chosen, fusions = fusions_of(fused.parameters, gathered.known, gathered.learns_from, gathered.others)
@@ -73,8 +73,8 @@ def _kept(gathered: Gathered, fused: Fused) -> KeptFusions | None:
 
 
 def write_report(folder: Path, evaluation: Evaluation, examples: Sequence[Example], runs: Path) -> Path:
-    """Writes `report.json`, `report.html` and what was learned, `fusion.json`; returns where the page lies."""
-    Now.doing = "Drawing the report"
+    """Writes `report.json`, `report.html` and the learned fusions, `fusion.json`. Returns the path of the page."""
+    Now.doing = "Writing the report"
     report, gathered = evaluation.report, evaluation.gathered
     histories = {each.stream: Run.of(runs, each.data_set, each.stream, each.split).history for each in gathered.streams}
     write_json(folder / "report.json", report)

@@ -1,6 +1,6 @@
-"""Writes the report as one HTML page: self-contained, opened from disk, readable on a phone and in print.
+"""Writes the report as one HTML page. It is one file, opens from disk, and can be read on a phone and in print.
 
-This module prepares names and numbers; templates/report.html turns them into HTML.
+This module prepares names and numbers. templates/report.html turns them into HTML.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ from fusion.report.published import PUBLISHED
 
 _STREAM_TONES = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)")
 _FUSED_TONE = "var(--fused)"
-# A table with more classes than this is folded, and so many pairs of classes are listed.
+# The most classes that a table shows unfolded, and the most pairs of classes that are listed.
 _OPEN_CLASSES, _PAIRS = 30, 5
 
 
 class Measure(NamedTuple):
-    """The number by which methods are judged: video accuracy, or mean average precision."""
+    """The measure that ranks the methods: video accuracy, or mean average precision."""
 
     name: str
     values: Mapping[str, float]
@@ -35,7 +35,7 @@ class Measure(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A confusion of two classes: how many videos before and after fusion."""
+    """A confusion of two classes: its number of videos before and after fusion."""
 
     truth: str
     taken: str
@@ -44,7 +44,7 @@ class Pair(NamedTuple):
 
 
 class ClassRow(NamedTuple):
-    """One class: its videos, what each stream and fusion reach, and what fusion adds to the first stream."""
+    """One class: its number of videos, the results of each stream and of fusion, and the gain over the first stream."""
 
     name: str
     videos: int
@@ -53,7 +53,7 @@ class ClassRow(NamedTuple):
 
 
 class Guess(NamedTuple):
-    """One of the classes that a stream finds likeliest; without a probability where scores are none."""
+    """A likely class according to a stream. Its probability is None if the scores are not probabilities."""
 
     name: str
     is_right: bool
@@ -68,7 +68,7 @@ def page(
     examples: Sequence[Example],
     histories: Mapping[str, Path],
 ) -> str:
-    """Returns the page of a report; `fused` are the scores of the method that the page shows in detail."""
+    """Returns the page of a report. `fused` are the scores of the method that the page shows in detail."""
     streams = report["streams"]
     shown = [*streams, report["methods"][0]]
     networks = {**streams, **report["joint"]}
@@ -103,12 +103,12 @@ def page(
 
 
 def test_selected(selections: Mapping[str, str]) -> list[str]:
-    """Returns the networks whose weights were selected on the videos that they are evaluated on."""
+    """Returns the networks whose weights were selected on the same videos on which they are evaluated."""
     return [name for name, selection in selections.items() if "test-selected" in selection]
 
 
 def _tones(report: Report) -> dict[str, str]:
-    """Returns the colour of each stream and method: streams have their own, fusion has one."""
+    """Returns the colour of each stream and method. Each stream has its own, and all methods share one."""
     streams = {name: _STREAM_TONES[place % len(_STREAM_TONES)] for place, name in enumerate(report["streams"])}
     return streams | dict.fromkeys(report["methods"], _FUSED_TONE)
 
@@ -120,7 +120,7 @@ def _measure(report: Report) -> Measure:
 
 
 def _agreement(report: Report) -> list[tuple[str, int, str]]:
-    """Returns the parts of the bar that shows who is right: name, number of videos and colour."""
+    """Returns the parts of the bar that shows which streams are right: name, number of videos, and colour."""
     names, counts, tones = list(report["streams"]), report["agreement"], _tones(report)
     if len(names) < 2:
         return []
@@ -131,7 +131,7 @@ def _agreement(report: Report) -> list[tuple[str, int, str]]:
 
 
 def _changes(report: Report) -> dict[str, list[Pair]]:
-    """Returns the confusions of the best stream that fusion corrects, and those that it adds."""
+    """Returns the confusions of the best stream that fusion corrects, and the new ones that it makes."""
     if "confusion" not in report or not report["gain"]:
         return {}
     before, after = (np.array(report["confusion"][report["gain"][name]]) for name in ("stream", "method"))
@@ -141,7 +141,7 @@ def _changes(report: Report) -> dict[str, list[Pair]]:
 
 
 def _pairs(report: Report, before: np.ndarray, after: np.ndarray, change: np.ndarray) -> list[Pair]:
-    """Returns the pairs of classes with the greatest change above zero."""
+    """Returns the pairs of classes with the largest positive change."""
     order = np.argsort(-change, axis=None, kind="stable")[:_PAIRS]
     return [
         Pair(report["classes"][row], report["classes"][column], int(before[row, column]), int(after[row, column]))
@@ -159,7 +159,7 @@ def _most_confused(report: Report, method: str) -> Pair | None:
 
 
 def _class_rows(report: Report, shown: Sequence[str]) -> list[ClassRow]:
-    """Returns the classes that have test videos, those to which fusion adds most first."""
+    """Returns the classes that have test videos, those with the largest gain by fusion first."""
     values = report["class_accuracy"] if "class_accuracy" in report else report["class_precision"]
     labels = np.array(report["labels"])
     counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(report["classes"]))
@@ -179,14 +179,14 @@ def _growth(report: Report) -> Growth | None:
 
 
 def _overconfidence(calibration: Calibration) -> float:
-    """Returns by how much the mean confidence is above the accuracy; negative where it is below."""
+    """Returns the mean confidence minus the accuracy: above zero is overconfident, below zero underconfident."""
     counts = np.array([each["count"] for each in calibration["bins"]])
     excess = np.array([each["confidence"] - each["accuracy"] for each in calibration["bins"]])
     return float(np.average(excess, weights=counts))
 
 
 def _example(report: Report, evidence: Evidence, fused: np.ndarray, example: Example) -> dict[str, object]:
-    """Returns what the page shows of an example: why, which video, the truth, and what each stream says."""
+    """Returns what the page shows of an example: the reason, the video, the true class, and the guesses."""
     names, label = list(report["streams"]), report["labels"][example.place]
     truth = [label] if isinstance(label, int) else [place for place, is_shown in enumerate(label) if is_shown]
     scores = dict(zip(evidence.streams, probabilities(evidence), strict=True)) | {report["methods"][0]: fused}
@@ -202,7 +202,7 @@ def _example(report: Report, evidence: Evidence, fused: np.ndarray, example: Exa
 
 
 def _guesses(scores: np.ndarray, classes: Sequence[str], truth: Sequence[int]) -> list[Guess]:
-    """Returns the three likeliest classes; scores that are no probabilities have bars relative to the highest."""
+    """Returns the three top classes. The bars of scores that are not probabilities are relative to the highest."""
     are_shares = scores.min() >= 0 and scores.max() <= 1
     lengths = scores if are_shares else np.exp(scores - scores.max())
     return [

@@ -13,7 +13,7 @@ from fusion.report.numbers import Comparison, Report
 
 
 def print_report(report: Report) -> None:
-    """Prints a row for each stream and each way of fusing them, and why some ways are missing."""
+    """Prints a row for each stream and each fusion method, and the reasons for missing ones."""
     networks = {**report["streams"], **report["joint"]}
     selections = {name: network["selection"] for name, network in networks.items()}
     console = Console()
@@ -22,14 +22,15 @@ def print_report(report: Report) -> None:
         console.print(f"Warning: {warning}", style="bold red", highlight=False)
     if report.get("warnings"):
         console.print(
-            "Look at what the networks see (./run show), at the data set (./run doctor), and at the learning "
+            "Check what the networks see (./run show), the data set (./run doctor) and the learning "
             "curves in the report.",
             highlight=False,
         )
     if report.get("suspects"):
         first = [f"{each['video']} ({each['label']}, looks like {each['seen']})" for each in report["suspects"][:5]]
         names_of = ", ".join(first)
-        console.print(f"{len(report['suspects'])} labels may be wrong, the report has all: {names_of}", highlight=False)
+        count = len(report["suspects"])
+        console.print(f"{count} labels may be wrong; the report lists all: {names_of}", highlight=False)
     asked = report.get("options", {}).get("method")  # Missing methods matter only if the user named them.
     for reason, names in by_reason(report["missing"] if asked else {}).items():
         console.print(f"Not fused by {', '.join(names)}: {reason}", style="dim", highlight=False)
@@ -37,7 +38,7 @@ def print_report(report: Report) -> None:
 
 
 def print_mean(report: MeanReport) -> None:
-    """Prints a row for each stream and each way of fusing them: the mean over splits and their deviation."""
+    """Prints a row for each stream and each fusion method: the mean over splits and its standard deviation."""
     selections = {name: each["selection"] for name, each in report["streams"].items()}
     console = Console()
     console.print(_results(report, f"{report['data_set']}, mean of {len(report['splits'])} splits", selections))
@@ -45,14 +46,14 @@ def print_mean(report: MeanReport) -> None:
 
 
 def print_expected(expected: Expectation | None) -> None:
-    """Prints what the recipe of the runs says beside what came out, if they were made by one."""
+    """Prints the figures of the recipe beside the measured ones, if all runs were made by one recipe."""
     if not expected:
         return
     table = Table("", "expected", "measured", "tolerance", "verdict", title=f"recipe {expected['recipe']}")
     for name, row in expected["rows"].items():
         numbers = f"{row['expected']:.1f} %", f"{row['measured']:.1f} %", f"± {row['tolerance']:g}"
         table.add_row(title(name), *numbers, row["verdict"])
-    changed = f"; the runs depart from it by {', '.join(expected['changed'])}" if expected["changed"] else ""
+    changed = f"; the runs differ from it in {', '.join(expected['changed'])}" if expected["changed"] else ""
     table.caption = f"expected as in {expected['source']}{changed}"
     Console().print(table)
 
@@ -65,7 +66,7 @@ def _results(report: Report | MeanReport, heading: str, selections: Mapping[str,
     if "mean_average_precision" in report:
         measures["mean average precision"] = "mean_average_precision"
     chosen = ", ".join(f"{name} {selection}" for name, selection in selections.items())
-    caption, learnt = f"how weights were selected: {chosen}", report.get("learned_from")
+    caption, learnt = f"selection of weights: {chosen}", report.get("learned_from")
     if learnt and LEARNED.keys() & report["video_accuracy"].keys():
         caption += f"\n* learnt from {learnt}"
     table = Table("", *measures, title=heading, caption=caption)
@@ -83,9 +84,10 @@ def _results(report: Report | MeanReport, heading: str, selections: Mapping[str,
 def _print_comparison(console: Console, comparison: Comparison | None) -> None:
     if not comparison:
         return
-    table = Table("", "points", "only this right", "only the other right", "p", title=f"against {comparison['with']}")
+    heading = f"compared with {comparison['with']}"
+    table = Table("", "points", "only this right", "only the other right", "p", title=heading)
     for name, row in comparison["rows"].items():
         counts = str(row["only_ours"]), str(row["only_theirs"])
         table.add_row(title(name), points(row["ours"] - row["theirs"], 2), *counts, f"{row['p_value']:.2g}")
-    table.caption = "p is the chance of such a difference if exchanging whole groups of videos changed nothing"
+    table.caption = "p: the probability of such a difference by chance, by exchanging whole groups of videos"
     console.print(table)

@@ -1,10 +1,10 @@
-"""Published video accuracies of the same lists, in percent, to stand beside ours."""
+"""Published video accuracies for the same lists, in percent, to compare ours with."""
 
 from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """What a publication reached with each stream and with both; None where it does not say."""
+    """The published accuracy of each stream and of their fusion; None if a publication does not give it."""
 
     source: str
     spatial: float | None
@@ -13,7 +13,7 @@ class Published(NamedTuple):
     svm: float | None = None
 
 
-# By data set and split; "all" is the mean of the three splits.
+# By data set and split. "all" is the mean of the three splits.
 PUBLISHED = {
     ("ucf101", "1"): (
         Published("Simonyan and Zisserman 2014, CNN-M", 72.8, 81.0, 85.9, 87.0),

@@ -1,6 +1,6 @@
-"""Answers questions about a model of own clips: would more clips help, does it rely on the scene, what of other things.
+"""States the answers to three questions: would more clips help, does the scene decide, what of unknown classes?
 
-Answers need kept features and folds, so they exist only for networks whose last layer was solved.
+The answers need kept features and folds, so they exist only for networks whose last layer was solved.
 """
 
 from typing import TypedDict
@@ -10,7 +10,7 @@ from fusion.report.scene import Scene
 
 
 class Questions(TypedDict):
-    """The answers; each may be None, with the reason."""
+    """The answers. Each may be None; then its reason is given."""
 
     more_clips: MoreClips | None
     outside: Outside | None
@@ -20,7 +20,7 @@ class Questions(TypedDict):
 
 
 def sentences(found: Questions) -> list[str]:
-    """Returns the answers, one sentence each."""
+    """Returns the answers, a sentence or two each."""
     return [*_about_more(found), *_about_the_scene(found), *_about_others(found)]
 
 
@@ -30,15 +30,15 @@ def _about_more(found: Questions) -> list[str]:
         return []
     low, high = more["gain_interval"]
     gain = f"about {100 * more['gain']:+.1f} percentage points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
-    lines = [f"With twice as many clips: {gain}."]
+    lines = [f"Twice as many clips would change the accuracy by {gain}."]
     if more["classes"] and more["classes"][0]["interval"][0] > 0:
         best = more["classes"][0]
         lines.append(
-            f"More clips of {best['name']} would help most: with twice as many, "
+            f"More clips of {best['name']} would help most: twice as many would change it by "
             f"{100 * best['gain']:+.1f} percentage points."
         )
     else:
-        lines.append("No class stands out that more clips would be needed of.")
+        lines.append("No single class needs more clips than the others.")
     return lines
 
 
@@ -47,8 +47,8 @@ def _about_the_scene(found: Questions) -> list[str]:
     if not scene:
         return []
     normal, frozen = scene["accuracy"]["as they are"]["fused"], scene["accuracy"]["frozen"]["fused"]
-    words = "it needs motion" if scene["interval"]["frozen"][0] > 0 else "it may well look at the scene alone"
-    return [f"Of {scene['videos']} test videos {normal:.1%} are right, {frozen:.1%} if they stand still: {words}."]
+    words = "motion decides" if scene["interval"]["frozen"][0] > 0 else "the scene alone may decide"
+    return [f"Of {scene['videos']} test videos {normal:.1%} are right, and {frozen:.1%} if they are frozen: {words}."]
 
 
 def _about_others(found: Questions) -> list[str]:
@@ -56,6 +56,6 @@ def _about_others(found: Questions) -> list[str]:
     if not outside:
         return []
     return [
-        f"Of clips of a class that it does not know, {outside['false_alarms']:.0%} get an answer where "
-        f"{outside['kept']:.0%} of the others do (area under the ROC {outside['auroc']:.2f})."
+        f"Of clips of an unknown class, {outside['false_alarms']:.0%} get an answer at the threshold that "
+        f"{outside['kept']:.0%} of the other clips pass (area under the ROC curve {outside['auroc']:.2f})."
     ]

@@ -1,4 +1,4 @@
-"""How good a network is at classes that its training shows often, sometimes and rarely."""
+"""Measures the accuracy on classes with many, some and few training videos."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,23 +8,23 @@ import numpy as np
 
 from data.catalog import DataSet
 
-# Where the commonest class has fewer than so many times the videos of the rarest one, none is rare.
+# If the commonest class has less than this many times the videos of the rarest one, no class counts as rare.
 _UNEVEN = 2
 
 
 class Band(TypedDict):
-    """The classes of one third: how many videos of each the training list has, and what share of the test is right."""
+    """A third of the classes: their numbers of training videos, and the accuracy on their test videos."""
 
     name: str
     classes: int
     fewest: int
     most: int
     videos: int
-    accuracy: dict[str, float]  # By stream and method, the mean over classes: rare ones may have one video.
+    accuracy: dict[str, float]  # By stream and method: the mean over classes, because rare ones may have one video.
 
 
 def training_counts(dataset: DataSet, split: int) -> list[int]:
-    """Returns how many videos of each class the training list has."""
+    """Returns the number of training videos of each class."""
     number_of = Counter(dataset.videos[name].labels[0] for name in dataset.splits[split].train)
     return [number_of[label] for label in range(len(dataset.classes))]
 
@@ -32,7 +32,7 @@ def training_counts(dataset: DataSet, split: int) -> list[int]:
 def bands_of(
     counts: Sequence[int], labels: Sequence[int] | Sequence[list[int]], decisions: Mapping[str, Sequence[int]]
 ) -> list[Band]:
-    """Returns frequent, medium and rare classes, thirds by their training videos; none where all are about alike."""
+    """Returns frequent, medium and rare classes: thirds by training videos. Returns none if all have about as many."""
     if len(counts) < 3 or max(counts) < _UNEVEN * max(1, min(counts)):
         return []
     truth, number = np.asarray(labels), np.asarray(counts)
@@ -58,7 +58,7 @@ def bands_of(
 
 
 def in_words(bands: Sequence[Band], method: str) -> str:
-    """Returns a line about the accuracy of a method on each band; nothing where there are none."""
+    """Returns a line with the accuracy of a method on each band, or "" if there are no bands."""
     parts = [
         f"{band['accuracy'][method]:.1%} on {band['classes']} {band['name']} classes ({band['fewest']} to "
         f"{band['most']} training videos)"

@@ -1,4 +1,4 @@
-"""Tests whether a network uses motion or the scene alone: with clips that are frozen, shuffled or reversed."""
+"""Tests whether a network uses motion or only the scene, with clips that are frozen, shuffled or reversed."""
 
 import dataclasses
 from typing import TypedDict
@@ -13,22 +13,22 @@ from fusion.scores.gather import Gathered
 from fusion.scores.of_models import stream_scores
 from fusion.scores.protocol import ORDERS, Scoring
 
-# Videos that are scored: each is scored three times more.
+# The most videos to score, because each is scored three more times.
 MOST_VIDEOS = 40
 FUSED = "fused"
 
 
 class Scene(TypedDict):
-    """Accuracies of each stream and of their fusion by the order of frames, and the loss by other orders."""
+    """The accuracy of each stream and of their fusion for each order of frames, and the loss by changed orders."""
 
     videos: int
     accuracy: dict[str, dict[str, float]]  # By order, "as they are" first; then by stream.
-    lost: dict[str, float]  # What both streams fused lose by each order.
+    lost: dict[str, float]  # By order: the loss of accuracy of both streams fused.
     interval: dict[str, Interval]
 
 
 def scene_of(gathered: Gathered, dataset: DataSet, scoring: Scoring, fusion: Fusion) -> Scene:
-    """Scores test videos whose frames and fields come in another order."""
+    """Scores test videos with their frames and fields in other orders."""
     first = gathered.streams[0]
     rows = np.unique(np.linspace(0, len(first.videos) - 1, min(MOST_VIDEOS, len(first.videos))).round().astype(int))
     videos = [dataset.videos[first.videos[row]] for row in rows]

@@ -1,4 +1,4 @@
-"""Collects the scores to fuse, and those to learn from, either of saved models or of score files."""
+"""Collects the scores to fuse, and the scores to learn from, of saved models or of score files."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -20,16 +20,16 @@ from streams.runs.model_file import BOTH, file_hash
 from streams.runs.run_folder import Run
 from streams.runs.score_file import Scores, read_scores
 
-# The videos that methods learn from: the validation groups that the streams were not trained on; the streams' own
-# training list, as for the paper's SVM; or, by cross-validation, the other folds of the evaluated videos. Streams are
-# more confident on their training list than on other videos, which misleads every method that learns from it.
+# The videos that methods learn from. validation: groups on which the streams were not trained. train: the streams' own
+# training list, as for the paper's SVM. folds: the other folds of the evaluated videos, by cross-validation. Streams
+# are more confident on their training list than on new videos, which misleads every method that learns from it.
 FITS = ("validation", "train", "folds")
 _APART = "videos that were kept apart from training"
-_BY_FOLDS = "training videos, each scored by a fold that had not seen its group"
+_BY_FOLDS = "training videos, each scored by a fold that was not trained on its group"
 
 
 class _Options(TypedDict, total=False):
-    """The options of a training that say what it was validated on."""
+    """The options of a training that say which videos it was validated on."""
 
     protocol: Literal["validation", "paper", "test-selected", "folds"]
     validation: float
@@ -37,17 +37,17 @@ class _Options(TypedDict, total=False):
 
 
 class Gathered(NamedTuple):
-    """The scores of every stream for the videos to evaluate, and for the videos to learn from, if there are any."""
+    """The scores of all streams for the videos to evaluate, and for the videos to learn from, if there are any."""
 
     streams: list[Scores]
     unseen: Evidence
     known: Evidence | None
-    why_not: str  # The reason if there are no videos to learn from.
+    why_not: str  # The reason, if there are no videos to learn from.
     learns_from: str
     joint: Scores | None = None  # Scores of a network of both streams, for the videos to evaluate.
     is_held_out: bool = False  # Whether the videos to learn from are new to the streams.
-    others: Mapping[str, np.ndarray] | None = None  # Of each stream: logits of clips of other classes.
-    held_out: tuple[str, ...] = ()  # Training videos to learn from, if each was scored by a fold that had not seen it.
+    others: Mapping[str, np.ndarray] | None = None  # By stream: the logits of clips of other classes.
+    held_out: tuple[str, ...] = ()  # Training videos to learn from, each scored by a fold that was not trained on it.
 
 
 def from_models(
@@ -60,7 +60,7 @@ def from_models(
     with_features: bool = False,
     with_joint: bool = False,
 ) -> Gathered:
-    """Returns the scores of saved models; `fit` is empty if no method learns."""
+    """Returns the scores of saved models. `fit` is empty if no method learns."""
 
     def scores_of(part: str, videos: Sequence[Video], how: Scoring) -> list[Scores]:
         return [stream_scores(dataset, split, part, videos, stream, how) for stream in streams]
@@ -122,7 +122,7 @@ def _has_joint(dataset: DataSet, split: int, scoring: Scoring) -> bool:
 
 
 def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, names: Path | None) -> Gathered:
-    """Returns the scores of files; labels come from the data set, the first file, or its videos' names."""
+    """Returns the scores in files. Labels come from the data set, the first file, or the videos' names."""
     files = [read_score_file(source, names) for source in sources]
     truth = truth_of(files[0], dataset)
     repeated = len({each.stream for each in files}) < len(files)
@@ -150,12 +150,12 @@ def from_files(sources: Sequence[str], dataset: DataSet | None, split: int, name
 
 
 def of_split(source: str, split: int) -> str:
-    """Returns the score file of a split, whose number stands for `{split}` in its name."""
+    """Returns the score file of a split: its number replaces `{split}` in the name."""
     return source.replace("{split}", str(split))
 
 
 def splits_of_files(sources: Sequence[str], dataset: DataSet | None) -> list[int]:
-    """Returns the splits of score files: those of the data set, or the numbers for which there is a file."""
+    """Returns the splits of score files: those of the data set, or all numbers for which there is a file."""
     if dataset:
         return sorted(dataset.splits)
     numbers = range(1, 1000)
@@ -180,7 +180,7 @@ def _held_out(dataset: DataSet, split: int, streams: Sequence[str], scoring: Sco
 
 
 def _shared(streams: Sequence[Scores]) -> list[Scores]:
-    """Returns the scores of the videos that all streams have scored, in the order of the first, as of one part."""
+    """Returns the scores of the videos that all streams have scored, in the order of the first, as one part."""
     names = set(streams[0].videos).intersection(*(scores.videos for scores in streams[1:]))
     videos = tuple(name for name in streams[0].videos if name in names)
     found = []
@@ -211,10 +211,10 @@ def _to_learn_from(
             options = checked(Run(config.parent).entry("options"), _Options)
             chosen_by, share, seed = options.get("protocol", "validation"), options["validation"], options["seed"]
         except (ValueError, KeyError):
-            return (), f"{config} does not say what {stream} was validated on. Pass --fit train or folds."
+            return (), f"{config} does not say on which videos {stream} was validated. Pass --fit train or folds."
         if chosen_by == "folds":
             return (), (
-                f"{stream} was trained by the protocol folds, but its held-out scores are missing or from another "
+                f"{stream} was trained by the protocol folds, but its held-out scores are missing or of another "
                 f"model. Train it again with --again, or pass --fit folds."
             )
         if chosen_by != "validation":

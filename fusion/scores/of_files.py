@@ -1,4 +1,4 @@
-"""Reads score files: ours, NumPy arrays, those of TSN, pickled dictionaries, and CSV."""
+"""Reads score files: ours, NumPy arrays, files of TSN, pickled dictionaries, and CSV."""
 
 import contextlib
 import csv
@@ -17,9 +17,9 @@ from commands.text import is_printable
 from data.extraction.video_files import is_video
 from streams.runs.score_file import read_scores
 
-# Usual names of the array of video names in a `.npz` file.
+# Usual names for the array of video names in a `.npz` file.
 _NAMES = ("clips", "videos", "names")
-# How many times larger than the file its unpacked arrays may be.
+# An array may be at most this many times larger than its file.
 _MOST_PACKED = 1000
 
 
@@ -31,11 +31,11 @@ class NamedScores:
     videos: tuple[str, ...]
     view_logits: np.ndarray
     classes: tuple[str, ...] = ()  # Empty if the file does not name them.
-    labels: np.ndarray | None = None  # The column of each video's class, int[V], if the file holds it.
+    labels: np.ndarray | None = None  # For each video, the column of its class, int[V], if the file has it.
 
 
 def read_score_file(source: str, names: Path | None = None) -> NamedScores:
-    """Reads `FILE` or `FILE:ARRAY`; `names` lists the videos for files that hold only arrays."""
+    """Reads `FILE` or `FILE:ARRAY`. `names` lists the videos of files that contain only arrays."""
     path, array = parted(source)
     if not path.is_file():
         raise FileNotFoundError(f"There is no score file {path}.")
@@ -46,24 +46,24 @@ def read_score_file(source: str, names: Path | None = None) -> NamedScores:
         scores: NamedScores = readers[path.suffix](path, array, names)
     except (ValueError, OSError, MemoryError):
         raise
-    except Exception as error:  # A damaged header lets NumPy, csv and zipfile raise nearly anything.
+    except Exception as error:  # For a damaged file, NumPy, csv and zipfile may raise almost any exception.
         raise ValueError(f"{path} can't be read as a score file: {first_line(error)}.") from None
     _check(path, scores)
     return scores
 
 
 def _check(path: Path, scores: NamedScores) -> None:
-    """Raises ValueError unless there is one row of scores for each video, and names that can be shown."""
+    """Raises ValueError unless each video has one row of scores and a printable name."""
     if scores.view_logits.ndim != 3 or min(scores.view_logits.shape[1:]) < 1 or scores.view_logits.shape[2] < 2:
         raise ValueError(
             f"{path} must hold scores of at least two classes for every video. Received {scores.view_logits.shape}."
         )
     if not all(is_printable(name, keep="\n") for name in (*scores.videos, *scores.classes)):
-        raise ValueError(f"{path} holds names with control characters, or that are not UTF-8. Rename them.")
+        raise ValueError(f"{path} has names with control characters, or that are not UTF-8. Rename them.")
     if not len(scores.videos) == len(scores.view_logits) == len(set(scores.videos)):
         raise ValueError(
             f"{path} must have one row of scores per video. It has {len(scores.view_logits)} rows for "
-            f"{len(scores.videos)} names, {len(set(scores.videos))} of them different."
+            f"{len(scores.videos)} names; {len(set(scores.videos))} names are different."
         )
 
 
@@ -92,7 +92,7 @@ def _npz(path: Path, array: str, names: Path | None) -> NamedScores:
             )
         try:
             rows: object = stored[array]
-        except ValueError:  # TSN writes an array of objects: of scores, each with a label beside it.
+        except ValueError:  # TSN writes an array of objects: scores, each with a label.
             rows = read_object_array(path, array)
         with _without_objects(path):
             videos = [str(name) for name in stored[own_names]] if own_names else _listed(path, names)
@@ -110,24 +110,24 @@ def _npy(path: Path, array: str, names: Path | None) -> NamedScores:
 
 @contextlib.contextmanager
 def _without_objects(path: Path) -> Iterator[None]:
-    """Says what is wrong with an array of Python objects, which NumPy would run a pickle for."""
+    """Explains the error for an array of Python objects: NumPy would run a pickle to read it."""
     try:
         yield
     except ValueError as error:
         if "Object arrays" not in str(error):
             raise
         raise ValueError(
-            f"{path} was not opened: Python objects may be in no array but the scores of an .npz, as TSN writes them. "
-            "Save names as texts and other arrays as numbers, without dtype=object."
+            f"{path} was not opened: Python objects are allowed only in the scores of an .npz, as TSN writes them. "
+            "Save names as text and other arrays as numbers, without dtype=object."
         ) from None
 
 
 def _check_unpacked(path: Path) -> None:
-    """Raises ValueError if arrays would fill the memory once unpacked: zeros shrink to nearly nothing."""
+    """Raises ValueError if unpacked arrays would fill the memory: zeros can be compressed to almost nothing."""
     with zipfile.ZipFile(path) as archive:
         size = sum(member.file_size for member in archive.infolist())
     if size > max(_MOST_PACKED * path.stat().st_size, 2**20):
-        raise ValueError(f"{path} would unpack to {size:,} bytes, {_MOST_PACKED} times as much as it has.")
+        raise ValueError(f"{path} would unpack to {size:,} bytes, more than {_MOST_PACKED} times its own size.")
 
 
 def _pickled(path: Path, array: str, names: Path | None) -> NamedScores:
@@ -154,24 +154,24 @@ def _csv(path: Path, array: str, names: Path | None) -> NamedScores:
 
 
 def _stacked(path: Path, rows: object) -> np.ndarray:
-    """Returns scores as [V, views, C]; each row is [C], [views, C] or [views, crops, C], or a pair with its label."""
+    """Returns scores as [V, views, C]. A row is [C], [views, C] or [views, crops, C], or a pair of such and a label."""
     if isinstance(rows, np.ndarray) and rows.dtype != object and rows.ndim in (2, 3):
         return rows[:, None].astype(np.float64) if rows.ndim == 2 else rows.astype(np.float64)
     if not isinstance(rows, Collection) or not len(rows):
-        raise ValueError(f"{path} must hold a list of scores of videos. Received {type(rows).__name__}.")
+        raise ValueError(f"{path} must hold a list of the scores of videos. Received {type(rows).__name__}.")
     views = [_views(row) for row in rows]
     shapes = {view.shape for view in views}
     if len({shape[1] for shape in shapes}) != 1:
-        raise ValueError(f"{path} must have equally many scores for each video. Received {sorted(shapes)[:3]}.")
-    # Videos may have as many views as they have frames: their mean is what can be stacked.
+        raise ValueError(f"{path} must have the same number of scores for each video. Received {sorted(shapes)[:3]}.")
+    # Videos may have a different number of views each. Only their means can be stacked.
     return np.stack(views) if len(shapes) == 1 else np.stack([view.mean(axis=0, keepdims=True) for view in views])
 
 
 def _views(row: object) -> np.ndarray:
     if isinstance(row, Sequence | np.ndarray) and len(row) == 2 and np.ndim(row[0]) > 0 and np.ndim(row[1]) == 0:
-        row = row[0]  # TSN puts the label beside the scores.
+        row = row[0]  # TSN adds the label to the scores.
     scores = np.asarray(row, np.float64)
-    if scores.ndim > 2:  # Views, then crops or a dimension of one.
+    if scores.ndim > 2:  # Views, then crops or an axis of length one.
         scores = scores.reshape(len(scores), -1, scores.shape[-1]).mean(axis=1)
     return np.atleast_2d(scores)
 

@@ -1,4 +1,4 @@
-"""Provides the scores of a saved model: from its score file, continued after an interruption, or computed."""
+"""Provides the scores of a saved model: read from its score file, continued after an interruption, or computed."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from streams.runs.model_file import ModelCard, file_hash, read_card
 from streams.runs.run_folder import Run
 from streams.runs.score_file import Scores, read_scores, write_scores
 
-# Unfinished scores are saved after so many seconds, the most that a kill can cost.
+# Seconds between two savings of unfinished scores. A kill costs at most this time.
 _SAVED_EVERY = 15.0
 
 
@@ -73,7 +73,7 @@ def _wanted(
         labels=labels_of(dataset, videos),
         view_logits=np.empty(0),
     )
-    # Scores of another model must not overwrite those of the run.
+    # Scores of a model from elsewhere must not overwrite those of the run.
     mark = "" if model == run.model else f"_{wanted.model_hash[:8]}"
     return wanted, run.scores(part, f"{scoring}{mark}"), model
 
@@ -103,7 +103,7 @@ def labels_of(dataset: DataSet, videos: Sequence[Video]) -> np.ndarray:
 
 @dataclass
 class _Work:
-    """Scores that are saved while they grow, so that a kill costs only seconds of work."""
+    """Scores that are saved from time to time while they are computed, so that a kill costs only seconds."""
 
     wanted: Scores  # Everything but the logits.
     videos: Sequence[Video]
@@ -111,7 +111,7 @@ class _Work:
     rows: list[np.ndarray] = field(default_factory=list)
 
     def begun(self) -> None:
-        """Loads the scores that an interrupted run has saved."""
+        """Loads the scores that an interrupted evaluation has saved."""
         found = _known(self.growing, self.wanted)
         self.rows = list(found.view_logits) if found else []
 
@@ -136,7 +136,7 @@ class _Work:
         return self.so_far()
 
     def so_far(self) -> Scores:
-        """Returns the scores of the videos that are finished."""
+        """Returns the scores of the finished videos."""
         done, wanted = slice(len(self.rows)), self.wanted
         return replace(wanted, videos=wanted.videos[done], labels=wanted.labels[done], view_logits=np.stack(self.rows))
 
@@ -159,15 +159,15 @@ def _predict(
 
 
 def _how_to_train(dataset: DataSet, split: int, stream: str, scoring: Scoring) -> str:
-    """Returns what to type if a model is missing."""
+    """Returns what to type to get a missing model."""
     if stream in scoring.models or stream not in ("spatial", "temporal"):
-        return f"Name the file of one: --stream {stream}=FILE"
+        return f"Name its file: --stream {stream}=FILE"
     where = f" --runs {scoring.runs}" if scoring.runs != RUNS else ""
     return f"Train it: ./run train {stream} --dataset {dataset.name} --split {split}{where}"
 
 
 def _known(path: Path, wanted: Scores) -> Scores | None:
-    """Returns the scores in a file if they are from this exact model, data and protocol."""
+    """Returns the scores in a file, if they are of exactly this model, this data and this protocol."""
     if not path.exists():
         return None
     scores = read_scores(path)
@@ -177,13 +177,13 @@ def _known(path: Path, wanted: Scores) -> Scores | None:
 def _check_fits(card: ModelCard, model: Path, dataset: DataSet, split: int) -> None:
     if card.classes != dataset.classes:
         raise ValueError(
-            f"{model} was trained on the {len(card.classes)} classes of {card.data_set}, but {dataset.name} has "
-            f"{len(dataset.classes)} others. Name a model that was trained on {dataset.name}, or another --dataset."
+            f"{model} was trained on the {len(card.classes)} classes of {card.data_set}, but {dataset.name} has other "
+            f"classes ({len(dataset.classes)}). Name a model that was trained on {dataset.name}, or another --dataset."
         )
     if (card.data_set, card.split) != (dataset.name, split) and card.data_set == dataset.name:
         raise ValueError(
-            f"{model} was trained on split {card.split}, whose training list holds videos of split {split}'s test "
-            f"list. Pass --split {card.split}."
+            f"{model} was trained on split {card.split}. Its training list contains test videos of split {split}. "
+            f"Pass --split {card.split}."
         )
 
 

@@ -64,7 +64,7 @@ def logits_of_videos(
 
 
 def logits_of_clips(folder: Path, models: Mapping[str, Path], scoring: Scoring) -> dict[str, np.ndarray]:
-    """Returns the logits of each stream, float32[V, views, C], of all videos below a folder."""
+    """Returns the logits of each stream, float32[V, views, C], for all videos in a folder."""
     if not folder.is_dir():
         raise FileNotFoundError(f"--nothing: {folder} is not a folder.")
     videos = [path for path in walk_files(folder) if is_video(path)]
@@ -81,7 +81,7 @@ def logits_of_clips(folder: Path, models: Mapping[str, Path], scoring: Scoring) 
 
 
 def _some(logits: np.ndarray, count: int) -> np.ndarray:
-    """Returns as many views as of other videos; a long one was looked at more often."""
+    """Returns as many views as other videos have. A long video has more views than they."""
     chosen: np.ndarray = logits[np.linspace(0, len(logits) - 1, count).round().astype(int)]
     return chosen
 
@@ -97,7 +97,7 @@ def _in_order(
 
 
 def _side_by_side(*streams: Iterable[DistinctViews]) -> Iterator[PairedViews]:
-    """Yields the views of several streams together: first the first of each, then the second of each, and so on."""
+    """Yields the views of several streams together: the first one of each, then the second one of each, and so on."""
     for videos in zip(*streams, strict=True):
         of_view = np.stack([places.numpy() for _, places, _ in videos])
         distinct, of_pair = np.unique(of_view, axis=1, return_inverse=True)

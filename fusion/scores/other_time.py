@@ -1,4 +1,4 @@
-"""Changes the order of time in clips (frozen, shuffled or backwards) to test whether a network uses motion."""
+"""Changes the order of frames in clips (frozen, shuffled or reversed), to test whether a network uses motion."""
 
 import numpy as np
 import tensorflow as tf
@@ -11,8 +11,8 @@ from pipelines.inputs import Input
 def in_other_time(views: tf.Tensor, clip: Input, order: str, rule: str) -> tf.Tensor:
     """Returns clips [B, H, W, C] that are spread over a video, with their frames or fields in another order.
 
-    Frozen clips repeat their middle frame and show no motion. Backwards, fields are also replaced by the opposite
-    motion; shuffled, they are unchanged.
+    Frozen clips repeat their middle frame and show no motion. In reversed clips, fields are also replaced by the
+    opposite motion. In shuffled clips, fields keep their motion.
     """
     if not clip.is_spread:
         raise ValueError(f"Only clips that are spread over a video can be {order}. Received the input {clip.kind}.")

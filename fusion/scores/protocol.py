@@ -1,4 +1,4 @@
-"""The protocol of scoring videos (views and crops), and the paths of models and scores."""
+"""The protocol of scoring videos (views and crops), and the paths of models and score files."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,21 +7,21 @@ from data.catalog import DataSet
 from streams.runs.model_file import ModelCard
 from streams.runs.run_folder import Run
 
-# Orders of time that networks which use motion should recognise less well than the real one.
+# Changed orders of frames. A network that uses motion should recognise them less well than the real order.
 ORDERS = ("frozen", "shuffled", "reversed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """The protocol of scoring, and where models and scores are kept."""
+    """The protocol of scoring, and the places of models and scores."""
 
     runs: Path
     views: int = 25
     crops: str = "10"
     sampling: str = "ends"  # One of pipelines.inputs.SAMPLINGS.
     precision: str = "float32"
-    layer: str = ""  # The layer whose output is kept instead of logits, like "features".
-    order: str = ""  # One of ORDERS to change the order of frames and fields; empty keeps that of the videos.
+    layer: str = ""  # A layer such as "features", whose output is saved instead of logits.
+    order: str = ""  # One of ORDERS to change the order of frames and fields. Empty keeps the order of the videos.
     rescore: bool = False
     devices: int | None = None  # How many of this machine's devices score; None means all GPUs, or one processor.
     cluster: str = ""  # The address of a Dask scheduler, whose workers score.
@@ -36,18 +36,18 @@ class Scoring:
             raise ValueError(f"Scoring a video needs at least 1 view. Received views={self.views}.")
 
     def model(self, dataset: DataSet, split: int, stream: str) -> Path:
-        """Returns the path of the model of a stream, whether it exists or not."""
+        """Returns the path of the model of a stream, even if it does not exist."""
         return self.models.get(stream, Run.of(self.runs, dataset.name, stream, split).model)
 
     def __str__(self) -> str:
-        """Returns the protocol as it appears in file names, like `25x10`."""
+        """Returns the protocol as text for file names, like `25x10`."""
         sampling = self.sampling if self.sampling != "ends" else ""
         marks = [sampling, self.precision if self.precision != "float32" else "", self.layer, self.order]
         return "-".join([f"{self.views}x{self.crops}", *(mark for mark in marks if mark)])
 
 
 def in_words(protocol: str, card: ModelCard) -> str:
-    """Describes the views of a model: their number and crops, or that it sees whole clips or whole frames."""
+    """Describes the views that a model scores: their number and crops, or whole clips and whole frames."""
     marks = protocol.split("-")
     views, _, crops = marks[0].partition("x")
     where = " at the middles of equal parts" if "middles" in marks else ""

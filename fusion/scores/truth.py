@@ -1,4 +1,4 @@
-"""Finds the videos, labels and groups that score files are about, from a data set's lists or from names of videos."""
+"""Finds the videos, labels and groups of score files, from the lists of a data set or from the videos' names."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _LIKE_UCF101 = re.compile(r"(?:v_)?(.+)_(g\d+)_c\d+")
 
 
 class Truth(NamedTuple):
-    """The videos of score files, in order, with their labels and groups."""
+    """The videos of score files in order, with their labels and groups."""
 
     classes: tuple[str, ...]
     videos: tuple[str, ...]
@@ -26,12 +26,12 @@ class Truth(NamedTuple):
 
 
 def truth_of(scores: NamedScores, dataset: DataSet | None) -> Truth:
-    """Returns what is known of the videos of a score file, in its order."""
+    """Returns the labels and groups of the videos in a score file, in its order."""
     return _from_lists(dataset, scores) if dataset else _from_names(scores)
 
 
 def rows_of(scores: NamedScores, videos: Sequence[str]) -> list[int]:
-    """Returns the rows of `videos` in a score file; raises ValueError unless it has exactly these."""
+    """Returns the rows of `videos` in a score file. Raises ValueError unless it has exactly these videos."""
     keys, wanted = _keys(scores.videos), _keys(videos)
     place, asked = {key: row for row, key in enumerate(keys)}, set(wanted)
     different = [name for name, key in zip(videos, wanted, strict=True) if key not in place]
@@ -39,13 +39,13 @@ def rows_of(scores: NamedScores, videos: Sequence[str]) -> list[int]:
     if different:
         raise ValueError(
             f"All streams must have scored the same videos. {scores.stream} has {len(scores.videos)}, the first stream "
-            f"{len(videos)}; the first that differs is {different[0]}."
+            f"has {len(videos)}; the first video that only one of them has is {different[0]}."
         )
     return [place[key] for key in wanted]
 
 
 def columns_of(scores: NamedScores, rows: Sequence[int], truth: Truth) -> list[int]:
-    """Returns which column of a score file belongs to each class, from the file's own classes or labels."""
+    """Returns the column of a score file for each class, found by the file's own classes or labels."""
     count = len(truth.classes)
     if scores.view_logits.shape[2] != count:
         raise ValueError(
@@ -54,7 +54,7 @@ def columns_of(scores: NamedScores, rows: Sequence[int], truth: Truth) -> list[i
     if scores.classes:
         if set(scores.classes) != set(truth.classes):
             other = min(set(scores.classes) ^ set(truth.classes))
-            raise ValueError(f"The classes of {scores.stream} are others than expected, for example {other}.")
+            raise ValueError(f"The classes of {scores.stream} are not those of the data set; one of them is {other}.")
         return [scores.classes.index(name) for name in truth.classes]
     if scores.labels is None or truth.labels.ndim == 2:
         return list(range(count))
@@ -63,16 +63,16 @@ def columns_of(scores: NamedScores, rows: Sequence[int], truth: Truth) -> list[i
     wrong = [row for row, label in enumerate(truth.labels.tolist()) if column_of[label] != own[row]]
     if wrong or len(set(column_of.values())) < len(column_of):
         raise ValueError(
-            f"The labels in the file of {scores.stream} contradict the classes of its videos, for example of "
+            f"The labels in the file of {scores.stream} contradict the classes of its videos, for example for "
             f"{truth.videos[wrong[0] if wrong else 0]}."
         )
-    # Classes without videos take the columns that are left, in order.
+    # Classes without videos get the remaining columns, in order.
     left = iter(sorted(set(range(count)) - set(column_of.values())))
     return [column_of[label] if label in column_of else next(left) for label in range(count)]
 
 
 def key_of(name: str) -> str:
-    """Returns a name for comparison: others write it with its folder, its extension or UCF-101's v_, or in other case.
+    """Returns a name in a form for comparison, without its folder, extension and UCF-101's v_, in lower case.
 
     UCF-101's own lists spell some classes in two ways.
     """
@@ -80,7 +80,7 @@ def key_of(name: str) -> str:
 
 
 def _keys(names: Sequence[str]) -> list[str]:
-    """Returns the names for comparison: with folders and extensions only where names would else be alike."""
+    """Returns the names for comparison, with folders and extensions only if they would be ambiguous without."""
     keys = [key_of(name) for name in names]
     return keys if len(set(keys)) == len(keys) else list(names)
 
@@ -99,7 +99,7 @@ def _from_lists(dataset: DataSet, scores: NamedScores) -> Truth:
 
 
 def _from_names(scores: NamedScores) -> Truth:
-    """Returns what names like UCF-101's say, or a folder that is the class; classes are those of the file or sorted."""
+    """Reads class and group from names like UCF-101's, or takes the folder as class. Sorts classes if not given."""
     described = [_described(name) for name in scores.videos]
     strange = [name for name, found in zip(scores.videos, described, strict=True) if not found[0]]
     if strange:
@@ -115,7 +115,7 @@ def _from_names(scores: NamedScores) -> Truth:
 
 
 def _described(entry: str) -> tuple[str, str]:
-    """Returns the class and the group that a name tells, or empty ones."""
+    """Returns the class and the group that a name contains, or empty strings."""
     name, folder = plain_name(entry), Path(entry).parent.name
     if found := _LIKE_UCF101.fullmatch(name):
         return found[1], f"{found[1]}_{found[2]}"

@@ -1,4 +1,4 @@
-"""Who may use the service: a token, compared in constant time, and how often each client may ask."""
+"""Controls access to the service: checks a token in constant time, and limits the requests of each client."""
 
 import hashlib
 import hmac
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from commands.files import read_text
 
-# A shorter token could be guessed.
+# Shorter tokens could be guessed.
 SHORTEST = 16
-# Wrong tokens that a client may send in a minute, and clients that are remembered.
+# The wrong tokens that a client may send per minute, and the number of clients that are remembered.
 MOST_WRONG, MOST_CLIENTS = 10, 4096
 MINUTE = 60.0
-# Paths that need no token: the page itself, which asks for it, and whether the service is alive.
+# Paths that need no token: the page itself, which asks for the token, and the health check.
 OPEN = ("/", "/page.css", "/page.js", "/health")
 
 
@@ -42,15 +42,15 @@ def is_this_machine(host: str) -> bool:
 
 @dataclass
 class Access:
-    """Decides on requests; without a token, everybody on this machine may ask as often as they like."""
+    """Decides on requests. Without a token, everybody on this machine may send as many as they like."""
 
     token: str = ""
-    per_minute: int = 60  # Videos that one client may send.
+    per_minute: int = 60  # The number of videos that one client may send.
     _wrong: "Counts" = field(default_factory=lambda: Counts())
     _sent: "Counts" = field(default_factory=lambda: Counts())
 
     def refusal(self, client: str, method: str, path: str, authorization: str) -> tuple[int, str]:
-        """Returns the status and the message to refuse a request with; 0 if it may go on."""
+        """Returns the status and the message of a refusal, or status 0 if the request may go on."""
         if not self.token or path in OPEN:
             return 0, ""
         if self._wrong.of(client) >= MOST_WRONG:
@@ -60,30 +60,30 @@ class Access:
             return 401, "Send the token of this service: Authorization: Bearer TOKEN"
         if method == "POST":
             if self._sent.of(client) >= self.per_minute:
-                return 429, f"One client may send {self.per_minute} videos a minute. Try again in a minute."
+                return 429, f"One client may send {self.per_minute} videos per minute. Try again in a minute."
             self._sent.add(client)
         return 0, ""
 
     def _is_token(self, authorization: str) -> bool:
         kind, _, given = authorization.partition(" ")
-        # Digests are of one length, so that the time of comparing says nothing, not even how long the token is.
+        # Digests have the same length, so the time of the comparison reveals nothing, not even the token's length.
         ours, theirs = (hashlib.sha256(each.encode()).digest() for each in (self.token, given.strip()))
         return hmac.compare_digest(ours, theirs) and kind.lower() == "bearer"
 
 
 class Counts:
-    """How often each client did something in the last minute, of the clients that did it last."""
+    """Counts events of each client in the last minute. Only the most recent clients are remembered."""
 
     def __init__(self) -> None:
         self._times: OrderedDict[str, list[float]] = OrderedDict()
 
     def of(self, client: str) -> int:
-        """Returns how often a client did it in the last minute."""
+        """Returns the number of a client's events in the last minute."""
         since = time.monotonic() - MINUTE
         return sum(moment > since for moment in self._times.get(client, ()))
 
     def add(self, client: str) -> None:
-        """Counts once more."""
+        """Counts one more event."""
         since = time.monotonic() - MINUTE
         recent = [moment for moment in self._times.pop(client, []) if moment > since]
         self._times[client] = [*recent, time.monotonic()]

@@ -1,4 +1,4 @@
-"""The HTTP side of the service: its page, uploads with their limits, results, health and metrics."""
+"""The HTTP side of the service: its page, uploads and their limits, results, health and metrics."""
 
 import asyncio
 import contextlib
@@ -27,10 +27,10 @@ from fusion.serving.worker import Worker
 _log = logging.getLogger("uvicorn.error")
 _FAILED = "The service failed."
 FOLDER = Path(__file__).parent
-# Seconds that videos which are being analysed get when the service ends, and bytes of a request's headers.
+# The seconds that running analyses get when the service ends, and the most bytes of a request's headers.
 GRACE_SECONDS, MOST_OF_HEADERS = 2, 16_384
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
-# The page loads nothing from other sites, so the browser is told to refuse anything from there.
+# The page loads nothing from other sites, so browsers are told to refuse that.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -55,8 +55,8 @@ UPLOAD = {
     }
 }
 ANSWERS: dict[int | str, Json] = {
-    401: {"description": "The token is missing or wrong, where the service asks for one"},
-    429: {"description": "This client sent too many videos, or wrong tokens; Retry-After says when to try again"},
+    401: {"description": "The token is missing or wrong; only if the service has one"},
+    429: {"description": "This client sent too many videos or wrong tokens; Retry-After says when to try again"},
     400: {"description": "The form has no file in the field video"},
     408: {"description": "The upload took too long"},
     413: {"description": "The upload is too large"},
@@ -70,9 +70,9 @@ ANSWERS: dict[int | str, Json] = {
 def create_application(
     workers: Sequence[Worker], limits: Limits, folder: Path, hosts: Sequence[str], access: Access
 ) -> FastAPI:
-    """Returns the service; `folder` holds uploads while they are needed, `hosts` are the names it answers to.
+    """Returns the service. `folder` is for uploads while they are needed; `hosts` are the names that it answers to.
 
-    Without hosts it answers to any name, which only a service with a token may do.
+    Without hosts it answers to any name, which is allowed only with a token.
     """
 
     @contextlib.asynccontextmanager
@@ -85,7 +85,7 @@ def create_application(
         for worker in workers:
             worker.stop()
 
-    # FastAPI's own documentation pages are off, since they load scripts from other sites. See /openapi.json instead.
+    # FastAPI's own documentation pages are off, because they load scripts from other sites. /openapi.json is there.
     application = FastAPI(title="Two streams", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     application.add_middleware(Guard, hosts=hosts, access=access)
     _add_pages(application, limits)
@@ -101,9 +101,9 @@ def configuration(
     certificate: Path | None = None,
     key: Path | None = None,
 ) -> uvicorn.Config:
-    """Returns how the service is run: with so many connections, and not waiting for clients.
+    """Returns the settings of the web server: limits of connections, and no waiting for clients at the end.
 
-    Only `proxies` are believed about for whom they ask (`X-Forwarded-For` and `-Proto`).
+    Only `proxies` are trusted to name the clients behind them (`X-Forwarded-For` and `-Proto`).
     """
     return uvicorn.Config(
         application,
@@ -123,7 +123,7 @@ def configuration(
 
 
 class Guard:
-    """Answers only requests for this host that are allowed, adds headers to all answers, and logs in one line."""
+    """Answers only allowed requests for this host, adds headers to all answers, and logs each in one line."""
 
     def __init__(self, application: ASGIApp, hosts: Sequence[str], access: Access) -> None:
         self._application, self._access = application, access
@@ -149,7 +149,7 @@ class Guard:
             if not status:
                 await self._application(scope, receive, send_with_headers)
         except ClientDisconnect:
-            _log.warning("A client went away before it had sent its video.")
+            _log.warning("A client disconnected before it had sent its video.")
             return
         except asyncio.CancelledError:
             status, said = 503, "The service has been stopped."
@@ -165,7 +165,7 @@ class Guard:
             await JSONResponse({"detail": said}, status, more)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> tuple[int, str]:
-        """Returns the status and the message to refuse a request with; 0 if it may go on."""
+        """Returns the status and the message of a refusal, or status 0 if the request may go on."""
         headers = Headers(scope=scope)
         if not self._is_own(headers):
             return 403, "This service only answers its own page."
@@ -173,7 +173,7 @@ class Guard:
         return self._access.refusal(client, scope["method"], scope["path"], headers.get("authorization", ""))
 
     def _is_own(self, headers: Headers) -> bool:
-        """Tells whether a request names this host, and comes from no other site's page."""
+        """Tells whether a request is for this host and does not come from another site's page."""
         named, origins = headers.getlist("host"), headers.getlist("origin")
         if len(named) != 1 or not self._host.fullmatch(named[0]):
             return False
@@ -195,7 +195,7 @@ def _add_pages(application: FastAPI, limits: Limits) -> None:
         state = {"status": "ok" if alive else "restarting", "workers": alive, "active": jobs.active}
         return JSONResponse(state, 200 if alive else 503)
 
-    @application.get("/model", summary="Says which models are used, their classes, and how well they were judged")
+    @application.get("/model", summary="Returns the models, their classes, and the results of their evaluation")
     async def model(request: Request) -> JSONResponse:
         jobs: Jobs = request.app.state.jobs
         return JSONResponse(jobs.workers[0].described)
@@ -237,7 +237,7 @@ def _add_predictions(application: FastAPI, limits: Limits) -> None:
 
 
 async def _receive(request: Request, job: Job, limits: Limits) -> Path:
-    """Writes the uploaded file under a name of our own; the client's name for it is only displayed."""
+    """Writes the uploaded file under a name of our own. The client's name for it is only displayed."""
     _bound_body(request, limits)
     try:
         async with asyncio.timeout(limits.upload_seconds), request.form(max_files=1, max_fields=4) as form:
@@ -259,7 +259,7 @@ async def _receive(request: Request, job: Job, limits: Limits) -> Path:
 
 
 def _bound_body(request: Request, limits: Limits) -> None:
-    """Stops an upload at the size limit, whatever length its header declares."""
+    """Stops an upload at the size limit, whatever size its header claims."""
     most, received, receive = int(limits.megabytes * 1e6) + 10_000, 0, request._receive
     too_large = HTTPException(413, f"An upload may have at most {limits.megabytes:g} MB.")
     declared = request.headers.get("content-length", "0")
@@ -278,7 +278,7 @@ def _bound_body(request: Request, limits: Limits) -> None:
 
 
 async def _drain(request: Request, limits: Limits) -> None:
-    """Reads the rest of a refused upload, because many clients read the answer only after they have sent everything."""
+    """Reads the rest of a refused upload: many clients read the answer only after they have sent everything."""
     with contextlib.suppress(TimeoutError, HTTPException, ClientDisconnect):
         _bound_body(request, limits)
         async with asyncio.timeout(min(5.0, limits.upload_seconds)):

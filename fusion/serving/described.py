@@ -1,4 +1,4 @@
-"""Says which models the service uses, which classes they know, and how well they were judged."""
+"""Describes the models of the service: what they look at, their classes, and the results of their evaluation."""
 
 from pathlib import Path
 from typing import TypedDict
@@ -25,7 +25,7 @@ CLIPS = {
 
 
 class _Report(TypedDict):
-    """What is needed of the report of an evaluation."""
+    """The entries of an evaluation's report that are needed."""
 
     num_videos: int
     video_accuracy: dict[str, float]

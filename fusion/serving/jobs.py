@@ -18,7 +18,7 @@ from fusion.serving.worker import JobError, Worker
 class Job:
     """One video in the service, with its progress and result."""
 
-    name: str  # The client's name of the file: only displayed, never used as a path.
+    name: str  # The client's name of the file. It is only displayed, never used as a path.
     identifier: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     state: str = "uploading"  # Then "waiting", "looking", and "done" or "failed".
     progress: Json = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Jobs:
 
     @contextlib.asynccontextmanager
     async def place(self, name: str) -> AsyncIterator[Job]:
-        """Reserves a place in the queue and gives its job; the place is freed when the upload fails or the job ends."""
+        """Reserves a place in the queue and yields its job. Frees the place when the upload fails or the job ends."""
         if self.active >= self.limits.queue:
             self.outcomes["refused"] += 1
             raise FullError
@@ -70,7 +70,7 @@ class Jobs:
             raise
 
     def enqueue(self, job: Job, video: Path) -> None:
-        """Puts a job into the queue; the video is deleted when the job ends."""
+        """Puts a job into the queue. The video is deleted when the job ends."""
         job.state = "waiting"
         self._kept[job.identifier] = job
         while len(self._kept) > self.limits.results + self.limits.queue:
@@ -83,12 +83,12 @@ class Jobs:
 
     @property
     def seconds_until_free(self) -> int:
-        """Estimated seconds until a place is free: the mean time of a job, shared by the workers."""
+        """The estimated seconds until a place is free: the mean time of a job, divided by the workers."""
         done = self.outcomes["done"]
         return max(1, round(self.looking_seconds / done / len(self.workers))) if done else 5
 
     async def work(self) -> None:
-        """Lets each worker process one video after the other while the service runs."""
+        """Lets each worker process one video after the other, as long as the service runs."""
         await asyncio.gather(*(self._work(worker) for worker in self.workers))
 
     async def _work(self, worker: Worker) -> None:
@@ -103,7 +103,7 @@ class Jobs:
                 self.looking_seconds += time.monotonic() - start
             except JobError as error:
                 job.state, job.status, job.error = "failed", error.status, str(error)
-            except Exception as error:  # The worker did not start. The next job tries again.
+            except Exception as error:  # The worker did not start. The next job will try again.
                 job.state, job.status, job.error = "failed", 500, f"The worker could not be started: {error}"
             finally:
                 self.outcomes[job.state] += 1

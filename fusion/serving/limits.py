@@ -13,5 +13,5 @@ class Limits:
     megapixels: float = 9.0  # Size of one frame: slightly more than 4K.
     seconds: float = 120.0  # Time for analysing one video.
     upload_seconds: float = 60.0  # Time for uploading one video.
-    per_minute: int = 60  # Videos that one client may send in a minute, where a token is asked for.
-    results: int = 64  # Finished jobs whose results are kept for the page to fetch.
+    per_minute: int = 60  # Videos that one client may send per minute, if there is a token.
+    results: int = 64  # Finished jobs whose results are kept until the page fetches them.

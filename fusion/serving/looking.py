@@ -40,7 +40,7 @@ def answer_requests(
         try:
             found = _look_at(two_stream, lookers, video, limits, connection)
             connection.send(("done", {**found, "video": name}))
-        except Exception as error:  # Any error concerns only this video; the next one must still be answered.
+        except Exception as error:  # An error concerns only this video. The next one must still be answered.
             connection.send(("failed", {"error": str(error).replace(video, name) or type(error).__name__}))
 
 

@@ -24,7 +24,7 @@ function drawn(name, attributes, ...children) {
 const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 
-// The token, where the service asks for one; of this tab alone.
+// The token, if the service needs one. It is kept only in this tab.
 const authorization = () => (sessionStorage.token ? { Authorization: `Bearer ${sessionStorage.token}` } : {});
 
 async function showModel() {

@@ -13,7 +13,7 @@ from data.extraction.own_process import KILLED, SECONDS_TO_DIE
 from fusion.prediction.prediction import Json
 from fusion.serving.limits import Limits
 
-# Seconds that loading the models may take before the worker counts as broken.
+# The seconds for loading the models, after which the worker counts as broken.
 LOADING_SECONDS = 300.0
 ATTEMPTS = 2
 
@@ -27,13 +27,13 @@ class JobError(Exception):
 
 
 class Worker:
-    """Starts the process, hands it one video at a time, and replaces it when it dies or takes too long."""
+    """Starts the process, gives it one video at a time, and replaces it if it dies or takes too long."""
 
     def __init__(
         self, models: Mapping[str, Path], method: str | None, limits: Limits, folder: Path, fusion: str = ""
     ) -> None:
         self._arguments = (dict(models), method, limits, folder, fusion)
-        self.described: Json = {}  # The models, once they are loaded.
+        self.described: Json = {}  # The description of the models, once they are loaded.
         self._limits = limits
         self._process: SpawnProcess | None = None
         self._connection: Connection
@@ -71,9 +71,9 @@ class Worker:
         return 0 if self._process is None else int(self._process.pid or 0)
 
     def look_at(self, video: Path, name: str, progress: Callable[[Json], None]) -> Json:
-        """Returns the analysis of a video file; raises JobError if it fails, and can be used again afterwards.
+        """Returns the analysis of a video file. If it fails, raises JobError; the worker can be used again afterwards.
 
-        If the process is killed, which is no fault of the file, the video is analysed once more.
+        If the process is killed, which is not the file's fault, the video is analysed once more.
         """
         for _ in range(ATTEMPTS):
             try:
@@ -106,7 +106,7 @@ class Worker:
             raise JobError(504, message) from None
 
     def _was_killed(self) -> bool:
-        """Tells whether the process, whose connection has ended, was killed rather than crashed."""
+        """Tells whether the process, whose connection has ended, was killed instead of having crashed."""
         if self._process is None:
             return False
         self._process.join(SECONDS_TO_DIE)
@@ -127,7 +127,7 @@ def _work(
     folder: Path,
     fusion: str,
 ) -> None:
-    # If this process is killed, libraries leave temporary files in this folder, which the service removes at its end.
+    # If this process is killed, its libraries leave temporary files in this folder. The service removes it at its end.
     tempfile.tempdir = str(folder)
     quiet_tensorflow()
     from fusion.serving.looking import answer_requests  # Imports TensorFlow, which the service itself does not need.

@@ -172,8 +172,8 @@ def test_int8_asks_for_clips_to_find_its_ranges_on(models, capsys):
     ("name", "content", "said"),
     [
         ("a.onnx", b"not a model", "can't be read as an ONNX model"),
-        ("a.tflite", b"not a model", "no archive that can be read"),
-        ("a.keras", b"not a model", "no archive that can be read"),
+        ("a.tflite", b"not a model", "not a readable archive"),
+        ("a.keras", b"not a model", "not a readable archive"),
     ],
 )
 def test_a_damaged_export_is_named(name, content, said, tmp_path):
@@ -233,7 +233,7 @@ def test_a_folder_for_the_hub_has_everything_and_a_card_that_says_how_it_was_jud
     assert card.startswith("---\nlicense: cc-by-4.0\nlibrary_name: keras\n")
     for words in ("| fused by average | 75.0 % | 65.0 to 85.0 |", "40 test videos of 8 groups", "Jump, Run, Sit"):
         assert words in card
-    for title in ("## Data", "## How it was judged", "## Intended use", "## Limits", "## Licence", "## Run it"):
+    for title in ("## Data", "## Evaluation", "## Intended use", "## Limits", "## Licence", "## Run it"):
         assert title in card
     assert "below 0.400, which 95 % of 20 held-out videos reach" in card
     assert str(runs) not in "".join(

@@ -60,9 +60,7 @@ def test_a_foreign_layout_is_used_from_prepare_to_report(ours, tmp_path, capsys,
     report = json.loads(next(runs.rglob("report.json")).read_text())
     assert report["streams"]["temporal"]["selection"] == "validation (2 videos that the list names)"
     said = json.loads((tmp_path / "said.json").read_text())["predictions"][0]
-    assert any(
-        "flow by tvl1, while the temporal stream was trained on flow of another tool" in n for n in said["notes"]
-    )
+    assert any("by tvl1, but the temporal stream was trained on flow of another tool" in n for n in said["notes"])
 
 
 @pytest.mark.slow

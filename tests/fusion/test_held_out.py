@@ -56,7 +56,7 @@ def gathered(dataset, runs, fit="validation"):
 def test_methods_learn_from_held_out_training_videos_and_no_video_is_scored_for_it(dataset, runs):
     found = gathered(dataset, runs)
 
-    assert found.learns_from == "3 training videos, each scored by a fold that had not seen its group"
+    assert found.learns_from == "3 training videos, each scored by a fold that was not trained on its group"
     assert found.known.logits[1].argmax(axis=1).tolist() == found.known.labels.tolist()
     assert list(found.known.groups) == [dataset.videos[name].group for name in "abc"]
     # Those that are judged are the test list, as ever.

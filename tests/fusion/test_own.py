@@ -308,5 +308,5 @@ def test_without_imagenet_weights_the_spatial_stream_learns_from_scratch_and_tha
     done = own(folder, tmp_path, tmp_path / "none")
 
     assert done.code == 0, done.said
-    assert "There are no ImageNet weights on this machine: the spatial stream learns from scratch" in done.said
+    assert "There are no ImageNet weights on this machine, so the spatial stream learns from scratch" in done.said
     assert "videos that were kept apart from training" in done.said

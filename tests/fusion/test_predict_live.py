@@ -71,7 +71,7 @@ def test_flow_that_can_not_keep_up_is_replaced_and_that_is_said(models, tmp_path
     seen = glances(capsys, "--camera", str(video), *models, "--method", "opencv-tvl1")
 
     (note,) = [glance["note"] for glance in seen if glance["note"]]
-    assert note.startswith("opencv-tvl1 can't keep up with 50 frames per second: now dis")
+    assert note.startswith("opencv-tvl1 can't keep up with 50 frames per second; now dis is used")
     assert seen[-1]["method"] == "dis"
     assert seen[-1]["dropped"] > 0
 

@@ -195,7 +195,7 @@ def test_scores_of_others_that_are_not_finite_are_not_blamed_on_a_learning_rate(
     broken[1] = np.nan
     np.savez(tmp_path / "a.npz", clips=np.array(VIDEOS), spatial=broken)
 
-    with pytest.raises(ValueError, match=r"v_Run_g02_c01\. They come from a file of scores") as raised:
+    with pytest.raises(ValueError, match=r"v_Run_g02_c01\. They come from a score file") as raised:
         from_files([str(tmp_path / "a.npz")], None, 1, None)
 
     assert "--learning-rate" not in str(raised.value)
@@ -284,7 +284,7 @@ def test_objects_are_refused_in_every_array_but_scores(tmp_path, array):
     else:
         np.savez(path, **{**arrays, array: arrays[array].astype(object)})
 
-    with pytest.raises(ValueError, match="was not opened: Python objects may be in no array but the scores"):
+    with pytest.raises(ValueError, match="was not opened: Python objects are allowed only in the scores"):
         read_score_file(f"{path}:spatial" if array != "npy" else str(path))
 
 
@@ -346,7 +346,7 @@ def shared(times):
         (b"c_codecs\nencode\n(V" + b"a" * 10**6 + b"\nVpunycode\ntR.", "punycode"),
         (pickle.dumps(within_itself()), "within each other"),
         (pickle.dumps(shared(1000)), "within each other"),
-        (pickle.dumps({((((), ()),), ()): 1}), "tuple for a key"),
+        (pickle.dumps({((((), ()),), ()): 1}), "tuple as a key"),
         (pickle.dumps(np.zeros(3, [("a", "f4")])), "type"),
         (pickle.dumps(1 + 2j), "builtins.complex"),
         (b"\x80\x04I1\n", "ends too early|exhausted"),
@@ -416,7 +416,7 @@ def test_a_pickle_without_scores_is_refused(tmp_path):
     (tmp_path / "a.pickle").write_bytes(pickle.dumps(5))
     (tmp_path / "a.txt").write_text("v_Run_g01_c01")
 
-    with pytest.raises(ValueError, match=r"must hold a list of scores of videos\. Received int"):
+    with pytest.raises(ValueError, match=r"must hold a list of the scores of videos\. Received int"):
         read_score_file(str(tmp_path / "a.pickle"))
 
 

@@ -137,7 +137,9 @@ def test_a_config_that_lacks_what_was_validated_on_is_named_and_methods_that_lea
     gathered = from_models(dataset, 1, ("spatial",), Scoring(runs=runs, views=2, crops="1"), "validation")
 
     assert gathered.known is None
-    assert gathered.why_not == f"{config} does not say what spatial was validated on. Pass --fit train or folds."
+    assert (
+        gathered.why_not == f"{config} does not say on which videos spatial was validated. Pass --fit train or folds."
+    )
 
 
 def test_what_was_scored_is_not_scored_again(dataset, runs, monkeypatch):

@@ -351,7 +351,7 @@ def test_large_arrays_are_written_as_they_are_and_damaged_ones_refused(tmp_path)
 def test_a_model_of_single_clips_can_not_be_exported_with_a_fusion_of_sequences(loaded):
     from fusion.exporting.one_model import joined
 
-    with pytest.raises(ValueError, match="lstm looks at all views of a video in turn"):
+    with pytest.raises(ValueError, match="lstm needs all views of a video in order"):
         joined(loaded().scorers, Fusion("lstm", STREAMS))
 
 
@@ -434,7 +434,8 @@ def test_flow_is_computed_only_where_the_spatial_stream_is_unsure(evaluated, dat
             np.testing.assert_array_equal(found.view_logits[name], whole.view_logits[name])
     np.testing.assert_array_equal(found.verdict, whole.verdict)
     predict([str(video), "--dataset", "made", "--runs", str(runs), "--views", "3", "--crops", "1", "--when-unsure"])
-    assert "Flow is computed where the spatial stream is less than" in " ".join(capsys.readouterr().out.split())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Flow is computed only for videos of which the spatial stream is less than" in told
     with pytest.raises(ValueError, match="--when-unsure needs both streams"):
         TwoStream.load(spatial=Run.of(runs, "made", "spatial", 1).model, when_unsure=True)
 

@@ -269,7 +269,7 @@ def test_evaluations_of_all_splits_are_compared_over_the_videos_of_all(tmp_path)
 
     for row in rows.values():
         assert row["only_ours"] - row["only_theirs"] == pytest.approx(120 * (row["ours"] - row["theirs"]))
-    with pytest.raises(ValueError, match="2 splits, this evaluation about 1"):
+    with pytest.raises(ValueError, match="2 splits, but this evaluation has 1"):
         compare(made_report()[0], str(tmp_path / "report.json"))
 
 
@@ -291,7 +291,7 @@ def test_the_page_of_all_splits_says_how_the_weights_of_each_stream_were_selecte
     page_of_all = write_mean(tmp_path, mean_report(splits)).read_text()
 
     assert "Chosen on the test list: temporal." in page_of_all
-    assert "Weights chosen by" in page_of_all
+    assert "Weights selected by" in page_of_all
     assert "paper, validation" in page_of_all
     assert json.loads((tmp_path / "report.json").read_text())["streams"]["temporal"]["selection"] == "test-selected"
 

@@ -142,7 +142,7 @@ def test_the_gain_of_fusion_is_over_the_best_stream_and_says_how_sure_it_is():
     assert low <= gain["difference"] <= high < 0
     shown = Elements(page(report, evidence, fused, [], {})).text
     assert re.search(r"loses \d+\.\d percentage points\s+against temporal", shown)
-    assert "Fusing makes it worse." in shown
+    assert "Chance hardly explains that: use this stream alone." in shown
 
 
 def test_one_stream_has_nothing_to_fuse():
@@ -225,23 +225,24 @@ def test_the_page_answers_what_is_asked_of_own_clips_and_reads_no_name_as_html()
     text = page(report, evidence, fused, [], {})
 
     shown = " ".join(Elements(text).text.split())
-    assert "Twice as many would bring about +5.0 percentage points (95 % interval +1.0 to +8.0)." in shown
+    assert "Twice as many would change the accuracy by about +5.0 percentage points (95 % interval +1.0 to" in shown
     assert "There was no time for late." in shown
-    assert "Of clips that stand still 30 % are recognised, of the same clips as they are 70 %: motion decides." in shown
-    assert "62 % still get an answer at the threshold that 95 % of the others pass. Below 53.1 % predict says" in shown
+    assert "Of frozen clips, 30 % are recognised; of the same clips unchanged, 70 %: motion decides." in shown
+    assert "62 % get an answer at the threshold that 95 % of the other clips pass." in shown
+    assert "If the probability is below 53.1 %, predict answers “unsure”." in shown
     assert " ".join(HOSTILE.split()) in shown and HOSTILE not in text
     assert "nan" not in text
 
 
 def test_what_could_not_be_answered_has_its_reason_on_the_page():
     report, evidence, fused = made({"spatial": 1.0, "temporal": 2.0})
-    reasons = {"more_clips": "features are missing", "outside": "leaving a class out takes three classes at least"}
+    reasons = {"more_clips": "features are missing", "outside": "leaving a class out needs at least three classes"}
     report["questions"] = asked(more_clips=None, outside=None, doubt=None, why_not=reasons)
 
     shown = " ".join(Elements(page(report, evidence, fused, [], {})).text.split())
 
-    assert "This can’t be said: features are missing." in shown
-    assert "can’t be measured here: leaving a class out takes three classes at least." in shown
+    assert "This is unknown: features are missing." in shown
+    assert "can’t be measured here: leaving a class out needs at least three classes." in shown
 
 
 def test_a_report_of_models_that_can_not_answer_says_so_in_one_sentence():
@@ -254,8 +255,8 @@ def test_a_report_of_models_that_can_not_answer_says_so_in_one_sentence():
 
     assert "This report does not say. ./run evaluate finds out for streams whose last layer is solved" in shown
     assert "This report does not say" not in without  # Of score files nothing of the kind can be asked.
-    assert "looked at: 25 views, 10 crops" in shown
-    assert "looked at: views × crops 2x1" in without
+    assert "scored on 25 views, 10 crops" in shown
+    assert "scored on views × crops 2x1" in without
 
 
 def test_the_page_says_whether_flow_is_worth_it():
@@ -281,7 +282,7 @@ def test_methods_that_learn_are_marked_with_what_they_learnt_from():
 
     shown = Elements(page(report, evidence, fused, [], {})).text
 
-    assert "Methods marked with * learnt how to fuse from 60 videos that were kept apart" in shown
+    assert "Methods marked with * learned to fuse from 60 videos that were kept apart" in shown
     assert "SVM *" in shown
     assert "Average *" not in shown
 

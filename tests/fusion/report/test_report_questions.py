@@ -200,10 +200,10 @@ def questions(frozen_low=0.1):
 def test_each_answer_is_one_sentence():
     said = " ".join(sentences(questions()))
 
-    assert "With twice as many clips: about +" in said
-    assert "90.0% are right, 40.0% if they stand still: it needs motion." in said
-    assert "Of clips of a class that it does not know" in said
-    assert "it may well look at the scene alone" in " ".join(sentences(questions(frozen_low=-0.01)))
+    assert "Twice as many clips would change the accuracy by about +" in said
+    assert "90.0% are right, and 40.0% if they are frozen: motion decides." in said
+    assert "Of clips of an unknown class" in said
+    assert "the scene alone may decide" in " ".join(sentences(questions(frozen_low=-0.01)))
 
 
 def test_what_could_not_be_found_out_is_not_said():
