@@ -1,4 +1,4 @@
-"""Prints what a shell needs to complete the commands and their options: bash, zsh or fish.
+"""Prints a script for bash, zsh or fish that completes the commands and their options.
 
 ./run completion bash > ~/.local/share/bash-completion/completions/two-stream
 ./run completion fish > ~/.config/fish/completions/two-stream.fish
@@ -25,15 +25,15 @@ from commands.running import run
 from commands.table import COMMANDS
 
 _PACKAGE = (__package__ or "commands").removesuffix("commands")
-# What is typed: the name of an installed project, and that of a clone.
+# The words that a command line begins with: the program of an installed project, and that of a clone.
 _PROGRAMS = "two-stream ./run"
 
 
 class Completed(NamedTuple):
-    """One option, or the place of an argument: its names, what it is called, what it may be, and its help."""
+    """One option or argument: its names, the name of its value, its possible values, and its help."""
 
     names: Sequence[str]
-    metavar: str  # Empty for a switch.
+    metavar: str  # Empty for a switch, which takes no value.
     choices: Sequence[str]
     help: str
 
@@ -47,14 +47,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints the script of the shell that the command line names."""
     writers = {"bash": _bash, "zsh": _zsh, "fish": _fish}
     parser = Parser(__doc__)
-    parser.add_argument("shell", choices=writers, help="the shell that reads it")
+    parser.add_argument("shell", choices=writers, help="the shell that will run the script")
     shell = parser.parse_args(argv).shell
     found = {name: [*_options_of(command.module)] for name, command in COMMANDS.items()}
     print(writers[shell](found), end="")
 
 
 def _options_of(module: str) -> Iterator[Completed]:
-    """Yields the options of a command, as its own parser knows them."""
+    """Yields the options of a command, as its own parser lists them."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         importlib.import_module(_PACKAGE + module).main([LIST_OPTIONS])
@@ -115,7 +115,7 @@ def _zsh(found: dict[str, list[Completed]]) -> str:
         lines.append(f"        '{name}') _arguments \\")
         lines += [f"            {spec} \\" for option in options for spec in _zsh_specs(option)]
         lines += ["            ;;" if any(option.names for option in options) else "            && return ;;"]
-    # In a folder of `fpath` it is run as a function; it can also be read by `source`.
+    # In a folder of `fpath`, zsh runs it as a function. It can also be loaded by `source`.
     lines += ["    esac", "}", "if [[ $zsh_eval_context[-1] == loadautofunc ]]; then", '    _two_stream "$@"', "else"]
     return "\n".join([*lines, f"    compdef _two_stream {_PROGRAMS}", "fi", ""])
 
@@ -161,7 +161,7 @@ def _trainings(found: dict[str, list[Completed]]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Returns a text between single quotes, as all three shells read it; none lets one be within them."""
+    """Returns a text in single quotes for all three shells. None allows single quotes in it, so they are replaced."""
     return "'" + text.replace("'", "’") + "'"
 
 

@@ -1,4 +1,4 @@
-"""The command `two-stream` of an installed project: the same commands and options as the scripts of a clone."""
+"""The command `two-stream` of an installed project. It has the same commands and options as the scripts of a clone."""
 
 import importlib
 import importlib.metadata
@@ -12,7 +12,7 @@ from commands.help_page import TYPED
 from commands.running import run
 from commands.table import COMMANDS, PAGE, parted, unknown
 
-# The name of the package that holds the rooms, with a point; empty in a clone.
+# The name of the package that contains the rooms, with a dot. Empty in a clone.
 _PACKAGE = __name__.removesuffix("commands.console")
 
 
@@ -31,7 +31,7 @@ def main() -> None:
         print(unknown(name, COMMANDS, program), file=sys.stderr)
         sys.exit(2)
     command = COMMANDS[name]
-    # What help and messages tell the user to type.
+    # Help and messages tell the user to type this.
     os.environ[TYPED] = f"{command.script}={program} {name}"
     sys.argv = [str(PROJECT / command.script), *words]
     packages.check()

@@ -1,4 +1,4 @@
-"""Says where things lie, and writes files that appear whole or not at all."""
+"""Knows the project's folders, reads files safely, and writes files that appear completely or not at all."""
 
 import contextlib
 import csv
@@ -18,51 +18,51 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows has no such locks: two processes on one folder are then not noticed.
+except ImportError:  # Windows has no such locks, so two processes in one folder are not noticed there.
     fcntl = None  # type: ignore[assignment]
 
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
-# The locks of folders that this process shares.
+# The locks of folders that this process shares with others.
 _locks: dict[Path, int] = {}
 
 PROJECT = Path(__file__).resolve().parents[1]
-# A wheel holds this module as two_stream.commands.files, and nothing is written where its code lies.
+# In a wheel, this module is two_stream.commands.files. Nothing is written where its code is.
 INSTALLED = __name__ != "commands.files"
 HOME = Path.cwd() if INSTALLED else PROJECT
 DATASETS, RUNS = HOME / "datasets", HOME / "runs"
-# The folder that `import` finds this code from.
+# The folder from which `import` finds this code.
 IMPORTED_FROM = Path(__file__).resolve().parents[__name__.count(".")]
-# How the names of unfinished files and folders begin, and those of temporary folders.
+# The first characters in the names of unfinished files and folders, and of temporary folders.
 _UNFINISHED, _SCRATCH = ".incomplete.", "two-stream-"
-# No text or description that we read is larger; more would only fill the memory.
+# The largest text or description that we read. A larger file would only fill the memory.
 MOST_BYTES = 256 * 2**20
 _HOST = re.sub(r"\W", "_", socket.gethostname())
 
 
 def project_on_path() -> dict[str, str]:
-    """Returns the environment of a process that imports this project from wherever it is started."""
+    """Returns an environment in which a process can import this project, in whatever folder it is started."""
     paths = [str(IMPORTED_FROM), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Returns the content of a file; a pipe, which may never end, and a file that is too large are refused."""
+    """Returns the content of a file. Refuses a pipe, because it may never end, and a file that is too large."""
     check_file(path)
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise ValueError(f"{path} has more than the {most:,} bytes that such a file may have")
+        raise ValueError(f"{path} is larger than {most:,} bytes, the most for such a file")
     return content
 
 
 def check_file(path: Path) -> None:
-    """Refuses a pipe, a device or a folder: opening a pipe would wait for somebody to write into it."""
+    """Raises ValueError for a pipe, a device or a folder: to open a pipe would wait until somebody writes into it."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError(f"{path} is a folder, a pipe or a device; expected a file")
 
 
 def read_text(path: Path) -> str:
-    """Returns the content of a text file in UTF-8, with or without a mark of that at its beginning."""
+    """Returns the content of a text file in UTF-8, with or without a byte order mark."""
     try:
         return read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -70,7 +70,7 @@ def read_text(path: Path) -> str:
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Returns the columns of a CSV and its rows; a cell that is missing is empty."""
+    """Returns the columns of a CSV file and its rows. A missing cell is empty."""
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restval="")
     try:
         return [name or "" for name in reader.fieldnames or ()], list(reader)
@@ -79,7 +79,7 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def read_member(path: Path, name: str, most: int = MOST_BYTES) -> bytes | None:
-    """Returns one file of a ZIP archive, or None where it has none of this name; a damaged one is refused."""
+    """Returns one file of a ZIP archive, or None if there is none of this name. Refuses a damaged archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             if name not in archive.namelist():
@@ -89,24 +89,24 @@ def read_member(path: Path, name: str, most: int = MOST_BYTES) -> bytes | None:
             return archive.read(name)
     except FileNotFoundError:
         raise
-    except Exception as error:  # A damaged archive lets Python raise nearly anything.
-        raise ValueError(f"{path} is no archive that can be read, or a damaged one: {error}") from None
+    except Exception as error:  # For a damaged archive, Python may raise almost any exception.
+        raise ValueError(f"{path} is not a readable archive, or a damaged one: {error}") from None
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all: beside its place, synced, then renamed."""
+    """Writes a file completely or not at all: first beside its place, then synced and renamed."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: object) -> None:
-    """Writes a value as readable JSON, whole or not at all."""
+    """Writes a value as readable JSON, completely or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the same folder; it becomes `path` when the block ends without an error."""
+    """Yields a temporary path in the same folder. It becomes `path` if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".incomplete.{owner()}-{uuid.uuid4().hex}{path.suffix}")
     try:
@@ -114,21 +114,21 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         temporary.replace(path)
-        if os.name == "posix":  # The new name survives a power cut only if the folder is synced too.
+        if os.name == "posix":  # Only a synced folder keeps the new name after a power cut.
             _sync(path.parent)
     except OSError as error:
-        if error.filename in (None, str(temporary)) and error.strerror:  # Whoever reads it knows the file by its name.
+        if error.filename in (None, str(temporary)) and error.strerror:  # The user knows the file by its final name.
             error.filename = str(path)
         raise
     finally:
-        with contextlib.suppress(OSError):  # As where nothing can be written at all.
+        with contextlib.suppress(OSError):  # Where nothing can be written, nothing can be removed either.
             temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def scratch_folder(place: Path | None = None) -> Iterator[Path]:
-    """Yields a temporary folder, and removes those that killed processes left in the same place."""
-    prefix = _UNFINISHED if place else _SCRATCH  # Hidden among a user's own files.
+    """Yields a temporary folder. Also removes those that killed processes left in the same place."""
+    prefix = _UNFINISHED if place else _SCRATCH  # Hidden, if it is among the user's own files.
     place = place or Path(tempfile.gettempdir())
     sweep(place, prefix, own=False)
     with tempfile.TemporaryDirectory(prefix=f"{prefix}{owner()}-", dir=place, ignore_cleanup_errors=True) as name:
@@ -136,7 +136,7 @@ def scratch_folder(place: Path | None = None) -> Iterator[Path]:
 
 
 def sweep(folder: Path, prefix: str = _UNFINISHED, *, own: bool = True) -> None:
-    """Removes unfinished files and folders of processes that have ended and, with `own`, of this process."""
+    """Removes unfinished files and folders of processes that have ended, and with `own` also those of this process."""
     for path in folder.glob(f"{prefix}*") if folder.is_dir() else ():
         if is_abandoned(path, prefix) and (own or not path.name.startswith(f"{prefix}{owner()}-")):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
@@ -149,15 +149,15 @@ def locked(root: Path, *, alone: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
-        if root.resolve() in _locks:  # This process shares the folder, and goes on sharing it.
+        if root.resolve() in _locks:  # This process shares the folder already, and continues to do so.
             _lock(root, alone=False)
         else:
             os.close(file)
 
 
 def share(root: Path) -> None:
-    """Holds a shared lock on a folder until this process ends, so that nobody packs or unpacks it meanwhile."""
-    with contextlib.suppress(PermissionError):  # We can't lock a read-only folder, and would not change it.
+    """Holds a shared lock on a folder until this process ends, so that no other process packs or unpacks it."""
+    with contextlib.suppress(PermissionError):  # A read-only folder can't be locked, but can't be changed either.
         _locks[root.resolve()] = _lock(root, alone=False)
 
 
@@ -175,7 +175,7 @@ def _lock(root: Path, *, alone: bool) -> int:
 
 def _not_locked(root: Path, error: OSError, *, alone: bool) -> Exception:
     if error.errno == errno.ELOOP:
-        return ValueError(f"{root / '.lock'} is a link, which a lock never is: somebody has put it there. Delete it.")
+        return ValueError(f"{root / '.lock'} is a link, but locks never are. Somebody has put it there: delete it.")
     if error.errno in (errno.EROFS, errno.EACCES):
         return PermissionError(error.errno, error.strerror, str(root))
     if not isinstance(error, BlockingIOError):
@@ -185,7 +185,7 @@ def _not_locked(root: Path, error: OSError, *, alone: bool) -> Exception:
 
 
 def owner() -> str:
-    """Returns the machine and the process that unfinished files and folders carry in their names."""
+    """Returns the machine and the process, which are in the names of unfinished files and folders."""
     return f"{_HOST}-{os.getpid()}"
 
 
@@ -207,7 +207,7 @@ def _is_alive(process: str) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on the disk."""
+    """Waits until a file, or the names in a folder, are written to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

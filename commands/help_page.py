@@ -1,4 +1,4 @@
-"""Builds the page of `--help`: common options first, in groups, with examples. Suggests what a typo may have meant."""
+"""Builds the page of `--help`, with common options first, in groups, with examples. Suggests corrections of typos."""
 
 import argparse
 import difflib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from commands.files import HOME, PROJECT
 
-# ./run sets this to the script that it starts and what was typed, as in fusion/predict.py=./run predict.
+# ./run sets this variable to the script that it starts and to what was typed: fusion/predict.py=./run predict.
 TYPED = "TWO_STREAM_TYPED"
 _EXAMPLE = ("./run ", "python ")
 _MOST_COLUMNS = 100
@@ -20,14 +20,14 @@ _MOST_COLUMNS = 100
 
 @dataclass(frozen=True)
 class Layout:
-    """How the options of a command are shown: by group, and which of them `--help` shows; none means all."""
+    """The order of a command's options: the groups, and the options that `--help` shows (none listed means all)."""
 
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     first: Sequence[str] = ()
 
 
 class HelpAll(argparse.Action):
-    """Prints the page with all options, and ends the command."""
+    """The action of --help-all: prints the page with all options, and ends the command."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Prints and exits with 0."""
@@ -46,12 +46,12 @@ class _Formatter(argparse.HelpFormatter):
             return text
         shown = "yes" if default is True else " ".join(map(str, default)) if isinstance(default, list) else default
         shown = str(shown).removeprefix(f"{HOME}{os.sep}")
-        # argparse fills in %(...)s afterwards.
+        # argparse replaces %(...)s afterwards.
         return f"{text} (default: {shown.replace('%', '%%')})"
 
 
 def help_page(parser: argparse.ArgumentParser, layout: Layout) -> str:
-    """Returns the page: what the command does, its options by group, and examples."""
+    """Returns the page: the purpose of the command, its options by group, and examples."""
     columns = min(_MOST_COLUMNS, shutil.get_terminal_size((_MOST_COLUMNS, 24)).columns)
     page = _Formatter(typed(), max_help_position=28, width=columns)
     page.add_usage(usage(parser), (), (), "Usage: ")
@@ -72,7 +72,7 @@ def help_page(parser: argparse.ArgumentParser, layout: Layout) -> str:
 
 
 def usage(parser: argparse.ArgumentParser) -> str:
-    """Returns how the command is called, in a line: its arguments, and that it takes options."""
+    """Returns the usage of the command as one line: its arguments, and that it takes options."""
     words = [typed()]
     for action in parser._actions:
         if not action.option_strings:
@@ -86,11 +86,11 @@ def typed() -> str:
     script = Path(sys.argv[0]).resolve()
     name = script.relative_to(PROJECT).as_posix() if script.is_relative_to(PROJECT) else script.name
     started, _, words = os.environ.get(TYPED, "").partition("=")
-    return words if started == name else f"python {name}"  # A command may start others, which were not typed.
+    return words if started == name else f"python {name}"  # A command may start others, which nobody typed.
 
 
 def with_suggestion(parser: argparse.ArgumentParser, message: str) -> str:
-    """Returns a message of argparse, with the nearest known option or value after the unknown one."""
+    """Returns a message of argparse, followed by the known option or value that is most similar to the unknown one."""
     choice = re.match(r"argument (\S+): invalid choice: '?(.+?)'? \(choose from", message)
     if choice:
         chosen = [action for action in parser._actions if choice[1] in "/".join(action.option_strings).split("/")]
@@ -104,7 +104,7 @@ def with_suggestion(parser: argparse.ArgumentParser, message: str) -> str:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """Returns the known word that is most similar to a word, or an empty text if none is similar."""
+    """Returns the known word that is most similar to a word, or "" if none is similar."""
     return next(iter(difflib.get_close_matches(word, known, n=1)), "")
 
 
@@ -114,7 +114,7 @@ def _meant(word: str, known: Sequence[str], about: str = "") -> str:
 
 
 def _parted(description: str) -> tuple[list[str], list[str]]:
-    """Returns the paragraphs of a description, and the lines in it that are commands."""
+    """Returns the paragraphs of a description, and its lines that are commands."""
     lines = description.strip().splitlines()
     examples = [line.strip() for line in lines if line.strip().startswith(_EXAMPLE)]
     text = "\n".join(line for line in lines if not line.strip().startswith(_EXAMPLE))
@@ -124,12 +124,12 @@ def _parted(description: str) -> tuple[list[str], list[str]]:
 def _grouped(
     parser: argparse.ArgumentParser, groups: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, list[argparse.Action]]]:
-    """Yields the title and the options of each group; options that no group names stay in the groups of argparse."""
+    """Yields the title and the options of each group. Options that are in no group stay in the groups of argparse."""
     by_name = {action.dest: action for action in parser._actions}
     named = {name for names in groups.values() for name in names}
     for title, names in groups.items():
         yield title, [by_name[name] for name in names if name in by_name]
-    # What every command has comes last.
+    # The options that every command has come last.
     for group in sorted(parser._action_groups, key=lambda group: group.title == "options"):
         title = "arguments" if group.title == "positional arguments" else str(group.title)
         yield title, [action for action in group._group_actions if action.dest not in named]

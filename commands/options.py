@@ -1,4 +1,4 @@
-"""Turns a frozen dataclass into a command line, and its values into a dictionary that is saved with the results."""
+"""Makes a command line from a frozen dataclass, and a dictionary of its values that is saved with the results."""
 
 import argparse
 import dataclasses
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options")
 Default = TypeVar("Default")
-# Asks a command for its options in JSON.
+# This argument asks a command for a list of its options in JSON.
 LIST_OPTIONS = "--list-options"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose help shows common options first, and whose errors suggest what was meant."""
+    """A parser whose help shows common options first, and whose errors suggest corrections."""
 
     def __init__(self, description: str | None, layout: Layout | None = None) -> None:
         super().__init__(description=description, allow_abbrev=False)
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        """Parses as argparse does; asked for the list of options alone, prints that for completions, and exits."""
+        """Parses as argparse does. If the only argument is LIST_OPTIONS, prints the list for completions, and exits."""
         if args is not None and list(args) == [LIST_OPTIONS]:
             print(json.dumps([_described(self, action) for action in self._actions]))
             self.exit()
@@ -42,18 +42,18 @@ class Parser(argparse.ArgumentParser):
         return help_page(self, self.layout)
 
     def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
-        """Prints a page of help; argparse itself would be silent where the disk behind the output is full."""
+        """Prints a page of help. argparse itself would hide an error here, such as a full disk."""
         (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
-        """Ends with exit code 2, what is wrong, and what may have been meant."""
+        """Ends with exit code 2, after printing the error and a suggestion."""
         self.exit(2, f"Error: {with_suggestion(self, message)}\n{typed()} --help shows the options.\n")
 
 
 def option(
     default: Default, help: str, *, choices: Sequence[str] = (), repeat: bool = False, metavar: str = ""
 ) -> Default:
-    """Declares a field that is a command-line option: its default, its help and what it may be."""
+    """Declares a dataclass field that is a command-line option: its default, its help and its possible values."""
     arguments: dict[str, object] = {"help": help, "action": "append" if repeat else "store"}
     if choices or metavar:
         arguments |= {"choices": tuple(choices)} if choices else {"metavar": metavar}
@@ -61,7 +61,7 @@ def option(
 
 
 def parse(kind: type[Options], argv: Sequence[str] | None, description: str, **presets: object) -> Options:
-    """Returns the options of the command line, or else `presets` or defaults; wrong ones end with exit code 2."""
+    """Returns the options of the command line, or else `presets`, or else defaults. Wrong ones exit with code 2."""
     parser = Parser(description, getattr(kind, "layout", None))
     types_of = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def parse(kind: type[Options], argv: Sequence[str] | None, description: str, **p
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in given}
     try:
         return kind(**{**presets, **values})
-    except ValueError as error:  # A dataclass may check its values against each other.
+    except ValueError as error:  # A dataclass may check its values together.
         parser.error(str(error))
 
 
@@ -114,7 +114,7 @@ def two_of(word: str, between: str, form: str) -> tuple[int, int]:
 
 
 def _described(parser: argparse.ArgumentParser, action: argparse.Action) -> tuple[object, ...]:
-    """Returns the names of an option, what its value is called, the values it may have, and the line of its help."""
+    """Returns the names of an option, the name of its value, its possible values, and its help as one line."""
     text = "" if action.help in (None, argparse.SUPPRESS) else parser._get_formatter()._expand_help(action)
     takes_value = action.nargs != 0 and not isinstance(action, argparse.BooleanOptionalAction)
     choices = [str(each) for each in action.choices or ()]
@@ -130,7 +130,7 @@ def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[object], kind
         return
     if arguments["action"] == "append" and default:
         arguments["help"] += f" (default: {' '.join(map(str, cast(Sequence[object], default)))})"
-    # Argparse would append what is typed to a default rather than replace it.
+    # argparse would append the typed values to a default instead of replacing it.
     shown = argparse.SUPPRESS if arguments["action"] == "append" else default
     parser.add_argument(name, **arguments, default=shown, type=_value_type(kind))
 

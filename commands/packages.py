@@ -1,4 +1,4 @@
-"""Reports missing packages or memory, and the line that helps, before any package is imported."""
+"""Checks for missing packages and memory before any package is imported, and tells what to type."""
 
 import importlib.metadata
 import importlib.util
@@ -13,7 +13,7 @@ from commands import memory
 from commands.files import INSTALLED, PROJECT
 from commands.table import COMMANDS
 
-# What `import` calls each package of requirements.txt.
+# The import name of each package of requirements.txt.
 MODULES = {
     "tensorflow": "tensorflow",
     "keras": "keras",
@@ -32,12 +32,12 @@ MODULES = {
 
 
 def check() -> None:
-    """Ends the command with exit code 1 if a package or memory is missing, and says what to type instead.
+    """Ends the command with exit code 1 if a package or memory is missing, after telling what to type.
 
-    From here on, Ctrl-C and SIGTERM end it at once with a word rather than a traceback; `run` takes over from that.
+    From here on, Ctrl-C and SIGTERM end the command at once, without a traceback. Later, `run` handles them.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
-        is_worker = "__mp_main__" in sys.modules  # It imports the command's script, but is ended by the command.
+        is_worker = "__mp_main__" in sys.modules  # A worker imports the command's script too, but the command ends it.
         if signal.getsignal(number) is not signal.SIG_IGN and not is_worker:
             signal.signal(number, _stop)
     missing = [name for name, module in MODULES.items() if importlib.util.find_spec(module) is None]
@@ -49,7 +49,7 @@ def check() -> None:
 
 
 def _stop(*_: object) -> None:
-    """Ends a command that has not begun, wherever its imports are."""
+    """Ends a command that has not begun, whatever it is importing."""
     os.write(2, b"\nStopped before it began.\n")
     os._exit(130)
 
@@ -66,14 +66,14 @@ def _message(missing: list[str]) -> str:
         [
             error,
             *(f"  {line}" for line in _by_run()),
-            "which installs what is missing into .venv the first time. Or, for this Python:",
+            "which installs what is missing into .venv. Or, for this Python:",
             f"  {sys.executable} -m pip install -r {requirements}",
         ]
     )
 
 
 def _by_run() -> list[str]:
-    """Returns the present command as ./run takes it; what ./run doesn't know, with the Python that it sets up."""
+    """Returns the present command as ./run takes it, or for one that ./run doesn't know, with the Python in .venv."""
     script, words = Path(sys.argv[0]).resolve().relative_to(PROJECT), shlex.join(sys.argv[1:])
     run = "./run" if Path.cwd() == PROJECT else shlex.quote(str(PROJECT / "run"))
     name = next((name for name, command in COMMANDS.items() if command.script == script.as_posix()), None)

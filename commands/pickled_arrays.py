@@ -1,4 +1,4 @@
-"""Reads pickles of arrays and plain values, as other tools write them."""
+"""Reads pickles of arrays and plain values, which other tools write."""
 
 import io
 import math
@@ -18,12 +18,12 @@ _OBJECTS = re.compile(r"[|]?O(4|8)?")
 
 
 def read_pickle(path: Path) -> object:
-    """Returns the content of a pickle file if it is arrays and plain values."""
+    """Returns the content of a pickle file, if it consists of arrays and plain values."""
     return _unpickle(path.read_bytes(), path)
 
 
 def read_object_array(path: Path, array: str) -> object:
-    """Returns an array of objects from a `.npz` file, which NumPy alone would read only with allow_pickle."""
+    """Returns an array of objects from a `.npz` file. NumPy itself would need allow_pickle for it, which runs code."""
     with zipfile.ZipFile(path) as archive:
         stored = io.BytesIO(archive.read(f"{array}.npy"))
     version = np.lib.format.read_magic(stored)
@@ -34,9 +34,9 @@ def read_object_array(path: Path, array: str) -> object:
 
 def _unpickle(stored: bytes, path: Path) -> object:
     try:
-        with warnings.catch_warnings(action="ignore"):  # Of escapes in strings, where a file is damaged.
+        with warnings.catch_warnings(action="ignore"):  # A damaged file causes warnings about escapes in strings.
             return Machine(STAND_INS).run(stored)
-    except Exception as error:  # A damaged or malicious pickle can raise any exception.
+    except Exception as error:  # A damaged or malicious pickle may raise any exception.
         reason = str(error) or type(error).__name__
         raise ValueError(f"{path} was not opened: {reason}. Pickles may hold only arrays and plain values.") from None
 
@@ -50,38 +50,38 @@ class _Type(Built):
         self.text = text
 
     def build(self, state: tuple[Any, ...]) -> None:
-        """Sets the byte order; refuses types that consist of several others."""
+        """Sets the byte order. Refuses types that consist of several others."""
         _, order, *parts = state
         if order not in ("<", ">", "=", "|") or any(part is not None for part in parts[:3]):
             raise ValueError("its arrays are of several types at once")
         self.text = order + self.text.lstrip("<>=|")
 
     def array(self, content: object, shape: object, order: str) -> np.ndarray:
-        """Returns the array of some bytes, or of a list of objects."""
+        """Returns the array that consists of some bytes, or of a list of objects."""
         sizes = [_size(side) for side in (shape if isinstance(shape, tuple) else (shape,))]
         count = math.prod(sizes)
         if _OBJECTS.fullmatch(self.text):
             if not isinstance(content, list) or len(content) != count:
-                raise ValueError(f"an array of shape {sizes} does not hold {count} objects")
+                raise ValueError(f"an array of shape {sizes} does not have {count} objects")
             array = np.empty(count, object)
             array[:] = content
         else:
             kind = np.dtype(self.text)
             content = content.encode("latin1") if isinstance(content, str) else content
             if not isinstance(content, bytes | bytearray) or len(content) != count * kind.itemsize:
-                raise ValueError(f"an array of shape {sizes} does not hold {count} values of type {self.text}")
+                raise ValueError(f"an array of shape {sizes} does not have {count} values of type {self.text}")
             array = np.frombuffer(content, kind).copy()
         return array.reshape(sizes, order="F" if order == "F" else "C")
 
 
 class _Array(Built):
-    """An array whose content follows later in the pickle."""
+    """An array whose content comes later in the pickle."""
 
     def __init__(self, *_: object) -> None:
         self.content: np.ndarray | None = None
 
     def build(self, state: tuple[Any, ...]) -> None:
-        """Takes the content."""
+        """Sets the content."""
         _, shape, kind, is_fortran, content = state
         self.content = kind.array(content, shape, "F" if is_fortran else "C")
 
@@ -108,7 +108,7 @@ def _bytes(*words: Any) -> bytes:
     return _encoded(*words) if len(words) == 2 else bytes(sequence(words[0] if words else b""))
 
 
-# Our replacements for the functions that pickles of arrays name; Python's own are never used.
+# Our replacements for the functions that pickles of arrays name. Python's own functions are never called.
 _ARRAYS: Mapping[str, Callable[..., object]] = {"_reconstruct": _Array, "scalar": _scalar, "_frombuffer": _buffer}
 _BUILT_IN: Mapping[str, Callable[..., object]] = {
     "list": lambda values=(): [*sequence(values)],
@@ -127,12 +127,12 @@ STAND_INS: StandIns = {
     "numpy._core.numeric": _ARRAYS,
     "collections": {"OrderedDict": dictionary},
     "builtins": _BUILT_IN,
-    "__builtin__": _BUILT_IN,  # Of Python 2.
-    "_codecs": {"encode": _encoded},  # Python 3 writes bytes this way for Python 2.
+    "__builtin__": _BUILT_IN,  # The name in Python 2.
+    "_codecs": {"encode": _encoded},  # Python 3 writes bytes like this for Python 2.
 }
 
 
 def _size(side: object) -> int:
     if not isinstance(side, int) or not 0 <= side < 2**40:
-        raise ValueError(f"an array has {side!r} for a side")
+        raise ValueError(f"an array has a side of length {side!r}")
     return side

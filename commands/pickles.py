@@ -1,7 +1,7 @@
-"""Runs pickles without Python's unpickler: nothing that a file names is ever imported or called.
+"""Runs pickles without Python's unpickler. Nothing that a file names is ever imported or called.
 
-A pickle is a program for a small stack machine. `Machine` runs it, but has only the instructions that build plain
-values, and those stand-ins for functions that it is given. Everything else is refused.
+A pickle is a program for a small stack machine. `Machine` runs it, but knows only the instructions that build plain
+values, and calls only the stand-ins that we give it instead of functions. It refuses everything else.
 """
 
 import pickletools
@@ -10,38 +10,38 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-# Greatest depth of nested values; files of scores and of weights need less.
+# The greatest depth of nested values. Files of scores and of weights need less.
 _MOST_DEEP = 16
 StandIns = Mapping[str, Mapping[str, Callable[..., object]]]  # By module and name.
 
 
 class _Mark:
-    """Marks on the stack where the values of a list begin."""
+    """Marks the place on the stack where the values of a list begin."""
 
 
 class Name(NamedTuple):
-    """The name of a class or function in a pickle, which is never looked up."""
+    """The name of a class or a function in a pickle. It is never looked up."""
 
     module: str
     name: str
 
 
 class Built:
-    """A value of which an instruction sets the rest later on."""
+    """A value whose content is set by a later instruction."""
 
     def build(self, state: tuple[Any, ...]) -> None:
-        """Takes the rest."""
+        """Sets the content."""
         raise NotImplementedError
 
     def whole(self) -> Any:
-        """Returns the value that it stands for; most stand for none."""
-        raise ValueError(f"it holds a {type(self).__name__.strip('_').lower()}")
+        """Returns the finished value. Most stand-ins have none."""
+        raise ValueError(f"it contains a {type(self).__name__.strip('_').lower()}")
 
 
 class Machine:
-    """Runs the instructions of a pickle that build plain values, and what stand-ins make of these.
+    """Runs the instructions of a pickle that build plain values, and the stand-ins for functions.
 
-    `kept` is what a stand-in returns for a value that the file keeps elsewhere, by its description.
+    If the file stores a value elsewhere, `kept` returns it, given its description.
     """
 
     def __init__(self, stand_ins: StandIns, kept: Callable[[Any], object] | None = None) -> None:
@@ -54,7 +54,7 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, stored: bytes | BinaryIO, others: tuple[type, ...] = ()) -> Any:
-        """Runs all instructions and returns the value that they leave: plain ones, and some other types."""
+        """Runs all instructions and returns the resulting value. It is plain, or of one of the `others`."""
         self.clear()
         for instruction, argument, place in pickletools.genops(stored):
             name = instruction.name
@@ -67,37 +67,37 @@ class Machine:
             elif name in _STEPS:
                 _STEPS[name](self, argument)
             else:
-                raise ValueError(f"it has the instruction {name}, which no plain value needs")
+                raise ValueError(f"it has the instruction {name}, which plain values don't need")
         raise ValueError("it ends too early")
 
     def pop(self) -> Any:
-        """Takes the last value off the stack."""
+        """Removes the last value from the stack and returns it."""
         if not self.stack or self.stack[-1] is _Mark:
-            raise ValueError("it takes a value that is not there")
+            raise ValueError("it uses a value that does not exist")
         return self.stack.pop()
 
     def pop_to_mark(self) -> list[Any]:
-        """Takes the last mark off the stack, and returns the values after it."""
+        """Removes the last mark and the values after it from the stack, and returns the values."""
         taken: list[Any] = []
         while self.stack:
             value = self.stack.pop()
             if value is _Mark:
                 return taken[::-1]
             taken.append(value)
-        raise ValueError("it lacks a mark")
+        raise ValueError("it has no mark where it needs one")
 
     def top(self, kind: type) -> Any:
         """Returns the last value, which must have the given type."""
         if not self.stack or not isinstance(self.stack[-1], kind):
-            raise ValueError(f"it takes something else for a {kind.__name__}")
+            raise ValueError(f"it uses a value of another type as a {kind.__name__}")
         return self.stack[-1]
 
     def put(self, place: int | None) -> None:
-        """Remembers the last value."""
+        """Stores the last value for later use."""
         self.memo[len(self.memo) if place is None else int(place)] = self.top(object)
 
     def get(self, place: int) -> None:
-        """Puts a remembered value on the stack."""
+        """Puts a stored value on the stack."""
         self.stack.append(self.memo[int(place)])
 
     def name_from_stack(self) -> None:
@@ -106,13 +106,13 @@ class Machine:
         self.stack.append(Name(str(module), str(name)))
 
     def load(self, described: object) -> None:
-        """Puts a value on the stack that the file keeps elsewhere."""
+        """Puts a value on the stack that the file stores elsewhere."""
         if self.kept is None:
-            raise ValueError("it keeps values elsewhere, which no plain value needs")
+            raise ValueError("it stores values elsewhere, which plain values don't need")
         self.stack.append(self.kept(described))
 
     def reduce(self) -> None:
-        """Calls our replacement for the function that the pickle names."""
+        """Calls our stand-in for the function that the pickle names."""
         words, called = self.pop(), self.pop()
         stand_in = self.stand_ins.get(called.module, {}).get(called.name) if isinstance(called, Name) else None
         if stand_in is None:
@@ -121,11 +121,11 @@ class Machine:
         self.stack.append(stand_in(*sequence(words)))
 
     def build(self) -> None:
-        """Gives a value the rest of it, which is on the stack."""
+        """Sets the content of a value, which is on the stack."""
         state = self.pop()
         built = self.top(object)
         if self.kept is not None and isinstance(built, dict):
-            return  # Attributes of a dictionary, as PyTorch gives them, are not among its values.
+            return  # PyTorch gives dictionaries attributes, but they are not part of the values.
         if not isinstance(built, Built) or not isinstance(state, tuple):
             raise ValueError(f"it sets attributes of a {type(built).__name__}")
         built.build(state)
@@ -140,7 +140,7 @@ class Machine:
         self.top(set).update(as_set(members))
 
     def push_last(self, count: int) -> None:
-        """Makes a tuple of the last values."""
+        """Makes a tuple of the last `count` values."""
         self.stack.append(tuple([self.pop() for _ in range(count)][::-1]))
 
     def append(self, values: list[Any]) -> None:
@@ -149,7 +149,7 @@ class Machine:
 
 
 _PLAIN = (str, bytes, bytearray, int, float, np.ndarray)
-# Instructions whose argument is the value.
+# Instructions whose argument is a value.
 _VALUES = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
@@ -200,9 +200,9 @@ _STEPS: Mapping[str, Callable[[Machine, Any], object]] = {
 
 
 class _Plain:
-    """Puts arrays into their places; refuses values that contain themselves or are shared too often.
+    """Finishes arrays inside a value. Refuses values that contain themselves, or that are shared too often.
 
-    Every value takes at least one byte of the file. If there are more values than bytes, some are contained many times,
+    Every value takes at least one byte of the file. If there are more values than bytes, some are contained many times
     and could fill any memory.
     """
 
@@ -210,7 +210,7 @@ class _Plain:
         self.left, self.others = most, others
 
     def of(self, value: Any, depth: int = 0) -> Any:
-        """Returns the final value of a pickle."""
+        """Returns the finished value of a pickle."""
         self.left -= 1
         if depth > _MOST_DEEP or self.left < 0:
             raise ValueError(f"its values are nested more than {_MOST_DEEP} deep, or within each other")
@@ -228,18 +228,18 @@ class _Plain:
             return type(value)(self.of(each, depth + 1) for each in value)
         if value is None or isinstance(value, _PLAIN):
             return value
-        raise ValueError(f"it holds a {type(value).__name__.strip('_').lower()}")
+        raise ValueError(f"it contains a {type(value).__name__.strip('_').lower()}")
 
 
 def sequence(values: object) -> Any:
-    """Returns values that stand in a row; nothing else is run through."""
+    """Returns a list or another sequence, and refuses everything else."""
     if not isinstance(values, list | tuple | set | bytes | bytearray | zip):
-        raise ValueError(f"it takes a {type(values).__name__} for a list")
+        raise ValueError(f"it uses a {type(values).__name__} as a list")
     return values
 
 
 def dictionary(pairs: object = ()) -> dict[object, object]:
-    """Returns the dictionary of pairs."""
+    """Returns a dictionary made of pairs."""
     found: dict[object, object] = {}
     for key, value in sequence(pairs):
         found[_key(key)] = value
@@ -247,7 +247,7 @@ def dictionary(pairs: object = ()) -> dict[object, object]:
 
 
 def as_set(values: object = ()) -> set[object]:
-    """Returns the set of values."""
+    """Returns a set made of values."""
     return {_key(value) for value in sequence(values)}
 
 
@@ -256,7 +256,7 @@ def _in_pairs(values: list[Any]) -> dict[object, object]:
 
 
 def _key(value: object) -> object:
-    """Returns a value as a key; only plain values, because hashing a nested tuple may take for ever."""
+    """Returns a value as a key. Only plain values are allowed, because hashing a nested tuple may take very long."""
     if value is not None and not isinstance(value, str | bytes | bool | int | float):
-        raise ValueError(f"it has a {type(value).__name__} for a key")
+        raise ValueError(f"it uses a {type(value).__name__} as a key")
     return value

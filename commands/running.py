@@ -1,4 +1,4 @@
-"""Runs a command: sets its exit code, words its errors, counts processors, and imports TensorFlow quietly."""
+"""Runs a command: sets its exit code, formats its errors, counts processors, and imports TensorFlow quietly."""
 
 import contextlib
 import ctypes
@@ -27,11 +27,11 @@ from commands.waiting import Now, breaking_silence
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
-# Characters of a line in a message, which may quote a file that has nothing but one line.
+# The most characters of a line in a message. A message may quote a file that has only one line.
 _LONGEST = 2000
-# What says which commit this is.
+# Variables that tell the present commit.
 _DESCRIBE = ("git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12")
-# Disks that are full or can't be written, and files that grow too large.
+# Errors of disks that are full or read-only, and of files that grow too large.
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _OURS = str(Path(__file__).resolve().parents[1])
 # What Keras and TensorFlow import if it is installed, for functions that nothing here calls: a third of that time.
@@ -43,17 +43,17 @@ _KEPT_MEMORY = ((-3, 32 * 2**20), (-1, 256 * 2**20), (-2, 16 * 2**20))
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a command and exits: 0 when it did its work, 1 with one message when it could not, 130 when it was stopped.
+    """Runs a command and exits: with 0 if it succeeded, 1 and one message if it failed, 130 if it was stopped.
 
-    Ctrl-C and SIGTERM stop it alike. Any command takes `--debug`, which shows where in the code an error arose.
+    Ctrl-C and SIGTERM stop it in the same way. Any command takes `--debug`, which prints the traceback of an error.
     """
     debug = "--debug" in sys.argv[1:]
     sys.argv[1:] = [word for word in sys.argv[1:] if word != "--debug"]
     for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # As of a job in the background, which Ctrl-C spares.
+        if signal.getsignal(number) is not signal.SIG_IGN:  # A job in the background keeps ignoring Ctrl-C.
             signal.signal(number, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # Names of files may hold bytes that are not text.
+        if hasattr(stream, "reconfigure"):  # File names may contain bytes that are not text.
             stream.reconfigure(errors="backslashreplace")
     try:
         with breaking_silence():
@@ -63,12 +63,12 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt as interruption:
         _end(130, "\n" + (str(interruption) or "Stopped. The same command goes on from here."))
     except Exception as error:
-        if _has_no_reader():  # As in `| head`: nobody is there to be told anything.
+        if _has_no_reader():  # As in `| head`: nobody reads messages any more.
             _end(1)
         if debug:
             traceback.print_exc()
         _end(1, f"Error: {message_of(error) if _is_explicable(error) else _surprise(error)}")
-    except SystemExit as ending:  # Argparse has printed its help, for instance.
+    except SystemExit as ending:  # For instance after argparse has printed its help.
         if _has_no_reader():
             _end(1)
         try:
@@ -79,13 +79,13 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _flush() -> None:
-    """Writes what was printed now: at the end of Python, a pipe that is closed would print a traceback."""
+    """Writes what was printed, now: when Python ends, a closed pipe would cause a traceback."""
     if sys.stdout:
         sys.stdout.flush()
 
 
 def _has_no_reader() -> bool:
-    """Tells whether standard output is a pipe whose reader has gone."""
+    """Tells whether standard output is a pipe that nobody reads any more."""
     try:
         _flush()
         poll = select.poll()
@@ -93,12 +93,12 @@ def _has_no_reader() -> bool:
         return any(event & select.POLLERR for _, event in poll.poll(0))
     except BrokenPipeError:
         return True
-    except (AttributeError, OSError, ValueError):  # No standard output, none of the system's, or no poll on Windows.
+    except (AttributeError, OSError, ValueError):  # There is no standard output, or no poll, as on Windows.
         return False
 
 
 def _end(code: int, message: str = "") -> None:
-    """Prints a message and exits; what a closed pipe did not take is dropped."""
+    """Prints a message and exits. What a closed pipe does not take is dropped."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if message:
             lines = (line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …" for line in message.split("\n"))
@@ -109,50 +109,50 @@ def _end(code: int, message: str = "") -> None:
 
 
 def _surprise(error: Exception) -> str:
-    """Returns the message of an unexpected error: where it arose, and how to report it."""
+    """Returns the message for an unexpected error: its place in the code, and how to report it."""
     place = next(
         (frame for frame in reversed(traceback.extract_tb(error.__traceback__)) if frame.filename.startswith(_OURS)),
         None,
     )
     where = f" in {Path(place.filename).relative_to(_OURS)}, line {place.lineno}" if place else ""
     return (
-        f"{type(error).__name__}{where}: {first_line(error)}. This is a fault of the program. Please report it as "
-        "SECURITY.md says, with what the same command prints with --debug."
+        f"{type(error).__name__}{where}: {first_line(error)}. This is a bug in this program. Please report it as "
+        "SECURITY.md says, with the output of the same command with --debug."
     )
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the line of an error that says what happened; TensorFlow's errors first say where in the graph."""
+    """Returns the line of an error that says what happened. TensorFlow's errors begin with their place in the graph."""
     lines = re.sub(r"^({{.*?}}\s*)+| \[Op:.*", "", str(getattr(error, "message", error))).splitlines()
     skipped = ("Graph execution error", "Detected at node", " ")
     return next((line for line in lines if line and not line.startswith(skipped)), type(error).__name__)
 
 
 def usable_processors() -> int:
-    """Returns how many processors this process may use: under Slurm and the like, fewer than there are."""
+    """Returns how many processors this process may use. Under Slurm and the like, these are fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
 def _pools() -> "ThreadpoolController":
-    from threadpoolctl import ThreadpoolController  # Looks through all libraries that are loaded.
+    from threadpoolctl import ThreadpoolController  # It inspects all loaded libraries, which takes time.
 
     return ThreadpoolController()
 
 
 def in_one_thread() -> contextlib.AbstractContextManager[object]:
-    """Lets scikit-learn compute in one thread, so that the last bits are the same on any machine.
+    """Lets scikit-learn compute in one thread, so that results have the same bits on any machine.
 
-    On problems of our size, several threads wait for each other: a fit took 10 to 30 times as long on busy cores.
+    On problems of our size, several threads wait for each other: on busy cores, a fit took 10 to 30 times as long.
     """
     return _pools().limit(limits=1)
 
 
 def origin() -> dict[str, str]:
-    """Returns when a result is made, by which commit of this project, and on which machine."""
+    """Returns the date, the commit of this project and the machine of a result."""
     processor, commit = platform.processor() or platform.machine(), ""
-    with contextlib.suppress(OSError):  # Neither git nor Linux is a must.
-        # An environment may lie in a repository of somebody else's.
+    with contextlib.suppress(OSError):  # Git and Linux are not required.
+        # The environment may be inside a repository of somebody else.
         commit = _version() if INSTALLED else subprocess.run(_DESCRIBE, capture_output=True, text=True).stdout.strip()
         found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
         processor = found[1] if found else processor
@@ -165,7 +165,7 @@ def _version() -> str:
 
 
 def _check_opencv() -> None:
-    """Refuses two OpenCV packages side by side: they overwrite each other's files, so that both are damaged."""
+    """Refuses two OpenCV packages side by side: each overwrites files of the other, which damages both."""
     names = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
     found = [name for name in names if any(importlib.metadata.distributions(name=name))]
     if len(found) == 1:
@@ -179,7 +179,7 @@ def _check_opencv() -> None:
 
 
 def _is_explicable(error: Exception) -> bool:
-    """Tells whether an error's message is meant for users; those of TensorFlow's errors are."""
+    """Tells whether an error's message is meant for users, as that of TensorFlow's errors is."""
     tensorflow = sys.modules.get("tensorflow")
     own = (ValueError, OSError, RuntimeError, ImportError, zipfile.BadZipFile)
     return isinstance(error, (*own, tensorflow.errors.OpError) if tensorflow else own) or _is_of_memory(error)
@@ -190,7 +190,7 @@ def _is_of_memory(error: BaseException) -> bool:
 
 
 def message_of(error: BaseException) -> str:
-    """Returns the message of an error as a user should read it."""
+    """Returns an error's message in the form for users."""
     if type(error).__module__.startswith("tensorflow"):  # The first of many lines says what happened.
         remedy = " Make room, then run the same command again." if "No space left" in str(error) else ""
         return f"{first_line(error).rstrip('.')}.{remedy}"
@@ -200,12 +200,12 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, zipfile.BadZipFile):
         return f"A file is damaged: {error}."
     if isinstance(error, OSError) and error.filename:
-        # Libraries may put more into the reason, over several lines, than what the system says.
+        # Libraries may add several lines to what the system says.
         where = f"{os.strerror(error.errno or 0) if error.errno in _OF_DISKS else error.strerror}: {error.filename}."
         if isinstance(error, PermissionError | NotADirectoryError) or error.errno in _OF_DISKS:
             where += " Name a place with room that you may write to, such as by --root for data, --runs for results."
         return where
-    # HDF5 writes the system's number among much else, over several lines.
+    # HDF5 hides the system's error number in several lines.
     told = re.match(r"Unable to .*errno = (\d+)", str(error), re.DOTALL)
     number = int(told[1]) if told else error.errno if isinstance(error, OSError) and error.strerror else None
     if number is not None and number in _OF_DISKS:
@@ -214,15 +214,15 @@ def message_of(error: BaseException) -> str:
 
 
 def quiet_tensorflow() -> None:
-    """Imports TensorFlow without its start-up messages, and keeps memory; errors of the import itself still show."""
-    if sys.platform == "linux":  # Threads keep the memory that they free, for the next clip.
-        with contextlib.suppress(OSError, AttributeError):  # Other C libraries have no such call.
+    """Imports TensorFlow without its start-up messages, and tunes malloc. Errors of the import are still shown."""
+    if sys.platform == "linux":  # Threads then keep freed memory for the next clip.
+        with contextlib.suppress(OSError, AttributeError):  # Other C libraries don't have this call.
             for setting, size in _KEPT_MEMORY:
                 ctypes.CDLL(None).mallopt(setting, size)
     Now.doing = "Importing TensorFlow"
-    # Failures come as exceptions; the lines that native code prints only tell what a processor lacks.
+    # Failures are raised as exceptions. The lines that native code prints only list what a processor lacks.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # The library prints some lines before it knows its log level, so they are caught at the file descriptor.
+    # The library prints some lines before it reads its log level, so they are caught at the file descriptor.
     with swallowed_stderr(), _hidden(*_NOT_NEEDED):
         import keras  # noqa: F401
         import tensorflow as tf
@@ -234,7 +234,7 @@ def quiet_tensorflow() -> None:
 
 @contextlib.contextmanager
 def _hidden(*names: str) -> Iterator[None]:
-    """Lets imports go on as if these packages were not installed; afterwards they can be imported as usual."""
+    """Lets imports work as if these packages were not installed. Afterwards they can be imported as usual."""
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
@@ -246,7 +246,7 @@ def _hidden(*names: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def swallowed_stderr() -> Iterator[None]:
-    """Keeps what native libraries print to standard error off the terminal; Python's exceptions still get through."""
+    """Hides what native libraries print to standard error. Python's exceptions are still shown."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as swallowed, os.fdopen(os.dup(2), "wb") as saved:
         os.dup2(swallowed.fileno(), 2)

@@ -26,7 +26,7 @@ _WORDS = {
 
 
 def read_json(path: Path, kind: type[Kind], advice: str = "") -> Kind:
-    """Reads a JSON file of a kind; the error for a damaged or wrong file names it and says what to do."""
+    """Reads a JSON file as a given kind. The error for a damaged or wrong file names it and says what to do."""
     try:
         return parsed(read_file(path), kind)
     except ValueError as error:
@@ -34,7 +34,7 @@ def read_json(path: Path, kind: type[Kind], advice: str = "") -> Kind:
 
 
 def parsed(text: str | bytes, kind: type[Kind]) -> Kind:
-    """Returns the value that a JSON text holds, checked against a kind."""
+    """Returns the value in a JSON text, checked against a kind."""
     try:
         value = json.loads(text)
     except RecursionError:
@@ -45,10 +45,10 @@ def parsed(text: str | bytes, kind: type[Kind]) -> Kind:
 
 
 def checked(value: object, kind: type[Kind], where: str = "it") -> Kind:
-    """Returns a value of JSON as a kind: a type, a list or an object of some, a TypedDict, or a dataclass.
+    """Returns a JSON value as the given kind: a type, a list or an object of types, a TypedDict, or a dataclass.
 
-    A dataclass is made of an object that has no other entries than its fields. Entries that a TypedDict does not name
-    are ignored, since later versions may write more.
+    A dataclass is made from an object that has no other entries than its fields. Entries that a TypedDict does not name
+    are ignored, because later versions may write more.
     """
     origin, parts = typing.get_origin(kind) or kind, typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
@@ -126,9 +126,9 @@ def _has_no_default(field: "dataclasses.Field[object]") -> bool:
 
 
 def _harmless(value: object, where: str) -> object:
-    """Refuses a text that would act on the terminal that it is printed to."""
+    """Refuses a text with control characters, on which a terminal would act."""
     if isinstance(value, str) and not is_printable(value, keep="\n"):
-        raise ValueError(f"{where} holds control characters: {printable(value)[:60]!r}")
+        raise ValueError(f"{where} contains control characters: {printable(value)[:60]!r}")
     return value
 
 

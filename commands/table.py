@@ -1,29 +1,29 @@
-"""The commands by the names that users type. It imports no package, since ./run and setup.py use it, too."""
+"""Lists the commands by the names that users type. It imports no packages, because ./run and setup.py use it too."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 PAGE = """\
-  own FOLDER   from a folder of clips to a report and a model
+  own FOLDER   makes a model and a report from a folder of clips
 
   prepare      videos -> frames and flow
   doctor       checks a data set, and repairs it
   train spatial, train temporal, train both   frames and flow -> a model
   evaluate     models -> scores, their fusion, a report
-  predict      what happens in videos
+  predict      recognises actions in videos
   serve        the same on a web page of this machine
   export       both streams as one file, also ONNX, LiteRT and a folder for a hub
 
-  show         a picture of what the networks see
-  flow         the optical flow between two pictures
-  pack         one archive per video instead of loose files
+  show         draws what the networks see
+  flow         computes the optical flow between two pictures
+  pack         stores each video as one archive instead of loose files
 
-  completion   what a shell needs to complete these commands: bash, zsh or fish"""
+  completion   prints a script that completes commands in bash, zsh or fish"""
 
 
 class Command(NamedTuple):
-    """Where a command lives, and which packages it needs beside those of all commands."""
+    """The script of a command, and the packages that it needs besides those of all commands."""
 
     script: str
     extra: str = ""
@@ -35,7 +35,7 @@ class Command(NamedTuple):
 
     @property
     def requirements(self) -> str:
-        """The file that lists what it needs."""
+        """The requirements file of the command."""
         return f"requirements-{self.extra}.txt" if self.extra else "requirements.txt"
 
 
@@ -58,13 +58,13 @@ COMMANDS = {
 
 
 def parted(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Returns the name of the command that the words begin with, and the other words."""
+    """Returns the name of the command with which the words begin, and the other words."""
     count = 2 if words[:1] == ["train"] else 1
     return " ".join(words[:count]), list(words[count:])
 
 
 def unknown(name: str, known: Iterable[str], program: str) -> str:
-    """Returns a sentence about a name that no command has, and the one that may have been meant."""
+    """Returns a message about an unknown command, with the name that may have been meant."""
     near = difflib.get_close_matches(name, list(known), n=1)
     meant = f" Did you mean {near[0]}?" if near else ""
     return f"There is no command {name!r}.{meant} {program} --help lists them."

@@ -1,4 +1,4 @@
-"""Breaks silences: says what a command is doing when it has printed nothing for some seconds."""
+"""Prints what a command is doing if it has printed nothing for some seconds."""
 
 import contextlib
 import os
@@ -14,21 +14,21 @@ _OFTEN_FOR, _SELDOM = 120.0, 60.0
 
 
 class Now:
-    """What the command is doing. Steps that may take seconds set `doing` first; empty means that nobody waits."""
+    """The present activity of the command. Steps that may take seconds set `doing`; empty means that nobody waits."""
 
     doing = "Starting"
 
 
 @contextlib.contextmanager
 def breaking_silence() -> Iterator[None]:
-    """Prints in a thread what the command is doing after a silence, unless TWO_STREAM_SILENT is set."""
+    """Starts a thread that prints the present activity after a silence, unless TWO_STREAM_SILENT is set."""
     if os.environ.get("TWO_STREAM_SILENT"):
         yield
         return
     try:
-        # A copy, since what native libraries print to standard error is kept off the terminal for a while.
+        # A copy, because standard error is redirected while native libraries would print to it.
         copy = os.dup(sys.stderr.fileno())
-    except (OSError, AttributeError):  # There is no terminal and no file behind it.
+    except (OSError, AttributeError):  # Standard error is neither a terminal nor a file.
         yield
         return
     with os.fdopen(copy, "w", encoding="utf-8", errors="replace") as said:
@@ -45,21 +45,21 @@ def breaking_silence() -> Iterator[None]:
 
 
 class _Voice:
-    """Knows when something was last printed, and speaks up after a silence."""
+    """Knows when something was last printed, and prints a line after a silence."""
 
     def __init__(self, said: TextIO) -> None:
         self.said, self.done = said, threading.Event()
-        self.last = time.monotonic()  # When anybody printed.
-        self.on_line = False  # Whether the cursor of a terminal stands behind a line of ours.
+        self.last = time.monotonic()  # The time of the last output.
+        self.on_line = False  # Whether the terminal's cursor is after a line of ours.
         self.lock = threading.Lock()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
     def noting(self, stream: TextIO) -> TextIO:
-        """Returns the stream; what is written to it ends a silence."""
+        """Returns the stream with a note-taker around it: what is written to it ends a silence."""
         return _Noted(stream, self)  # type: ignore[return-value]
 
     def heard(self) -> None:
-        """Notes that something is printed, and clears the way for it."""
+        """Notes that something is printed, and removes our line before it."""
         with self.lock:
             self.last = time.monotonic()
             if self.on_line:
@@ -68,10 +68,10 @@ class _Voice:
                 self.said.flush()
 
     def _watch(self) -> None:
-        spoke = 0.0  # How long the silence was when we spoke last.
+        spoke = 0.0  # The silence before our last line, in seconds.
         what, since = "", self.last
         while not self.done.wait(0.25):
-            if Now.doing.partition(":")[0] != what:  # What follows a colon says how far it is.
+            if Now.doing.partition(":")[0] != what:  # The part after a colon tells the progress.
                 what, since = Now.doing.partition(":")[0], time.monotonic()
             with self.lock:
                 silent = time.monotonic() - self.last
@@ -82,7 +82,7 @@ class _Voice:
         self.heard()
 
     def _say(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # The reader of the output may be gone.
+        with contextlib.suppress(OSError):  # Nobody may read the output any more.
             if self.said.isatty():
                 self.said.write(f"\r\x1b[K{line}")
                 self.on_line = True
@@ -92,7 +92,7 @@ class _Voice:
 
 
 class _Noted:
-    """A stream that tells when it is written to."""
+    """A stream that reports when it is written to."""
 
     def __init__(self, stream: TextIO, voice: _Voice) -> None:
         self._stream, self._voice = stream, voice
@@ -108,7 +108,7 @@ class _Noted:
 
 
 def _next(spoke: float, *, on_terminal: bool) -> float:
-    """Returns how long a silence must be for the next line, if one was said after `spoke` seconds."""
+    """Returns the silence before the next line, if the last line came after `spoke` seconds."""
     if on_terminal and spoke:
         return spoke + 1
     return spoke + _PATIENCE if spoke < _OFTEN_FOR else spoke + min(spoke, _SELDOM)

@@ -284,7 +284,7 @@ def test_a_link_in_the_place_of_a_lock_is_neither_followed_nor_emptied(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "precious")
 
-    with pytest.raises(ValueError, match="is a link, which a lock never is"), locked(tmp_path / "run"):
+    with pytest.raises(ValueError, match="is a link, but locks never are"), locked(tmp_path / "run"):
         pass
 
     assert (tmp_path / "precious").read_text() == "kept"

@@ -67,7 +67,7 @@ def test_too_little_memory_is_said_before_a_library_crashes_for_lack_of_it(scrip
 
     (said,) = done.stderr.splitlines()
     assert done.returncode == 1
-    assert said.startswith(f"Error: This process may use 0.48 GiB of memory (ulimit -{letter}), and needs at least")
+    assert said.startswith(f"Error: This process may use 0.48 GiB of memory (ulimit -{letter}), but needs at least")
 
 
 FRAME = "{made}/set/rawframes/Archery/v_Archery_g01_c01/img_0000"
@@ -188,4 +188,4 @@ def test_a_disk_that_takes_nothing_is_said_in_one_message(script, kind, reason, 
     assert (done.returncode, len(said)) == (1, 1), done.stderr
     # OpenCV does not say why a video can't be written.
     assert said[0].startswith("Error: ") and (reason in said[0] or "Is the disk full?" in said[0]), done.stderr
-    assert "fault of the program" not in said[0]
+    assert "bug in this program" not in said[0]
