@@ -10,13 +10,13 @@ from pipelines.inputs import Input
 
 
 class Archives:
-    """Knows where the archives of a packed data set lie, and finds the members that a clip is made of."""
+    """Knows the archives of a packed data set, and finds the members that a clip is made of."""
 
     def __init__(self, columns: Callable[[str, tf.Tensor], tf.Tensor], is_backward_stored: bool) -> None:
         self.columns, self.is_backward_stored = columns, is_backward_stored
 
     def files(self, rows: tf.Tensor, indices: tf.Tensor, clip: Input) -> dict[str, tf.Tensor]:
-        """Returns what `read_files` needs, for rows [...] and the items of their clips, [..., items]."""
+        """Returns the input of `read_files`, for rows [...] and the items of their clips, [..., items]."""
         members = indices
         if clip.is_flow:
             # After the frames come the fields, x and y in turn, the forward ones first.
@@ -30,9 +30,9 @@ class Archives:
 
 
 def read_files(files: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Returns the bytes of what `Archives.files` names, string[..., items], by one call for all of them.
+    """Returns the bytes of the members that `Archives.files` names, string[..., items], by one call for all of them.
 
-    TensorFlow reads part of a file only as a data set of its own, which takes a third of the time of decoding a frame.
+    TensorFlow reads a part of a file only as a data set, which takes a third of the time of decoding a frame.
     """
     paths, members = tf.reshape(files["path"], [-1]), files["members"]
     by_path = tf.reshape(members, [tf.size(paths), -1])

@@ -16,7 +16,7 @@ from pipelines.inputs import Input
 def channel_planes(
     planes: list[tf.Tensor], clip: Input, rule: str = "centred", bound: float = 20.0, is_backward_stored: bool = False
 ) -> list[tf.Tensor]:
-    """Returns the planes that are a clip's channels: only kinds in ASSEMBLED have others than were read."""
+    """Returns the planes that are a clip's channels. Only for kinds in ASSEMBLED, they differ from the planes read."""
     if clip.kind == "trajectory":
         return _follow(planes, rule, bound)
     if clip.kind == "bidirectional" and not is_backward_stored:

@@ -56,7 +56,7 @@ def most_of(frame: tf.Tensor) -> tf.Tensor:
 
 
 def place_box(frame: tf.Tensor, sides: tf.Tensor | int, place: tf.Tensor | tuple[float, float] | float) -> tf.Tensor:
-    """Returns a box that lies at these shares, 0 to 1, of the room that it has in the frame, down and to the right."""
+    """Returns a box at these shares, 0 to 1, of the free space that it has in the frame, down and to the right."""
     corner = tf.cast(tf.cast(frame - sides, tf.float32) * place, tf.int32)
     return tf.concat([corner, tf.broadcast_to(sides, [2])], axis=0)
 
@@ -69,12 +69,12 @@ def crop(images: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
 def opposite(levels: tf.Tensor, rule: str = "centred") -> tf.Tensor:
     """Returns the levels of the opposite motion; see data/optical_flow/levels.py.
 
-    `centred` has no level 0, yet a decoder may write it beside a clipped edge: it counts as 1.
+    The rule `centred` has no level 0, but a decoder may write it beside a clipped edge. It counts as 1.
     """
     numbers = RULES[rule]
     known = tf.maximum(levels, tf.constant(numbers.lowest, tf.uint8)) if numbers.lowest else levels
     known = tf.minimum(known, tf.constant(numbers.highest, tf.uint8)) if numbers.highest < 255 else known
-    # Inverting all bits gives 255 - level. Simply 0 - level fails: TensorFlow's optimiser makes a negation of it, which
+    # Inverting all bits gives 255 - level. Just 0 - level fails: TensorFlow's optimiser turns it into a negation, which
     # uint8 does not have.
     return tf.bitwise.invert(known) + tf.constant(int(2 * numbers.still) - 255 & 255, tf.uint8)
 

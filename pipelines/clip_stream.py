@@ -19,15 +19,15 @@ from pipelines.skipping import IN_VALIDATION, Skipped, leaving_out, skipping
 from pipelines.source import OPTIONS, Example, Source, at_once, plainly
 from pipelines.unreadable import NO_OTHER, SKIP_OR_MEND, Cut, broken_file, frame_of_wrong_size
 
-# The part of each batch that a machine makes: its number, counted from 0, and how many equal parts there are.
+# The part of each batch that one machine makes: its number, counted from 0, and the number of equal parts.
 Shard = tuple[int, int]
 WHOLE: Shard = (0, 1)
-# Clips, or what the device cuts them from; a network of several inputs has a dictionary of them by name.
+# Clips, or the planes from which the device cuts them. For a network of several inputs, a dictionary of them by name.
 Tensors: TypeAlias = tf.Tensor
 
 # Validation crops stay in memory from one epoch to the next if they take less than this.
 CACHE_BYTES = 2**30
-# Small clips of few files are made several at a time, so that they share the cost of one call.
+# Small clips of few files are made several at a time, which shares the cost of a call.
 BYTES_TOGETHER, FILES_TOGETHER = 2**21, 160
 # How many views of each video the validation uses.
 VALIDATION_VIEWS = 3
@@ -35,15 +35,15 @@ _VIEWS_PLANNED = 1024
 
 
 class Clips:
-    """The interface of a source of clips; the defaults suit clips that are neither skipped nor cut on the device."""
+    """The interface of a source of clips. The defaults suit clips that are neither skipped nor cut on the device."""
 
-    videos: Sequence[Video]  # Those that are learnt from.
-    tasks: tuple[int, ...] = ()  # The number of classes of each data set, if the scores of several stand side by side.
-    skipped: Skipped | None = None  # The clips that could not be read and were left out, if that is allowed.
+    videos: Sequence[Video]  # The videos for training.
+    tasks: tuple[int, ...] = ()  # The number of classes of each data set, if the network scores several data sets.
+    skipped: Skipped | None = None  # The clips that could not be read and were skipped, if that is allowed.
 
     @property
     def parts(self) -> Mapping[str, "ClipStream"]:
-        """The streams of clips by the name of the network's input; without a name, the only one."""
+        """The streams of clips by the name of the network's input. A single stream has no name."""
         return {}
 
     def changed(self, change: Callable[["ClipStream"], "ClipStream"]) -> "Clips":
@@ -68,15 +68,15 @@ class Clips:
         return ()
 
     def broken(self, step: int) -> str:
-        """Returns which file of a step's batch can't be read, and what to do about it; empty if all can be."""
+        """Returns a message about an unreadable file of a step's batch and its repair, or "" if all can be read."""
         return ""
 
     def cut(self, clips: Tensors, labels: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
-        """Cuts clips out of what the batches hold, on the device where the network runs, with their labels."""
+        """Cuts clips out of the batches' contents, on the device where the network runs, with their labels."""
         return clips, labels
 
     def num_skipped(self, steps: int) -> dict[str, int]:
-        """Returns how many clips of each video were left out of `steps` steps and of validation, the most first."""
+        """Returns how many clips of each video were skipped in `steps` steps and in validation, highest first."""
         return dict(Counter(video for video, step, _ in list(self.skipped or ()) if step < steps).most_common())
 
 
@@ -100,17 +100,17 @@ class ClipStream(Clips):
     shown: str = "pixels"  # One of SHOWN: how much of a frame a clip shows.
     on_device: bool = False  # Batches hold whole frames, and `cut` cuts the clips where the network runs.
     held_out: Sequence[Video] = ()  # The validation videos.
-    skipped: Skipped | None = None  # Clips that can't be read are noted here; None stops at them.
+    skipped: Skipped | None = None  # Clips that can't be read are counted here. None raises an error for them.
 
     def __post_init__(self) -> None:
-        """Refuses impossible sizes, unknown augmentations, and choices that exclude each other."""
+        """Raises ValueError for impossible sizes, unknown augmentations, and choices that exclude each other."""
         for is_wrong, message in _REFUSED:
             if is_wrong(self):
                 raise ValueError(message.format(**vars(self)))
 
     @cached_property
     def source(self) -> Source:
-        """Where the files of the videos lie."""
+        """The source that reads the files of the videos."""
         return Source(self.dataset, self.videos, self.clip)
 
     @cached_property
@@ -138,7 +138,7 @@ class ClipStream(Clips):
         size = self.batch_size // number
         if size * number != self.batch_size:
             raise _not_shared(self.batch_size, number)
-        self.plan(step)  # Makes the constants of plans outside of graphs: a constant made in a graph belongs to it.
+        self.plan(step)  # Makes the constants of plans now: a constant that is made in a graph belongs to that graph.
         part = plainly(lambda step: {name: values[index * size :][:size] for name, values in self.plan(step).items()})
         plans = tf.data.Dataset.range(step, np.iinfo(np.int64).max // (2 * self.batch_size)).map(part)
         batches = self._loaded(plans, size) if self.skipped is None else self._replaced(plans, size, step)
@@ -173,7 +173,7 @@ class ClipStream(Clips):
         return tuple(self.videos[row].name for row in self.rows(tf.constant(step, tf.int64)).numpy())
 
     def broken(self, step: int) -> str:
-        """Returns which file of a step's batch, or of validation, can't be read or cut, and what to do about it."""
+        """Returns a message about a file of a batch, or of validation, that can't be read or cut, and its repair."""
         plan = self.plan(step)
         cut = Cut(self.crop_size if self.shown == "pixels" else 1, self.augment, self._largest)
         advice = SKIP_OR_MEND if self.skipped is None else NO_OTHER
@@ -188,7 +188,7 @@ class ClipStream(Clips):
         return said or frame_of_wrong_size(source, views["row"], views["starts"], Cut(cut.crop_size, "none"))
 
     def cut(self, clips: Tensors, labels: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
-        """Cuts clips out of what the batches hold, on the device where the network runs, with their labels."""
+        """Cuts clips out of the batches' contents, on the device where the network runs, with their labels."""
         return self._cropped(clips) if self.on_device else clips, labels
 
     def plan(self, step: int | tf.Tensor) -> Example:
@@ -202,14 +202,14 @@ class ClipStream(Clips):
 
     @property
     def _largest(self) -> int:
-        """The longest side that the device can cut; 0 where it does not cut."""
+        """The longest side that the device can cut, or 0 if it does not cut."""
         return self.source.short_side() if self.on_device else 0
 
     def _cropped(self, clips: Tensors) -> tf.Tensor:
         return crop(clips, self.clip, self.crop_size, self.augment, self.source.rule)
 
     def _loaded(self, plans: tf.data.Dataset, size: int) -> tf.data.Dataset:
-        """Reads the clips of each plan, or whole fields for the device, and puts batches of `size` together."""
+        """Reads the clips of each plan, or whole fields for the device, and makes batches of `size`."""
         together = 1 if self.on_device else _made_together(self.source, self.crop_size, size)
         read = partial(read_fields, side=self._largest) if self.on_device else read_clips
         load = plainly(
@@ -219,7 +219,7 @@ class ClipStream(Clips):
         return groups.map(load, num_parallel_calls=at_once()).rebatch(size, drop_remainder=True)
 
     def _replaced(self, plans: tf.data.Dataset, size: int, step: int) -> tf.data.Dataset:
-        """Reads one clip at a time, and replaces one that can't be read by another of its batch."""
+        """Reads one clip at a time, and replaces a clip that can't be read by another one of its batch."""
         assert self.skipped is not None
         load, shape = plainly(partial(self._one_clip, self.source, self.augment)), self.clip.shape(self.crop_size)
         examples = plans.unbatch().enumerate(step * size).map(plainly(partial(_placed, size)))
@@ -230,7 +230,7 @@ class ClipStream(Clips):
         return read_clips(source, examples, self.crop_size, augmentation, self.shown)[0]
 
 
-# Impossible choices, and the message for each.
+# Impossible choices, each with its message.
 _REFUSED: tuple[tuple[Callable[[ClipStream], bool], str], ...] = (
     (lambda clips: clips.batch_size < 1, "batch_size must be at least 1. Received {batch_size}."),
     (lambda clips: clips.crop_size < 1, "crop_size must be at least 1. Received {crop_size}."),

@@ -1,6 +1,6 @@
-"""Cuts clips where the network runs: the host reads and decodes, the accelerator cuts, resizes, mirrors and colours.
+"""Cuts clips where the network runs: the host reads and decodes; the accelerator cuts, resizes, mirrors and colours.
 
-It follows the recipe of the pipeline with the same random numbers, so that both give the same clips within a level.
+It follows the recipe of the pipeline with the same random numbers, so both give the same clips, within one level.
 """
 
 import tensorflow as tf
@@ -38,7 +38,7 @@ def crop(
 ) -> tf.Tensor:
     """Returns the clips of a batch of `read_fields`, uint8[B, size, size, C], or [B, segments, size, size, C].
 
-    Cutting, resizing and mirroring are one matrix for rows and one for columns, which XLA and tensor cores like.
+    Cutting, resizing and mirroring are one matrix for rows and one for columns, which is fast on XLA and tensor cores.
     """
     planes, is_mirrored = tf.cast(fields["planes"], tf.float32), fields["mirror"]
     box = tf.cast(fields["box"], tf.float32)
@@ -61,7 +61,7 @@ def crop(
 
 
 def _bilinear(start: tf.Tensor, length: tf.Tensor, size: int, whole: int) -> tf.Tensor:
-    """Returns the weights, [B, size, whole], with which pixels of a stretch make `size` new ones."""
+    """Returns the weights, [B, size, whole], by which the pixels of a stretch make `size` new ones."""
     centres = (tf.range(size, dtype=tf.float32) + 0.5)[None] * length[:, None] / size - 0.5
     places = start[:, None] + tf.clip_by_value(centres, 0.0, length[:, None] - 1.0)
     return tf.maximum(0.0, 1.0 - tf.abs(places[..., None] - tf.range(whole, dtype=tf.float32)))

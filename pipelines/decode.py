@@ -6,8 +6,8 @@ import tensorflow as tf
 from data.optical_flow.levels import quantise
 from data.store.flow_files import field_of
 
-# TensorFlow's default is quicker by a few percent and differs from other decoders by up to 7 levels, which on
-# flow is a third more error. The accurate transform equals OpenCV's bit for bit.
+# TensorFlow's default transform is a few percent faster, but differs from other decoders by up to 7 levels, which on
+# flow adds a third to the error. The accurate transform equals OpenCV's bit for bit.
 DCT_METHOD = "INTEGER_ACCURATE"
 
 
@@ -26,8 +26,8 @@ def decode_image(contents: tf.Tensor, channels: int, box: tf.Tensor | None = Non
 
 
 def _box_of_colour(contents: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
-    # Most JPEGs hold colour at half the width: a decoder makes the box's outer columns without the colour beside them,
-    # up to 29 levels from what it makes of the whole. One column more on both sides is cut off again.
+    # Most JPEGs store colour at half the width. A decoder makes the outer columns of a box without the colour beside
+    # them, which differs from the whole image by up to 29 levels. So one more column on each side is cut off again.
     top, left, height, width = tf.unstack(box)
     first, last = tf.maximum(left - 1, 0), tf.minimum(left + width + 1, image_size(contents)[1])
     wider = tf.stack([top, first, height, last - first])
@@ -56,5 +56,5 @@ def decode_floats(contents: tf.Tensor, bound: float, box: tf.Tensor | None = Non
 
 
 def _field(content: bytes | np.ndarray) -> np.ndarray:
-    # A graph hands bytes over, eager code an array of them.
+    # A graph passes bytes, eager code passes an array of them.
     return field_of(content if isinstance(content, bytes) else content.item())

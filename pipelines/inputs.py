@@ -1,4 +1,4 @@
-"""Names the kinds of input that a network can be given, and the ways to cut clips, as commands and files name them."""
+"""Names the kinds of input that a network can have, and the ways to cut clips, as in commands and files."""
 
 from dataclasses import dataclass, field
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 FRAME_KINDS = ("rgb", "grey", "sg3i", "rgb_difference", "rgb_spread")
 FLOW_KINDS = ("flow", "trajectory", "bidirectional", "warped", "flow_spread", "flow_stacks")
 KINDS = FRAME_KINDS + FLOW_KINDS
-# Kinds whose channels are computed from what the files hold; see assemble.py.
+# The channels of these kinds are computed from the contents of the files; see assemble.py.
 ASSEMBLED = ("trajectory", "bidirectional")
 
 # How clips may be cut, mirrored and coloured; see docs/pipelines.md.
 AUGMENTATIONS = ("none", "flip", "paper", "corners", "multi-scale")
-# Those whose crops are shares of the frame, so that they fit frames of any size.
+# The crops of these are shares of the frame, so they fit frames of any size.
 SCALED = ("corners", "multi-scale")
 
-# Where the views of a video start: evenly spaced from its first clip to its last, or at the middles of equal parts.
+# The positions of a video's views: evenly spaced from its first clip to its last, or at the middles of equal parts.
 SAMPLINGS = ("ends", "middles")
 
-# How much of a frame a clip shows: a square of so many pixels as they are stored; a square of most of the short side,
-# resized; or all of it, squeezed into a square.
+# The part of a frame that a clip shows: a square of that many stored pixels; a square of most of the short side,
+# resized; or the whole frame, squeezed into a square.
 SHOWN = ("pixels", "most", "whole")
 # The side of the square in "most", as a share of the frame's short side: 224 of 256 pixels, as is usual.
 MOST = 0.875
@@ -30,13 +30,13 @@ STACK = 5
 WHOLE_VIDEO = 2**30
 
 _COLOUR_KINDS = ("rgb", "rgb_difference", "rgb_spread")
-# Kinds whose clips have one length only, in the frames that they span.
+# Clips of these kinds can have only one length, in frames.
 _FIXED_LENGTH = {"rgb": 1, "sg3i": 3}
 
 
 @dataclass(frozen=True)
 class Input:
-    """What one clip is made of. All kinds are uint8 as decoded; scaling, means and differences are the model's.
+    """The description of one clip. All kinds are uint8 as decoded; the model scales, subtracts means and differences.
 
     ==============  =========================================================================  ========
     kind            a clip                                                                     channels
@@ -54,30 +54,30 @@ class Input:
     flow_stacks     L stacks of five fields each, spread evenly over the whole video           10 L
     ==============  =========================================================================  ========
 
-    A clip takes every `stride`-th frame or field. One that is spread over the whole video has no start. With `window`
-    it is spread over so many items from its start on, which suits long videos. With `segments` K > 1 an example is one
-    clip from each of K equal parts of its video: [K, H, W, channels].
+    A clip takes every `stride`-th frame or field. A clip that is spread over the whole video has no start. With
+    `window`, it is spread over that many items from its start on, for long videos. With `segments` K > 1, an example
+    is one clip from each of K equal parts of its video: [K, H, W, channels].
     """
 
     kind: str = "rgb"
     length: int = 1
     segments: int = 1
     stride: int = 1
-    window: int = 0  # Of kinds that are spread: how many items they are spread over; 0 means the whole video.
+    window: int = 0  # For spread clips: the number of items that they are spread over. 0 means the whole video.
 
-    # What follows from these.
+    # The following values result from those above.
     is_flow: bool = field(init=False, repr=False)  # Channels are displacements, x and y in turn: mirroring negates x.
     is_colour: bool = field(init=False, repr=False)  # Channels come in threes of red, green and blue.
-    is_spread: bool = field(init=False, repr=False)  # A clip is spread over the whole of a video, not cut from it.
+    is_spread: bool = field(init=False, repr=False)  # A clip is spread over the whole video instead of cut from it.
     num_items: int = field(init=False, repr=False)  # The frames or fields that are read for a clip.
-    in_a_row: int = field(init=False, repr=False)  # Of a spread clip, the items of each place.
-    span: int = field(init=False, repr=False)  # Consecutive ones that it stretches over, if the video has as many.
+    in_a_row: int = field(init=False, repr=False)  # For a spread clip: the number of items at each place.
+    span: int = field(init=False, repr=False)  # The consecutive items over which it extends, if there are as many.
     channels: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuses what no clip can be made of, and fills in what follows."""
+        """Raises ValueError if no clip can be made like this, and sets the resulting values."""
         if self.kind not in KINDS:
-            raise ValueError(f"There is no input kind {self.kind!r}. Those known are: {', '.join(KINDS)}.")
+            raise ValueError(f"There is no input kind {self.kind!r}. Choose among {', '.join(KINDS)}.")
         for name in ("length", "segments", "stride"):
             if getattr(self, name) < 1:
                 raise ValueError(f"The {name} of an input must be at least 1. Received {getattr(self, name)}.")
@@ -92,7 +92,7 @@ class Input:
         num_items = _FIXED_LENGTH.get(self.kind, in_a_row * self.length + (self.kind == "rgb_difference"))
         span = (self.window or WHOLE_VIDEO) if is_spread else (num_items - 1) * self.stride + 1
         channels = num_items * (2 if is_flow else 3 if is_colour else 1)
-        # Frozen means that nothing is assigned afterwards; here it is filled in.
+        # Frozen means that nothing is assigned later. Here the values are set for the first time.
         vars(self).update(is_flow=is_flow, is_colour=is_colour, is_spread=is_spread)
         vars(self).update(num_items=num_items, in_a_row=in_a_row, span=span, channels=channels)
 

@@ -1,11 +1,11 @@
 """Resizes the planes of a clip and stacks them as its channels, in one pass, four channels at a time.
 
-Bilinear, pixel centres aligned, in integers: the same bytes on every processor, less than two levels from what real
-numbers give, and a third of a level on average. TensorFlow's own operations take three to four times as long, half of
-it to bring 20 planes into the order that a network wants. Here four channels of a pixel are one *word* from the
-beginning, so that picking pixels of a row, in whatever order, costs a quarter.
+Bilinear, with pixel centres aligned, in integers: the same bytes on every processor. They differ by less than two
+levels from computing with real numbers, and by a third of a level on average. TensorFlow's own operations take three to
+four times as long, half of it to transpose 20 planes. Here four channels of a pixel are one *word* from the beginning,
+so picking the pixels of a row, in any order, costs a quarter.
 
-Each row is resized first, to `words[y, x, word]`, then every column, to `clip[y, x, channel]`.
+First each row is resized, to `words[y, x, word]`, then each column, to `clip[y, x, channel]`.
 """
 
 from typing import TypeAlias
@@ -15,18 +15,18 @@ import numpy as np
 from data.optical_flow.levels import RULES
 from data.optical_flow.tvl1.kernel_cache import inner, kernel
 
-# Weights are 0 to 256: so a weighted sum of two bytes, and half a level to round it, are less than 2 ** 16.
+# Weights are 0 to 256. So a weighted sum of two bytes, plus half a level for rounding, is less than 2 ** 16.
 _ONE, _HALF, _SHIFT = np.uint16(256), np.uint16(128), np.uint16(8)
 _WORD, COLOURS = 4, 3
 AS_IT_IS = np.uint8(0), np.uint8(0), np.uint8(0), np.uint8(0)
-# How x is negated: the bits that change, what is added, the lowest level and the highest.
+# How x is negated: the bits to invert, the number to add, the lowest level and the highest.
 Turning: TypeAlias = tuple[np.uint8, np.uint8, np.uint8, np.uint8]
 
 
 def resize(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, rule: str = "") -> None:
     """Fills a clip, uint8[size, size, channels], with planes, uint8[planes, H, W, 1 or 3].
 
-    With a rule of levels, planes are flow, x and y in turn: motion to the right becomes motion to the left in a mirror.
+    With a rule of levels, planes are flow, x and y in turn. Mirroring makes motion to the right motion to the left.
     """
     turning = AS_IT_IS
     if rule and is_mirrored:
@@ -75,9 +75,9 @@ def resize_planes(planes: np.ndarray, clip: np.ndarray, is_mirrored: bool, turni
 
 @inner
 def _places(length: int, size: int, is_mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which of `length` pixels is before each of `size` new ones, and what the one after it weighs there.
+    """Returns for each of `size` new pixels the old pixel before it (of `length`), and the weight of the one after.
 
-    Weights stand four times, once for each byte of a word.
+    Each weight is repeated four times, once for each byte of a word.
     """
     places, weights = np.empty(size, np.uint32), np.empty(_WORD * size, np.uint16)
     for number in range(size):
@@ -91,14 +91,14 @@ def _places(length: int, size: int, is_mirrored: bool) -> tuple[np.ndarray, np.n
 
 @inner
 def _pack(rows: np.ndarray, first: int, turning: Turning, line: np.ndarray) -> None:
-    """Makes words of four planes' rows from `first` on; every other plane is x, which may be turned round."""
+    """Makes words of four planes' rows from `first` on. Every other plane is x, which may be negated."""
     last = rows.shape[0] - 1
     a, b = rows[first], rows[min(first + 1, last)]
     c, d = rows[min(first + 2, last)], rows[min(first + 3, last)]
     mask, added, lowest, highest = turning
     if mask:
         for x in range(a.size):
-            # See augment.opposite: all bits turned, and moved to where no motion stands.
+            # See augment.opposite: all bits are inverted, then the level of no motion is moved back to its place.
             opposite_a = np.uint8((min(max(a[x], lowest), highest) ^ mask) + added)
             opposite_c = np.uint8((min(max(c[x], lowest), highest) ^ mask) + added)
             line[x] = _word(opposite_a, b[x], opposite_c, d[x])

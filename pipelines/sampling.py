@@ -1,6 +1,6 @@
 """Chooses the videos of each batch, and the frames or fields of each clip. It works on integers only, not on images.
 
-All that is random is a pure function of seed and step, so that any step can be asked for.
+Everything random is a pure function of seed and step, so any step can be computed by itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +19,8 @@ Draw = Callable[[tf.Tensor], tf.Tensor]
 
 
 def draw_rows(videos: Sequence[Video], batch_size: int, seed: int, *, balance: bool = False) -> Draw:
-    """Returns the function from a step to the rows of the videos that its batch shows."""
-    # Every pass over the videos shows each once, in an order of its own; nothing is shuffled in memory.
+    """Returns the function from a step to the rows of the videos in its batch."""
+    # Every pass over the videos shows each of them once, in a new order. Nothing is shuffled in memory.
     count, balanced = len(videos), _balanced(videos, seed) if balance else None
 
     def rows(step: tf.Tensor) -> tf.Tensor:
@@ -31,11 +31,11 @@ def draw_rows(videos: Sequence[Video], batch_size: int, seed: int, *, balance: b
 
 
 def random_starts(num_items: tf.Tensor, clip: Input, randoms: tf.Tensor) -> tf.Tensor:
-    """Returns where the clips of each video start, int32[B, segments], from numbers in 0..1 of that shape."""
-    # One start is taken from each segment's part of those that are early enough for a whole clip.
+    """Returns the start of each clip, int32[B, segments], from numbers in 0..1 of that shape."""
+    # The possible starts of whole clips are divided among the segments. Each segment takes one start from its part.
     lower, upper = _parts(num_items, clip)
     drawn = tf.cast(randoms * tf.cast(upper - lower, tf.float32), tf.int32)
-    # A float just below 1 times a long range may round up to the range itself.
+    # Rounding may make a float just below 1, times a long range, the range itself.
     return lower + tf.minimum(drawn, upper - lower - 1)
 
 
@@ -50,14 +50,14 @@ def clip_offsets(clip: Input) -> np.ndarray:
     offsets = np.arange(clip.num_items, dtype=np.int32)
     if clip.is_spread:
         return _spread(clip, clip.window)
-    if clip.kind == "bidirectional":  # Forward from its middle, then backward from there.
+    if clip.kind == "bidirectional":  # Forward from the middle frame, then backward from it.
         offsets = np.concatenate([offsets[clip.length // 2 :], offsets[: clip.length // 2][::-1]])
     return offsets * np.int32(clip.stride)
 
 
 def clip_items(clip: Input, starts: Numbers, num_items: Numbers) -> Numbers:
-    """Returns the items of clips that start at `starts` [...] of videos with `num_items` [...], int32[..., items]."""
-    # A video that is too short starts again from its beginning. A spread clip takes the middles of equal parts.
+    """Returns the items of clips that start at `starts` [...] in videos of `num_items` [...], int32[..., items]."""
+    # A video that is too short is repeated from its beginning. A spread clip takes the middles of equal parts.
     num_items = num_items[..., None]
     if clip.is_spread and not clip.window:
         return _spread(clip, num_items) % num_items
@@ -65,22 +65,22 @@ def clip_items(clip: Input, starts: Numbers, num_items: Numbers) -> Numbers:
 
 
 def _spread(clip: Input, num_items: Numbers | int) -> Numbers:
-    """Returns the items at the middles of equal parts of a video, or those in a row from there on."""
+    """Returns the items at the middles of equal parts of a video, and for stacks those that follow."""
     place, later = np.divmod(np.arange(clip.num_items, dtype=np.int32), np.int32(clip.in_a_row))
     latest = num_items - clip.in_a_row
-    starts = (latest + abs(latest)) // 2 + 1  # At least one, however short the video is; for tensors, too.
+    starts = (latest + abs(latest)) // 2 + 1  # At least one, however short the video is. This works for tensors too.
     return (2 * place + 1) * starts // (2 * (clip.num_items // clip.in_a_row)) + later
 
 
 def view_starts(num_items: int | np.ndarray, length: int, num_views: int, sampling: str = "ends") -> np.ndarray:
     """Returns starts spread evenly over a video, int32[..., num_views]; `length` is the span of a clip."""
     latest = np.maximum(np.asarray(num_items, np.int64) - length, 0)[..., None]
-    if sampling == "middles":  # The middles of equal parts of all starts, as temporal segment networks do.
+    if sampling == "middles":  # The middles of equal parts of all starts, as in temporal segment networks.
         return ((2 * np.arange(num_views) + 1) * (latest + 1) // (2 * num_views)).astype(np.int32)
     if num_views == 1:
         return (latest // 2).astype(np.int32)
-    gaps = num_views - 1  # Between the first and the last whole clip, which are among the views.
-    # Rounded to the nearest in integers, where a float might fall on either side of a half.
+    gaps = num_views - 1  # The gaps between views. The first and the last whole clip are among the views.
+    # Rounded to the nearest in integers, because a float might be on either side of a half.
     return ((2 * np.arange(num_views) * latest + gaps) // (2 * gaps)).astype(np.int32)
 
 
@@ -89,7 +89,7 @@ def _parts(num_items: tf.Tensor, clip: Input) -> tuple[tf.Tensor, tf.Tensor]:
     starts = tf.maximum(num_items - clip.span, 0)[:, None] + 1
     edges = tf.range(clip.segments + 1)[None] * starts // clip.segments
     lower = tf.minimum(edges[:, :-1], starts - 1)
-    # Where a video is shorter than its segments, neighbours share a start.
+    # If a video has fewer starts than segments, neighbours share a start.
     return lower, tf.maximum(edges[:, 1:], lower + 1)
 
 
@@ -127,8 +127,8 @@ def _shuffled(places: tf.Tensor, count: tf.Tensor | int, seed: int, stream: tf.T
     # Permutations are never stored: each place is computed by itself. Streams of one seed have different permutations.
     each = (np.int64(seed), places // count, stream, tf.cast(count, tf.int64) - 1)
     seeds = [tf.broadcast_to(tf.cast(values, tf.int64), tf.shape(places)) for values in each]
-    # tf.random.experimental.index_shuffle uses 4 rounds, which keep neighbours together and, for seeds such as 0, make
-    # passes alike.
+    # tf.random.experimental.index_shuffle uses 4 rounds. These keep neighbours together, and for seeds such as 0 all
+    # passes are alike.
     moved = tf.raw_ops.RandomIndexShuffle(
         index=places % count, seed=tf.cast(tf.stack(seeds[:3], axis=1), tf.int32), max_index=seeds[3], rounds=16
     )

@@ -1,7 +1,7 @@
-"""Draws the contact sheet: clips as a person can judge them, frames as they are and flow in the colour wheel.
+"""Draws the contact sheet: clips in a form that people can judge, with frames as they are and flow in colour.
 
-A column is a clip. At its top is the whole frame that lies on disk, with the box that is cut from it. A row is an
-input, with its parts in order. An input of one part stands beside the frame.
+A column is a clip. At its top is a whole stored frame, with the box that is cut from it. A row is a kind of input, with
+its parts in order. An input of one part is beside the frame.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from matplotlib.patches import Rectangle
 from data.optical_flow.picture import colour_wheel
 from pipelines.inputs import STACK, Input
 
-# Sizes in pixels; the sheet is saved at twice these: the largest part of a clip, lines, gaps, margins and labels.
+# Sizes in pixels: the largest part of a clip, lines, gaps, margins and labels. The saved sheet is twice as large.
 LARGEST, LINE, HALVES, COLUMNS, ROWS, MARGIN, LABELS, NUMBERS, HEAD = 160, 3, 12, 30, 12, 18, 172, 17, 40
 INK, PALE, BOX, EDGE = "#1a1a1a", "#6b6b6b", "#e5007d", "#9a9a9a"
-# Below this share of full colour in 99 of 100 pixels, a field is called still.
+# If 99 of 100 pixels have less than this share of full colour, the field is labelled as still.
 STILL = 0.05
 MEANING = {
     "rgb": "one frame",
@@ -40,18 +40,18 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Column:
-    """A clip: its video, what was drawn at random for it, and a stored frame with the box: top, left, height, width."""
+    """A clip: its video, the random choices for it, and a stored frame with the box: top, left, height, width."""
 
     title: str
     words: str
-    name: str  # Of the frame.
+    name: str  # The name of the frame.
     frame: np.ndarray
     box: Sequence[int]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What an input makes of each clip: uint8[H, W, C], or flow in pixels; and the numbers of its frames."""
+    """The clips of one input, uint8[H, W, C], or flow in pixels; and the numbers of their frames."""
 
     clip: Input
     images: Sequence[np.ndarray]
@@ -60,7 +60,7 @@ class Row:
 
 @dataclass
 class _Canvas:
-    """A figure whose places are given in pixels from its top left corner."""
+    """A figure with positions in pixels from its top left corner."""
 
     width: int
     height: int
@@ -70,13 +70,13 @@ class _Canvas:
         self.figure = Figure(figsize=(self.width / 100, self.height / 100), dpi=200)
 
     def part(self, pixels: np.ndarray, name: str, left: float, top: float, size: int, width: int = 0) -> Axes:
-        """Draws a picture of the height `size`, with its name above it."""
+        """Draws a picture of height `size`, with its name above it."""
         width, below = width or size, top + NUMBERS + size
         place = left / self.width, 1 - below / self.height, width / self.width, size / self.height
         axes = self.figure.add_axes(place)
         axes.imshow(pixels, aspect="auto")
         axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(color=EDGE, linewidth=0.6)  # Flow that is still is as white as the paper.
+        axes.spines[:].set(color=EDGE, linewidth=0.6)  # Flow without motion is white, like the paper.
         self.text(name, left + width / 2, top + NUMBERS - 3, 7.5, PALE, va="bottom", ha="center")
         return axes
 
@@ -86,7 +86,7 @@ class _Canvas:
 
 
 def draw_sheet(columns: Sequence[Column], rows: Sequence[Row], path: Path, note: str = "") -> None:
-    """Writes the sheet; flow has full colour from its 99th percentile on, and a wheel shows how much that is."""
+    """Writes the sheet. Flow has full colour from its 99th percentile on; a colour wheel gives the number of pixels."""
     stacks = [row for row in rows if len(row.numbers[0]) > 1 and row.clip.kind != "sg3i"]
     singles = [row for row in rows if row not in stacks]
     size, scale = min(LARGEST, rows[0].images[0].shape[0]), _scales(rows)
@@ -139,7 +139,7 @@ def names_of(row: Row, number: int) -> list[str]:
 
 
 def _step(row: Row) -> int:
-    """Returns how many parts are drawn as one: all of a stack would make the sheet too wide to read."""
+    """Returns how many parts are skipped at a time: all parts of a stack would make the sheet too wide to read."""
     return STACK if row.clip.kind == "flow_stacks" else 1
 
 
@@ -150,7 +150,7 @@ def _differences(image: np.ndarray) -> np.ndarray:
 
 
 def _scales(rows: Sequence[Row]) -> dict[str, float]:
-    """Returns the motion and the difference that get full colour: those that 99 of 100 pixels don't exceed."""
+    """Returns the motion and the difference that get full colour: those that 99 of 100 pixels do not exceed."""
     lengths = [
         np.hypot(image[..., 0::2], image[..., 1::2]).ravel() for row in rows if row.clip.is_flow for image in row.images
     ]
@@ -192,11 +192,11 @@ def _draw_row(canvas: _Canvas, row: Row, scale: dict[str, float], lefts: Sequenc
 
 
 def _draw_wheel(canvas: _Canvas, full: float, size: int) -> None:
-    """Draws a wheel that shows the colour of each motion, and says how much motion has full colour."""
+    """Draws a wheel that shows the colour of each motion, and writes which motion has full colour."""
     across = np.stack(np.meshgrid(*[np.linspace(-1, 1, 4 * size)] * 2), axis=-1)
     wheel = colour_wheel(across, 1.0)
     wheel[np.hypot(across[..., 0], across[..., 1]) > 1] = 255
     side, top = min(size, 64), MARGIN + HEAD + NUMBERS
     canvas.part(wheel, "", MARGIN, top - NUMBERS, side).set_axis_off()
-    words = f"the way a point\ngoes; full colour\nis {full:.1f} pixels"
+    words = f"direction of motion;\nfull colour\nis {full:.1f} pixels"
     canvas.text(words, MARGIN + side + 8, top + side / 2, 7.5, PALE, va="center")

@@ -1,4 +1,4 @@
-"""Collects what a contact sheet shows of a first batch: the frames, the boxes that are cut from them, and the clips."""
+"""Collects the content of a contact sheet of a first batch: frames, the boxes cut from them, and the clips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from pipelines.sheet import Column, Row, draw_sheet
 
 @dataclass(frozen=True)
 class FirstBatch:
-    """Describes the first batch of a training, whatever the kind of its clips."""
+    """Describes the first batch of a training, for clips of any kind."""
 
     dataset: DataSet
     videos: Sequence[Video]
@@ -30,7 +30,7 @@ class FirstBatch:
     shown: str = "pixels"
 
     def stream(self, clip: Input) -> ClipStream:
-        """Returns the stream whose first batch is shown."""
+        """Returns the stream whose first batch is drawn."""
         shown = self.dataset, self.videos, clip, self.num_clips, self.crop_size
         return ClipStream(*shown, seed=self.seed, augment=self.augment, shown=self.shown)
 

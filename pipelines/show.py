@@ -22,7 +22,7 @@ from data.ready import ready_dataset
 from data.store.index import read_description
 from pipelines.inputs import AUGMENTATIONS, KINDS, SHOWN, Input
 
-NO_WARPED = "warped is not shown: it needs flow that ./run prepare --method warped has compensated for the camera."
+NO_WARPED = "warped is not shown: it needs flow that is compensated for the camera, by ./run prepare --method warped."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     is_warped = read_description(dataset.root).get("method") == "warped"
     kinds = options.inputs or [kind for kind in KINDS if kind != "warped" or is_warped]
     quiet_tensorflow()
-    from pipelines.sheet_clips import FirstBatch  # TensorFlow takes seconds to import.
+    from pipelines.sheet_clips import FirstBatch  # Importing TensorFlow takes seconds.
 
     shown = dataset, dataset.part(options.split, "train"), options.clips, options.crop_size
     note = "" if options.inputs or is_warped else NO_WARPED
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     data = parser.add_argument_group("data")
-    drawing = parser.add_argument_group("what is drawn")
+    drawing = parser.add_argument_group("drawing")
     output = parser.add_argument_group("output")
     data.add_argument("--dataset", default="shapes", metavar="NAME", help="data set whose training clips are drawn")
     data.add_argument("--root", type=Path, metavar="FOLDER", help="its folder (default: datasets/<data set>)")
@@ -60,8 +60,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"kinds of input to draw: {', '.join(KINDS)} (default: all for which the data set has flow)",
     )
     drawing.add_argument("--length", type=positive, default=4, metavar="N", help="frames or fields in a clip")
-    drawing.add_argument("--augment", choices=AUGMENTATIONS, default="corners", help="how clips are varied")
-    drawing.add_argument("--shown", choices=SHOWN, default="pixels", help="how much of a frame a clip shows")
+    drawing.add_argument("--augment", choices=AUGMENTATIONS, default="corners", help="augmentation of the clips")
+    drawing.add_argument("--shown", choices=SHOWN, default="pixels", help="part of a frame that a clip shows")
     drawing.add_argument(
         "--crop-size",
         type=positive,
@@ -69,14 +69,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="PIXELS",
         help="side of the square that the network sees",
     )
-    drawing.add_argument("--clips", type=positive, default=2, metavar="N", help="clips to draw of each input")
+    drawing.add_argument("--clips", type=positive, default=2, metavar="N", help="clips to draw for each input")
     drawing.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the training")
     output.add_argument(
         "--out",
         type=Path,
         default=Path("inputs.png"),
         metavar="FILE",
-        help="where to write the picture",
+        help="file for the picture",
     )
     output.add_argument("--json", type=Path, metavar="FILE", help="also write what was drawn to this file")
     return parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""Skips clips whose files can't be read, and counts them; unreadable.py names such a file instead."""
+"""Skips clips whose files can't be read, and counts them. Without skipping, unreadable.py names such a file."""
 
 import logging
 from collections.abc import Callable
@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from pipelines.source import Example, at_once, plainly
 
-# The clips that can't be read: video, step of training (or IN_VALIDATION), and place in the batch (or in validation).
-# A clip that is read again, in a later epoch for instance, is in it once. Batches are made ahead, so that clips of
-# steps that are never taken may be in it, too.
+# The clips that can't be read: video, training step (or IN_VALIDATION), and place in the batch (or in validation).
+# A clip that is read again, for instance in a later epoch, is in it only once. Batches are made ahead, so clips of
+# steps that are never taken may be in it too.
 Skipped = set[tuple[str, int, int]]
 IN_VALIDATION = -1
 
@@ -23,7 +23,7 @@ def skipping(
     shape: tuple[int, ...],
     skipped: Skipped,
 ) -> tf.data.Dataset:
-    """Builds batches in which a clip that can't be read is replaced by another one of its batch, and counted."""
+    """Builds batches where a clip that can't be read is replaced by another one of its batch, and counted."""
 
     @plainly
     def replace(
@@ -72,7 +72,7 @@ def _loaded(
 
     @plainly
     def load_or_nothing(example: Example) -> tuple[tf.Tensor, ...]:
-        # A graph can't catch an error, but a data set can drop the element that failed: so each clip is a data set.
+        # A graph can't catch an error, but a data set can drop an element that failed. So each clip is a data set.
         one = tf.data.Dataset.from_tensors(example).map(load).ignore_errors()
         nothing = tf.zeros(shape, tf.uint8), False
         clip, is_good = one.reduce(nothing, lambda _, loaded: (tf.ensure_shape(loaded, shape), True))
@@ -82,7 +82,7 @@ def _loaded(
 
 
 def _count(skipped: Skipped, names: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-    """Notes the clips at these places, warns once for each video, and returns how many clips there are."""
+    """Records the clips at these places, warns once per video, and returns the number of clips."""
 
     def count(names: np.ndarray, places: np.ndarray) -> np.int64:
         for name, place in zip(names, places, strict=True):

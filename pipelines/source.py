@@ -22,15 +22,15 @@ _TEXTS = ("name", "folder", "stored", "path")
 # Tensors by name: the numbers that clips are made from.
 Example = dict[str, tf.Tensor]
 
-# AutoGraph would rewrite every function of a pipeline, which takes two seconds at the start of each command; none of
+# AutoGraph would rewrite every function of a pipeline, which takes two seconds at the start of each command. None of
 # them has an `if` or a loop that depends on a tensor.
 plainly = tf.autograph.experimental.do_not_convert
 
-# The options of every tf.data.Dataset: we choose the parallelism.
+# The options of every tf.data.Dataset. We choose the parallelism ourselves:
 OPTIONS = tf.data.Options()
-# Clips are loaded side by side; splitting one clip's work further would only cost.
+# Clips are loaded in parallel, so splitting the work for one clip would only cost time.
 OPTIONS.threading.max_intra_op_parallelism = 1
-# Autotuning makes more and more clips ahead, which takes memory and, until it settles, a third of the speed.
+# Autotuning would make more and more clips ahead, which takes memory and, until it settles, a third of the speed.
 OPTIONS.autotune.enabled = False
 
 
@@ -118,11 +118,11 @@ class Source:
         self.rule = self.layout.rule  # The rule of the levels in clips.
         self.bound = float(made.get("bound", 20.0))
         self.is_backward_stored = clip.kind == "bidirectional" and bool(made.get("backward"))
-        # Whether channels have to be computed from the content of the files.
+        # Whether channels are computed from the contents of the files.
         self._is_assembled = clip.kind in ASSEMBLED and not self.is_backward_stored
         self.frame_size = decode.floats_size if self.is_float else decode.image_size
         self.num_files = clip.num_items * (2 if clip.is_flow and not self.is_float else 1)
-        # Otherwise constants would be placed on an accelerator, and copied back for each batch.
+        # Otherwise the constants would be placed on an accelerator, and copied back for each batch.
         with tf.device("/cpu:0"):
             # Formatted once: formatting numbers takes a tenth of the time that decoding takes.
             digits = max(1, self.layout.flow_digits if clip.is_flow else self.layout.digits)
@@ -143,7 +143,7 @@ class Source:
         return {"path": self._paths(rows, indices + self.layout.first)}
 
     def contents(self, files: Example) -> list[tf.Tensor]:
-        """Returns the bytes of each of some files, in order, whatever the shape that they are named in."""
+        """Returns the bytes of each file, in order, for files of any shape."""
         names = files["members" if self._archives else "path"]
         each = tf.unstack(tf.reshape(read_files(files) if self._archives else names, [-1]), math.prod(names.shape))
         return each if self._archives else [tf.io.read_file(path) for path in each]
@@ -151,7 +151,7 @@ class Source:
     def planes(self, contents: list[tf.Tensor], box: tf.Tensor) -> list[tf.Tensor]:
         """Returns a box of a clip's channel planes from the contents of its files."""
         if self.clip.kind == "trajectory":
-            # A point may leave the box, so that whole fields must be followed before they are cut.
+            # A point may leave the box, so whole fields are followed before they are cut.
             return [augment.crop(plane, box) for plane in self._assembled(self._decoded(contents, None))]
         return self._assembled(self._decoded(contents, box)) if self._is_assembled else self._decoded(contents, box)
 
@@ -160,7 +160,7 @@ class Source:
         return tf.concat(self._decoded([contents], None), axis=-1)
 
     def distinct_images(self, files: Example) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the images of the files of clips of one video, each once, and int32[D, n]: which are of each clip."""
+        """Returns the distinct images of one video's clips, and the indices of each clip's images, int32[D, n]."""
         distinct, of_file = tf.unique(tf.reshape(files["members" if self._archives else "path"], [-1]))
         if self._archives:
             contents = read_files({"members": distinct, "path": files["path"][0]})
@@ -170,14 +170,14 @@ class Source:
         return images, tf.reshape(of_file, [-1, self.num_files])
 
     def clips(self, images: tf.Tensor, of_file: tf.Tensor) -> tf.Tensor:
-        """Returns clips, uint8[D, H, W, channels], of `distinct_images`."""
+        """Returns clips, uint8[D, H, W, channels], made of `distinct_images`."""
         if self._is_assembled:
             return tf.map_fn(
                 lambda places: assemble.join(self._assembled(self._split(tf.gather(images, places)))),
                 of_file,
                 fn_output_signature=tf.uint8,
             )
-        # One file after another, and the channels of each: one transposition, of whole images.
+        # Whole images are transposed once: first the files, then the channels of each.
         clips = tf.transpose(tf.gather(images, of_file), [0, 2, 3, 1, 4])
         return tf.reshape(clips, [*tf.unstack(tf.shape(clips)[:3]), self.clip.channels])
 
@@ -214,7 +214,7 @@ class Source:
         return tf.reshape(tf.concat(paths, axis=-2), tf.concat([tf.shape(rows), [self.num_files]], axis=0))
 
     def _path(self, pattern: str, rows: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        """Returns the paths of a pattern for the numbers of each row; see `Layout` for what stands in patterns."""
+        """Returns the paths of a pattern for the numbers of each row. `Layout` explains the patterns."""
         column = {
             "{folder}": self.columns("folder", rows)[..., None],
             "{video}": self.columns("stored", rows)[..., None],
@@ -222,17 +222,17 @@ class Source:
             "{next}": tf.gather(self._numbers, numbers + 1),
         }
         parts = re.split(r"({\w+})", str(self.dataset.root / pattern))
-        # Sums of texts repeat a video's folder for each of its numbers, which tf.strings.join does not.
+        # Adding texts repeats a video's folder for each of its numbers. tf.strings.join can't do that.
         return reduce(tf.add, [column.get(part, part) for part in parts])
 
 
 def at_once() -> int:
-    """Returns how many clips are made at once: for each processor one in work and one waiting."""
+    """Returns how many clips are made at the same time: two for each processor, so that one is always waiting."""
     return 2 * usable_processors()
 
 
 def _labels(dataset: DataSet, videos: Sequence[Video]) -> list[int] | list[list[float]]:
-    """Returns the class of each video or, where it may have several, zeros and ones for all classes."""
+    """Returns the class of each video, or for multi-label data zeros and ones for all classes."""
     if not dataset.multi_label:
         return [video.labels[0] for video in videos]
     return [[float(label in video.labels) for label in range(len(dataset.classes))] for video in videos]

@@ -1,4 +1,4 @@
-"""Names the file of a batch or of a view that can't be read, and says what to do about it."""
+"""Names the file of a batch or of a view that can't be read, and its repair."""
 
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -22,17 +22,17 @@ NO_OTHER = "No other clip of its batch could take its place. "
 
 @dataclass(frozen=True)
 class Cut:
-    """What is cut from each frame of a batch."""
+    """The part that is cut from each frame of a batch."""
 
     crop_size: int
     augment: str
-    largest: int = 0  # The longest side that the device can cut, where it cuts.
+    largest: int = 0  # The longest side that the device can cut, if it cuts.
 
 
 def broken_file(source: Source, rows: tf.Tensor, starts: tf.Tensor, advice: str = "") -> str:
-    """Returns a sentence about the first file of some clips that can't be read, and what to do; empty if all can be.
+    """Returns a message about the first unreadable file of some clips and its repair, or "" if all can be read.
 
-    `rows` are int32[B]; `starts` are those of a few clips of each row, int32[B, clips].
+    `rows` are int32[B]. `starts` are the starts of a few clips of each row, int32[B, clips].
     """
     for path in _paths(source, rows, starts):
         reason = _reason(source, path)
@@ -42,19 +42,19 @@ def broken_file(source: Source, rows: tf.Tensor, starts: tf.Tensor, advice: str 
 
 
 def frame_of_wrong_size(source: Source, rows: tf.Tensor, starts: tf.Tensor, cut: Cut) -> str:
-    """Returns a sentence about the first frame that its crop does not fit, and what to do; empty if all fit.
+    """Returns a message about the first frame that is too small or too large to cut, or "" if all fit.
 
-    It looks at what `read_planes` looks at: the first file of each example.
+    It checks the same files as `read_planes`: the first file of each example.
     """
     for row, start in zip(rows.numpy().tolist(), starts[:, 0].numpy().tolist(), strict=True):
         height, width = source.size_of(row, start)
         side = min(height, width)
         if cut.augment not in SCALED and side < cut.crop_size:
-            said = f"less than --crop-size {cut.crop_size}. Pass --crop-size {side} or less, or prepare larger frames: "
-            said += "./run prepare --short-side."
+            said = f"too few for --crop-size {cut.crop_size}. Pass --crop-size {side} or less, or prepare larger "
+            said += "frames: ./run prepare --short-side."
         elif cut.largest and (side if cut.augment in SCALED else cut.crop_size) > cut.largest:
-            said = f"and the device cuts frames whose short side is at most {cut.largest}, as in the first video. "
-            said += "Pass --crop-on host, which cuts frames of any size."
+            said = f"too many for the device: it cuts frames whose short side is at most {cut.largest}, as in the "
+            said += "first video. Pass --crop-on host, which cuts frames of any size."
         else:
             continue
         (path, *_) = _paths(source, tf.constant([row]), tf.constant([[start]]))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# The names in the table of backbones. That table imports Keras, which takes seconds; a wrong name is refused before.
+# The names in the table of backbones. That table imports Keras, which takes seconds, so a wrong name is refused before.
 BACKBONE_NAMES = (
     "small",
     "cnn_m_2048",
@@ -29,7 +29,7 @@ BACKBONE_NAMES = (
 FREEZE_BN = ("none", "all-but-first", "all")
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
 
-# What numbers must be, in words and as a test, and for which options. None means that the option is not used.
+# The conditions on numbers, in words and as a test, with their options. None means that the option is not used.
 _LIMITS: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
     (
         "at least 1",
@@ -58,7 +58,7 @@ _LIMITS: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a training: some epochs in which the layers after a place learn, with their own optimizer."""
+    """A stage of a training: some epochs in which the layers after a place are trained, with their own optimizer."""
 
     place: str  # "all", "last-layer", or "after-" and the name of a layer.
     epochs: int
@@ -67,7 +67,7 @@ class Stage:
 
 
 def check_backbone(name: str) -> None:
-    """Refuses a network that does not exist, and suggests the one whose name is nearest."""
+    """Raises ValueError for a network that does not exist, and suggests the most similar name."""
     if name not in BACKBONE_NAMES:
         guess = difflib.get_close_matches(name, BACKBONE_NAMES, n=1)
         meant = f"; did you mean {guess[0]}?" if guess else "."
@@ -75,7 +75,7 @@ def check_backbone(name: str) -> None:
 
 
 def check_numbers(options: Mapping[str, Any]) -> None:
-    """Refuses numbers that no training could use."""
+    """Raises ValueError for numbers that no training could use."""
     for expected, is_right, names in _LIMITS:
         for name in names:
             values = options[name] if isinstance(options[name], tuple) else (options[name],)
@@ -85,9 +85,9 @@ def check_numbers(options: Mapping[str, Any]) -> None:
 
 
 def check_place(name: str, place: str) -> None:
-    """Refuses a place that no network can have; whether this network has it is checked when it is built."""
+    """Raises ValueError for an impossible place. Whether this network has it is checked when the network is built."""
     if place not in ("all", "last-layer") and (not place.startswith("after-") or place == "after-"):
-        raise ValueError(f"{name} learns from all, last-layer or after-NAME of a layer. Received {place!r}.")
+        raise ValueError(f"{name} takes all, last-layer, or after-NAME with the name of a layer. Received {place!r}.")
 
 
 def parse_stage(text: str) -> Stage:

@@ -23,27 +23,27 @@ from streams.runs.costs import Cost, say_costs
 from streams.runs.run_folder import Run, say_result
 
 Options = TypeVar("Options", bound=TrainConfig)
-# A data set and the lists of its videos that are read.
+# A data set, and the lists of its videos that are used.
 Data: TypeAlias = tuple[DataSet, Sequence[Sequence[Video]]]
 _TOO_FEW = (
-    "Split {split} has {count} videos to train on, fewer than a batch of {batch_size}. "
+    "Split {split} has only {count} videos to train on, less than a batch of {batch_size}. "
     "Pass --batch-size {most} or less."
 )
 _NO_VIDEO = (
-    "Split {3} has no video to train on of {1} of {2} classes, {0!r} among them. Add videos of it, or take it off the "
+    "Split {3} has no training videos for {1} of {2} classes, such as {0!r}. Add videos of it, or remove it from the "
     "list of classes."
 )
 
 
 def training_options(kind: type[Options], argv: Sequence[str] | None, description: str, stream: str) -> Options:
-    """Parses the options of a training, with those of its recipe as defaults. `--recipe list` ends the command."""
+    """Parses the options of a training. Those of its recipe are the defaults. `--recipe list` ends the command."""
     presets = recipe_presets(argv, stream)
     return parse(kind, argv, description, **{name: presets[name] for name in presets if hasattr(kind, name)})
 
 
 @contextlib.contextmanager
 def run_folder(config: TrainConfig, stream: str, clip: Input, *data: Data) -> Iterator[Run]:
-    """Yields the folder of a training of `data`, or a temporary one for a rehearsal. On Ctrl-C it says what is lost."""
+    """Yields the folder of a training of `data`, or a temporary one for a rehearsal. On Ctrl-C, says what is lost."""
     data_hash = hash_of_data(clip, *data)
     try:
         if config.dry_run:
@@ -52,7 +52,7 @@ def run_folder(config: TrainConfig, stream: str, clip: Input, *data: Data) -> It
         else:
             yield Run.of(config.runs, data[0][0].name, stream, config.split, data_hash)
     except KeyboardInterrupt as interruption:
-        if str(interruption):  # The training stopped after a step and has said what to type next.
+        if str(interruption):  # The training stopped after a step, and has already said what to type next.
             raise
         raise KeyboardInterrupt(_what_is_lost(config)) from None
 
@@ -79,14 +79,14 @@ def _what_is_lost(config: TrainConfig) -> str:
     lost = "Stopped at once; what was not saved is lost."
     if config.again:
         return (
-            f"{lost} If the new training has a checkpoint, the same command without --again goes on from it; if not, "
+            f"{lost} If the new training has a checkpoint, the same command without --again goes on from it. If not, "
             "nothing was changed."
         )
     return f"{lost} The same command goes on from the last checkpoint, if any."
 
 
 def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video]) -> None:
-    """Refuses lists from which a network can't learn."""
+    """Raises ValueError for lists from which a network can't learn."""
     if len(training) < config.batch_size and config.optimizer != EXACT:  # The exact solution uses all videos at once.
         raise ValueError(_TOO_FEW.format(count=len(training), most=max(1, len(training)), **vars(config)))
     shown = _labels_of(training)
@@ -112,13 +112,13 @@ def _check_crop(crop_size: int, dataset: DataSet, training: Sequence[Video]) -> 
     smallest, name = min((side for side in sides if side[0]), default=(crop_size, ""))
     if smallest < crop_size:
         raise ValueError(
-            f"--crop-size is {crop_size}, and the smaller side of the frames of {name} is {smallest}. "
+            f"--crop-size is {crop_size}, but the smaller side of the frames of {name} is {smallest}. "
             f"Pass --crop-size {smallest} or less, or prepare larger frames: ./run prepare --short-side."
         )
 
 
 def hash_of_data(clip: Input, *data: Data) -> str:
-    """Returns a hash of the lists of videos and of how these were prepared, without reading pixels."""
+    """Returns a hash of the lists of videos and of their preparation, without reading pixels."""
     described: list[object] = []
     for dataset, lists in data:
         made: Mapping[str, object] = (flow_description if clip.is_flow else frame_description)(dataset.root)

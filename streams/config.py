@@ -1,4 +1,4 @@
-"""Defines the options of a training of either stream: every field is a command-line option, saved beside the model."""
+"""Defines the options of a training of either stream. Every field is a command-line option, saved beside the model."""
 
 import math
 from collections.abc import Callable
@@ -23,15 +23,15 @@ from streams.checks import (
 )
 from streams.tricks import EXCLUSIVE, TRICKS, Tricks
 
-# Solves the last layer instead of training it in epochs.
+# This optimizer solves the last layer instead of training it in epochs.
 EXACT = "exact"
 SCHEDULES = ("cosine", "step", "constant", "plateau")
-# How a network of both streams joins them: see streams/networks/both_streams.py.
+# The ways to join both streams in one network: see streams/networks/both_streams.py.
 FUSIONS = ("late", "average", "logits", "weighted", "concat", "conv")
 CONSENSUS = ("mean", "max", "attention")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
-# Options that don't change the result: where a run lies, how it is started and what is recorded on the way.
+# Options that don't change the result: the place of a run, its start, and what is recorded on the way.
 _INCIDENTAL = (
     "root",
     "runs",
@@ -45,7 +45,7 @@ _INCIDENTAL = (
     "config",
     "device",
 )
-# How `--help` shows the options of a training, those of each stream among them.
+# The order of options on the page of `--help`, including those of each stream.
 _LAYOUT = Layout(
     groups={
         "data": (
@@ -114,7 +114,7 @@ _LAYOUT = Layout(
 )
 
 
-# Options that exclude each other: when they do, and what to do about it.
+# Options that exclude each other: a condition, and the advice.
 WrongTogether: TypeAlias = tuple[tuple[Callable[[Any], bool], str], ...]
 
 
@@ -123,69 +123,67 @@ class TrainConfig(Tricks):
     """The options of a training of either stream."""
 
     layout: ClassVar = _LAYOUT
-    dataset: str = option("shapes", "the data set's name", metavar="NAME")
+    dataset: str = option("shapes", "name of the data set", metavar="NAME")
     root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="FOLDER")
-    split: int = option(1, "which of its splits to train on", metavar="N")
+    split: int = option(1, "split to train on", metavar="N")
     protocol: str = option(
         "validation",
-        "how weights are chosen: by groups cut from the training list; not at all, after a fixed schedule on the whole "
-        "list; by the test list, which flatters the result and is only for comparing; or, with --optimizer exact, by "
-        "folds over the groups of the whole list",
+        "selection of weights: validation, on groups cut from the training list; paper, none: a fixed schedule on the "
+        "whole list; test-selected, on the test list, which gives too good results and is only for comparisons; "
+        "folds, with --optimizer exact, by folds over the groups of the whole list",
         choices=PROTOCOLS,
     )
-    validation: float = option(0.1, "share of the training list that is kept to choose the best epoch", metavar="SHARE")
+    validation: float = option(0.1, "share of the training list that is used to choose the best epoch", metavar="SHARE")
     recipe: str = option(
         "", "a published training whose options are the defaults; list prints all of them", metavar="NAME"
     )
     weights: str = option(
         "auto",
-        "imagenet; none; a file (.keras, .weights.h5, .h5; of PyTorch .safetensors, .pth, .pt, .tar), a model of ours "
-        "among them; or auto: imagenet for the spatial stream where Keras has such weights of the backbone, none "
-        "otherwise",
+        "imagenet; none; a file (.keras, .weights.h5, .h5; of PyTorch: .safetensors, .pth, .pt, .tar), for instance a "
+        "model of ours; or auto: imagenet for the spatial stream if Keras has such weights for the backbone, and "
+        "otherwise none",
         metavar="SOURCE",
     )
     train: str = option(
-        "all", "the layers that learn: all, last-layer, or after-NAME for those behind the layer NAME", metavar="PLACE"
+        "all", "layers to train: all, last-layer, or after-NAME for those after the layer NAME", metavar="PLACE"
     )
     stage: tuple[str, ...] = option(
         (),
-        "a stage of the training, PLACE:EPOCHS:OPTIMIZER:RATE as in last-layer:10:rmsprop:1e-3; repeat it: each goes "
-        "on with the best weights of the one before",
+        "a stage of the training, PLACE:EPOCHS:OPTIMIZER:RATE as in last-layer:10:rmsprop:1e-3; can be repeated: each "
+        "stage starts from the best weights of the one before",
         repeat=True,
         metavar="STAGE",
     )
-    freeze_bn: str = option("none", "batch normalisations that keep their statistics and weights", choices=FREEZE_BN)
+    freeze_bn: str = option("none", "batch normalisations whose statistics and weights are frozen", choices=FREEZE_BN)
     first_layer_rate: float = option(
         1.0, "learning rate of the first convolution, as a multiple of the others'", metavar="NUMBER"
     )
     dense_dropout: float | None = option(
-        None, "dropout between dense layers, as in vgg16; the same as --dropout unless given", metavar="SHARE"
+        None, "dropout between dense layers, as in vgg16 (default: that of --dropout)", metavar="SHARE"
     )
-    backbone: str = option(
-        "small", f"the network in front of the class scores: {', '.join(BACKBONE_NAMES)}", metavar="NAME"
-    )
+    backbone: str = option("small", f"network before the class scores: {', '.join(BACKBONE_NAMES)}", metavar="NAME")
     shift: float = option(
         0.0,
-        "share of the channels that residual blocks move each way between frames or stacks that are spread over a "
-        "video; 0.125 as published",
+        "share of the channels that residual blocks shift to the next and to the previous frame or stack, for inputs "
+        "spread over a video; 0.125 as published",
         metavar="SHARE",
     )
     segments: int = option(
         1,
-        "segments of a video; a training example has a clip of each, and their scores are joined (TSN)",
+        "segments of a video; a training example has a clip from each, and their scores are joined (TSN)",
         metavar="N",
     )
     consensus: str = option(
         "mean",
-        "how the scores of segments are joined in training: by their mean; by the greatest of each class; or by "
-        "attention, a mean in which surer segments count for more",
+        "how the scores of segments are joined in training: mean; max, the greatest of each class; or attention, a "
+        "mean in which surer segments count for more",
         choices=CONSENSUS,
     )
-    stride: int = option(1, "a clip takes every N-th frame or field", metavar="N")
+    stride: int = option(1, "take every N-th frame or field", metavar="N")
     augment: str = option(
         "flip",
-        "random crops and mirrors; with the paper's colours; at corners and in four sizes; at 13 places and in "
-        "neighbouring sizes, as in temporal segment networks; or none",
+        "random changes of clips: flip: crops and mirrors; paper: also the paper's colours; corners: crops at corners "
+        "and in four sizes; multi-scale: at 13 places and in neighbouring sizes, as in TSN; none",
         choices=AUGMENTATIONS,
     )
     shown: str = option(
@@ -201,51 +199,49 @@ class TrainConfig(Tricks):
     )
     balance: bool = option(False, "draw all classes equally often, however many videos each has")
     skip_broken: bool = option(False, "replace clips that can't be read by others, and count them")
-    crop_size: int = option(64, "side of the square that the network sees", metavar="PIXELS")
+    crop_size: int = option(64, "side of the square input of the network", metavar="PIXELS")
     dropout: float = option(0.2, "dropout before the class scores", metavar="SHARE")
     epochs: int = option(40, "passes over the training list, with one random clip of each video", metavar="N")
-    steps: int | None = option(None, "length in steps instead; milestones then count steps", metavar="N")
+    steps: int | None = option(None, "length in steps instead of epochs; --milestones then count steps", metavar="N")
     batch_size: int = option(32, "clips in a step, on all devices and in all parts together", metavar="N")
-    accumulate: int = option(1, "parts that a step is computed in, one after another, to fit memory", metavar="N")
+    accumulate: int = option(1, "parts of a step, computed one after another, to save memory", metavar="N")
     learning_rate: float = option(3e-3, "the highest learning rate", metavar="RATE")
     rate_batch: int | None = option(
-        None, "batch that the rate was made for; it is scaled in proportion to --batch-size", metavar="N"
+        None, "batch size for which the rate was chosen; the rate is scaled to --batch-size", metavar="N"
     )
     optimizer: str = option(
         "adam",
-        "the optimizer; exact solves the last layer, a convex problem, without epochs",
+        "optimizer; exact solves the last layer, a convex problem, without epochs",
         choices=(*OPTIMIZERS, EXACT),
     )
     momentum: float = option(0.9, "momentum of sgd and rmsprop", metavar="SHARE")
     weight_decay: float = option(0.0, "decay of the weights at each step, times the rate", metavar="RATE")
     clip_norm: float | None = option(
-        None, "largest norm of the gradient over all weights; longer ones are shortened", metavar="NUMBER"
+        None, "largest norm of the gradient over all weights; larger gradients are scaled down", metavar="NUMBER"
     )
     schedule: str = option(
         "cosine",
-        "how the rate falls: to zero along a cosine; to a tenth at each milestone; not at all; or to a tenth at each "
-        "plateau of the validation loss",
+        "how the rate falls: cosine: to zero along a cosine; step: to a tenth at each milestone; constant: not at all; "
+        "plateau: to a tenth at each plateau of the validation loss",
         choices=SCHEDULES,
     )
     milestones: tuple[int, ...] = option(
-        (), "epoch (with --steps, step) at which step divides by ten; repeat it", repeat=True, metavar="N"
+        (), "epoch (or step, with --steps) at which step divides by ten; can be repeated", repeat=True, metavar="N"
     )
     plateau: int = option(5, "epochs without improvement that make a plateau", metavar="N")
-    warmup: float = option(0.0, "epochs, or a part of one, in which the rate rises to its highest", metavar="N")
+    warmup: float = option(0.0, "epochs, or a part of one, in which the rate rises from zero", metavar="N")
     patience: int | None = option(None, "epochs without improvement after which the training stops early", metavar="N")
     precision: str = option("float32", "precision of activations; weights stay float32", choices=PRECISIONS)
-    device: str = option("auto", "what computes: gpu, cpu, or a GPU if there is one", choices=("auto", "cpu", "gpu"))
-    jit: bool = option(False, "compile with XLA: may help on one GPU, never on a processor")
+    device: str = option("auto", "device: gpu, cpu, or auto: a GPU if there is one", choices=("auto", "cpu", "gpu"))
+    jit: bool = option(False, "compile with XLA: may be faster on one GPU, never on a processor")
     devices: int | None = option(
-        None, "number of GPUs, instead of all; on a machine without any, parts of the processor", metavar="N"
+        None, "number of GPUs (default: all); on a machine without any, parts of the processor", metavar="N"
     )
-    sync_batch_norm: bool = option(
-        False, "batch statistics over the clips of all devices, instead of each device's own"
-    )
+    sync_batch_norm: bool = option(False, "batch statistics over the clips of all devices together, not of each device")
     hosts: str = option("", "addresses of all machines in order, the same on each: a:port,b:port", metavar="ADDRESSES")
-    host_index: int = option(0, "which of them this one is, from 0", metavar="N")
+    host_index: int = option(0, "index of this machine in --hosts, from 0", metavar="N")
     threads: int | None = option(
-        None, "processor threads, instead of all; changes the last bits of the result", metavar="N"
+        None, "processor threads (default: all); their number changes the last bits of the result", metavar="N"
     )
     deterministic: bool = option(True, "get the same bits from the same seed")
     seed: int = option(0, "seed of all random numbers", metavar="N")
@@ -253,19 +249,19 @@ class TrainConfig(Tricks):
         None, "config.json of an earlier run, whose options are the defaults of this one", metavar="FILE"
     )
     runs: Path = option(RUNS, "where runs are kept", metavar="FOLDER")
-    resume: bool = option(True, "continue a stopped training of the same options")
+    resume: bool = option(True, "continue a stopped training with the same options")
     again: bool = option(False, "replace an earlier run")
-    dry_run: bool = option(False, "build everything, take a few steps, estimate time and memory, leave nothing")
+    dry_run: bool = option(False, "build everything, take a few steps, estimate time and memory, save nothing")
     histograms: bool = option(False, "write histograms of the weights for TensorBoard")
     checkpoint_minutes: float = option(
         10.0, "minutes between checkpoints within an epoch; each epoch ends with one", metavar="MINUTES"
     )
     json: Path | None = option(None, "also write the result to this file", metavar="FILE")
 
-    also_wrong: ClassVar[WrongTogether] = ()  # What else the options of a stream exclude.
+    also_wrong: ClassVar[WrongTogether] = ()  # Further combinations that the options of a stream exclude.
 
     def __post_init__(self) -> None:
-        """Refuses values that no training could use, and those that exclude each other."""
+        """Raises ValueError for values that no training could use, and for options that exclude each other."""
         check_backbone(self.backbone)
         check_place("--train", self.train)
         check_numbers(vars(self))
@@ -287,7 +283,7 @@ class TrainConfig(Tricks):
 
     @property
     def keeps_features(self) -> bool:
-        """Tells whether only the last layer learns, from clips that never change: features are then computed once."""
+        """Tells whether only the last layer is trained, on clips that never change. Features are then computed once."""
         never_change = self.augment == "none" and self.segments == 1 and not (self.skip_broken or self.vary)
         return self.train == "last-layer" and never_change
 
@@ -314,7 +310,7 @@ _WRONG_TOGETHER: WrongTogether = (
     ),
     (
         lambda config: (config.optimizer == EXACT) != (config.protocol == "folds"),
-        "--optimizer exact and --protocol folds belong together: pass both, or neither.",
+        "--optimizer exact and --protocol folds need each other: pass both, or neither.",
     ),
     (
         lambda config: config.optimizer == EXACT and not config.keeps_features,
@@ -323,7 +319,7 @@ _WRONG_TOGETHER: WrongTogether = (
     ),
     (
         lambda config: config.consensus != "mean" and config.segments == 1,
-        "--consensus {consensus} joins the scores of segments: pass --segments K with it.",
+        "--consensus {consensus} joins the scores of segments. Pass --segments K with it.",
     ),
     (
         lambda config: config.shift > 0 and not str(vars(config).get("input")).endswith(("_spread", "_stacks")),
@@ -340,7 +336,7 @@ _WRONG_TOGETHER: WrongTogether = (
     ),
     (
         lambda config: config.validation == 0 and config.protocol == "validation",
-        "--validation 0 leaves no videos to choose by. Pass more, or --protocol paper.",
+        "--validation 0 leaves no videos by which to choose the epoch. Pass more, or --protocol paper.",
     ),
     (
         lambda config: config.crop_on == "device" and not config.can_cut_on_device,
@@ -349,10 +345,10 @@ _WRONG_TOGETHER: WrongTogether = (
     ),
     (
         lambda config: config.schedule == "step" and not config.milestones,
-        "--schedule step needs to know when: pass --milestones N, once for each.",
+        "--schedule step needs the times: pass --milestones N, once for each.",
     ),
     (
         lambda config: config.protocol == "paper" and bool(config.patience or config.schedule == "plateau"),
-        "--protocol paper has no validation videos, which --patience and plateau look at. Drop one.",
+        "--protocol paper has no validation videos, but --patience and --schedule plateau need them. Drop one.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Clips that are varied where the network runs, alike in all its streams: a function of seed, step and place."""
+"""Clips that are varied where the network runs, in the same way for all streams: a function of seed, step and place."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from pipelines.source import plainly
 from pipelines.variations import pixels
 from pipelines.variations.drawn import NUM_MIX_RANDOMS, NUM_RANDOMS, drawn, drawn_mix, moves_places
 
-# Tells these random numbers from those that choose clips.
+# Separates these random numbers from those that choose clips.
 _STREAM = 0x7A1E
 
 
 @dataclass(frozen=True)
 class Varied(Clips):
-    """The clips of others, varied by `amounts`."""
+    """The clips of another source, varied by `amounts`."""
 
     clips: Clips
     amounts: Mapping[str, float]
@@ -25,26 +25,26 @@ class Varied(Clips):
     seed: int
 
     def __post_init__(self) -> None:
-        """Lets both count skipped clips together."""
+        """Lets both sources count skipped clips together."""
         object.__setattr__(self, "skipped", self.clips.skipped)
 
     @property
     def videos(self) -> Sequence[Video]:  # type: ignore[override]
-        """Those that are learnt from."""
+        """The videos for training."""
         return self.clips.videos
 
     @property
     def batch_size(self) -> int:
-        """How many clips a whole batch has."""
+        """The number of clips in a whole batch."""
         return next(iter(self.clips.parts.values())).batch_size
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many whole batches one pass over the videos makes."""
+        """The number of whole batches in one pass over the videos."""
         return self.clips.steps_per_epoch
 
     def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
-        """Builds the batches, in which each clip knows its step and its place."""
+        """Builds the batches, where each clip carries its step and its place."""
         index, number = shard
 
         @plainly
@@ -57,7 +57,7 @@ class Varied(Clips):
         return self.clips.batches(step, shard).enumerate(step).map(placed)
 
     def validation(self) -> tf.data.Dataset | None:
-        """Builds the batches of validation, which are not varied."""
+        """Builds the validation batches, which are not varied."""
         return self.clips.validation()
 
     def names(self, step: int) -> Sequence[str]:
@@ -65,14 +65,14 @@ class Varied(Clips):
         return self.clips.names(step)
 
     def broken(self, step: int) -> str:
-        """Returns which file of a step's batch can't be read, and what to do about it."""
+        """Returns a message about an unreadable file of a step's batch and its repair, or "" if all can be read."""
         return self.clips.broken(step)
 
     def cut(self, clips: Tensors, labels: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
-        """Cuts and varies clips where the network runs; where clips are mixed, labels become shares of classes."""
+        """Cuts and varies clips where the network runs. If clips are mixed, labels become shares of classes."""
         found, labels = self.clips.cut(clips["clips"], labels)
         step, places = clips["place"][0, 0], clips["place"][:, 1]
-        # Random numbers of the whole batch, of which each device and each part takes those of its places.
+        # The random numbers of the whole batch. Each device and each part takes those of its places.
         of_all = tf.random.stateless_uniform([self.batch_size, NUM_RANDOMS], [self.seed ^ _STREAM, step])
         how = drawn(self.amounts, tf.gather(of_all, places))
         mix = drawn_mix(self.amounts, tf.random.stateless_uniform([NUM_MIX_RANDOMS], [self.seed ^ _STREAM, -1 - step]))

@@ -1,4 +1,4 @@
-"""Draws how each clip of a batch is varied: numbers alone, which follow from the seed, the step and its place."""
+"""Draws the variation of each clip of a batch: only numbers, which follow from the seed, the step and its place."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,39 +10,39 @@ import tensorflow as tf
 
 from pipelines.variations.table import MIXES, PLACES, VARIATIONS
 
-# Random numbers that one clip needs: two for each variation that is drawn, and five for the rectangle that is erased.
+# The random numbers that one clip needs: two for each drawn variation, and five for the erased rectangle.
 NUM_RANDOMS = 2 * len(VARIATIONS) + 5
-# Shares of the clip's area, and how much wider than high, of a rectangle that is erased (Zhong et al. 2020, Sec. 4).
+# For an erased rectangle: shares of the clip's area, and ratios of width to height (Zhong et al. 2020, Sec. 4).
 _AREA, _ASPECT = (0.02, 0.33), 3.3
 _QUANTILES = 4096
 NUM_MIX_RANDOMS = 4
 
 
 class Mix(NamedTuple):
-    """How clips of a batch are mixed with those of the batch turned round."""
+    """How the clips of a batch are mixed with those of the reversed batch."""
 
-    share: tf.Tensor  # float32[]: what stays of each pixel.
-    rectangle: tf.Tensor  # float32[4]: top, left, bottom and right, as shares of the sides, of what is put in instead.
+    share: tf.Tensor  # float32[]: the share of each pixel that remains.
+    rectangle: tf.Tensor  # float32[4]: the inserted rectangle: top, left, bottom and right, as shares of the sides.
 
 
 class Drawn(NamedTuple):
-    """How each clip of a batch is varied, [B, ...]."""
+    """The variation of each clip of a batch, [B, ...]."""
 
-    moves: tf.Tensor  # float32[B, 2, 2]: how a vector of the clip, x and y, is turned, scaled and sheared.
+    moves: tf.Tensor  # float32[B, 2, 2]: the matrix that rotates, scales and shears a vector (x, y) of the clip.
     speed: tf.Tensor  # float32[B]
     is_backwards: tf.Tensor  # bool[B]
-    colours: tf.Tensor  # float32[B, 3]: brightness, contrast and saturation, 1 where nothing changes.
-    erased: tf.Tensor  # float32[B, 4]: top, left, bottom and right as shares of the sides; empty where nothing is.
+    colours: tf.Tensor  # float32[B, 3]: factors of brightness, contrast and saturation. 1 changes nothing.
+    erased: tf.Tensor  # float32[B, 4]: top, left, bottom and right as shares of the sides. Empty if nothing is erased.
 
 
 def drawn(amounts: Mapping[str, float], randoms: tf.Tensor) -> Drawn:
-    """Returns how clips are varied, from numbers in 0..1 [B, NUM_RANDOMS]."""
+    """Returns the variation of each clip, from numbers in 0..1 [B, NUM_RANDOMS]."""
     names = [name for name, each in VARIATIONS.items() if each.is_drawn]
     values = dict(zip(VARIATIONS, tf.unstack(randoms[:, : len(VARIATIONS)], axis=1), strict=True))
     is_on = _chosen(amounts, names, randoms[:, len(VARIATIONS) : 2 * len(VARIATIONS)])
 
     def even(name: str) -> tf.Tensor:
-        """Returns numbers from -1 to 1, 0 for clips that are not varied so."""
+        """Returns numbers from -1 to 1, or 0 for clips without this variation."""
         return is_on[name] * (2 * values[name] - 1)
 
     def ratio(name: str) -> tf.Tensor:
@@ -59,44 +59,44 @@ def drawn(amounts: Mapping[str, float], randoms: tf.Tensor) -> Drawn:
 
 
 def moves_places(amounts: Mapping[str, float]) -> bool:
-    """Tells whether clips are turned, scaled or sheared."""
+    """Tells whether clips are rotated, scaled or sheared."""
     return any(name in amounts for name in PLACES)
 
 
 def drawn_mix(amounts: Mapping[str, float], randoms: tf.Tensor) -> Mix | None:
-    """Returns how the clips of a batch are mixed, all by the same shares, from numbers in 0..1 [NUM_MIX_RANDOMS]."""
+    """Returns how the clips of a batch are mixed, all in the same way, from numbers in 0..1 [NUM_MIX_RANDOMS]."""
     if not any(name in amounts for name in MIXES):
         return None
     coin, place, down, right = tf.unstack(randoms)
-    chance = 0.5 * ("mixup" in amounts) + 0.5 * ("cutmix" not in amounts)  # 1, a half or 0 for mixup.
+    chance = 0.5 * ("mixup" in amounts) + 0.5 * ("cutmix" not in amounts)  # The chance of mixup: 1, a half or 0.
     is_mixup = coin < chance
     kept = tf.where(is_mixup, *(_beta(amounts.get(name, 1.0), place) for name in MIXES))
-    # The rectangle's centre may lie anywhere, so that a part of it may lie outside (Yun et al. 2019, Sec. 3.1).
+    # The rectangle's centre may be anywhere, so a part of it may be outside (Yun et al. 2019, Sec. 3.1).
     half = tf.sqrt(1 - kept) / 2
     rectangle = tf.clip_by_value(tf.stack([down - half, right - half, down + half, right + half]), 0.0, 1.0)
     return Mix(tf.where(is_mixup, kept, 1.0), tf.where(is_mixup, tf.zeros([4]), rectangle))
 
 
 def _beta(alpha: float, random: tf.Tensor) -> tf.Tensor:
-    """Returns a draw of Beta(alpha, alpha): one of its quantiles."""
+    """Returns a draw from Beta(alpha, alpha), as one of its quantiles."""
     return tf.gather(_quantiles(alpha), tf.minimum(tf.cast(random * _QUANTILES, tf.int32), _QUANTILES - 1))
 
 
 @cache
 def _quantiles(alpha: float) -> np.ndarray:
-    # Of a sample, which needs neither another package nor random numbers that not every device can draw.
+    # The quantiles of a sample: they need no other package, and no random numbers that some device can't draw.
     sample = np.random.default_rng(0).beta(alpha, alpha, 2**18)
     return np.quantile(sample, (np.arange(_QUANTILES) + 0.5) / _QUANTILES).astype(np.float32)
 
 
 def _chosen(amounts: Mapping[str, float], names: Sequence[str], ranks: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns 1 for the clips that each variation changes: all, or those that drew it by `random`."""
+    """Returns 1 for the clips that each variation changes: all, or those that draw it by `random`."""
     given = [name for name in names if name in amounts]
     off = tf.zeros_like(ranks[:, 0])
     if "random" not in amounts or not given:
         return {name: off + float(name in amounts) for name in names}
     scores = tf.stack([ranks[:, list(VARIATIONS).index(name)] for name in given], axis=1)
-    # How many others have drawn a smaller number.
+    # The number of others that have drawn a smaller number.
     places = tf.reduce_sum(tf.cast(scores[:, None] < scores[:, :, None], tf.float32), axis=2)
     on = tf.unstack(tf.cast(places < amounts["random"], tf.float32), axis=1)
     return dict.fromkeys(names, off) | dict(zip(given, on, strict=True))

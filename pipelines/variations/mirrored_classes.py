@@ -1,4 +1,4 @@
-"""Classes that are others in a mirror, such as left and right: which they are, and clips whose labels say so."""
+"""Classes that change in a mirror, such as left and right: pairs of them, and clips whose labels follow the mirror."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,9 +12,9 @@ from pipelines.source import Example
 
 @dataclass(frozen=True)
 class MirroredClasses(ClipStream):
-    """Clips whose mirrored ones have the class that their video would show in a mirror."""
+    """Clips that change their class when they are mirrored: to the class that their video shows in a mirror."""
 
-    in_mirror: tuple[int, ...] = ()  # The class that each class is in a mirror.
+    in_mirror: tuple[int, ...] = ()  # For each class, the class that it becomes in a mirror.
 
     @classmethod
     def of(cls, clips: ClipStream, in_mirror: tuple[int, ...]) -> "MirroredClasses":
@@ -35,7 +35,7 @@ class MirroredClasses(ClipStream):
 
 
 def classes_in_mirror(words: Sequence[str], classes: Sequence[str]) -> tuple[int, ...]:
-    """Returns the class that each class is in a mirror; words are pairs A:B, or files with one pair a line."""
+    """Returns for each class its class in a mirror. Words are pairs A:B, or files with one pair per line."""
     found = list(range(len(classes)))
     for pair in [pair for word in words for pair in _pairs_in(word)]:
         one, _, other = (part.strip() for part in pair.partition(":"))

@@ -1,4 +1,4 @@
-"""Varies the pixels of clips where the network runs. Flow is not only moved: its vectors turn and scale with it."""
+"""Varies the pixels of clips where the network runs. For flow, vectors are rotated and scaled along with pixels."""
 
 import tensorflow as tf
 
@@ -6,13 +6,13 @@ from data.optical_flow.levels import RULES
 from pipelines.inputs import Input
 from pipelines.variations.drawn import Drawn, Mix
 
-# The level of what lies outside of a frame, and of what is erased from it: grey.
+# The level for places outside a frame and for erased ones: grey.
 _GREY = 127.5
 _LUMA = ((0.299, 0.587, 0.114),)
 
 
 def varied(clips: tf.Tensor, clip: Input, rule: str, how: Drawn, *, moves_places: bool) -> tf.Tensor:
-    """Returns varied clips, uint8 [B, (segments,) H, W, C]; the segments of an example are varied alike."""
+    """Returns varied clips, uint8 [B, (segments,) H, W, C]. All segments of an example are varied in the same way."""
     shape = tf.shape(clips)
     segments = clip.segments
     images = tf.cast(tf.reshape(clips, [-1, *clips.shape[-3:]]), tf.float32)
@@ -29,7 +29,7 @@ def varied(clips: tf.Tensor, clip: Input, rule: str, how: Drawn, *, moves_places
 
 
 def mixed(clips: tf.Tensor, how: Mix) -> tf.Tensor:
-    """Returns clips, uint8, mixed with those of the batch turned round."""
+    """Returns clips, uint8, mixed with those of the reversed batch."""
     images = tf.cast(clips, tf.float32)
     others = tf.reverse(images, [0])
     blended = how.share * images + (1 - how.share) * others
@@ -37,7 +37,7 @@ def mixed(clips: tf.Tensor, how: Mix) -> tf.Tensor:
 
 
 def mixed_labels(labels: tf.Tensor, how: Mix) -> tf.Tensor:
-    """Returns what is in mixed clips of each class, float32[B, classes]."""
+    """Returns the share of each class in mixed clips, float32[B, classes]."""
     area = (how.rectangle[2] - how.rectangle[0]) * (how.rectangle[3] - how.rectangle[1])
     share = how.share * (1 - area)
     return share * labels + (1 - share) * tf.reverse(labels, [0])
@@ -48,7 +48,7 @@ def _levels(images: tf.Tensor, lowest: int, highest: int) -> tf.Tensor:
 
 
 def _moved(images: tf.Tensor, moves: tf.Tensor) -> tf.Tensor:
-    """Moves every point of images around their centre, with zero where nothing came from."""
+    """Moves every point of images around their centre. Places where no point comes to are zero."""
     height, width = images.shape[1:3]
     a, b, c, d = (moves[:, row, column] for row in (0, 1) for column in (0, 1))
     back = tf.stack([tf.stack([d, -b], axis=1), tf.stack([-c, a], axis=1)], axis=1) / (a * d - b * c)[:, None, None]
@@ -67,11 +67,11 @@ def _moved(images: tf.Tensor, moves: tf.Tensor) -> tf.Tensor:
 
 
 def _played_backwards(images: tf.Tensor, clip: Input, is_backwards: tf.Tensor) -> tf.Tensor:
-    """Turns the order of frames or fields round; what moved to the right then moves to the left."""
+    """Reverses the order of frames or fields. What moved to the right then moves to the left."""
     depth = 2 if clip.is_flow else 3 if clip.is_colour else 1
     items = images.shape[-1] // depth
     apart = tf.reshape(images, [-1, *images.shape[1:3], items, depth])
-    if clip.kind == "bidirectional":  # Its second half holds the opposite already.
+    if clip.kind == "bidirectional":  # Its second half already is the opposite.
         turned = tf.concat([apart[..., items // 2 :, :], apart[..., : items // 2, :]], axis=3)
     else:
         turned = (-1.0 if clip.is_flow else 1.0) * tf.reverse(apart, [3])
@@ -79,14 +79,14 @@ def _played_backwards(images: tf.Tensor, clip: Input, is_backwards: tf.Tensor) -
 
 
 def _with_vectors(images: tf.Tensor, how: Drawn) -> tf.Tensor:
-    """Turns and scales the vectors of flow as its places were, and lengthens them by the speed."""
+    """Rotates and scales the vectors of flow like its pixels, and multiplies them by the speed."""
     vectors = tf.reshape(images, [-1, *images.shape[1:3], images.shape[-1] // 2, 2])
     changed = tf.einsum("bij,byxnj->byxni", how.moves * how.speed[:, None, None], vectors)
     return tf.reshape(changed, tf.shape(images))
 
 
 def _coloured(images: tf.Tensor, clip: Input, colours: tf.Tensor) -> tf.Tensor:
-    """Changes brightness, contrast and saturation of images less grey, all frames of a clip alike."""
+    """Changes brightness, contrast and saturation of centred images, the same for all frames of a clip."""
     brightness, contrast, saturation = (each[:, None, None] for each in tf.unstack(colours, axis=1))
     flat = tf.reshape(images, [tf.shape(images)[0], -1, 3 if clip.is_colour else 1])
     if clip.is_colour:
@@ -96,7 +96,7 @@ def _coloured(images: tf.Tensor, clip: Input, colours: tf.Tensor) -> tf.Tensor:
 
 
 def _inside(rectangles: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Tells which pixels lie inside of rectangles [B or 1, 4], as bool[..., H, W, 1]."""
+    """Tells which pixels are inside of rectangles [B or 1, 4], as bool[..., H, W, 1]."""
     height, width = images.shape[-3:-1]
     down = (tf.range(height, dtype=tf.float32) + 0.5) / height
     right = (tf.range(width, dtype=tf.float32) + 0.5) / width

@@ -1,4 +1,4 @@
-"""The variations of clips by name: what each does, how much of it, and to which clips; no pixels here."""
+"""The variations of clips by name: their purpose, their amount, and the clips they suit. No pixels here."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,39 +9,39 @@ from pipelines.inputs import FLOW_KINDS
 
 @dataclass(frozen=True)
 class Variation:
-    """What a name stands for. An amount is a share of clips where `is_share`, else how far a number is drawn."""
+    """What a name means. An amount is a share of clips if `is_share`, else the range from which a number is drawn."""
 
-    usual: float  # The amount, if none is given.
+    usual: float  # The amount if none is given.
     most: float
     does: str
     least: float = 0.0
     of: str = "all"  # "flow", "colour" (frames) or "moving" (clips of several frames or fields); "all" for any clip.
-    is_drawn: bool = True  # Whether `random` draws from among it and others.
+    is_drawn: bool = True  # Whether `random` may draw it.
 
 
-# Scales are drawn from 1 / amount to amount, turns and shares from -amount to amount.
+# Scales are drawn from 1 / amount to amount; rotations and shares from -amount to amount.
 VARIATIONS = {
-    "rotate": Variation(15.0, 180.0, "turn by so many degrees"),
-    "scale": Variation(1.25, 4.0, "enlarge or shrink so many times", 1.0),
-    "stretch": Variation(1.25, 4.0, "make so many times as wide as high, or the other way round", 1.0),
-    "shear": Variation(0.15, 1.0, "push rows sideways by this share of their distance"),
-    "speed": Variation(1.5, 8.0, "play so many times as fast or slowly", 1.0, of="flow"),
+    "rotate": Variation(15.0, 180.0, "rotate by up to this many degrees"),
+    "scale": Variation(1.25, 4.0, "enlarge or shrink by up to this factor", 1.0),
+    "stretch": Variation(1.25, 4.0, "widen or narrow by up to this factor", 1.0),
+    "shear": Variation(0.15, 1.0, "shear rows sideways by up to this share of their distance"),
+    "speed": Variation(1.5, 8.0, "speed up or slow down by up to this factor", 1.0, of="flow"),
     "backwards": Variation(0.5, 1.0, "play this share of clips backwards", of="moving"),
-    "brightness": Variation(0.3, 1.0, "brighten or darken by this share", of="colour"),
-    "contrast": Variation(0.3, 1.0, "change the contrast by this share", of="colour"),
-    "saturation": Variation(0.3, 1.0, "change the strength of colours by this share", of="colour"),
-    "random": Variation(2.0, 9.0, "of the above, let each clip draw so many (RandAugment)", 1.0, is_drawn=False),
-    "erase": Variation(0.25, 1.0, "cover a rectangle of this share of clips", is_drawn=False),
+    "brightness": Variation(0.3, 1.0, "change the brightness by up to this share", of="colour"),
+    "contrast": Variation(0.3, 1.0, "change the contrast by up to this share", of="colour"),
+    "saturation": Variation(0.3, 1.0, "change the saturation by up to this share", of="colour"),
+    "random": Variation(2.0, 9.0, "draw this many of the above for each clip (RandAugment)", 1.0, is_drawn=False),
+    "erase": Variation(0.25, 1.0, "cover a rectangle in this share of clips", is_drawn=False),
     "mixup": Variation(0.2, 8.0, "mix two clips and their classes, by Beta(amount, amount)", 0.01, is_drawn=False),
-    "cutmix": Variation(1.0, 8.0, "put a rectangle of another clip in, by Beta(amount, amount)", 0.01, is_drawn=False),
+    "cutmix": Variation(1.0, 8.0, "insert a rectangle of another clip, by Beta(amount, amount)", 0.01, is_drawn=False),
 }
-# Those that are one resampling of the clip, which XLA can't compile.
+# These are one resampling of the clip together, which XLA can't compile.
 PLACES = ("rotate", "scale", "stretch", "shear")
 MIXES = ("mixup", "cutmix")
 
 
 def variations_of(words: Sequence[str]) -> dict[str, float]:
-    """Reads names, each with its amount behind a colon where that is not the usual one."""
+    """Reads names, each with its amount after a colon if that is not the usual one."""
     found = {}
     for word in words:
         name, _, text = word.partition(":")
@@ -54,7 +54,7 @@ def variations_of(words: Sequence[str]) -> dict[str, float]:
             amount = math.nan
         if not known.least <= amount <= known.most or (name == "random" and amount % 1):
             raise ValueError(
-                f"--vary {word}: the amount of {name} is a number from {known.least:g} to {known.most:g}; it is to "
+                f"--vary {word}: the amount of {name} must be a number from {known.least:g} to {known.most:g}, to "
                 f"{known.does}."
             )
         found[name] = amount
@@ -64,9 +64,9 @@ def variations_of(words: Sequence[str]) -> dict[str, float]:
 
 
 def suiting(found: Mapping[str, float], words: Sequence[str], kinds: Mapping[str, int]) -> dict[str, float]:
-    """Returns the variations that change clips of some kinds; `kinds` says of how many frames or fields each clip is.
+    """Returns the variations that change clips of some kinds. `kinds` maps each kind to the clip's frames or fields.
 
-    A name that was typed and changes none of them is refused.
+    A name that was typed but changes none of them raises ValueError.
     """
     fits = {
         "all": True,
@@ -78,7 +78,7 @@ def suiting(found: Mapping[str, float], words: Sequence[str], kinds: Mapping[str
     for name in typed:
         if not fits[VARIATIONS[name].of]:
             raise ValueError(
-                f"--vary {name} is to {VARIATIONS[name].does}, which changes no clip of {', '.join(kinds)}."
+                f"--vary {name} would {VARIATIONS[name].does}, which changes no clip of {', '.join(kinds)}."
             )
         if name == "backwards" and "trajectory" in kinds:
             raise ValueError("--vary backwards can't follow points of --input trajectory backwards. Drop one of them.")

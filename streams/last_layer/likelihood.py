@@ -11,12 +11,12 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def log_shares(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns logarithms of probabilities [..., C]; logits as they are if labels are zeros and ones [V, C]."""
+    """Returns log-probabilities [..., C]. If labels are zeros and ones [V, C], returns the logits unchanged."""
     return logits if labels.ndim == 2 else log_softmax(logits)
 
 
 def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the negative log-likelihood of each video's labels, [V]: with several labels, the mean over classes."""
+    """Returns the negative log-likelihood of each video's labels, [V]. With several labels, averages over classes."""
     if labels.ndim == 2:
         several: np.ndarray = np.mean(np.logaddexp(0, logits) - labels * logits, axis=1)
         return several

@@ -1,4 +1,4 @@
-"""Weights the logits of several sources by their logits for held-out videos."""
+"""Weights the logits of several sources. The weights are learned from logits for held-out videos."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,18 @@ import numpy as np
 
 from streams.last_layer.likelihood import log_shares, losses
 
-# How strongly weights are drawn towards each other.
+# The strength of the regularisation that makes weights alike.
 PULL = 0.03
-# How strongly the scale of logits is drawn towards 1. If all of a few videos are right, it would grow without limit.
+# The strength of the regularisation that keeps the scale of logits near 1. Without it, the scale would grow without
+# limit if all of a few videos are right.
 PRIOR = 1.0
 
 
 def choose_weights(held_out: Sequence[np.ndarray], labels: np.ndarray, groups: Sequence[str]) -> np.ndarray:
     """Returns a weight for the logits of each source, given its logits for held-out videos.
 
-    They maximise the likelihood of the labels. The best source alone is taken unless the mixture is better by one
-    standard error over groups: a mixture that brings nothing should not cost anything.
+    They maximise the likelihood of the labels. The best source alone is used unless the mixture is better by one
+    standard error over groups: a mixture without benefit should not cost anything.
     """
     from scipy.optimize import minimize  # Takes a quarter of a second to import, and only learning needs it.
 
@@ -31,7 +32,7 @@ def choose_weights(held_out: Sequence[np.ndarray], labels: np.ndarray, groups: S
 
     weights = minimize(loss, np.full(len(shares), 1 / len(shares)), method="L-BFGS-B", bounds=[(0, 20)] * len(shares)).x
     gain = losses(calibrated[alone], labels) - losses(np.tensordot(weights, shares, 1), labels)
-    # For sources worse than chance, all weights would be 0, and the first class would always win.
+    # If a source is worse than chance level, all weights would be 0, and the first class would always win.
     if gain.mean() <= standard_error(gain, groups) or not weights.any():
         weights = np.eye(len(shares))[alone]
     chosen: np.ndarray = np.where(weights < 0.01 * weights.max(), 0.0, weights) * heat
@@ -50,7 +51,7 @@ def _unlikely(scale: float, num_videos: int) -> float:
 
 
 def standard_error(values: np.ndarray, groups: Sequence[str] | np.ndarray) -> float:
-    """Returns the standard error of a mean whose values are correlated within groups."""
+    """Returns the standard error of a mean of values that are correlated within groups."""
     _, member = np.unique(np.asarray(groups), return_inverse=True)
     sums = np.bincount(member, values - values.mean())
     return float(np.sqrt((sums**2).sum() * len(sums) / max(1, len(sums) - 1)) / len(values))

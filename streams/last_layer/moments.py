@@ -1,7 +1,7 @@
-"""Trains, from scratch, the small network that convolves motion over time; see networks/motion_in_time.py.
+"""Trains from scratch the small network that convolves motion over time; see networks/motion_in_time.py.
 
 It learns from kept features in seconds, so it needs no checkpoints. Against overfitting to few videos, labels are
-smoothed and mixed, moments are shifted, and the mean of the last weights is taken.
+smoothed and mixed, moments are shifted, and the last weights are averaged.
 """
 
 import keras
@@ -11,7 +11,7 @@ from streams.networks.motion_in_time import CHANNELS, MANY_CELLS
 
 RATE, SMOOTHING, MIXING = 3e-3, 0.1, 0.2
 LEAST_STEPS = 200  # The least steps of a training, however few the videos.
-MANY_VIDEOS = 1_000  # From here on batches are larger, and epochs enough.
+MANY_VIDEOS = 1_000  # With this many videos, batches are larger, and the epochs alone give enough steps.
 
 
 def train_moments(network: keras.Model, moments: np.ndarray, labels: np.ndarray, *, epochs: int, seed: int) -> None:

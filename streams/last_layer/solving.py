@@ -1,9 +1,9 @@
 """Solves the last layer instead of training it: a regularised logistic regression on the features of frozen layers.
 
 Features come in parts, such as what is seen and how it changes. Each part has its own regression, whose regularisation
-is chosen by cross-validation over groups. The parts are then weighted by their held-out logits; their weighted sum is
-one dense layer again. The problem is convex, so the result depends on the features alone. Fusion may learn from the
-held-out logits, as the weights have not seen those videos.
+is chosen by cross-validation over groups. Then the parts are weighted by their held-out logits, and their weighted sum
+is again one dense layer. The problem is convex, so the result depends only on the features. Fusion may learn from the
+held-out logits, because the weights that made them were not fitted to those videos.
 """
 
 import warnings
@@ -25,14 +25,14 @@ from streams.last_layer.mixing import choose_weights
 from streams.last_layer.moments import predicted, train_moments
 from streams.networks.frames_in_time import parts_of
 
-# Penalties on squared weights that are tried, for features whose mean squared norm is 1; the smallest weights first.
+# The penalties on squared weights to try, for features whose mean squared norm is 1, from small to large weights.
 PENALTIES = tuple(10.0 ** -(power / 2) for power in range(3, 12))
 FOLDS = 5
-# The most principal directions that are kept; fewer videos span fewer.
+# The most principal directions to keep. Few videos span even fewer.
 RANK = 600
-# Epochs of the convolution over time: in each fold, and finally on all videos.
+# Epochs of the convolution over time: in each fold, and at the end on all videos.
 EPOCHS_OF_FOLDS, EPOCHS = 16, 24
-# A logit of practical certainty.
+# A logit that is practically certain.
 _SURE = 10.0
 _MOMENTS, _MOMENTS_NET = "moments", "moments_net"
 
@@ -41,14 +41,14 @@ _MOMENTS, _MOMENTS_NET = "moments", "moments_net"
 class Solution:
     """The result of cross-validation over groups for a network whose last layer was solved."""
 
-    held_out: np.ndarray  # float32[V, C]: each video's logits by the folds that have not seen its group.
-    weights: Mapping[str, float]  # Of each part's logits.
-    penalties: Mapping[str, float]  # Of each part that a regression looks at.
+    held_out: np.ndarray  # float32[V, C]: each video's logits from the folds that were not fitted to its group.
+    weights: Mapping[str, float]  # Of the logits of each part.
+    penalties: Mapping[str, float]  # Of each part that has a regression.
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One part's regression."""
+    """The regression of one part."""
 
     kernel: np.ndarray
     bias: np.ndarray
@@ -59,9 +59,9 @@ class _Part:
 def solve_last_layer(
     network: keras.Model, features: np.ndarray, labels: np.ndarray, groups: Sequence[str], seed: int = 0
 ) -> Solution:
-    """Sets the last layer of a network to the one that separates classes best on unseen groups.
+    """Sets the last layer of a network to the one that separates the classes best on held-out groups.
 
-    `features` are those of its layer `features`, [V, D]; `labels` are int[V], or zeros and ones [V, C].
+    `features` are those of its layer `features`, [V, D]. `labels` are int[V], or zeros and ones [V, C].
     """
     parts, num_classes = parts_of(network), network.output_shape[-1]
     edges = np.cumsum([0, *parts.values()])
@@ -87,15 +87,15 @@ def solve_last_layer(
 
 
 def group_folds(labels: np.ndarray, groups: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the indices to fit on and to judge by: no group is on both sides, all classes are as far as possible."""
+    """Yields the indices to fit on and to test on. No group is on both sides; all classes are, as far as possible."""
     first = labels if labels.ndim == 1 else labels.argmax(axis=1)
-    most = int(np.bincount(first).max())  # There can't be more stratified folds than the commonest class has videos.
+    most = int(np.bincount(first).max())  # There can't be more stratified folds than videos of the commonest class.
     if len(set(groups)) < 2:
-        raise ValueError("The last layer is solved by folds over groups, which takes 2 groups at least. There is one.")
+        raise ValueError("The last layer is solved by folds over groups, which needs at least 2 groups. There is one.")
     if most < 2:
-        raise ValueError("The last layer is solved by folds, which takes 2 training videos of a class at least.")
+        raise ValueError("The last layer is solved by folds, which needs at least 2 training videos of one class.")
     count = min(FOLDS, len(set(groups)), most)
-    with warnings.catch_warnings(action="ignore"):  # Warnings about classes with fewer videos than folds.
+    with warnings.catch_warnings(action="ignore"):  # It warns about classes with fewer videos than folds.
         yield from StratifiedGroupKFold(count, shuffle=True, random_state=0).split(first, first, groups)
 
 
@@ -121,7 +121,7 @@ def _held_out_moments(
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
     seed: int,
 ) -> np.ndarray:
-    """Returns the logits of the convolution over time for each video, from the fold that has not seen its group."""
+    """Returns each video's logits of the convolution over time, from the fold that was not fitted to its group."""
     convolution = network.get_layer(_MOMENTS_NET)
     found = np.zeros((len(moments), network.output_shape[-1]))
     for rows, others in folds:
@@ -132,7 +132,7 @@ def _held_out_moments(
 
 
 def _set_moments(network: keras.Model, moments: np.ndarray, labels: np.ndarray, weight: float, seed: int) -> None:
-    """Trains the convolution over time on all videos and weights its logits; with weight 0 it stays untrained."""
+    """Trains the convolution over time on all videos, and weights its logits. With weight 0 it stays untrained."""
     convolution = network.get_layer(_MOMENTS_NET)
     if weight:
         fresh = keras.models.clone_model(convolution)
@@ -147,13 +147,13 @@ def _as_rows(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def rotated(features: np.ndarray) -> np.ndarray:
-    """Returns standardised features in the principal directions of the videos; labels are not used."""
+    """Returns standardised features in the principal directions of the videos. It does not use labels."""
     return _Space.of(features)(features)
 
 
 @dataclass(frozen=True)
 class _Space:
-    """A map to standardised features in the principal directions of the videos; labels are not used."""
+    """A map to standardised features in the principal directions of the videos. It does not use labels."""
 
     mean: np.ndarray
     scale: np.ndarray
@@ -162,7 +162,7 @@ class _Space:
     @classmethod
     def of(cls, features: np.ndarray) -> "_Space":
         mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-        # Features that hardly vary would be scaled up to noise.
+        # Features with hardly any variance would be scaled up to noise.
         scale = 1.0 / (deviation + 1e-3 * np.sqrt((deviation**2).mean()) + 1e-8)
         standard = (features - mean) * scale
         is_wide = standard.shape[0] < standard.shape[1]
@@ -180,8 +180,8 @@ class _Space:
 def regressions(
     features: np.ndarray, labels: np.ndarray, num_classes: int, penalties: Sequence[float]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields kernel and bias for each penalty; each starts from the one before."""
-    # With several labels, each has its own regression.
+    """Yields kernel and bias for each penalty. Each search starts from the result of the one before."""
+    # If there are several labels, each has its own regression.
     targets = [labels] if labels.ndim == 1 else list(labels.T)
     models = [LogisticRegression(warm_start=True, max_iter=300) for _ in targets]
     for penalty in penalties:
@@ -195,12 +195,12 @@ def regressions(
 def _fit(
     model: LogisticRegression, target: np.ndarray, features: np.ndarray, penalty: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns weights [D, n] and offsets [n]: of each class, or of the second against the first if there are two."""
+    """Returns weights [D, n] and offsets [n] of each class, or only of the second if there are two."""
     if len(np.unique(target)) < 2:  # There is only one class.
         return np.zeros((features.shape[1], 1)), np.array([_SURE if target[0] else -_SURE])
     model.set_params(C=1.0 / (penalty * len(features)))
     with in_one_thread(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # The next penalty goes on from there.
+        warnings.simplefilter("ignore", ConvergenceWarning)  # The search for the next penalty continues it.
         model.fit(features, target)
     return model.coef_.T, model.intercept_
 
@@ -208,7 +208,7 @@ def _fit(
 def _of_classes(
     weights: np.ndarray, offsets: np.ndarray, seen: np.ndarray, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the weights and offsets of all classes; an unseen class practically never wins."""
+    """Returns the weights and offsets of all classes. A class without videos practically never wins."""
     if len(seen) == 1:
         offsets = np.abs(offsets)  # Only one class is possible.
     if len(seen) == 2:

@@ -1,4 +1,4 @@
-"""A wide look in time for any backbone: moments of a whole video, one shared network, joined by attention.
+"""Lets any backbone look at moments of a whole video: one network for all moments, whose results attention joins.
 
 A network of one stack of ten fields sees a third of a second. Here every frame or stack of a clip goes through the same
 layers, and self-attention (Vaswani et al. 2017) lets each moment look at the others before their mean makes the
@@ -12,7 +12,7 @@ from streams.networks.backbones.table import Backbone
 from streams.networks.frames_in_time import by_clip, frames_of
 from streams.networks.preprocessing import Pixels, scaled
 
-# Numbers that describe a moment where moments are compared, and the heads of that comparison.
+# The number of values that describe a moment when moments are compared, and the number of attention heads.
 WIDTH, HEADS = 256, 4
 
 
@@ -30,9 +30,9 @@ def attending_network(
 
 
 def attended(moments: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns features [B, WIDTH] of moments [B, K, D] that have looked at each other."""
+    """Returns features [B, WIDTH] of moments [B, K, D] after each has attended to the others."""
     shape = moments.shape[1], WIDTH
-    # A bias of its own tells each moment when it is.
+    # A learned bias tells each moment its position in time.
     x = layers.EinsumDense("bkd,de->bke", shape, bias_axes="ke", name="moments")(moments)
     seen = layers.MultiHeadAttention(HEADS, WIDTH // HEADS, name="attention")(x, x)
     joined = layers.LayerNormalization(name="joined_moments")(layers.Add(name="seen_moments")([x, seen]))

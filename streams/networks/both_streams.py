@@ -13,7 +13,7 @@ from streams.networks.fused_maps import MAP, fused_at
 from streams.networks.preprocessing import Pixels
 from streams.runs.model_file import open_network
 
-# The least probability that is counted, so that every one has a logarithm.
+# The lowest probability that is used, so that every probability has a logarithm.
 _LEAST = 1e-12
 
 Stream: TypeAlias = keras.Model | Path
@@ -29,13 +29,12 @@ def two_stream_network(
     dropout: float = 0.5,
     multi_label: bool = False,
 ) -> keras.Model:
-    """Returns a network of two streams: networks of ours, files of them, or fresh small ones where none is given.
+    """Returns a network of two streams. Each is a network of ours, a file of one, or by default a fresh small one.
 
-    `average`, or `late`, `weighted` (of probabilities) and `logits` (their mean) need no training beyond the streams';
-    they return logits again; softmax, or the sigmoid for several labels, turns them into the fused probabilities.
-    `concat` joins the features and `conv` the last maps, or as in `conv:conv4:conv5` the maps at some places, by a 1x1
-    convolution (Feichtenhofer et al. 2016). Both have layers of their own, which are trained, end to end unless the
-    streams are frozen.
+    `average` (or `late`), `weighted` (of probabilities) and `logits` (their mean) need no further training. They return
+    logits, whose softmax (or sigmoid, for several labels) is the fused probabilities. `concat` joins the features;
+    `conv` joins the last maps, or as in `conv:conv4:conv5` the maps at these places, by a 1x1 convolution
+    (Feichtenhofer et al. 2016). Both have layers of their own, which are trained end to end, unless the streams are frozen.
     """
     fusion, *places = fusion.split(":")
     if fusion not in FUSIONS or (places and fusion != "conv"):
@@ -79,12 +78,12 @@ def _opened(stream: Stream | None, fresh: Pixels, num_classes: int, *, name: str
             f"The {name} stream must take {fresh.family} and score {num_classes} classes. Received a network "
             f"that takes {found[0]} and scores {found[1]}."
         )
-    # Named after its stream, because two networks of one kind have the same name.
+    # Each is named after its stream, because two networks of one kind have the same name.
     return keras.Model(network.input, network.outputs[0], name=name)
 
 
 def _has_dense_layers(stream: keras.Model) -> bool:
-    """Tells whether class scores are made of a whole map by dense layers, as in VGG and CNN-M, not of its mean."""
+    """Tells whether dense layers make the class scores from a whole map, as in VGG and CNN-M, not from its mean."""
     return any(isinstance(layer, layers.Flatten) for layer in stream.layers)
 
 
@@ -109,5 +108,5 @@ def _fused(scores: Sequence[keras.KerasTensor], weight: float, multi_label: bool
     if not multi_label:
         return ops.log(ops.maximum(_mean([ops.softmax(each) for each in scores], weight), _LEAST))
     chances = _mean([ops.sigmoid(each) for each in scores], weight)
-    against = _mean([ops.sigmoid(-each) for each in scores], weight)  # Not 1 - chances, which rounds to zero.
+    against = _mean([ops.sigmoid(-each) for each in scores], weight)  # 1 - chances would round to zero.
     return ops.log(ops.maximum(chances, _LEAST)) - ops.log(ops.maximum(against, _LEAST))

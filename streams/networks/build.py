@@ -23,9 +23,9 @@ def build_network(
     pixels: Pixels,
     num_classes: int,
     *,
-    dropout: float = 0.5,  # Of the features before the class scores.
-    dense_dropout: float | None = None,  # Of the dense layers before those; `dropout` unless it is given.
-    variant: Variant = _AS_KERAS,  # For weights that Keras did not publish.
+    dropout: float = 0.5,  # On the features, before the class scores.
+    dense_dropout: float | None = None,  # On the dense layers before them. None means `dropout`.
+    variant: Variant = _AS_KERAS,  # For weights that are not from Keras.
 ) -> keras.Model:
     """Returns a network from uint8 pixels to logits."""
     check_backbone(backbone)
@@ -41,7 +41,7 @@ def build_network(
     if pixels.num_frames or parts.in_time == "flow":
         return network_in_time(inputs, pixels, parts, num_classes, dropout)
     features = _features(inputs, pixels, parts, dropout if dense_dropout is None else dense_dropout)
-    # In float32 also where the rest is computed in less: sums of exponentials need it.
+    # In float32 even if the rest has less precision, because sums of exponentials need it.
     logits = layers.Dense(num_classes, name="logits", dtype="float32")(
         layers.Dropout(dropout, name="dropout")(features)
     )

@@ -1,4 +1,4 @@
-"""Reads the weights of a file of PyTorch's as those of a network's layers, in the order of Keras' axes."""
+"""Reads the weights in a PyTorch file as those of a network's layers, with axes in the order of Keras."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from streams.weights.names import HEAD, ORIGINS, check_shifts, places
 from streams.weights.tensors import Tensor
 from streams.weights.torch_file import origin_of, read_tensors
 
-# Dense layers between a map and the class scores, which some files lack.
+# The dense layers between a map and the class scores. Some files lack them.
 _OPTIONAL = ("dense1", "dense2", HEAD)
-# The parts of layers that have no kernel, in the order of their weights.
+# The weights of layers without a kernel, in the order of Keras.
 _STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """The weights of one layer in a file, read when they are asked for."""
+    """The weights of one layer in a file, which are read on demand."""
 
-    layer: keras.Layer  # Of the network that takes them.
+    layer: keras.Layer  # The layer that takes the weights.
     parts: Mapping[str, Tensor]
-    flat: Sequence[int] = ()  # The shape of the map that a dense layer reads.
-    last_first: bool = False  # Its first two channels lie behind the others.
+    flat: Sequence[int] = ()  # The shape of the map before a dense layer.
+    last_first: bool = False  # Whether its first two channels come after the others.
 
     @property
     def name(self) -> str:
@@ -36,27 +36,27 @@ class StoredLayer:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """The weights as Keras orders them."""
+        """The weights in the order of Keras."""
         if not hasattr(self.layer, "kernel"):
             return [self.parts[part].read().reshape(-1) for part in _STATISTICS if part in self.parts]
         kernel = _kernel(self.layer, self.parts["weight"].read(), self.flat)
         kernel = np.roll(kernel, 2, axis=2) if self.last_first else kernel
         if not self.layer.use_bias:
             return [kernel]
-        # Where normalisation follows, some files have no bias.
+        # Some files have no bias where normalisation follows.
         return [kernel, self.parts["bias"].read() if "bias" in self.parts else np.zeros(kernel.shape[-1], np.float32)]
 
     def get_weights(self) -> list[np.ndarray]:
-        """Returns the weights, as a layer does."""
+        """Returns the weights, like a layer."""
         return self.weights
 
 
 def stored_layers(
     network: keras.Model, weighted: Sequence[keras.Layer], backbone: str, path: Path
 ) -> list[StoredLayer]:
-    """Returns the layers of a network whose weights a file has, in order of the graph.
+    """Returns the layers of a network whose weights are in a file, in order of the graph.
 
-    A tensor without a place and a layer without weights are refused, the first of them by name.
+    Raises ValueError for the first tensor without a layer, and for the first layer without weights.
     """
     tensors = read_tensors(path)
     try:
@@ -84,18 +84,18 @@ def stored_layers(
 
 
 def _check(layer: keras.Layer | None, parts: Mapping[str, str]) -> None:
-    """Refuses a tensor for which a layer has no use, and a layer that lacks one."""
+    """Raises ValueError for a tensor that the layer does not need, and for a missing one."""
     wanted = _STATISTICS[: len(layer.weights)] if layer else ()
     for part, tensor in parts.items():
         if part not in wanted:
-            raise ValueError(f"it has {tensor}, for which there is no place")
+            raise ValueError(f"it has {tensor}, but the network has no layer for it")
     for part in wanted:
         if part not in parts and not (hasattr(layer, "kernel") and part == "bias"):
             raise ValueError(f"it has no {part} beside {next(iter(parts.values()))}")
 
 
 def _kernel(layer: keras.Layer, stored: np.ndarray, flat: Sequence[int]) -> np.ndarray:
-    """Returns a kernel with the axes of Keras; one that can't be that of the layer is left as it is."""
+    """Returns a kernel with axes in the order of Keras. A kernel that can't be that of the layer stays unchanged."""
     if isinstance(layer, layers.Dense):
         if flat and stored.ndim == 2 and stored.shape[1] == np.prod(flat):
             height, width, channels = flat

@@ -1,7 +1,7 @@
 """Fuses maps by convolution: maps of the temporal stream join those of the spatial stream, and its later layers follow.
 
-Feichtenhofer, Pinz, Zisserman (2016), Sec. 3.2 to 3.4. A 1x1 convolution joins the maps, and starts as their mean, so
-that the layers behind it, dense ones of VGG and CNN-M among them, keep the use of their weights.
+Feichtenhofer, Pinz, Zisserman (2016), Sec. 3.2 to 3.4. A 1x1 convolution joins the maps. At first it takes their mean,
+so the layers after it, including dense layers of VGG and CNN-M, can keep their weights.
 """
 
 import re
@@ -17,14 +17,14 @@ MAP = "map"  # The name of the last map of every network.
 def fused_at(
     spatial: keras.Model, temporal: keras.Model, inputs: Sequence[keras.KerasTensor], places: Sequence[str]
 ) -> keras.KerasTensor:
-    """Returns the class scores of the spatial stream, which maps of the temporal stream join at some places.
+    """Returns the class scores of the spatial stream, into which maps of the temporal stream are joined at some places.
 
-    A place is a layer of both networks, or `conv4` for what their fourth block of convolutions returns.
+    A place is a layer of both networks, or for instance `conv4`, the output of their fourth block of convolutions.
     """
     of_spatial, of_temporal = ([layer_at(network, place) for place in places] for network in (spatial, temporal))
     order = [layer.name for layer in spatial.layers]
     if [*map(order.index, of_spatial)] != sorted({*map(order.index, of_spatial)}):
-        raise ValueError(f"Places of fusion are named from the first to the last, each once. Received {[*places]}.")
+        raise ValueError(f"Name places of fusion from the first to the last, each once. Received {[*places]}.")
     until = keras.Model(temporal.input, [temporal.get_layer(name).output for name in of_temporal], name=temporal.name)
     maps = until(inputs[1])
     x = _between(spatial, "", of_spatial[0], spatial.name)(inputs[0])
@@ -35,7 +35,7 @@ def fused_at(
         if here != onward:
             x = _between(spatial, here, onward, f"after_{place}")(x)
     x = layers.Identity(name=MAP)(x)
-    for layer in spatial.layers[order.index(MAP) + 1 :]:  # A chain, whether of dense layers or of pooling.
+    for layer in spatial.layers[order.index(MAP) + 1 :]:  # A chain of dense layers, or of pooling.
         x = layer(x)
     return x
 
@@ -59,13 +59,13 @@ def layer_at(network: keras.Model, place: str) -> str:
 
 
 def _between(network: keras.Model, first: str, last: str, name: str) -> keras.Model:
-    """Returns the part of a network behind one layer, or behind its input, up to another."""
+    """Returns the part of a network from after one layer, or after its input, up to another layer."""
     begin = network.get_layer(first).output if first else network.input
     try:
         return keras.Model(begin, network.get_layer(last).output, name=name)
     except ValueError as error:
         raise ValueError(
-            f"The {network.name} stream can't be cut at {first or last}: a connection leads past it. Name the last "
+            f"The {network.name} stream can't be cut at {first or last}: another connection bypasses it. Name the last "
             f"layer of a block, or {MAP}."
         ) from error
 

@@ -11,8 +11,8 @@ from streams.networks.preprocessing import Pixels, scaled
 from streams.networks.shift import with_shift
 
 _WRONG_IN_TIME = (
-    "--backbone motion looks at flow spread over a video (--input flow_spread) and at nothing else, and networks with "
-    "dense layers look at one clip at a time."
+    "--backbone motion takes only flow that is spread over a video (--input flow_spread), and networks with dense "
+    "layers take only one clip at a time."
 )
 
 
@@ -40,14 +40,14 @@ def network_in_time(
 def shifted_network(
     inputs: keras.KerasTensor, pixels: Pixels, parts: Backbone, num_classes: int, dropout: float, share: float
 ) -> keras.Model:
-    """Returns a network over spread frames, or stacks of flow, whose blocks shift a share of their channels in time.
+    """Returns a network for spread frames, or stacks of flow, whose blocks shift a share of their channels in time.
 
-    The features are the mean over time, so that the logits are those of the frames, averaged (TSM, Sec. 4).
+    Features are averaged over time, so the logits are the average of the frames' logits (TSM, Sec. 4).
     """
     if not pixels.num_frames or parts.dense:
         raise ValueError(
             "--shift moves channels between frames or stacks of one video, in residual networks. Pass --input "
-            "rgb_spread, flow_spread or flow_stacks, with --length N for how many, and --backbone resnet50, say."
+            "rgb_spread, flow_spread or flow_stacks, their number as --length N, and for instance --backbone resnet50."
         )
     apart = frames_of(inputs, pixels.channels // pixels.num_frames)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(parts.build(scaled(apart, pixels, parts.scaling)))

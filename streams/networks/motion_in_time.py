@@ -1,7 +1,7 @@
-"""Builds a network for flow that is spread over a video: what moves which way, where and when.
+"""Builds a network for flow that is spread over a video: which motion happens where and when.
 
-Fixed layers turn each field into maps of eight directions, so that these need not be learnt from few videos. Three
-parts look at them: how strong motion is, whatever its direction and place; directions in a few cells and times; and a
+Fixed layers turn each field into maps of eight directions, so that the network needn't learn this from few videos. It
+has three parts: the strength of motion, whatever its direction and place; directions in a few cells and times; and a
 convolution over time, trained from scratch.
 """
 
@@ -11,16 +11,16 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-# Cells that maps have along each side; parts look at coarser ones.
+# The cells along each side of the maps. Parts use larger ones.
 GRID = 12
-# The exponents of power means: the higher, the more the strongest motion anywhere counts, as that of small things.
+# The exponents of power means. With a high exponent, the strongest motion anywhere counts most, even of small things.
 POWERS = (0.5, 1.0, 2.0, 4.0, 8.0, 32.0)
-# Cells along each side and moments, of the directions that a linear layer is given.
+# For the directions that a linear layer takes: cells along each side, and moments.
 FEW_CELLS, FEW_MOMENTS = 3, 8
-# The same, of those that are convolved over time.
+# The same, for those that are convolved over time.
 MANY_CELLS, MANY_MOMENTS = 6, 16
 DIRECTIONS = 8
-# Of the maps that are convolved: flow and its two derivatives.
+# The kinds of maps that are convolved: flow and its two derivatives.
 CHANNELS = 3 * DIRECTIONS
 
 
@@ -30,11 +30,11 @@ def motion_features(flow: keras.KerasTensor) -> keras.KerasTensor:
     fields = channels // 2
     if height % GRID or width % GRID:
         raise ValueError(
-            f"Flow that is spread over a video is looked at in sizes that {GRID} divides. Received {height}."
+            f"Flow that is spread over a video needs sides that are multiples of {GRID}. Received {height}."
         )
     apart = ops.transpose(ops.reshape(flow, (-1, height, width, fields, 2)), (0, 3, 1, 2, 4))
     x, y = apart[..., 0], apart[..., 1]
-    # The camera moves all pixels much alike: subtracting the mean, or taking derivatives, removes it.
+    # The camera moves all pixels in nearly the same way. Subtracting the mean, or taking derivatives, removes that.
     vectors = [(x, y), (_less_mean(x), _less_mean(y)), _derivatives(x), _derivatives(y)]
     maps = [_cells(_by_direction(*each), GRID) for each in vectors]
     moving = ops.concatenate([maps[0], maps[2], maps[3]], axis=-1)
@@ -74,16 +74,16 @@ def moments_network(num_features: int, num_fields: int, num_classes: int, dropou
 
 
 def motion_logits(features: keras.KerasTensor, num_fields: int, num_classes: int, dropout: float) -> keras.KerasTensor:
-    """Returns the logits of motion features: of a dense layer over the first two parts, and of the convolution."""
+    """Returns logits from motion features: of a dense layer over the first two parts, plus those of the convolution."""
     *linear, moments = (part.shape[-1] for part in features._keras_history.operation.input)
-    # A rate of its own: with few videos, a convolution needs more dropout than the default of the other networks.
+    # Its own rate: with few videos, a convolution needs more dropout than the other networks have by default.
     convolved = moments_network(moments, num_fields, num_classes, max(dropout, 0.4))(features[:, sum(linear) :])
     dense = layers.Dense(num_classes, name="linear_logits", dtype="float32")(features[:, : sum(linear)])
     return layers.Add(name="logits", dtype="float32")([dense, convolved])
 
 
 def _by_direction(x: keras.KerasTensor, y: keras.KerasTensor) -> keras.KerasTensor:
-    """Splits vectors [...] into eight directions, [..., 8]: each vector is shared by the two directions next to it."""
+    """Splits vectors [...] into eight directions, [..., 8]: each vector is shared between the two nearest ones."""
     right, left, down, up = (ops.relu(each) for each in (x, -x, y, -y))
     across, along = right + left, down + up
     beside = (right, down), (down, left), (left, up), (up, right)
@@ -97,7 +97,7 @@ def _less_mean(values: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _derivatives(values: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Returns how values [B, L, H, W] change to the right and downwards, 0 at the border."""
+    """Returns the change of values [B, L, H, W] to the right and downwards, 0 at the border."""
     right = (values[..., 2:] - values[..., :-2]) / 2
     down = (values[..., 2:, :] - values[..., :-2, :]) / 2
     return ops.pad(right, [[0, 0], [0, 0], [0, 0], [1, 1]]), ops.pad(down, [[0, 0], [0, 0], [1, 1], [0, 0]])
@@ -120,7 +120,7 @@ def _pooled(maps: keras.KerasTensor, moments: int, cells: int) -> keras.KerasTen
 
 
 def _shares(fields: int, moments: int) -> np.ndarray:
-    """Returns how much of each moment is of each field, [moments, fields]."""
+    """Returns the share of each field in each moment, [moments, fields]."""
     edges = np.linspace(0, fields, moments + 1)
     starts, ends = np.maximum(edges[:-1, None], np.arange(fields)), np.minimum(edges[1:, None], np.arange(fields) + 1)
     overlap = np.maximum(ends - starts, 0)
@@ -128,7 +128,7 @@ def _shares(fields: int, moments: int) -> np.ndarray:
 
 
 def _strength(maps: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
-    """Returns the logarithms of power means of the motion over all fields and cells, for each kind of vector."""
+    """Returns the logarithms of power means of the motion, over all fields and cells, for each kind of map."""
     fields = maps[0].shape[1]
     energy = ops.stack([ops.sqrt(ops.sum(each, axis=-1) + 1e-12) for each in maps], axis=-1)
     energy = ops.reshape(energy, (-1, fields * GRID * GRID, len(maps)))

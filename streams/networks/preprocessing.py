@@ -1,4 +1,4 @@
-"""Scales uint8 pixels to the range that a network's weights were trained on, as part of the network's graph."""
+"""Scales uint8 pixels to the range for which a network's weights were trained, as a part of the network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,25 +13,25 @@ from pipelines.inputs import Input
 
 @dataclass(frozen=True)
 class Pixels:
-    """The input of a network: uint8 images of one family, and for flow what their levels mean."""
+    """The input of a network: uint8 images of frames or of flow, and for flow the meaning of its levels."""
 
     family: str  # "rgb" or "flow"; also the name of the network's input.
     channels: int
     size: int
-    bound: float = 20.0  # The motion, in pixels, of the highest level.
+    bound: float = 20.0  # The motion in pixels of the highest level.
     still: float = 128.0  # The level of no motion.
     reach: float = 127.0  # Levels between no motion and the bound.
     subtract_mean: bool = (
         True  # Subtract each field's mean vector, which is mostly camera motion (Sec. 3.1 of the paper).
     )
-    differences: bool = False  # The channels are frames of three, of which the network sees the differences.
-    num_frames: int = 0  # Frames or fields spread over a video, in order; 0 for other clips.
+    differences: bool = False  # The channels are frames of three channels, and the network sees their differences.
+    num_frames: int = 0  # The number of frames or fields spread over a video, in order. 0 for other clips.
 
 
 def pixels_of(clip: Input, size: int, flow: Mapping[str, Any], *, subtract_mean: bool = True) -> Pixels:
-    """Describes the network input of such clips; `flow` is what `flow.json` says."""
+    """Describes the network input for such clips. `flow` is the content of `flow.json`."""
     pixels = Pixels("rgb", clip.channels, size, num_frames=clip.length if clip.is_spread else 0)
-    if not clip.is_flow:  # `sg3i` and `rgb_difference` show motion too, but they are made of frames.
+    if not clip.is_flow:  # `sg3i` and `rgb_difference` show motion too, but are made of frames.
         return replace(pixels, differences=clip.kind == "rgb_difference")
     still, reach, _ = RULES[flow["rule"]]
     levels = replace(pixels, family="flow", bound=flow["bound"], still=still, reach=reach)
@@ -40,12 +40,12 @@ def pixels_of(clip: Input, size: int, flow: Mapping[str, Any], *, subtract_mean:
 
 @dataclass(frozen=True)
 class Scaling:
-    """The range of RGB pixels that a network was trained on: `(pixel - mean) / deviation`."""
+    """The range of RGB pixels for which a network was trained: `(pixel - mean) / deviation`."""
 
     mean: tuple[float, float, float]  # Red, green, blue.
     deviation: tuple[float, float, float]
     blue_first: bool = False
-    motion_in_pixels: bool = False  # Otherwise the bound is scaled to the value of white.
+    motion_in_pixels: bool = False  # If not, the bound is scaled to the value of white.
     still: float = 0.0  # The value of no motion.
 
 
@@ -61,7 +61,7 @@ SCALINGS = {
 
 
 def scaled(inputs: keras.KerasTensor, pixels: Pixels, scaling: str) -> keras.KerasTensor:
-    """Returns the input in the range of a scaling, in float32 whatever the precision of the rest."""
+    """Returns the input scaled to its range, always in float32."""
     if pixels.family == "flow":
         return _motion(inputs, pixels, SCALINGS[scaling])
     if pixels.differences:
@@ -71,7 +71,7 @@ def scaled(inputs: keras.KerasTensor, pixels: Pixels, scaling: str) -> keras.Ker
 
 def _colours(inputs: keras.KerasTensor, scaling: Scaling) -> keras.KerasTensor:
     mean, deviation = list(scaling.mean), list(scaling.deviation)
-    if inputs.shape[-1] != 3:  # A stack of grey frames has no colour means.
+    if inputs.shape[-1] != 3:  # Means of colours don't apply to a stack of grey frames.
         mean, deviation = [_middle(mean)], [_middle(deviation)]
     scale = [1 / value for value in deviation]
     offset = [-middle / value for middle, value in zip(mean, deviation, strict=True)]
@@ -85,7 +85,7 @@ def _differences(inputs: keras.KerasTensor, scaling: Scaling) -> keras.KerasTens
 
 
 def _motion(inputs: keras.KerasTensor, pixels: Pixels, scaling: Scaling) -> keras.KerasTensor:
-    # Weights that were trained on photographs find the bound at the value of white, and no motion at zero.
+    # For weights that were trained on photographs, the bound gets the value of white, and no motion is zero.
     bound = pixels.bound if scaling.motion_in_pixels else 127.5 / _middle(scaling.deviation)
     step = bound / pixels.reach
     flow = layers.Rescaling(step, -pixels.still * step, dtype="float32", name="motion")(inputs)

@@ -1,4 +1,4 @@
-"""Scores videos with a saved model. There is no other prediction loop."""
+"""Scores videos with a saved model. This is the only prediction loop."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -12,8 +12,8 @@ from pipelines.augment import crop as crop_box
 from pipelines.augment import mirror_flow, most_of, place_box
 from streams.networks.variants import variant
 
-# Crops that go through the network at once. On a processor a few dozen fill the cores and stay in its caches:
-# 64 cost a third less than 640 there. An accelerator wants more.
+# The crops that go through the network at once. On a processor, a few dozen occupy all cores and stay in its caches:
+# there, 64 cost a third less than 640. An accelerator needs more.
 _CROPS_AT_ONCE = {"CPU": 64, "GPU": 512}
 
 CROPS = (1, 5, 10, "full")
@@ -32,8 +32,8 @@ def score_videos(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Returns each video's `(logits float32[views, C], label)`, averaged over the crops of a view.
 
-    `views` are those of pipelines.clips.distinct_views: views that are alike are predicted once. For a network of
-    several inputs there is a tuple of tensors instead of one.
+    `views` are those of pipelines.clips.distinct_views: equal views are scored only once. For a network of several
+    inputs, there is a tuple of tensors instead of one.
     """
     how = {"precision": precision, "flow_rule": flow_rule, "shown": shown}
     return scores_of(view_scorer(model, num_crops=num_crops, in_mirror=in_mirror, **how), views)
@@ -60,11 +60,11 @@ def view_scorer(
 ) -> Callable[..., tf.Tensor]:
     """Returns a compiled function from views uint8[views, H, W, C] to their logits, averaged over crops.
 
-    One crop is the centre, five are the corners, too, ten also their mirror images; `full` scores whole frames and
-    theirs, fully convolutionally. Flow is mirrored by `flow_rule`, the rule of the levels that the network was trained
-    on: its horizontal part changes its sign. `in_mirror` says which class each class is in a mirror, if some are
-    others there. `shown` says what of a frame the network was trained on: of `whole` frames there is one crop. A
-    network of both streams takes views of frames first, then those of flow.
+    One crop is the centre, five are also the corners, ten also their mirror images. `full` scores whole frames and
+    their mirror images, fully convolutionally. `flow_rule` is the rule of the levels on which the network was trained:
+    mirroring flow changes the sign of its horizontal part. `in_mirror` gives the class that each class becomes in a
+    mirror, if some change. `shown` is the part of a frame on which the network was trained: a `whole` frame has only
+    one crop. A network of both streams takes views of frames first, then those of flow.
     """
     inputs = ordered_inputs(model)
     is_flow = any(each.name == "flow" for each in inputs)
@@ -76,7 +76,7 @@ def view_scorer(
     mean = partial(_mean_of_mirrors, in_mirror=in_mirror) if is_turned else partial(tf.reduce_mean, axis=1)
     views_at_once = max(1, _CROPS_AT_ONCE[device] // (10 if num_crops == "full" else num_crops))
 
-    # One trace serves videos of every size and length. AutoGraph would take most of the time of the first answer.
+    # One trace serves videos of every size and length. AutoGraph would take most of the time of the first call.
     @tf.function(
         autograph=False,
         input_signature=[tf.TensorSpec([None, None, None, each.shape[-1]], tf.uint8) for each in inputs],
@@ -99,31 +99,31 @@ def view_scorer(
 
 
 def _possible_crops(num_crops: Crops, shown: str, *, needs_rule: bool) -> Crops:
-    """Returns the crops that a view can have; refuses numbers that none has, and mirrors of flow without a rule."""
+    """Returns the crops of a view. Raises ValueError for an impossible number, and for mirrored flow without a rule."""
     if num_crops not in CROPS:
         raise ValueError(f"A view is scored by {CROPS} crops. Received {num_crops!r}.")
-    if shown == "whole":  # A whole frame has no other crops, and it was not mirrored in training.
+    if shown == "whole":  # A whole frame has no other crops, and was not mirrored in training.
         return 1
     if num_crops in (10, "full") and needs_rule:
-        raise ValueError("Flow is mirrored by the rule of its levels: pass flow_rule, or num_crops=1.")
+        raise ValueError("Mirroring flow needs the rule of its levels: pass flow_rule, or num_crops=1.")
     return num_crops
 
 
 def _mean_of_mirrors(logits: tf.Tensor, in_mirror: Sequence[int]) -> tf.Tensor:
-    """Returns the mean over crops [views, crops, C], of which the second half are in a mirror."""
+    """Returns the mean over crops [views, crops, C]. The second half of the crops are mirrored."""
     straight, turned = tf.split(logits, 2, axis=1)
     return tf.reduce_mean(tf.concat([straight, tf.gather(turned, in_mirror, axis=2)], axis=1), axis=1)
 
 
 def centres(views: tf.Tensor, size: int, shown: str) -> tf.Tensor:
-    """Returns what one crop of each view shows, uint8[views, size, size, C]."""
+    """Returns the single crop of each view, uint8[views, size, size, C]."""
     if shown == "whole":
         return _resized(views, tf.constant([size, size]))
     return _squares(views, size, 1, shown)[:, 0]
 
 
 def _crops_of(views: tf.Tensor, spec: keras.KerasTensor, num_crops: Crops, flow_rule: str, shown: str) -> tf.Tensor:
-    """Returns the crops of views that one input is given, uint8[views, crops, H, W, C]."""
+    """Returns the crops of the views of one input, uint8[views, crops, H, W, C]."""
     size = spec.shape[1]
     if num_crops == "full":
         cut = _whole(views, size, shown)[:, None]
@@ -138,7 +138,7 @@ def _crops_of(views: tf.Tensor, spec: keras.KerasTensor, num_crops: Crops, flow_
 
 
 def _whole(views: tf.Tensor, size: int, shown: str) -> tf.Tensor:
-    """Returns whole views in the size in which squares of `size` show as much of them as in training."""
+    """Returns whole views, in the size at which a square of `size` shows as much of them as in training."""
     if shown == "pixels":
         return views
     sides = tf.shape(views)[1:3]
@@ -168,13 +168,13 @@ def _images(crops: tf.Tensor) -> tf.Tensor:
 
 
 def _squares(frames: tf.Tensor, size: int, num_crops: int, shown: str) -> tf.Tensor:
-    """Returns the centre of each view, for one crop, or corners and centre: uint8[views, 1 or 5, size, size, C]."""
+    """Returns the centre of each view, or its corners and centre: uint8[views, 1 or 5, size, size, C]."""
     places = [(0.5, 0.5)] if num_crops == 1 else [(0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)]
     sides = tf.shape(frames)[1:3]
     side = most_of(sides) if shown == "most" else size
     crops = []
     for place in places:
-        # Cut first and resized afterwards, as in training: the other order would round places differently.
+        # Cut first and resized afterwards, as in training. In the other order, positions would be rounded differently.
         crop = crop_box(frames, place_box(sides, side, place))
         crop = _resized(crop, tf.constant([size, size])) if shown == "most" else crop
         crops.append(tf.ensure_shape(crop, [None, size, size, frames.shape[-1]]))

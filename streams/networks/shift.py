@@ -1,14 +1,14 @@
-"""Temporal shift (Lin, Gan, Han 2019): a frame lends some channels to its neighbours in time, inside of each block.
+"""Temporal shift (Lin, Gan, Han 2019): inside each block, a frame takes some channels from its neighbours in time.
 
-A shift costs no weights, and stands before the first layer of a block's residual branch, so that the branch beside it
-keeps all that a frame shows.
+A shift has no weights. It comes before the first layer of a block's residual branch, so the other branch keeps all
+that a frame shows.
 """
 
 import keras
 from keras import ops
 
 _NO_BLOCK = (
-    "{} has no residual blocks, before which --shift moves channels. Pass --backbone resnet18, resnet50, mobilenet_v2, "
+    "{} has no residual blocks, which --shift needs. Pass --backbone resnet18, resnet50, mobilenet_v2, "
     "convnext_tiny, efficientnet_v2_b0 or xception, or drop --shift."
 )
 
@@ -17,7 +17,7 @@ _MARK = "_shifted"  # Ends the name of a network that shifts.
 
 
 def with_shift(network: keras.Model, share: float, num_frames: int) -> keras.Model:
-    """Returns a network of fresh weights that shifts a share of channels each way, over so many frames in a row."""
+    """Returns a network with new weights that shifts a share of channels in each direction, over so many frames."""
     firsts = first_layers(network)
     if not firsts:
         raise ValueError(_NO_BLOCK.format(network.name))
@@ -35,7 +35,7 @@ def shifts(network: keras.Model) -> bool:
 
 
 def shifted(images: keras.KerasTensor, share: float, num_frames: int) -> keras.KerasTensor:
-    """Returns maps [B K, H, W, C] whose first channels are those of the next frame, and whose second of the last."""
+    """Returns maps [B K, H, W, C] whose first channels come from the next frame, and the second ones from the last."""
     height, width, channels = images.shape[1:]
     moved = int(channels * share)
     clips = ops.reshape(images, (-1, num_frames, height, width, channels))
@@ -51,8 +51,8 @@ def first_layers(network: keras.Model) -> set[str]:
 
     Two branches begin at the same map and end in an addition; the residual one is the longer.
     """
-    sources: dict[str, list[str]] = {}  # Of each operation, those whose results it takes.
-    before: dict[str, set[str]] = {}  # And all on the way to it, itself included.
+    sources: dict[str, list[str]] = {}  # For each operation, the operations whose results it takes.
+    before: dict[str, set[str]] = {}  # For each operation, itself and all operations before it.
     found = set()
     for place in network.operations:
         tensors = place._inbound_nodes[0].input_tensors

@@ -1,7 +1,7 @@
 """Gives a fresh network its initial weights, from ImageNet, a file or an earlier run, and sets which layers learn.
 
-By default, networks for frames start from ImageNet, if Keras has such weights, and networks for flow from random
-weights. Weights are converted where the input differs.
+By default, networks for frames start from ImageNet if Keras has such weights, and networks for flow from random
+weights. Weights are converted if the input differs.
 """
 
 import math
@@ -27,25 +27,25 @@ from streams.recipes.imagenet_files import find_imagenet
 from streams.runs.model_file import card_of_weights, check_unseen, open_network, origin_of_weights
 from streams.weights.torch_file import ENDINGS
 
-Source: TypeAlias = keras.Layer | StoredLayer  # A layer that has weights to give.
+Source: TypeAlias = keras.Layer | StoredLayer  # A layer that provides weights.
 Giving = TypeVar("Giving", keras.Layer, StoredLayer)
-# The layers of class scores in our networks and in Keras'. Their weights are not taken over.
+# The layers of class scores in our networks and in Keras'. Their weights are not used.
 _HEADS = ("logits", "predictions", "convnext_tiny_head_dense")
-# How many batch normalisations, counted from the first, go on learning. With another input than that of the pretrained
-# network, the statistics of the first one no longer fit (TSN, Sec. 3.3).
+# The number of batch normalisations, from the first on, that are trained. If the input differs from that of the
+# pretrained network, the statistics of the first one no longer fit (TSN, Sec. 3.3).
 _LEARNING_NORMALISATIONS = {"all-but-first": 1, "all": 0}
 _FILES = f".keras, .weights.h5, .h5, {', '.join(ENDINGS)}"
 _HOW_TO_GO_ON = f"Pass --weights FILE ({_FILES}), or --weights none to start from random weights."
 
 
 def variant_of(options: TrainConfig) -> Variant:
-    """Returns how a network must be built for the weights that it starts from."""
+    """Returns the variant of a network that its initial weights need."""
     # Words such as auto have no suffix.
     return Variant(origin_of_weights(options.weights) if Path(options.weights).suffix else "", options.shift)
 
 
 def built(config: TrainConfig, variant: Variant, pixels: Pixels, clip: Input, classes: Sequence[str]) -> keras.Model:
-    """Builds the network of the options for an input, and gives it the weights that it starts from."""
+    """Builds the network of the options for an input, and sets its initial weights."""
     dropout, dense = config.dropout, config.dense_dropout
     network = build_network(
         config.backbone, pixels, len(classes), dropout=dropout, dense_dropout=dense, variant=variant
@@ -54,14 +54,14 @@ def built(config: TrainConfig, variant: Variant, pixels: Pixels, clip: Input, cl
 
 
 def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Sequence[str]) -> keras.Model:
-    """Returns the network of a clip's kind, ready to be trained; says what it starts from and what of it learns."""
+    """Returns the network of a clip's kind, ready for training. Prints its initial weights, and which are trained."""
     source = options.weights
     if source == "auto":
         source = "imagenet" if BACKBONES[options.backbone].application and not clip.is_flow else "none"
         if source == "none" and options.train != "all":
             raise ValueError(
-                f"--train {options.train} needs pretrained weights, and {options.backbone} has none. "
-                "Pass --weights FILE, or --weights none to keep random ones on purpose."
+                f"--train {options.train} needs pretrained weights, but {options.backbone} has none. "
+                "Pass --weights FILE, or --weights none to use random ones on purpose."
             )
     if source == "none":
         print(f"All weights of {network.name} are random.")
@@ -72,19 +72,19 @@ def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Se
 
 
 def set_trainable(network: keras.Model, place: str = "all", freeze_bn: str = "none") -> str:
-    """Lets the layers after a place learn, and returns a sentence about how many weights these have."""
+    """Trains only the layers after a place, and returns a sentence about the number of their weights."""
     first = 0 if place == "all" else _first_index(network, place)
     for index, layer in enumerate(network.layers):
         layer.trainable = index >= first
     if freeze_bn != "none":
         _freeze_normalisations(network, _LEARNING_NORMALISATIONS[freeze_bn])
     count = sum(math.prod(variable.shape) for variable in network.trainable_variables)
-    return f"{count:,} of {network.count_params():,} weights of {network.name} learn (from {place})."
+    return f"{count:,} of {network.count_params():,} weights of {network.name} are trained (from {place})."
 
 
 def _freeze_normalisations(network: keras.Model, learning: int) -> None:
-    """Lets only the first normalisations learn; the others keep their statistics, in training as in prediction."""
-    # In a network of both streams, each has its own first one.
+    """Trains only the first normalisations. The others keep their statistics, as in prediction."""
+    # In a network of both streams, each stream has a first one.
     for part in (network, *(layer for layer in network.layers if isinstance(layer, keras.Model))):
         normalisations = [layer for layer in part.layers if isinstance(layer, keras.layers.BatchNormalization)]
         for layer in normalisations[learning:]:
@@ -94,12 +94,12 @@ def _freeze_normalisations(network: keras.Model, learning: int) -> None:
 def pretrain(
     network: keras.Model, backbone: str, source: str, *, average_first: bool = False, keep_head: bool = False
 ) -> str:
-    """Gives a network the weights of `source`, imagenet or a file, and returns a sentence about what was done.
+    """Gives a network the weights of `source`, imagenet or a file, and returns a sentence about it.
 
-    Where the first convolution has another number of channels than the source's, it gets the mean of the source's
-    over its channels (cross-modality initialisation, as in temporal segment networks). `average_first` does that where
-    the numbers agree, too, as for differences of frames. The layer of class scores starts at random unless
-    `keep_head` says that the source's classes are the network's.
+    If the first convolution has another number of channels than that of the source, it gets the mean of the source's
+    over its channels (cross-modality initialisation, as in temporal segment networks). `average_first` does so even if
+    the numbers agree, for instance for differences of frames. The layer of class scores stays random, unless
+    `keep_head` says that the source has the same classes.
     """
     origins = _source_layers(network, backbone, source)
     said = _take_over(network, origins, source, average_first)
@@ -116,7 +116,7 @@ def inflated(kernel: np.ndarray, channels: int) -> np.ndarray:
 
 
 def weighted_layers(network: keras.Model) -> list[keras.Layer]:
-    """Returns the layers that have weights, those of networks within the network included, in order of the graph."""
+    """Returns the layers that have weights, including those of networks within the network, in order of the graph."""
     return [layer for layer in _flat(network.layers) if layer.weights]
 
 
@@ -133,7 +133,7 @@ def _pretrained(network: keras.Model, source: str, options: TrainConfig, clip: I
     card = card_of_weights(source)
     if card is not None:
         check_unseen(card, source, data_set=options.dataset, split=options.split, selection=options.protocol)
-    # A model of ours for the very same task may keep its class scores.
+    # A model of ours for exactly the same task may keep its class scores.
     keep_head = card is not None and (card.input_kind, card.classes) == (clip.kind, tuple(classes))
     average_first = clip.kind == "rgb_difference"
     return pretrain(network, options.backbone, source, average_first=average_first, keep_head=keep_head)
@@ -209,7 +209,7 @@ def _imagenet(network: keras.Model, backbone: str) -> keras.Model:
 
 
 def _application(parts: Backbone, *, with_top: bool, weights: str | None = None) -> keras.Model:
-    # With its dense layers the network takes 224 x 224 pixels only.
+    # With its dense layers, the network takes only 224 x 224 pixels.
     return getattr(keras.applications, parts.application)(include_top=with_top, weights=weights)
 
 
@@ -218,9 +218,9 @@ def _can_use_top(network: keras.Model, parts: Backbone) -> bool:
 
 
 def _read_h5(network: keras.Model, backbone: str, path: Path) -> keras.Model:
-    """Returns the network that the file fits: Keras' own, with or without its dense layers, or this very one."""
+    """Returns the network that fits the file: Keras' own, with or without its dense layers, or this one."""
     parts, error = BACKBONES[backbone], ""
-    # The network with dense layers is tried first: one without them would load such a file too, and drop them.
+    # The network with dense layers is tried first, because one without them would also load such a file, and drop them.
     for with_top in (True, False) if parts.application else ():
         candidate = _application(parts, with_top=with_top)
         if not (error := _load_error(candidate, path)):
@@ -231,14 +231,14 @@ def _read_h5(network: keras.Model, backbone: str, path: Path) -> keras.Model:
     names = _names_in(path)
     raise ValueError(
         f"{path} does not fit {backbone}: {error or own_error} "
-        f"The file holds {len(names)} layers ({', '.join(names[:3])} ...); "
+        f"The file has {len(names)} layers ({', '.join(names[:3])} ...); "
         f"{backbone} has {', '.join(layer.name for layer in weighted_layers(network)[:3])} ..."
     )
 
 
 def _load_error(network: keras.Model, path: Path) -> str:
     try:
-        with warnings.catch_warnings(action="ignore"):  # Keras warns of every layer that a wrong file lacks.
+        with warnings.catch_warnings(action="ignore"):  # Keras warns about every layer that a wrong file lacks.
             network.load_weights(path)
     except (ValueError, KeyError, OSError, IndexError) as error:
         return first_line(error)
@@ -257,8 +257,8 @@ def _wrong_network(name: str, network: keras.Model, origins: Sequence[Source], t
     for target, origin in zip(targets, origins, strict=False):
         wanted, found = [tuple(weight.shape) for weight in target.weights], [tuple(w.shape) for w in origin.weights]
         if wanted != found:
-            where = f"{target.name} has shapes {wanted}, and there {origin.name} has {found}"
+            where = f"{target.name} has shapes {wanted}, but there {origin.name} has {found}"
             break
     else:
         where = f"there are {len(origins)} layers with weights instead of {len(targets)}"
-    return f"{name} does not fit {network.name}: {where}. Pass the --backbone that these weights are of."
+    return f"{name} does not fit {network.name}: {where}. Pass the --backbone to which these weights belong."

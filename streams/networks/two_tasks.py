@@ -8,7 +8,7 @@ from pipelines.source import plainly
 
 
 def with_second_task(network: keras.Model, num_classes: int) -> keras.Model:
-    """Returns a network whose scores are those of the first data set and, beside them, of the second."""
+    """Returns a network whose scores are those of the first data set, followed by those of the second."""
     shared = network.get_layer("dropout").output
     second = layers.Dense(num_classes, name="logits_of_second", dtype="float32")(shared)
     both = layers.Concatenate(name="logits_of_both", dtype="float32")([network.output, second])
@@ -16,7 +16,7 @@ def with_second_task(network: keras.Model, num_classes: int) -> keras.Model:
 
 
 def both_batches(first: tf.data.Dataset, second: tf.data.Dataset, num_first: int) -> tf.data.Dataset:
-    """Joins batches of two data sets; labels of the second are counted on from the first's classes."""
+    """Joins batches of two data sets. Labels of the second are numbered after the first's classes."""
 
     def together(a: tuple[tf.Tensor, tf.Tensor], b: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.concat([a[0], b[0]], axis=0), tf.concat([a[1], b[1] + num_first], axis=0)

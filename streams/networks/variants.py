@@ -1,19 +1,19 @@
-"""Puts the same weights into another network: for whole frames instead of squares, or for lower precision."""
+"""Puts the same weights into a similar network: for whole frames instead of squares, or with lower precision."""
 
 import keras
 from keras import layers
 
 from commands.running import first_line
 
-# Layers between a flattened map and its dense layer that do not change it.
+# Layers between a flattened map and its dense layer that do not change its values.
 _PASSING = (layers.Dropout, layers.Identity, layers.Activation)
 
 
 def variant(model: keras.Model, *, whole_frames: bool = False, precision: str = "float32") -> keras.Model:
-    """Returns a network with the weights of `model`, or `model` itself where nothing is asked for.
+    """Returns a network with the weights of `model`, or `model` itself if no change is needed.
 
-    With `whole_frames` it takes images of any size: a dense layer that read a flattened map becomes a convolution
-    over it, and logits [B, h, w, C] come out where there is room for several.
+    With `whole_frames`, it takes images of any size: a dense layer after a flattened map becomes a convolution over the
+    map, and larger images give several logits, [B, h, w, C].
     """
     if not whole_frames and precision == "float32":
         return model

@@ -1,6 +1,6 @@
-"""Chooses the recipe of a training: the one named on the command line, or the one that fits the data and weights.
+"""Chooses the recipe of a training: the one named on the command line, or the one that suits the data and weights.
 
-The fitting recipe is taken only if no option of the network or of its training is given. Otherwise all other options
+A suitable recipe is chosen only if no option of the network or of its training is given. Otherwise all other options
 have the defaults that `--help` shows.
 """
 
@@ -19,8 +19,8 @@ from pipelines.inputs import MOST
 from streams.recipes.imagenet_files import ImagenetFile, find_imagenet
 from streams.recipes.table import RECIPES, Options, Recipe
 
-# Published data sets, and the recipe of either stream that their literature supports: the spatial stream pretrained,
-# the temporal one from scratch.
+# Published data sets, and for each stream the recipe that the literature supports: the spatial stream pretrained, the
+# temporal one from scratch.
 PUBLISHED = {
     "ucf101": {"spatial": "very-deep", "temporal": "paper"},
     "hmdb51": {"spatial": "very-deep", "temporal": "paper"},
@@ -28,17 +28,17 @@ PUBLISHED = {
     "ccv-all": {"spatial": "ccv", "temporal": "ccv"},
     "ccv-single": {"spatial": "ccv", "temporal": "ccv"},
 }
-# Options that don't shape the network or its training.
+# Options that change neither the network nor its training.
 _BESIDE = (
     *("dataset", "root", "split", "seed", "weights", "runs", "resume", "no-resume", "again", "dry-run", "json"),
     *("threads", "devices", "hosts", "host-index", "deterministic", "no-deterministic", "help", "help-all", "recipe"),
 )
-# The side of a crop unless --crop-size says else: that of the built-in data set.
+# The side of a crop without --crop-size: that for the built-in data set.
 DEFAULT_CROP = 64
-OWN, QUICK = "own", "own-quick"  # The second looks at half as many frames and fields.
+OWN, QUICK = "own", "own-quick"  # QUICK uses half as many frames and fields.
 OWN_RECIPES = (OWN, QUICK)
 STREAMS = ("spatial", "temporal")
-# Networks for the frames of own clips, the best one first, as measured (docs/results.md).
+# Networks for the frames of own clips, from the best one on, as measured (docs/results.md).
 PRETRAINED = ("mobilenet", "mobilenet_v2")
 _SOLVED: Options = {
     "protocol": "folds",
@@ -52,14 +52,14 @@ _SOLVED: Options = {
 class _Usual(NamedTuple):
     """The median size and length of the videos of a data set, and their number."""
 
-    side: int  # The shorter one of a frame.
+    side: int  # The shorter side of a frame.
     frames: int
     fields: int
     number: int
 
 
 def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
-    """Returns the options of the recipe that the command line names, or of the one that fits the data set."""
+    """Returns the options of the recipe that the command line names, or of the one that suits the data set."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("dataset", "root", "weights", "crop-size", "recipe", "config"):
         parser.add_argument(f"--{name}", default="")
@@ -68,7 +68,7 @@ def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
     if given.config:
         return _repeated(Path(given.config), stream, parser)
     if given.recipe and given.recipe not in OWN_RECIPES:
-        return _named(given.recipe, stream, parser)  # Or ends: of `list`, and of one that is not there.
+        return _named(given.recipe, stream, parser)  # Ends the command for `list`, and for an unknown recipe.
     if {"-h", "--help", "--help-all"} & set(words):
         return {}
     options, said = _fitting(given, words, stream)
@@ -77,14 +77,14 @@ def recipe_presets(argv: Sequence[str] | None, stream: str) -> Options:
 
 
 def recipe_named(name: str) -> Recipe:
-    """Returns a recipe, or says which there are."""
+    """Returns a recipe. Raises ValueError for an unknown name."""
     if name not in RECIPES:
         raise ValueError(f"There is no recipe {name!r}. Choose one of {', '.join(RECIPES)}; --recipe list says more.")
     return RECIPES[name]
 
 
 def departures(name: str, stream: str, options: Options) -> dict[str, Any]:
-    """Returns the options that differ from their recipe's, with the recipe's values."""
+    """Returns the options that differ from the recipe, with the recipe's values."""
     if name in OWN_RECIPES:
         return {}
     wanted = recipe_named(name).options(stream)
@@ -92,7 +92,7 @@ def departures(name: str, stream: str, options: Options) -> dict[str, Any]:
 
 
 def listing() -> str:
-    """Returns all recipes, each with its source, its commands and what is expected."""
+    """Returns a description of all recipes: source, commands and expected results."""
     return "\n\n".join(_described(name, recipe) for name, recipe in RECIPES.items())
 
 
@@ -107,7 +107,7 @@ def _named(name: str, stream: str, parser: argparse.ArgumentParser) -> Options:
 
 
 def _repeated(path: Path, stream: str, parser: argparse.ArgumentParser) -> Options:
-    """Returns the options of an earlier run of the stream; of one in stages, those with which its first began."""
+    """Returns the options of an earlier run of the stream. For one in stages, those of its first stage."""
     first = path.parent / "stage1" / path.name
     try:
         described = json.loads((first if first.is_file() else path).read_text(encoding="utf-8"))
@@ -116,7 +116,7 @@ def _repeated(path: Path, stream: str, parser: argparse.ArgumentParser) -> Optio
         parser.error(f"--config {path} is no config.json of a run: {error}")
     if described.get("stream", stream) != stream:
         parser.error(
-            f"--config {path} is of a run of the {described['stream']} stream, and this command trains another."
+            f"--config {path} is of a run of the {described['stream']} stream, but this command trains another one."
         )
     return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
@@ -136,7 +136,7 @@ def _is_list(value: object) -> bool:
 
 
 def _fitting(given: argparse.Namespace, words: Sequence[str], stream: str) -> tuple[Options, str]:
-    """Returns the options that are chosen automatically, and a paragraph that explains them."""
+    """Returns the automatically chosen options, and a paragraph that explains them."""
     name = given.dataset or BUILT_IN
     root = Path(given.root) if given.root else home_of(name)
     shaping = [word for word in words if word.startswith("--") and word[2:].partition("=")[0] not in _BESIDE]
@@ -156,7 +156,7 @@ def _published(name: str, stream: str) -> tuple[Options, str]:
         return {}, ""
     recipe = PUBLISHED[name][stream]
     options = {**RECIPES[recipe].options(stream), "dataset": name, "recipe": recipe}
-    return options, f"No option of the training is given: the recipe {recipe} is taken (--recipe list says more)."
+    return options, f"No option of the training is given, so the recipe {recipe} is used (--recipe list explains it)."
 
 
 def _most_of_the_frame(name: str, root: Path, crop_size: str) -> tuple[Options, str]:
@@ -168,8 +168,8 @@ def _most_of_the_frame(name: str, root: Path, crop_size: str) -> tuple[Options, 
     if share >= MOST:
         return {}, ""
     return {"shown": "most"}, (
-        f"A crop of {size} pixels would show {share:.0%} of the frames' short side. Crops show {MOST:.0%} of it, "
-        f"resized to {size} pixels (--shown pixels for the other)."
+        f"A crop of {size} pixels would show {share:.0%} of the frames' short side. So crops show {MOST:.0%} of it, "
+        f"resized to {size} pixels (--shown pixels turns this off)."
     )
 
 
@@ -177,23 +177,23 @@ def _own_spatial(root: Path, weights: str, share: int) -> tuple[Options, str]:
     usual = _usual(root)
     if weights == "none":
         size = min(112, usual.side)
-        # What validation leaves of few clips must still fill a batch.
+        # The clips that remain after validation must still fill a batch.
         batch_size = min(32, max(1, usual.number // 2))
         options: Options = {"crop_size": size, "shown": "most", "epochs": 60, "batch_size": batch_size}
         return options, (
             "Without pretrained weights, a small network learns single frames from scratch, cut to 7/8 of their short "
-            f"side and {size} pixels. It needs hundreds of videos to be good; see --weights."
+            f"side and resized to {size} pixels. It needs hundreds of videos to be good; see --weights."
         )
     backbone, found = _best_at_hand()
-    # The size of the frames, up to the size that the network was made for: enlarging brings nothing.
+    # The size of the frames, at most the size for which the network was made: enlarging would not help.
     size = min((128, 160, 192, 224), key=lambda each: (abs(each - usual.side), each))
     length = (16 if usual.frames >= 24 else 8) // share
     options = {**_SOLVED, "input": "rgb_spread", "length": length, "backbone": backbone, "crop_size": size}
     source = weights or (found.path.name if found else "the download of Keras")
     return options, (
-        f"The recipe for own clips: {backbone} looks at {length} whole frames of each video, {size} pixels wide "
-        f"and high. Its weights are those of {source} (ImageNet) and stay as they are; the last layer is solved on "
-        "what it sees, in which order and how it changes, by folds over groups."
+        f"The recipe for own clips: {backbone} sees {length} whole frames of each video, {size} pixels wide and "
+        f"high. Its weights are those of {source} (ImageNet) and stay fixed. The last layer is solved by folds over "
+        "groups, on features of what is seen, in which order, and how it changes."
     )
 
 
@@ -201,9 +201,9 @@ def _own_temporal(root: Path, share: int) -> tuple[Options, str]:
     length = max(4, min(24, _usual(root).fields) // share)
     options = {**_SOLVED, "input": "flow_spread", "length": length, "backbone": "motion", "crop_size": 144}
     return {**options, "weights": "none"}, (
-        f"The recipe for own clips: {length} fields of flow, spread over each video and seen whole, become maps of "
-        "eight directions. How strong motion is, which way it goes where, and a convolution over time, trained from "
-        "scratch, are weighed by folds over groups."
+        f"The recipe for own clips: {length} whole fields of flow, spread over each video, become maps of eight "
+        "directions. Three parts are weighted by folds over groups: the strength of motion, its directions and "
+        "places, and a convolution over time that is trained from scratch."
     )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from commands.files import HOME
 
-# The names that Keras publishes them under, and others that files of the same weights have.
+# The names under which Keras publishes these files, and further names of files with the same weights.
 NAMES = {
     "mobilenet": ("mobilenet_1_0_224_tf_no_top.h5", "mobilenet_1.0_224_imagenet_notop.weights.h5"),
     "mobilenet_v2": (
@@ -36,14 +36,14 @@ class ImagenetFile(NamedTuple):
 
 
 def weight_folders() -> list[Path]:
-    """Returns the folders that are looked in, in order; TWO_STREAM_WEIGHTS names one, before that of the project."""
+    """Returns the folders to search, in order: the one in TWO_STREAM_WEIGHTS, the project's, and Keras' cache."""
     named = os.environ.get("TWO_STREAM_WEIGHTS")
     keras_home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     return [*([Path(named)] if named else []), HOME / "weights", keras_home / "models"]
 
 
 def find_imagenet(backbone: str) -> ImagenetFile | None:
-    """Returns the file of a backbone's ImageNet weights, if there is one at hand."""
+    """Returns the file of a backbone's ImageNet weights, or None if there is none on this machine."""
     for folder in weight_folders():
         for name in NAMES.get(backbone, ()):
             if (folder / name).is_file():

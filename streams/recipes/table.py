@@ -13,13 +13,13 @@ class Recipe:
 
     source: str
     dataset: str = "ucf101"
-    spatial: Options | None = None  # Options of spatial/train.py; None where the recipe has no such stream.
+    spatial: Options | None = None  # Options of spatial/train.py. None if the recipe has no spatial stream.
     temporal: Options | None = None
-    expected: Mapping[str, float] = field(default_factory=dict)  # Percent of split 1's test videos, by what is scored.
-    tolerance: float = 1.5  # Points by which a faithful run may differ: splits this small have that much chance.
-    fusion: str = ""  # Options of fusion/evaluate.py: how the publication fused, and where its views lay.
-    needs: Mapping[str, str] = field(default_factory=dict)  # What has to be given to a stream besides the recipe.
-    is_estimate: bool = False  # Whether what is expected was estimated, as nobody has published it.
+    expected: Mapping[str, float] = field(default_factory=dict)  # Percent of split 1's test videos, by stream.
+    tolerance: float = 1.5  # Points by which a faithful run may differ: on splits so small, chance has this effect.
+    fusion: str = ""  # Options of fusion/evaluate.py: the fusion method and the positions of views in the publication.
+    needs: Mapping[str, str] = field(default_factory=dict)  # Options that a stream needs besides the recipe.
+    is_estimate: bool = False  # Whether the expected results are estimates, because nobody has published any.
 
     def options(self, stream: str) -> Options:
         """Returns the options of one stream."""
@@ -30,11 +30,11 @@ class Recipe:
 
     @property
     def is_test_selected(self) -> bool:
-        """Tells whether the published weights were chosen by the test list, which flatters their figures."""
+        """Tells whether the published weights were selected on the test list, which makes their results too good."""
         return any(stream and stream.get("protocol") == "test-selected" for stream in (self.spatial, self.temporal))
 
     def commands(self, name: str) -> list[str]:
-        """Returns what to type to repeat it, data preparation aside."""
+        """Returns the commands that repeat it, without those that prepare the data."""
         streams = [stream for stream in ("spatial", "temporal") if getattr(self, stream) is not None]
         commands = [f"./run train {stream} --recipe {name} {self.needs.get(stream, '')}" for stream in streams]
         chosen = self.fusion if len(streams) == 2 else f"--stream {streams[0]} --method average"
@@ -60,9 +60,9 @@ _PAPER = {
 _FLOW = {**_PAPER, **_SCRATCH, "input": "flow", "length": 10}
 _HALF = {"dropout": 0.5}
 _LAST = {**_PAPER, **_FINETUNE, "train": "last-layer"}
-_GIVEN = {"spatial": "--weights FILE"}  # Of CNN-M trained on ImageNet, which Keras does not offer.
+_GIVEN = {"spatial": "--weights FILE"}  # A file of CNN-M trained on ImageNet, which Keras does not offer.
 
-# Decay is not scaled by the momentum in Keras: 5e-4 in the gradient acts as 5e-4 / (1 - .9) outside of it.
+# Keras does not scale weight decay by the momentum. So 5e-4 in the gradient has the effect of 5e-4 / (1 - .9).
 _DECAY = 5e-3
 _DEEP = {
     "crop_size": 224,
@@ -86,8 +86,8 @@ _SG3I = {
 }
 _TSN = {**_DEEP, "backbone": "bn_inception", "segments": 3, "freeze_bn": "all-but-first"}
 
-# Temporal shift (Lin et al. 2019) as its authors trained it for UCF-101, with what was published since then and helped
-# there or on ImageNet; docs/tricks.md has the source of each option.
+# Temporal shift (Lin et al. 2019) as its authors trained it for UCF-101, plus later published methods that helped there
+# or on ImageNet. docs/tricks.md has the source of each option.
 _MODERN = {
     "backbone": "resnet50",
     "shift": 0.125,
@@ -118,7 +118,7 @@ _MODERN_STREAMS: Mapping[str, Any] = {
     "is_estimate": True,
 }
 
-# Classes of UCF-101 that HMDB-51 has too; the paper found 78 that it lacks, and did not print which.
+# The classes of UCF-101 that HMDB-51 has too. The paper found 78 that it lacks, but did not print them.
 _IN_HMDB51 = (
     "Archery", "Basketball", "BasketballDunk", "Biking", "BoxingPunchingBag", "BoxingSpeedBag", "CliffDiving", "Diving",
     "Fencing", "FloorGymnastics", "FrisbeeCatch", "GolfSwing", "HandstandPushups", "HandstandWalking", "HorseRiding",
@@ -126,7 +126,7 @@ _IN_HMDB51 = (
     "WallPushups",
 )  # fmt: skip
 
-# The paper averages softmax scores over frames, crops and streams; its SVM learns from the same scores (Sec. 5, 6).
+# The paper averages softmax scores over frames, crops and streams. Its SVM learns from the same scores (Sec. 5, 6).
 _AVERAGE = "--method average-views"
 _SVM = f"{_AVERAGE} --method svm --fit train"
 

@@ -78,7 +78,7 @@ def test_a_frame_smaller_than_the_crop_is_named_with_its_size_and_what_to_pass(t
         next(iter(stream.batches()))
     said = stream.broken(0)
 
-    assert "has 36 x 30 pixels, less than --crop-size 32. Pass --crop-size 30 or less" in said
+    assert "has 36 x 30 pixels, too few for --crop-size 32. Pass --crop-size 30 or less" in said
 
 
 def test_smaller_frames_fit_where_sides_follow_the_frame(tmp_path):

@@ -163,8 +163,8 @@ def test_few_videos_are_solved_with_as_many_folds_as_the_commonest_class_allows(
 @pytest.mark.parametrize(
     ("labels", "groups", "message"),
     [
-        ([0, 1, 0, 1], "aaaa", r"takes 2 groups at least\. There is one\."),
-        ([0, 1, 2, 3], "abcd", r"takes 2 training videos of a class at least"),
+        ([0, 1, 0, 1], "aaaa", r"needs at least 2 groups\. There is one\."),
+        ([0, 1, 2, 3], "abcd", r"needs at least 2 training videos of one class"),
     ],
 )
 def test_too_little_for_folds_is_said_in_one_sentence(labels, groups, message):

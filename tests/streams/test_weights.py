@@ -234,7 +234,9 @@ def test_what_does_not_fit_in_a_file_of_pytorch_is_named(tmp_path: Path) -> None
     arrays = resnet_arrays(18)
     network = build_network("resnet18", Pixels("rgb", 3, 32), 4, variant=Variant("torch"))
     wrong = {
-        r"it has layer1\.0\.conv3\.weight, for which there is no place": {"layer1.0.conv3.weight": np.zeros(1, "f4")},
+        r"it has layer1\.0\.conv3\.weight, but the network has no layer for it": {
+            "layer1.0.conv3.weight": np.zeros(1, "f4")
+        },
         r"it has no weights of conv5_block2_2\b": {"layer4.1.conv2.weight": None},
         r"it has no bias beside layer4\.1\.bn2\.weight": {"layer4.1.bn2.bias": None},
         r"conv2_block1_1 has shapes .*\(3, 3, 64, 64\).*there .*\(1, 3, 64, 64\)": {

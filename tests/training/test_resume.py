@@ -78,7 +78,7 @@ def test_a_second_ctrl_c_stops_now(tmp_path):
     ("words", "said"),
     [
         ([], "The same command goes on from the last checkpoint, if any"),
-        (["--again"], "the same command without --again goes on from it; if not, nothing was changed"),
+        (["--again"], "the same command without --again goes on from it. If not, nothing was changed"),
         (["--dry-run"], "Nothing was kept"),
     ],
 )

@@ -45,13 +45,13 @@ def mobilenet(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def mobilenet_maps(pixels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Returns a middle map of MobileNet, where things still have a place, and its last map."""
+    """Returns a middle map of MobileNet, which still shows where things are, and its last map."""
     model = applications.MobileNet(include_top=False, weights=None, input_tensor=pixels)
     return model.get_layer("conv_pw_11_relu").output, model.output
 
 
 def mobilenet_v2_maps(pixels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Returns a middle map of MobileNetV2, where things still have a place, and its last map."""
+    """Returns a middle map of MobileNetV2, which still shows where things are, and its last map."""
     model = applications.MobileNetV2(include_top=False, weights=None, input_tensor=pixels)
     return model.get_layer("block_12_add").output, model.output
 
@@ -67,11 +67,11 @@ def efficientnet_v2_s(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def convnext_tiny(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns the last map of ConvNeXt-Tiny, before the normalisation, which follows its pooling where it has a top."""
+    """Returns the last map of ConvNeXt-Tiny, before the normalisation, which its top applies after pooling."""
     model = applications.ConvNeXtTiny(include_top=False, weights=None, input_tensor=pixels, include_preprocessing=False)
     return model.layers[-1].input
 
 
 def _last_map(application: type, pixels: keras.KerasTensor, **options: bool) -> keras.KerasTensor:
-    # Built on our tensor, not as a nested model, so that every layer can be reached, frozen and shown by name.
+    # Built on our tensor instead of as a nested model, so that every layer can be found, frozen and shown by name.
     return application(include_top=False, weights=None, input_tensor=pixels, **options).output

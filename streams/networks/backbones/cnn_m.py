@@ -19,7 +19,7 @@ def spatial(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def temporal(pixels: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns the last map of the temporal stream's network, without the second normalisation, which saves memory."""
+    """Returns the last map of the temporal stream's network. It has no second normalisation, which saves memory."""
     return _convolutions(pixels, normalised=("conv1",))
 
 
@@ -33,7 +33,7 @@ def local_response_normalisation(
 ) -> keras.KerasTensor:
     """Divides each channel by `(bias + alpha * sum of squares over `size` neighbouring channels) ** beta`.
 
-    The constants are CNN-M's. Caffe writes its alpha as 5e-4, as it takes the mean over the five.
+    The constants are CNN-M's. Caffe writes alpha as 5e-4, because it averages over the five channels.
     """
     channels, reach = x.shape[-1], size // 2
     exact = ops.cast(x, "float32")  # Half precision can't hold the squares.
@@ -52,7 +52,7 @@ def _convolutions(
         name = f"conv{number}"
         if padding:
             x = layers.ZeroPadding2D(padding)(x)
-        # Pixels lie between -128 and 127; smaller weights bring the first layer's output to the usual range.
+        # Pixels are between -128 and 127. Smaller weights bring the first layer's output to the usual range.
         initializer = "he_normal" if number > 1 else keras.initializers.RandomNormal(stddev=0.01)
         settings = {"use_bias": not batch_normalised, "kernel_initializer": initializer}
         x = layers.Conv2D(filters, kernel_size, strides=strides, name=name, **settings)(x)

@@ -1,4 +1,4 @@
-"""BN-Inception (Ioffe and Szegedy 2015) in the form that temporal segment networks use, which Keras does not have."""
+"""BN-Inception (Ioffe and Szegedy 2015), as in temporal segment networks. Keras does not have it."""
 
 import keras
 from keras import layers
@@ -52,17 +52,17 @@ def _inception(
 
     if pooling == "max":
         pooled = layers.MaxPooling2D(3, strides=strides, padding="same", name=f"{name}_pool")(x)
-    else:  # Caffe counts the zeros around the map, too.
+    else:  # Caffe also counts the zeros around the map.
         pooled = layers.AveragePooling2D(3, strides=strides, name=f"{name}_pool")(layers.ZeroPadding2D(1)(x))
     branches.append(_convolution(pooled, projection, 1, name=f"{name}_projection") if projection else pooled)
     return layers.Concatenate(name=name)(branches)
 
 
 def _convolution(x: keras.KerasTensor, filters: int, size: int, strides: int = 1, *, name: str) -> keras.KerasTensor:
-    # Padded on both sides, as Caffe does; "same" with a stride would pad on one side only.
+    # Padded on both sides, as in Caffe. "same" with a stride would pad on one side only.
     if size > 1:
         x = layers.ZeroPadding2D(size // 2)(x)
-    # The published network has biases although normalisation follows, which takes them away again.
+    # The published network has biases, although the normalisation that follows removes them.
     x = layers.Conv2D(filters, size, strides=strides, kernel_initializer="he_normal", name=name)(x)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
     return layers.Activation("relu", name=f"{name}_relu")(x)

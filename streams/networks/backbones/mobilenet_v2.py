@@ -21,7 +21,7 @@ def mobilenet_v2(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def maps(pixels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Returns a middle map, where things still have a place, and the last map."""
+    """Returns a middle map, which still shows where things are, and the last map."""
     x = _convolution(pixels, 32, 3, 2, name="conv1")
     number, middle = 0, x
     for expansion, filters, count, first in MOBILENET_V2:

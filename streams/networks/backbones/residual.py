@@ -1,4 +1,4 @@
-"""ResNet (He et al. 2016): with 18 layers, which Keras does not have, and as torchvision builds the deeper ones."""
+"""ResNet (He et al. 2016): with 18 layers, which Keras does not have, and deeper ones as torchvision builds them."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ def resnet18(pixels: keras.KerasTensor) -> keras.KerasTensor:
     """Returns the last map of ResNet-18."""
     x = _convolution(pixels, 64, 7, 2, name="conv1")
     x = layers.Activation("relu", name="conv1_relu")(x)
-    # After the ReLU, zero is the least value, so that padding with zeros never wins.
+    # After the ReLU, zero is the lowest value, so padding with zeros never wins.
     x = layers.MaxPooling2D(3, strides=2, name="pool1")(layers.ZeroPadding2D(1)(x))
     for stage, (filters, strides) in enumerate(RESNET18, 2):
         x = _block(x, filters, strides, name=f"conv{stage}_block1")
@@ -22,7 +22,7 @@ def resnet18(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def bottlenecks(pixels: keras.KerasTensor, blocks: Sequence[int]) -> keras.KerasTensor:
-    """Returns the last map of a network with so many blocks in each stage.
+    """Returns the last map of a network with this number of blocks in each stage.
 
     Keras' own has biases, strides in the first convolution of a block instead of the second, and another epsilon.
     """

@@ -12,7 +12,7 @@ def small(pixels: keras.KerasTensor) -> keras.KerasTensor:
     x = pixels
     for filters, kernel_size, strides, pooled in SMALL:
         x = layers.Conv2D(filters, kernel_size, strides=strides, padding="same", use_bias=False)(x)
-        # Keras' default of .99 forgets too slowly for trainings of a few hundred steps.
+        # Keras' default of .99 is too slow for trainings of a few hundred steps.
         x = layers.BatchNormalization(momentum=0.9)(x)
         x = layers.Activation("relu")(x)
         if pooled:

@@ -13,25 +13,25 @@ from streams.weights.names import ORIGINS
 
 @dataclass(frozen=True)
 class Variant:
-    """How a network departs from what Keras builds."""
+    """The differences between a network and the one that Keras builds."""
 
-    origin: str = ""  # Of weights of PyTorch's: one of ORIGINS.
-    shift: float = 0.0  # The share of channels that blocks shift each way in time.
+    origin: str = ""  # The origin of PyTorch weights: one of ORIGINS.
+    shift: float = 0.0  # The share of channels that blocks shift in each direction of time.
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """The parts of a network that differ between backbones."""
+    """The parts of a network in which backbones differ."""
 
     build: Callable[[keras.KerasTensor], keras.KerasTensor]  # From scaled pixels to the last convolutional map.
-    scaling: str  # One of streams.networks.preprocessing.SCALINGS: the range of pixels that its weights are used to.
-    smallest: int  # The least side of an image for which the last map isn't empty.
-    dense: tuple[int, ...] = ()  # Fully connected layers after the map; global average pooling where there are none.
+    scaling: str  # One of streams.networks.preprocessing.SCALINGS: the range of pixels for its weights.
+    smallest: int  # The smallest side of an image for which the last map is not empty.
+    dense: tuple[int, ...] = ()  # Dense layers after the map. Without any, global average pooling follows it.
     normalised: bool = False  # Whether the pooled map is normalised before the class scores.
-    build_for_flow: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None  # If the temporal network differs.
-    # A middle map and the last map, of networks for frames that are spread over a video.
+    build_for_flow: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None  # For another temporal network.
+    # Builds a middle map and the last map, for frames that are spread over a video.
     build_maps: Callable[[keras.KerasTensor], tuple[keras.KerasTensor, keras.KerasTensor]] | None = None
-    in_time: str = ""  # "rgb" or "flow" if it can look at frames or fields spread over a video.
+    in_time: str = ""  # "rgb" or "flow" if its input can be frames or fields spread over a video.
     application: str = ""  # Its name in keras.applications, if that has ImageNet weights for it.
 
 
@@ -68,7 +68,7 @@ BACKBONES = {
     "convnext_tiny": Backbone(applications.convnext_tiny, "torch", 32, normalised=True, application="ConvNeXtTiny"),
     "bn_inception": Backbone(inception.bn_inception, "caffe", 32),
 }
-# What PyTorch's packages build otherwise than Keras.
+# Networks that PyTorch's packages build in another way than Keras.
 _OF_TORCH: Mapping[str, Mapping[str, Any]] = {
     "resnet50": {"build": partial(residual.bottlenecks, blocks=(3, 4, 6, 3))},
     "resnet101": {"build": partial(residual.bottlenecks, blocks=(3, 4, 23, 3))},
@@ -78,5 +78,5 @@ _OF_TORCH: Mapping[str, Mapping[str, Any]] = {
 
 
 def backbone_of(name: str, origin: str) -> Backbone:
-    """Returns a backbone as it was built and fed where weights of PyTorch's are from."""
+    """Returns a backbone, built as its PyTorch weights need it."""
     return replace(BACKBONES[name], scaling=ORIGINS[origin].scaling, **_OF_TORCH.get(name, {}))

@@ -304,7 +304,7 @@ def test_learning_curves_on_the_test_list_are_not_said_to_be_on_validation_video
 
     shown = page(report, evidence, fused, [], histories)
 
-    assert re.search(r"validation videos \(dashed; of [^)]*emporal[^)]* these are the test list\)", shown)
+    assert re.search(r"validation videos; for [^<]*emporal[^<]*, these are the test list", shown)
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ def test_the_page_answers_before_it_explains():
 
     order = ["How good?", "How sure?", "Does fusion help?", "What next?", "Results", "Calibration", "Confusion matrix"]
     assert sorted(order, key=shown.index) == order
-    assert re.search(r"gains \d+\.\d percentage points\s+over (spatial|temporal), the best stream", shown)
+    assert re.search(r"\d+\.\d percentage points\s+better than (spatial|temporal), the best single stream", shown)
 
 
 def test_guessing_stands_beside_the_methods():
@@ -141,7 +141,7 @@ def test_the_gain_of_fusion_is_over_the_best_stream_and_says_how_sure_it_is():
     assert gain["difference"] == pytest.approx(accuracy["average"] - accuracy["temporal"])
     assert low <= gain["difference"] <= high < 0
     shown = Elements(page(report, evidence, fused, [], {})).text
-    assert re.search(r"loses \d+\.\d percentage points\s+against temporal", shown)
+    assert re.search(r"\d+\.\d percentage points\s+worse than temporal", shown)
     assert "Chance hardly explains that: use this stream alone." in shown
 
 
@@ -320,7 +320,7 @@ def test_the_page_says_how_a_model_was_made(tmp_path):
         "Networkresnet50",
         "Tricksvary rotate:10 mixup, ema 0.99",
         "Seed3",
-        "20 epochs, number 7 is kept",
+        "20 epochs; epoch 7 is kept",
         "Time2.0 hours",
         "Commit1a2b3c",
     ):
