@@ -1,4 +1,4 @@
-"""Options that a training may do without: other losses, averaged weights, uneven rates. By default, none is on."""
+"""Optional changes of a training: other losses, averaged weights, rates of layers. By default, all are off."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,63 +17,63 @@ TRICKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Tricks:
-    """The options that change how a network is trained, not what it is."""
+    """The options that change the training of a network, but not the network."""
 
     vary: tuple[str, ...] = option(
         (),
-        f"a way to vary clips, with its amount as in rotate:10 or without; repeat it: {', '.join(VARIATIONS)}",
+        f"a way to vary clips, with its amount as in rotate:10 or without; can be repeated: {', '.join(VARIATIONS)}",
         repeat=True,
         metavar="NAME",
     )
     mirror_classes: tuple[str, ...] = option(
         (),
-        "two classes that are each other in a mirror, as in left:right, or a file of such lines; repeat it",
+        "two classes that are each other in a mirror, as in left:right, or a file of such lines; can be repeated",
         repeat=True,
         metavar="NAME|FILE",
     )
     teacher: tuple[str, ...] = option(
         (),
-        "a finished run, or a model, whose answers are learnt beside the labels; repeat it for the mean of several, "
+        "a finished run, or a model, whose answers are learned beside the labels; repeat it for the mean of several, "
         "such as both streams",
         repeat=True,
         metavar="FOLDER",
     )
-    teacher_weight: float = option(0.9, "share of the loss that is about the teacher's answers", metavar="SHARE")
+    teacher_weight: float = option(0.9, "share of the loss that comes from the teacher's answers", metavar="SHARE")
     loss: str = option(
         "plain",
-        "cross-entropy; the same with rare classes weighing more; or with logits moved by how frequent each class is, "
-        "so that rare ones are not under-rated",
+        "plain: cross-entropy; class-weighted: rare classes weigh more; logit-adjusted: logits are moved by the "
+        "frequency of their class, so that rare classes are not underrated",
         choices=LOSSES,
     )
-    label_smoothing: float = option(0.0, "share of the target that all classes have in equal parts", metavar="SHARE")
+    label_smoothing: float = option(0.0, "share of the target that is spread evenly over all classes", metavar="SHARE")
     ema: float = option(
-        0.0, "decay of a running mean of the weights, which is chosen by and saved; 0.999, say", metavar="SHARE"
+        0.0, "decay of a running mean of the weights, which is validated and saved; for instance 0.999", metavar="SHARE"
     )
     layer_decay: float = option(
-        1.0, "each of a dozen groups of layers learns at this multiple of the rate of the one above it", metavar="SHARE"
+        1.0, "each of a dozen groups of layers has this multiple of the rate of the group after it", metavar="SHARE"
     )
     drop_path: float = option(
-        0.0, "share of clips for which the last residual block is left out; less for blocks before it", metavar="SHARE"
+        0.0, "share of clips that skip the last residual block; fewer skip the blocks before it", metavar="SHARE"
     )
 
 
 def amounts_of(config: Tricks) -> dict[str, float]:
-    """Returns how much of each variation clips get; refuses what is not known, and what does not suit their kinds."""
+    """Returns the amount of each variation. Refuses unknown ones, and those that don't suit the clips."""
     clip = Input(getattr(config, "input", "rgb"), getattr(config, "length", 1))
     kinds = {clip.kind: clip.num_items} | ({"rgb": 1} if hasattr(config, "fusion") else {})
     return suiting(variations_of(config.vary), config.vary, kinds)
 
 
-# What excludes each other, and what to do about it.
+# Options that exclude each other: a condition, and the advice.
 EXCLUSIVE: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (
         lambda config: config.optimizer == "exact" and bool(config.tricks),
-        "--optimizer exact solves the last layer, without steps that an option of the group tricks could change. Drop "
+        "--optimizer exact solves the last layer without steps, but options of the group tricks change steps. Drop "
         "those, or exact.",
     ),
     (
         lambda config: bool(getattr(config, "and_dataset", "") and config.tricks),
-        "Two data sets at once are learnt without the options of the group tricks. Drop those, or --and-dataset.",
+        "Training on two data sets at once has no options of the group tricks. Drop those, or --and-dataset.",
     ),
     (lambda config: bool(config.vary) and not amounts_of(config), "--vary changes nothing of these clips. Drop it."),
     (
@@ -82,7 +82,7 @@ EXCLUSIVE: tuple[tuple[Callable[[Any], bool], str], ...] = (
     ),
     (
         lambda config: bool(config.mirror_classes) and config.augment == "none",
-        "--mirror-classes says what mirrored clips show, and --augment none mirrors none. Drop one of them.",
+        "--mirror-classes needs mirrored clips, but --augment none mirrors none. Drop one of them.",
     ),
     (
         lambda config: bool(config.teacher) and (hasattr(config, "fusion") or config.keeps_features),
@@ -90,7 +90,7 @@ EXCLUSIVE: tuple[tuple[Callable[[Any], bool], str], ...] = (
     ),
     (
         lambda config: bool(config.teacher) and config.skip_broken,
-        "--skip-broken would show a teacher other videos than the network that it teaches. Drop one of them.",
+        "--skip-broken would show a teacher other videos than the taught network. Drop one of them.",
     ),
     (
         lambda config: config.teacher_weight != Tricks.teacher_weight and not config.teacher,
@@ -98,7 +98,7 @@ EXCLUSIVE: tuple[tuple[Callable[[Any], bool], str], ...] = (
     ),
     (
         lambda config: bool(config.ema) and config.keeps_features,
-        "--ema is for networks that learn from clips, and the last layer alone learns from kept features. Drop it.",
+        "--ema is for networks that learn from clips, but the last layer alone learns from kept features. Drop it.",
     ),
     (
         lambda config: config.loss != "plain" and config.balance,

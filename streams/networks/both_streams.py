@@ -34,7 +34,8 @@ def two_stream_network(
     `average` (or `late`), `weighted` (of probabilities) and `logits` (their mean) need no further training. They return
     logits, whose softmax (or sigmoid, for several labels) is the fused probabilities. `concat` joins the features;
     `conv` joins the last maps, or as in `conv:conv4:conv5` the maps at these places, by a 1x1 convolution
-    (Feichtenhofer et al. 2016). Both have layers of their own, which are trained end to end, unless the streams are frozen.
+    (Feichtenhofer et al. 2016). Both have layers of their own, which are trained end to end, unless the streams are
+    frozen.
     """
     fusion, *places = fusion.split(":")
     if fusion not in FUSIONS or (places and fusion != "conv"):

@@ -11,8 +11,8 @@ class Cost:
     epochs: int
     steps: int
     step: float  # Seconds.
-    validation: float  # Seconds an epoch.
-    memory: Mapping[str, float]  # The peak memory in gigabytes, by owner.
+    validation: float  # Seconds per epoch.
+    memory: Mapping[str, float]  # The peak memory in gigabytes, of the process and of a GPU.
 
     @property
     def seconds(self) -> float:
@@ -26,6 +26,6 @@ def say_costs(costs: Sequence[Cost]) -> dict[str, float]:
     memory = costs[-1].memory
     held = ", ".join(f"{size:.1f} GB by the {name.split('_')[0]}" for name, size in memory.items()) or "not known here"
     parts = f" in {len(costs)} stages" if len(costs) > 1 else ""
-    print(f"The training would take about {minutes:.0f} minutes{parts}. Held at most: {held}. Nothing was kept.")
+    print(f"The training would take about {minutes:.0f} minutes{parts}. Peak memory: {held}. Nothing was saved.")
     mean = sum(cost.steps * cost.step for cost in costs) / steps
     return {"minutes": minutes, "steps": steps, "seconds_per_step": mean, **memory}

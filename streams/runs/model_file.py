@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 # A file in the archive, which Keras ignores.
 _CARD = "two_stream.json"
-# The most bytes that the description of a network or of its data may have: a hundred times what a large one takes.
+# The most bytes for the description of a network or of its data: a hundred times what a large one needs.
 _MOST_CONFIG = 64 * 2**20
 _SHARED = re.compile(rb'("shared_object_id": )(\d+)')
 _MAKE_AGAIN = "Train or export it again, or name another file."
 # The stream of a network that looks at frames and flow at once, with inputs `rgb` and `flow`.
 BOTH = "two_stream"
-# A data set, the split that was trained on, zero for all its videos, and how weights were chosen.
+# A data set, the split of the training (zero for all its videos), and how weights were selected.
 Lesson: TypeAlias = tuple[str, int, str]
 
 
@@ -43,29 +43,29 @@ class ModelCard:
 
     stream: str  # "spatial", "temporal", "two_stream" for a network of both, or a name of the user's.
     input_kind: str  # One of pipelines.inputs.KINDS; "rgb+flow", for instance, for a network of both.
-    length: int  # Frames or fields in a clip; fields, for a network of both.
+    length: int  # The number of frames or fields in a clip; of fields, for a network of both.
     classes: tuple[str, ...]
     data_set: str
     split: int
-    selection: str  # How the weights were chosen: "validation", "paper" or "test-selected".
-    flow: Mapping[str, object] = field(default_factory=dict)  # flow.json of its training data; empty for RGB.
+    selection: str  # How the weights were selected: "validation", "paper" or "test-selected".
+    flow: Mapping[str, object] = field(default_factory=dict)  # flow.json of the training data. Empty for RGB.
     multi_label: bool = False
-    frames: Mapping[str, object] = field(default_factory=dict)  # How its training frames were made, and their size.
-    shown: str = "pixels"  # How much of a frame its clips show: one of pipelines.inputs.SHOWN.
+    frames: Mapping[str, object] = field(default_factory=dict)  # How the training frames were made, and their size.
+    shown: str = "pixels"  # The part of a frame that its clips show: one of pipelines.inputs.SHOWN.
     window: int = 0  # The median number of frames of its training videos, for clips that are spread over a video.
-    learnt: tuple[Lesson, ...] = ()  # The other data that its weights were trained on, before or beside this data set.
-    stride: int = 1  # A clip takes every so many-th frame or field.
-    origin: str = ""  # Of weights of PyTorch's that it started from: one of streams.weights.names.ORIGINS.
-    own_validation: int = 0  # The videos that its weights were chosen by, if the data set's own list names them.
-    in_mirror: tuple[int, ...] = ()  # The class that each class is in a mirror, if some are others there.
+    learnt: tuple[Lesson, ...] = ()  # Other data on which its weights were trained, before this data set or with it.
+    stride: int = 1  # A clip takes every `stride`-th frame or field.
+    origin: str = ""  # The origin of the PyTorch weights that it started from: one of streams.weights.names.ORIGINS.
+    own_validation: int = 0  # The number of validation videos, if the data set's own list names them.
+    in_mirror: tuple[int, ...] = ()  # For each class, the class that it becomes in a mirror, if some change.
 
     @classmethod
     def of_json(cls, text: str | bytes) -> "ModelCard":
-        """Returns the card that a file holds; one that no network can have is refused."""
+        """Returns the card in a file. Raises ValueError for a card that no network can have."""
         return parsed(text, cls).checked()
 
     def checked(self) -> "ModelCard":
-        """Returns the card itself; refuses one that no network can have."""
+        """Returns the card itself. Raises ValueError for a card that no network can have."""
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
             raise ValueError(f"its {len(self.classes)} classes are too few, or two of them are the same")
         if not all(1 <= number <= most for number, most in ((self.length, 1000), (self.window + 1, 2**30))):
@@ -73,7 +73,7 @@ class ModelCard:
         if self.in_mirror and {*zip(range(len(self.classes)), self.in_mirror, strict=False)} != {
             *zip(self.in_mirror, range(len(self.classes)), strict=False)
         }:
-            raise ValueError(f"its classes in a mirror are {self.in_mirror}, which is no exchange of its classes")
+            raise ValueError(f"its classes in a mirror are {self.in_mirror}, which are not pairs of its classes")
         if self.shown not in SHOWN:
             raise ValueError(f"its shown is {self.shown!r}, not one of {', '.join(SHOWN)}")
         if self.origin and self.origin not in ORIGINS:
@@ -89,8 +89,8 @@ class ModelCard:
         """Returns the card of a network of both streams, `two_stream_network` for instance."""
         if spatial.shown != temporal.shown:
             raise ValueError(
-                f"The spatial stream shows {spatial.shown} of a frame and the temporal stream {temporal.shown}: one "
-                "network of both can't. Train both with the same --shown."
+                f"The spatial stream shows {spatial.shown} of a frame, the temporal stream {temporal.shown}. One "
+                "network of both can't do that. Train both with the same --shown."
             )
         return replace(
             temporal,
@@ -101,13 +101,13 @@ class ModelCard:
 
     @property
     def chosen(self) -> str:
-        """How its weights were chosen, in words."""
+        """The selection of the weights, in words."""
         named = f" ({self.own_validation} videos that the list names)" if self.own_validation else ""
         return self.selection + named
 
     @property
     def lessons(self) -> tuple[Lesson, ...]:
-        """All data that its weights were trained on."""
+        """All data on which the weights were trained."""
         return (self.data_set, self.split, self.selection), *self.learnt
 
     def having_learnt(self, lessons: Iterable[Lesson]) -> "ModelCard":
@@ -117,7 +117,7 @@ class ModelCard:
 
     @property
     def parts(self) -> dict[str, "ModelCard"]:
-        """The cards of the streams of a network: two for a network of both."""
+        """The cards of the streams in a network: two for a network of both."""
         if self.stream != BOTH:
             return {self.stream: self}
         spatial, _, temporal = self.input_kind.partition("+")
@@ -144,13 +144,13 @@ def card_of(stream: str, config: TrainConfig, dataset: DataSet, clip: Input) -> 
 
 
 def save_model(model: "keras.Model", card: ModelCard, path: Path) -> None:
-    """Writes a model and its card as one file, whole or not at all."""
+    """Writes a model and its card as one file, completely or not at all."""
     with replacing(path) as temporary:
         save_alike(model, temporary, {_CARD: json.dumps(asdict(card), indent=2)})
 
 
 def save_alike(model: "keras.Model", path: Path, texts: Mapping[str, str]) -> None:
-    """Saves a model and texts as one file; equal models give equal bytes, whenever and wherever they are saved."""
+    """Saves a model and texts as one file. Equal models give equal bytes, whenever and wherever they are saved."""
     saved = path.with_name(f"{path.stem}.saved.keras")
     try:
         model.save(saved)
@@ -165,7 +165,7 @@ def save_alike(model: "keras.Model", path: Path, texts: Mapping[str, str]) -> No
 
 
 def _alike(text: bytes) -> bytes:
-    """Returns a JSON text of Keras without the time of saving, and without the addresses of shared objects."""
+    """Returns a JSON text of Keras without the time of saving and the addresses of shared objects."""
     numbers: dict[bytes, bytes] = {}
     text = re.sub(rb'("date_saved": )"[^"]*"', rb'\1""', text)
     return _SHARED.sub(lambda found: found[1] + numbers.setdefault(found[2], b"%d" % len(numbers)), text)
@@ -176,17 +176,17 @@ def load_model(path: Path) -> tuple["keras.Model", ModelCard]:
     card, network = read_card(path), open_network(path)
     outputs = network.outputs[0].shape[-1]
     if outputs != len(card.classes):
-        raise ValueError(f"{path} scores {outputs} classes, and its {_CARD} names {len(card.classes)}. {_MAKE_AGAIN}")
+        raise ValueError(f"{path} scores {outputs} classes, but its {_CARD} names {len(card.classes)}. {_MAKE_AGAIN}")
     channels = sorted(each.shape[-1] for each in network.inputs)
     wanted = sorted(Input(part.input_kind, part.length).channels for part in card.parts.values())
     if channels != wanted:
-        raise ValueError(f"{path} takes {channels} channels, and its {_CARD} says {wanted}. {_MAKE_AGAIN}")
+        raise ValueError(f"{path} takes {channels} channels, but its {_CARD} says {wanted}. {_MAKE_AGAIN}")
     return network, card
 
 
 def open_network(path: Path) -> "keras.Model":
-    """Opens a network in Keras' safe mode; every error names the file."""
-    import keras  # Imported here, because a card is read without TensorFlow.
+    """Opens a network in Keras' safe mode. Every error names the file."""
+    import keras  # Imported only here, because a card can be read without TensorFlow.
 
     try:
         config = read_member(path, "config.json", _MOST_CONFIG)
@@ -196,7 +196,7 @@ def open_network(path: Path) -> "keras.Model":
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (MemoryError, FileNotFoundError):
         raise
-    except Exception as error:  # A damaged or hostile file lets Keras raise nearly anything.
+    except Exception as error:  # For a damaged or hostile file, Keras may raise almost any exception.
         raise ValueError(f"{path} can't be opened as a Keras model: {first_line(error)[:300]}. {_MAKE_AGAIN}") from None
 
 
@@ -210,17 +210,17 @@ def read_card(path: Path) -> ModelCard:
             raise ValueError("there is none")
         return ModelCard.of_json(text)
     except ValueError as error:
-        raise ValueError(f"{path} is not a model that this project saved; of its {_CARD}: {error}.") from None
+        raise ValueError(f"{path} is not a model that this project saved; its {_CARD}: {error}.") from None
 
 
 def lessons_in(weights: str) -> tuple[Lesson, ...]:
-    """Returns the data that these weights were trained on; only models of ours say it."""
+    """Returns the data on which these weights were trained. Only models of ours record it."""
     card = card_of_weights(weights)
     return card.lessons if card else ()
 
 
 def card_of_weights(weights: str) -> ModelCard | None:
-    """Returns the card of weights, if they are a model of ours."""
+    """Returns the model card of weights, or None if they are not a model of ours."""
     if Path(weights).suffix != ".keras":
         return None
     try:
@@ -230,7 +230,7 @@ def card_of_weights(weights: str) -> ModelCard | None:
 
 
 def origin_of_weights(weights: str) -> str:
-    """Returns whose networks weights are, if they are of PyTorch, or of a model of ours that started from such."""
+    """Returns the origin of weights, if they are from PyTorch or a model of ours that started from such weights."""
     if Path(weights).suffix in ENDINGS:
         return origin_of(read_tensors(Path(weights))) if Path(weights).is_file() else ""
     card = card_of_weights(weights)
@@ -238,14 +238,14 @@ def origin_of_weights(weights: str) -> str:
 
 
 def check_unseen(found: ModelCard, path: str | Path, *, data_set: str, split: int, selection: str) -> None:
-    """Refuses to start from a model that was trained on the split's test videos, or selected by them."""
+    """Raises ValueError for a model that was trained on the split's test videos, or selected on them."""
     for name, learnt_split, chosen in found.lessons:
         if home_of(name) != home_of(data_set):
             continue
         if learnt_split != split:
             videos = f"split {learnt_split}" if learnt_split else "all videos"
             raise ValueError(
-                f"{path} was trained on {videos} of {data_set}, among them test videos of split {split}, whose "
+                f"{path} was trained on {videos} of {data_set}, which include test videos of split {split}. Its "
                 "results would be too good. Name a model of the same split, or of another data set."
             )
         if chosen == "test-selected" != selection:
@@ -255,6 +255,6 @@ def check_unseen(found: ModelCard, path: str | Path, *, data_set: str, split: in
 
 
 def file_hash(path: Path) -> str:
-    """Returns the SHA-256 of a file, by which scores know the model that made them."""
+    """Returns the SHA-256 of a file. Scores record it as the model that made them."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Describes the folder of a run: the names of its files, its lock, and whether its training is finished."""
+"""Knows the folder of a run: the names of its files, its lock, and whether its training is finished."""
 
 import contextlib
 import json
@@ -17,28 +17,26 @@ Options = TypeVar("Options", bound=TrainConfig)
 
 
 _HOW_TO_MEND = "Restore it from a copy, pass --again to train anew, or --runs DIR for another place."
-_NO_ENTRY = (
-    f"{{}} has no entry {{!r}} that can be used: another version wrote it, or it was changed by hand. {_HOW_TO_MEND}"
-)
-# The videos whose loss chooses the best epoch, in words.
+_NO_ENTRY = f"{{}} has no usable entry {{!r}}. Another version wrote it, or it was changed by hand. {_HOW_TO_MEND}"
+# The videos whose loss selects the best epoch, in words.
 CHOSEN_BY = {
     "validation": "validation",
     "paper": "",
     "test-selected": "test list (which chooses)",
     "folds": "held out by folds",
 }
-# What a finished run says of its result, by how its weights were chosen.
+# The result of a finished run in words, by the protocol.
 _REACHED = {
     "folds": "On the training videos, each held out with its group: loss {val_loss:.3f}, video accuracy "
     "{val_accuracy:.1%}.",
     "paper": "Last epoch {epoch}: training loss {loss:.3f}; no epoch was chosen.",
 }
 _BEST = "Best epoch {epoch} of {epochs}: {chosen_by} loss {val_loss:.3f}, frame accuracy {val_accuracy:.1%}."
-# The entries of a run's configuration that others read, and of what type each is.
+# The entries of a run's configuration that others read, and their types.
 _ENTRIES = {"options": dict, "data_hash": str, "threads": int, "versions": dict, "result": dict, "skipped": dict}
-# More threads than any machine has; TensorFlow would start them all.
+# More threads than any machine has. TensorFlow would start them all.
 _MOST_THREADS = 4096
-# The values of options in runs that are older than these options.
+# Values for options that older runs don't record.
 _BEFORE = {
     "shown": "pixels",
     "stride": 1,
@@ -64,16 +62,16 @@ class Run:
     """The folder of one training: `<runs>/<data set>/<stream>/split<N>`."""
 
     folder: Path
-    later: tuple["Run", ...] = ()  # Those of the stages that go on from this one's model, in order.
-    data_hash: str = ""  # Changes with the videos that are read and with how they were made.
+    later: tuple["Run", ...] = ()  # The runs of the later stages, in order. Each starts from the model before it.
+    data_hash: str = ""  # Changes with the videos and with their preparation.
 
     model: ClassVar = _Inside("model.keras")  # The selected weights, with all that is needed to use them.
-    config: ClassVar = _Inside("config.json")  # Every option, and what else decided the result.
-    history: ClassVar = _Inside("history.csv")  # One row an epoch.
+    config: ClassVar = _Inside("config.json")  # Every option, and all else on which the result depends.
+    history: ClassVar = _Inside("history.csv")  # One row per epoch.
     curves: ClassVar = _Inside("curves.png")  # Loss, accuracy and rate over the epochs.
-    checkpoints: ClassVar = _Inside("checkpoints")  # What an unfinished training goes on from.
+    checkpoints: ClassVar = _Inside("checkpoints")  # From these an unfinished training is continued.
     tensorboard: ClassVar = _Inside("tensorboard")  # Event files: tensorboard --logdir runs.
-    # The logits that folds over groups gave to training videos that they had not seen.
+    # The logits that folds over groups gave to training videos on which they were not trained.
     held_out: ClassVar = _Inside("scores/held-out_folds.h5")
 
     @classmethod
@@ -82,7 +80,7 @@ class Run:
         return cls(runs / data_set / stream / f"split{split}", data_hash=data_hash)
 
     def features(self, part: str) -> Path:
-        """Returns the file of what the frozen layers of the network made of a part of the training list."""
+        """Returns the file of features: the outputs of the network's frozen layers for a part of the training list."""
         return self.folder / "features" / f"{part}.h5"
 
     def scores(self, part: str, protocol: str) -> Path:
@@ -91,7 +89,7 @@ class Run:
 
     @property
     def has_checkpoint(self) -> bool:
-        """Tells whether a training can go on here."""
+        """Tells whether a training can be continued here."""
         return any(self.checkpoints.glob("step*.npz"))
 
     def described(self) -> dict[str, Any]:
@@ -100,10 +98,10 @@ class Run:
             found = json.loads(self.config.read_text(encoding="utf-8") if self.config.is_file() else "")
             if isinstance(found, dict):
                 return found
-            raise ValueError("it holds no object")
+            raise ValueError("it does not contain an object")
         except (FileNotFoundError, ValueError) as error:
             what = f"is damaged ({error})" if self.config.exists() else "is missing"
-            raise ValueError(f"{self.config} {what}. It holds the options of this run. {_HOW_TO_MEND}") from error
+            raise ValueError(f"{self.config} {what}. It records the options of this run. {_HOW_TO_MEND}") from error
 
     def entry(self, name: str) -> Any:
         """Returns one entry of the configuration."""
@@ -114,22 +112,22 @@ class Run:
 
     @property
     def threads(self) -> int:
-        """How many threads the training began with."""
+        """The number of threads with which the training began."""
         if not 1 <= self.entry("threads") <= _MOST_THREADS:
             raise ValueError(_NO_ENTRY.format(self.config, "threads"))
         return int(self.entry("threads"))
 
     def forget_checkpoints(self) -> None:
-        """Deletes checkpoints that a kill left in a finished run, unless another process works there."""
+        """Deletes checkpoints that a kill left in a finished run, unless another process works in it."""
         with contextlib.suppress(OSError, RuntimeError):
             if self.checkpoints.exists():
                 with self.locked():
-                    if "result" in self.described():  # Otherwise another process has started again meanwhile.
+                    if "result" in self.described():  # If not, another process has started again meanwhile.
                         self.clear_checkpoints()
 
     def clear(self, *, with_later: bool = False) -> None:
         """Deletes all files of an earlier training."""
-        # This order makes a kill at any moment harmless: later stages are deleted before those that they started from,
+        # The order makes a kill at any moment harmless: later stages are deleted before those from which they started,
         # checkpoints before their options, and the result before its model.
         for run in reversed(self.later) if with_later else ():
             if run.folder.is_dir():
@@ -142,7 +140,7 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)
 
     def clear_checkpoints(self) -> None:
-        """Deletes the checkpoints, whole ones first, and what a kill left half written."""
+        """Deletes the checkpoints: complete ones first, then those that a kill left incomplete."""
         for checkpoint in self.checkpoints.glob("step*"):
             checkpoint.unlink()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -157,7 +155,7 @@ class Run:
             except (OSError, RuntimeError) as error:
                 raise self._not_locked(error) from error
             for half_written in self.folder.rglob(".incomplete.*"):
-                if is_abandoned(half_written):  # Others may belong to an evaluation that is writing its scores.
+                if is_abandoned(half_written):  # Others may belong to an evaluation that writes its scores just now.
                     half_written.unlink(missing_ok=True)
             yield
 
@@ -173,7 +171,7 @@ class Run:
 
 
 def is_finished(config: TrainConfig, run: Run) -> bool:
-    """Tells whether this very training is finished. Refuses to overwrite another one, or a part of this one."""
+    """Tells whether exactly this training is finished. Raises ValueError rather than overwrite another one."""
     if config.again or config.dry_run or not (run.has_checkpoint or run.config.exists()):
         return False
     finished = "result" in run.described() and run.model.exists()
@@ -183,12 +181,12 @@ def is_finished(config: TrainConfig, run: Run) -> bool:
 
 
 def stages_of(config: Options, run: Run) -> list[tuple[Options, Run]]:
-    """Returns the stages of a training and their folders; each starts from the best weights of the one before."""
+    """Returns the stages of a training and their folders. Each starts from the best weights of the one before."""
     return _several_stages(config, run) if config.stage else [(config, run)]
 
 
 def stages_left(config: Options, run: Run) -> list[tuple[Options, Run]]:
-    """Returns the stages that are not finished, and deletes the checkpoints of those that are."""
+    """Returns the stages that are not finished. Deletes the checkpoints of those that are."""
     left = []
     for stage, place in stages_of(config, run):
         if is_finished(stage, place):
@@ -219,19 +217,19 @@ def _check_same(config: TrainConfig, run: Run, state: str) -> None:
             )
     if state == "unfinished" and not config.resume:
         raise ValueError(
-            f"{run.folder} holds an unfinished training of the same options. "
+            f"{run.folder} contains an unfinished training of the same options. "
             "Drop --no-resume to go on with it, or pass --again to start anew."
         )
 
 
 def _comparable(options: dict[str, Any], data_hash: str) -> dict[str, Any]:
-    """Returns what two trainings must have in common. Of the machines only the number counts."""
+    """Returns the options in which two trainings must agree. Of the machines, only the number counts."""
     return {**options, "data_hash": data_hash, "hosts": len(str(options.get("hosts", "")).split(","))}
 
 
 def threads_before(config: TrainConfig, run: Run) -> int | None:
-    """Returns how many threads a training began with, or None if it is new."""
-    # Another number of threads would change the last bits. The first stage that left something says it.
+    """Returns the number of threads with which a training began, or None if it is new."""
+    # Another number of threads would change the last bits. The first stage that left something records it.
     for _, place in () if config.again else stages_of(config, run):
         if place.config.exists() and (place.model.exists() or place.has_checkpoint):
             return place.threads
@@ -239,18 +237,18 @@ def threads_before(config: TrainConfig, run: Run) -> int | None:
 
 
 def first_versions(run: Run, now: dict[str, str]) -> dict[str, str]:
-    """Returns the versions that a training began with, and warns if those of now differ."""
+    """Returns the versions with which a training began, and warns if the present ones differ."""
     before: dict[str, str] = run.entry("versions")
     changed = [
         f"{name} {before.get(name)}, now {version}" for name, version in now.items() if before.get(name) != version
     ]
     if changed:
-        print(f"Warning: this training began with {', '.join(changed)}; its last bits may differ from then on.")
+        print(f"Warning: this training began with {', '.join(changed)}. The last bits of its result may differ.")
     return before
 
 
 def say_skipped(skipped: Mapping[str, int]) -> None:
-    """Prints how many clips a training left out, and those of which videos the most."""
+    """Prints the number of clips that a training skipped, and the videos with the most."""
     count, worst = sum(skipped.values()), ", ".join([*skipped][:5])
     print(f"{count} clips of {len(skipped)} videos could not be read and were left out: {worst}.")
 

@@ -1,4 +1,4 @@
-"""Does what happens around the steps of `fit`: checkpoints, the rate after a plateau, and stopping on request."""
+"""Does the work around the steps of `fit`: checkpoints, the rate after a plateau, and stopping on request."""
 
 import contextlib
 import math
@@ -20,18 +20,18 @@ from streams.training.schedules import best_epoch, plateau_factor
 
 Logs: TypeAlias = dict[str, float] | None
 
-# Steps from one look at the loss to the next.
+# The number of steps between two checks of the loss.
 _STEPS_BETWEEN_LOOKS = 50
 
 
 class Stop:
-    """Whether somebody asked the training to stop."""
+    """Records whether somebody asked the training to stop."""
 
     requested = False
 
 
 class StoppedError(KeyboardInterrupt):
-    """A training was asked to stop, has saved what it had done, and says how to go on."""
+    """A training was asked to stop, has saved its progress, and says how to go on."""
 
 
 @contextlib.contextmanager
@@ -55,7 +55,7 @@ def listening_for_stop() -> Iterator[Stop]:
 
 
 def same_command(config: TrainConfig, *, begun: bool = True) -> str:
-    """Returns the subject of a sentence: the command that continues a training, or starts it."""
+    """Returns the subject of a sentence: the command that continues or starts a training."""
     where = " on every machine" if this_part()[1] > 1 else ""
     return f"The same command{where}{' without --again' if config.again and begun else ''}"
 
@@ -63,17 +63,17 @@ def same_command(config: TrainConfig, *, begun: bool = True) -> str:
 class Keeper(keras.callbacks.Callback):
     """Keeps track of a training, and saves it.
 
-    It works before a step or after an epoch, never after a step: otherwise Keras would wait for the GPU after each step
-    to report its numbers.
+    It works before a step or after an epoch, but never after a step: then Keras would wait for the GPU after each step
+    to report the metrics.
     """
 
     def __init__(self, course: Course, stop: Stop, described: Mapping[str, object]):
         super().__init__()
         self.course, self.stop = course, stop
-        self.described = described  # What config.json says until the training is done.
+        self.described = described  # The content of config.json until the training is finished.
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Sets the rate after plateaus, and resets the numbers of the epoch unless it continues one."""
+        """Sets the rate after plateaus. Resets the metrics, unless the epoch is continued."""
         course = self.course
         self.first_step, self.saved_at = course.progress.step, time.monotonic()
         if course.config.schedule == "plateau":
@@ -83,7 +83,7 @@ class Keeper(keras.callbacks.Callback):
                 mean.reset_state()
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Saves now and then inside long epochs, and when asked to stop."""
+        """Saves from time to time within long epochs, and when asked to stop."""
         step = self.course.progress.step = self.first_step + batch
         if step % self.course.together.every:
             return
@@ -96,22 +96,22 @@ class Keeper(keras.callbacks.Callback):
             self.saved_at = time.monotonic()
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Turns from the numbers of training to those of validation."""
+        """Switches from the metrics of training to those of validation."""
         self.course.progress.step = (self.course.epoch + 1) * self.course.steps_per_epoch
         self.model.validating = True
 
     def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Leaves validation when asked to stop; the training goes on with all of it."""
+        """Leaves validation when asked to stop. A continued training repeats all of it."""
         if batch % self.course.together.every == 0 and self.course.together.any(self.stop.requested)[0]:
             self.model.validating = False
             self._stop()
 
     def on_test_end(self, logs: Logs = None) -> None:
-        """Turns back to the numbers of training."""
+        """Switches back to the metrics of training."""
         self.model.validating = False
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Adds the epoch to the history, saves it, and ends a training that gets no better."""
+        """Adds the epoch to the history, saves it, and ends a training that does not improve any more."""
         course, history = self.course, self.course.progress.history
         course.progress.step = (epoch + 1) * course.steps_per_epoch
         row = {name: float(value) for name, value in (logs or {}).items()}
@@ -124,7 +124,7 @@ class Keeper(keras.callbacks.Callback):
     def _save(self, *, is_best: bool = False) -> None:
         course = self.course
         if course.together.is_chief and course.saved_step == 0:
-            # Earlier files are deleted only now that there is something to save.
+            # Earlier files are deleted only now, when there is something to save.
             course.run.clear(with_later=course.config.again)
             write_json(course.run.config, self.described)
         course.progress.seconds = time.monotonic() - course.began
@@ -140,26 +140,26 @@ class Keeper(keras.callbacks.Callback):
 
 
 class KeeperOfCompiled(Keeper):
-    """Ends a training whose loss is not finite, where XLA drops the check inside a step.
+    """Ends a training whose loss is not finite, for steps compiled by XLA, which drops the check inside a step.
 
-    It looks at the loss before each checkpoint and every few steps, since each look makes a GPU wait.
+    It checks the loss before each checkpoint and every few steps, because each check makes a GPU wait.
     """
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Looks at the loss now and then."""
+        """Checks the loss every few steps."""
         self.course.progress.step = self.first_step + batch
         if self.course.progress.step % _STEPS_BETWEEN_LOOKS == 0:
             self._look_at_loss()
         super().on_train_batch_begin(batch, logs)
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Looks at the loss of the epoch."""
+        """Checks the loss of the epoch."""
         self.course.progress.step = (self.course.epoch + 1) * self.course.steps_per_epoch
         self._look_at_loss()
         super().on_test_begin(logs)
 
     def on_test_end(self, logs: Logs = None) -> None:
-        """Looks at the loss of validation."""
+        """Checks the loss of validation."""
         self._look_at_loss()
         super().on_test_end(logs)
 
@@ -175,11 +175,11 @@ class KeeperOfCompiled(Keeper):
 
 
 def _what_is_kept(course: Course) -> str:
-    """Returns what a stop leaves, and what to type next."""
+    """Returns what a stop saved, and what to type next."""
     config, run = course.config, course.run
     if course.progress.step > 0:
         return f"and saved after step {course.progress.step}. {same_command(config)} goes on from there."
-    # Earlier stages are done, and --again would repeat them.
+    # Earlier stages are finished, and --again would repeat them.
     is_later = len(config.stage) - len(run.later) > 1
     starts = same_command(config, begun=is_later)
     return f"before the first step: nothing was changed in {run.folder}. {starts} starts with that step."

@@ -8,7 +8,7 @@ def agreed(logits: tf.Tensor, consensus: str) -> tf.Tensor:
     if consensus == "max":
         return tf.reduce_max(logits, axis=1)
     if consensus == "attention":
-        # A segment's share follows from its confidence, so it needs no weights of its own.
+        # The weight of a segment follows from its confidence, so no weights need to be learned.
         surest = tf.reduce_max(logits, axis=2, keepdims=True)
         return tf.reduce_sum(tf.nn.softmax(surest, axis=1) * logits, axis=1)
     return tf.reduce_mean(logits, axis=1)

@@ -1,8 +1,8 @@
-"""Chooses what a training runs on, the devices of one machine or several machines, and measures their free memory.
+"""Chooses where a training runs (the devices of one machine, or several machines), and measures their free memory.
 
-Three rules make `fit` work on several machines (Keras 3.15): the model is made outside the strategy's scope and its
-layers, its optimizer and `fit` inside; the numbers of validation have an axis; every machine reads the variables when
-one saves.
+Three rules make `fit` work on several machines (Keras 3.15): the model is made outside the strategy's scope, but its
+layers, its optimizer and `fit` are inside; the metrics of validation have an axis; every machine reads the variables
+when one of them saves.
 """
 
 import contextlib
@@ -27,58 +27,58 @@ try:
 except ImportError:  # Windows has no such limits.
     resource = None  # type: ignore[assignment]
 
-# The limit of a control group and what it uses, in the second version of control groups and in the first.
+# The files with the memory limit and the memory in use of a control group, for versions 2 and 1 of control groups.
 _MEMORY_FILES = {
     "": ("memory.max", "memory.current"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
 }
 _PROCESSOR = ["/device:CPU:0"]
 
-# What Keras trains on: batches of one device, or those that a strategy deals out.
+# The data that Keras trains on: batches for one device, or batches that a strategy distributes.
 Batches: TypeAlias = tf.data.Dataset | tf.distribute.DistributedDataset
 
 
 class Alone:
-    """A training on one machine. On several, machines.py overrides these methods, in which they wait for each other."""
+    """A training on one machine. For several, machines.py overrides these methods, and the machines wait for others."""
 
-    part: Shard = WHOLE  # Which of how many parts of each batch this machine reads.
-    is_chief = True  # Whether this machine writes.
-    every = 1  # Steps from one question to the next.
+    part: Shard = WHOLE  # The part of each batch that this machine reads.
+    is_chief = True  # Whether this machine writes files.
+    every = 1  # The number of steps from one question to the other machines to the next.
 
     def answering(self) -> contextlib.AbstractContextManager[None]:
-        """Explains the loss of another machine."""
+        """Explains errors that mean that another machine was lost."""
         return contextlib.nullcontext()
 
     def any(self, *flags: bool) -> list[bool]:
-        """Returns for each flag whether some machine raises it."""
+        """Returns for each flag whether any machine has set it."""
         return list(flags)
 
     def check_step(self, step: int) -> None:
-        """Refuses to start where machines would go on from different steps."""
+        """Raises ValueError if machines would continue from different steps."""
 
     def take_leave(self) -> None:
-        """Waits until all machines have received what they last did together."""
+        """Waits until all machines have the results of their last common operation."""
 
     def dealt(self, batches: tf.data.Dataset, batch_size: int) -> Batches:
-        """Lets the devices of this machine share its batches, which TensorFlow does by itself for one machine."""
+        """Divides the batches among the devices of this machine. On a single machine, TensorFlow does so by itself."""
         return batches
 
 
 def num_threads() -> int:
-    """Returns how many threads compute."""
+    """Returns the number of computing threads."""
     return tf.config.threading.get_intra_op_parallelism_threads() or usable_processors()
 
 
 def strategy_for(config: TrainConfig, threads: int | None = None) -> tf.distribute.Strategy:
-    """Returns the strategy that shares work among devices. Call it first: TensorFlow fixes its devices on first use."""
-    if config.threads or threads:  # Their number decides the last bits of every sum.
+    """Returns the strategy that divides work among devices. Call it first: TensorFlow sets up devices only once."""
+    if config.threads or threads:  # Their number changes the last bits of every sum.
         tf.config.threading.set_intra_op_parallelism_threads(config.threads or threads)
     if config.hosts or "TF_CONFIG" in os.environ:
         strategy = _several_machines(config)
     else:
         gpus = tf.config.list_physical_devices("GPU")
         if config.device == "gpu" and not gpus:
-            raise ValueError("--device gpu: TensorFlow sees no GPU here. Drop it, or pass --device cpu.")
+            raise ValueError("--device gpu: TensorFlow finds no GPU here. Drop it, or pass --device cpu.")
         parts = config.devices or 1
         devices = _use_gpus(gpus, config.devices) if gpus else _parts_of_processor(parts) if parts > 1 else _PROCESSOR
         # XLA can't compile a step under MirroredStrategy (Keras 3.15), not even on one device.
@@ -90,7 +90,7 @@ def strategy_for(config: TrainConfig, threads: int | None = None) -> tf.distribu
 
 
 def synchronise_batch_norm(model: keras.Model) -> None:
-    """Lets batch normalisation look at the clips of all devices."""
+    """Makes batch normalisation use the clips of all devices."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
@@ -101,13 +101,13 @@ def synchronise_batch_norm(model: keras.Model) -> None:
 def whole_batches(batches: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     """Returns validation batches of equal size, `(clips, labels, weights)`: the last one is padded with weight 0."""
 
-    # Every device then has clips in every step, which Keras 3.15 asks for, and one graph serves all batches.
+    # Then every device has clips in every step, which Keras 3.15 needs, and one graph serves all batches.
     def filled(values: tf.Tensor) -> tf.Tensor:
         padding = [[0, batch_size - tf.shape(values)[0]], *[[0, 0]] * (len(values.shape) - 1)]
         return tf.ensure_shape(tf.pad(values, padding), [batch_size, *values.shape[1:]])
 
     options = tf.data.Options()
-    # Each of several machines makes whole batches and takes its part of them.
+    # Each machine makes whole batches and takes its part of them.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     weighted = batches.map(plainly(lambda clips, labels: (clips, labels, tf.ones(tf.shape(labels)[:1]))))
     whole = weighted.map(plainly(lambda *batch: tf.nest.map_structure(filled, batch)))
@@ -116,13 +116,13 @@ def whole_batches(batches: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
 
 def _use_gpus(gpus: list[tf.config.PhysicalDevice], wanted: int | None) -> list[str]:
     if wanted and wanted > len(gpus):
-        raise ValueError(f"--devices is {wanted}; this machine has {len(gpus)} GPUs.")
+        raise ValueError(f"--devices is {wanted}, but this machine has {len(gpus)} GPUs.")
     tf.config.set_visible_devices(gpus[:wanted], "GPU")
     return [device.name for device in tf.config.list_logical_devices("GPU")]
 
 
 def _parts_of_processor(parts: int) -> list[str]:
-    """Splits the processor into several devices: slower than one, but good for tests."""
+    """Splits the processor into several devices. That is slower than one device, but useful for tests."""
     processor = tf.config.list_physical_devices("CPU")[0]
     if len(tf.config.get_logical_device_configuration(processor) or [processor]) < parts:
         wanted = [tf.config.LogicalDeviceConfiguration() for _ in range(parts)]
@@ -131,11 +131,11 @@ def _parts_of_processor(parts: int) -> list[str]:
 
 
 def _refuse_impossible(config: TrainConfig, replicas: int) -> None:
-    """Refuses what would fail during a training, or would compute something else."""
+    """Raises ValueError for options that would fail during a training, or would compute something else."""
     if config.batch_size % (replicas * config.accumulate):
         raise ValueError(
             f"--batch-size is {config.batch_size}; it must be a multiple of {replicas} devices times "
-            f"{config.accumulate} parts, so that each has equally many clips."
+            f"{config.accumulate} parts, so that each has the same number of clips."
         )
     if config.jit and replicas > 1:
         raise ValueError("--jit fails on several devices (XLA cannot reach the others' variables). Drop one of them.")
@@ -148,26 +148,26 @@ def _several_machines(config: TrainConfig) -> tf.distribute.Strategy:
     hosts, index = config.hosts, config.host_index
     if config.devices:
         raise ValueError(
-            "--devices chooses on one machine; of several, each uses all GPUs that it sees. Drop it, and set "
+            "--devices is for one machine. With several machines, each uses all GPUs that it sees. Drop it, and set "
             "CUDA_VISIBLE_DEVICES for fewer."
         )
     if hosts:
         workers = [host.strip() for host in hosts.split(",")]
         if not 0 <= index < len(workers) or not all(host.rpartition(":")[2].isdigit() for host in workers):
             raise ValueError(
-                f"--hosts {hosts} --host-index {index}: hosts are address:port, parted by commas, and the index "
+                f"--hosts {hosts} --host-index {index}: hosts must be address:port, separated by commas, and the index "
                 f"is 0 to {len(workers) - 1}."
             )
         task = {"type": "worker", "index": index}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
     cluster = json.loads(os.environ["TF_CONFIG"]).get("cluster", {})
     all_hosts = ", ".join(host for kind in cluster.values() for host in kind)
-    print(f"Waiting until all machines of this training are there: {all_hosts}.", flush=True)
+    print(f"Waiting for all machines of this training: {all_hosts}.", flush=True)
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def free_memory() -> float | None:
-    """Returns how many more bytes this process can get; None on GPUs, which do not report it."""
+    """Returns how many more bytes this process can get; None for GPUs, which do not report it."""
     if tf.config.list_physical_devices("GPU"):
         return None
     found = [float(psutil.virtual_memory().available), *of_groups()]
@@ -178,16 +178,16 @@ def free_memory() -> float | None:
 
 
 def of_groups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[float]:
-    """Yields how many bytes each control group of this process leaves; containers and schedulers set such groups."""
+    """Yields the bytes that each control group leaves to this process. Containers and schedulers set such groups."""
     for line in own.read_text().splitlines() if own.exists() else ():
         _, kinds, place = line.split(":", 2)
         kind = "memory" if "memory" in kinds.split(",") else kinds
         base = root / kind
         folder = base / place.lstrip("/")
         for group in (folder, *folder.parents[: len(folder.parts) - len(base.parts)]) if kind in _MEMORY_FILES else ():
-            with contextlib.suppress(OSError, ValueError):  # Without a limit the file is missing, or holds no number.
+            with contextlib.suppress(OSError, ValueError):  # Without a limit, the file is missing or has no number.
                 size, taken = (int((group / name).read_text()) for name in _MEMORY_FILES[kind])
-                # Cached files are dropped when memory is needed.
+                # Cached files are dropped if memory is needed.
                 counts = dict(each.split() for each in (group / "memory.stat").read_text().splitlines())
                 files = sum(int(counts.get(name, 0)) for name in ("active_file", "inactive_file"))
                 yield float(max(0, size - taken + files))

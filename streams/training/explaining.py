@@ -1,4 +1,4 @@
-"""Explains the errors of a training: what happened, what is kept, and what to do next."""
+"""Explains the errors of a training: what happened, what was saved, and what to do next."""
 
 import tensorflow as tf
 
@@ -15,13 +15,13 @@ NO_ROOM = "No space left"
 
 
 def explain(error: Exception, course: Course, clips: Clips, model: Trainee) -> None:
-    """Raises an error that a user can act on; the error of a file that can't be opened says enough by itself."""
+    """Raises an error that a user can act on. If a file can't be opened, its own error is enough."""
     if NO_ROOM in str(error) or not isinstance(error, OSError):
         raise _in_words(error, course, clips, model) from error
 
 
 def tells_of_memory(error: Exception) -> bool:
-    """Tells whether an error says that memory ran out; of oneDNN's, TensorFlow says that the step was aborted."""
+    """Tells whether an error means that memory ran out. If oneDNN lacks memory, TensorFlow says "aborted" instead."""
     of_onednn = "Status: 1, message: could not" in str(error)
     return of_onednn or isinstance(error, tf.errors.ResourceExhaustedError | MemoryError)
 
@@ -31,7 +31,7 @@ def _in_words(error: Exception, course: Course, clips: Clips, model: Trainee) ->
     what_next = "goes on from the last checkpoint" if begun else "starts anew: nothing was saved yet"
     goes_on = f"{same_command(course.config, begun=begun)} {what_next}."
     said = first_line(error)
-    if NO_ROOM in str(error):  # TensorFlow raises the same error for a full disk and for lack of memory.
+    if NO_ROOM in str(error):  # TensorFlow raises the same error for a full disk and for too little memory.
         return OSError(f"The disk is full ({said}). Make room; {goes_on[0].lower()}{goes_on[1:]}")
     if tells_of_memory(error):
         return RuntimeError(out_of_memory(course.config, model))
@@ -63,7 +63,7 @@ def _what_is_not_finite(course: Course, clips: Clips, model: Trainee) -> str:
     if course.config.jit and not model.validating:
         return f"The loss is not finite in one of the steps {course.finite_step + 1} to {done}."
     what, step = "The loss is not finite in", done + 1
-    if model.validating:  # The step before it spoilt the weights.
+    if model.validating:  # The step before validation spoilt the weights.
         what, step = "The validation loss is not finite after", done
     names = clips.names(step - 1)
     said = f" The batch was of {', '.join(names[:8])}{' and others' if len(names) > 8 else ''}." if names else ""

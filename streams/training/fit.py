@@ -1,4 +1,4 @@
-"""Trains one network. There is no other `compile` and `fit`."""
+"""Trains one network. This is the only place with `compile` and `fit`."""
 
 import contextlib
 import warnings
@@ -37,13 +37,13 @@ class Learner:
 
     network: keras.Model
     card: ModelCard
-    saved: keras.Model | None = None  # The network to save if it is another one, whose weights are trained along.
-    trainee: Callable[..., Trainee] = Trainee  # What trains it.
+    saved: keras.Model | None = None  # The network to save, if it is another one that shares the trained weights.
+    trainee: Callable[..., Trainee] = Trainee  # The class that trains it.
 
 
 @contextlib.contextmanager
 def building(config: TrainConfig, strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Sets seed, precision and devices of a training, for networks that are built inside the block."""
+    """Sets the seed, precision and devices of a training for networks that are built inside the block."""
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
@@ -55,11 +55,11 @@ def building(config: TrainConfig, strategy: tf.distribute.Strategy) -> Iterator[
 def train(
     learner: Learner, clips: Clips, config: TrainConfig, run: Run, watch: keras.callbacks.Callback | None = None
 ) -> dict[str, float]:
-    """Trains a network, from its last checkpoint if there is one; returns the numbers of its best epoch."""
+    """Trains a network, from its last checkpoint if there is one. Returns the metrics of its best epoch."""
     strategy = learner.network.distribute_strategy
     together = _machines(strategy)
     with run.locked() if together.is_chief else contextlib.nullcontext(), listening_for_stop() as stop:
-        if together.is_chief and is_finished(config, run):  # Another process held the lock and finished the training.
+        if together.is_chief and is_finished(config, run):  # Another process had the lock and finished the training.
             return run.entry("result")
         course = Course.of(config, run, clips.steps_per_epoch, together)
         with together.answering():
@@ -94,19 +94,19 @@ def train(
 
 
 def _machines(strategy: tf.distribute.Strategy) -> Alone:
-    """Returns what the machines of a training do together."""
+    """Returns what coordinates the machines of a training."""
     return Together(strategy) if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) else Alone()
 
 
 def _compiled(learner: Learner, clips: Clips, course: Course) -> Trainee:
-    """Returns the model that is trained, around the network that is saved."""
+    """Returns the model that is trained, which wraps the network that is saved."""
     if course.config.sync_batch_norm:
         synchronise_batch_norm(learner.network)
-    # Outside the scope: a model made inside is built in a way that fails on several machines (Keras 3.15).
+    # Outside the scope: a model that is made inside fails on several machines (Keras 3.15).
     model = learner.trainee(learner.network, clips, course.config, multi_label=learner.card.multi_label)
     with learner.network.distribute_strategy.scope():
         model.compile(optimizer=make_optimizer(course.config, course.rate), jit_compile=course.config.jit)
-        # Variables that a step made would make its graph conditional, which fails on several devices.
+        # Variables that are created in a step would make its graph conditional, which fails on several devices.
         model.optimizer.build(model.trainable_variables)
     return model
 
@@ -114,10 +114,10 @@ def _compiled(learner: Learner, clips: Clips, course: Course) -> Trainee:
 def _callbacks(
     learner: Learner, model: Trainee, clips: Clips, validation: tf.data.Dataset | None, course: Course, stop: Stop
 ) -> tuple[Keeper, Display, *tuple[keras.callbacks.Callback, ...]]:
-    """Restores the last checkpoint, looks at the first batch, and returns what watches the steps that follow."""
+    """Restores the last checkpoint, checks the first batch, and returns the callbacks for the following steps."""
     course.start(model, clips.skipped)
     sheets = look_at_first_batch(model, clips, validation, course, is_flow=bool(learner.card.flow))
-    # Keras says this once for validation data whose length it has to find out.
+    # Keras prints this once if it must find out the length of validation data.
     warnings.filterwarnings("ignore", "Your input ran out of data")
     described = described_training(course.config, course.run, learner.card, begun=course.progress.step > 0)
     display = Display(course)
@@ -128,7 +128,7 @@ def _callbacks(
 def _validate(
     model: Trainee, validation: tf.data.Dataset | None, callbacks: keras.callbacks.CallbackList, epoch: int
 ) -> None:
-    """Ends an epoch as `fit` does after its last step."""
+    """Ends an epoch, as `fit` does after its last step."""
     callbacks.on_train_begin()
     callbacks.on_epoch_begin(epoch)
     numbers = model.get_metrics_result()
@@ -137,12 +137,12 @@ def _validate(
 
 
 def _finish(learner: Learner, model: Trainee, clips: Clips, keeper: Keeper) -> dict[str, float]:
-    """Saves the weights of the best epoch. The result, which marks the run as finished, is written last."""
+    """Saves the weights of the best epoch. The result is written last, because it marks the run as finished."""
     course, run, history = keeper.course, keeper.course.run, keeper.course.progress.history
     best = best_epoch(history)
     result = {"epoch": best, "epochs": len(history), **history[best - 1]}
-    if course.together.is_chief:  # The others need no best weights, and these lines delete them.
-        if best < len(history):  # Otherwise the network has them already.
+    if course.together.is_chief:  # The other machines need no best weights, and these lines delete them.
+        if best < len(history):  # If not, the network has them already.
             course.checkpoints.restore_best(model, course.progress)
         save_model(learner.saved or learner.network, learner.card, run.model)
         write_history(run.history, history)
@@ -152,10 +152,10 @@ def _finish(learner: Learner, model: Trainee, clips: Clips, keeper: Keeper) -> d
         run.clear_checkpoints()
         if skipped:
             say_skipped(skipped)
-    # The other machines wait here for the model, which the next stage may start from.
+    # Here the other machines wait for the model, because the next stage may start from it.
     (stopped,) = course.together.any(keeper.stop.requested)
     course.together.take_leave()
     if stopped:
         words = "Stopped after the last step; the model is saved."
-        raise StoppedError(f"{words} {same_command(course.config)} goes on with what is left, or says what came out.")
+        raise StoppedError(f"{words} {same_command(course.config)} goes on with what is left, or prints the result.")
     return result

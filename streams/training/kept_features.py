@@ -26,16 +26,16 @@ from streams.runs.run_folder import Run
 from streams.training.fit import Learner, building
 from streams.training.machines import part_of_batches
 
-# Evenly spaced views of each video. A pass over the videos draws one of them for each video.
+# The number of evenly spaced views of each video. A pass over the videos draws one of them for each video.
 NUM_VIEWS = 5
-Views = Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]  # Of each video in turn, as `scoring.score_videos` takes them.
-# Videos from one flush of the file of features to the next.
+Views = Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]  # For each video, in the form of `scoring.score_videos`.
+# The number of videos between two flushes of the file of features.
 _FLUSHED_EVERY = 50
 
 
 @dataclass(frozen=True)
 class FeatureStream(Clips):
-    """Features instead of clips: a step takes one random view of each video that it draws."""
+    """Features instead of clips. A step takes one random view of each video that it draws."""
 
     clips: ClipStream
     features: np.ndarray  # float32[videos, views, D].
@@ -44,12 +44,12 @@ class FeatureStream(Clips):
 
     @property
     def videos(self) -> Sequence[Video]:  # type: ignore[override]
-        """Those that are learnt from."""
+        """The videos for training."""
         return self.clips.videos
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many whole batches one pass over the videos makes."""
+        """The number of whole batches in one pass over the videos."""
         return self.clips.steps_per_epoch
 
     def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
@@ -71,7 +71,7 @@ class FeatureStream(Clips):
 
 
 def on_features(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> tuple[Learner, FeatureStream]:
-    """Returns the last layer as a network of its own, which saves the whole, and the features that it learns from."""
+    """Returns the last layer as a separate network, which saves the whole one, and the features that it learns from."""
     network = learner.network
     features, labels = kept_features(network, clips, clips.videos, run, config)
     held_out = kept_features(network, clips, clips.held_out, run, config, "validation") if clips.held_out else None
@@ -83,7 +83,7 @@ def on_features(learner: Learner, clips: ClipStream, config: TrainConfig, run: R
 def kept_features(
     network: keras.Model, clips: ClipStream, videos: Sequence[Video], run: Run, config: TrainConfig, part: str = "train"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `(float32[videos, views, D], labels)` of centred crops; a file keeps those that are made."""
+    """Returns `(float32[videos, views, D], labels)` of centred crops. A file keeps the finished ones."""
     num_views = 1 if clips.clip.is_spread else NUM_VIEWS
 
     def views_from(done: int) -> Views:
@@ -103,7 +103,7 @@ def cached_features(
     about: Sequence[str] = (),
     shown: str = "pixels",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the features of videos, and keeps them in a file; `views_from(n)` gives the views from video n on."""
+    """Returns the features of videos, and keeps them in a file. `views_from(n)` gives the views from video n on."""
     frozen = keras.Model(network.input, network.get_layer("features").output)
     key = _key(frozen, [*about, *names])
     rows, labels = _read(path, key) if path else ([], [])
@@ -123,7 +123,7 @@ def cached_features(
 
 
 def _read(path: Path, key: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Returns what a file holds for this key; deletes a file that is damaged or has another key."""
+    """Returns the content of a file if it has this key. Deletes a file that is damaged or has another key."""
     with contextlib.suppress(OSError, KeyError, ValueError), h5py.File(path) as file:
         if file.attrs["key"] == key and len(file["features"]) == len(file["labels"]):
             return list(file["features"][()]), list(file["labels"][()])
@@ -153,7 +153,7 @@ def _append(file: h5py.File, row: np.ndarray, label: np.ndarray) -> None:
 def feature_batches(
     features: np.ndarray, labels: np.ndarray, draw: Draw, *, seed: int, start_step: int
 ) -> tf.data.Dataset:
-    """Builds an endless dataset of `(features, labels)`: one random view of each video that a step draws."""
+    """Builds an endless dataset of `(features, labels)`, with one random view of each video that a step draws."""
     values, targets, num_views = tf.constant(features), tf.constant(labels), features.shape[1]
 
     def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -165,7 +165,7 @@ def feature_batches(
 
 
 def with_fresh_head(network: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Returns a fresh last layer, with the dropout before it, as a network from features to logits, and the whole."""
+    """Returns a new last layer and its dropout, as a network from features to logits, and the whole network."""
     features, dropout = network.get_layer("features").output, network.get_layer("dropout")
     head = layers.Dense(network.get_layer("logits").units, name="logits", dtype="float32")
     inputs = keras.Input(features.shape[1:], name="features")
@@ -174,8 +174,8 @@ def with_fresh_head(network: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def _key(frozen: keras.Model, about: Sequence[str]) -> str:
-    """Returns a hash that changes whenever the features or their order would change."""
-    # Keras numbers layers without a name, and goes on counting from one network to the next.
+    """Returns a hash that changes if the features or their order would change."""
+    # Keras numbers layers without a name, and the numbers continue from one network to the next.
     structure = re.sub(r"_\d+\b", "", frozen.to_json())
     digest = hashlib.sha256("\n".join([*about, structure]).encode())
     for weight in frozen.get_weights():

@@ -1,4 +1,4 @@
-"""Keeps several machines together: they stop, save and continue at the same step, and each makes part of a batch."""
+"""Coordinates several machines: they stop, save and continue at the same step, and each makes a part of each batch."""
 
 import contextlib
 import json
@@ -17,9 +17,9 @@ _ALONE = tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.Cancell
 
 
 class Together(Alone):
-    """One of several machines. Reading the variables needs all of them at the same step, so they agree here."""
+    """One of several machines. Variables can be read only by all machines at the same step, so they agree here."""
 
-    every = 5  # An answer waits for the slowest machine, so they don't ask at each step.
+    every = 5  # An answer waits for the slowest machine, so the machines don't ask at each step.
 
     def __init__(self, strategy: tf.distribute.Strategy):
         self.part = this_part()
@@ -29,7 +29,7 @@ class Together(Alone):
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """Explains the loss of another machine, which shows up as soon as machines create weights together."""
+        """Explains the loss of another machine, which is noticed as soon as machines create weights together."""
         try:
             yield
         except tf.errors.OpError as error:
@@ -38,30 +38,30 @@ class Together(Alone):
             raise
 
     def any(self, *flags: bool) -> list[bool]:
-        """Returns for each flag whether some machine raises it; all machines ask this at the same moment, and wait."""
+        """Returns for each flag whether any machine has set it. All machines ask this at the same step, and wait."""
         return [count > 0 for count in self._sum(tf.constant(flags, tf.int64)).numpy()]
 
     def check_step(self, step: int) -> None:
-        """Refuses to start where machines would go on from different steps."""
+        """Raises ValueError if machines would continue from different steps."""
         mean = int(self._sum(tf.constant(step, tf.int64))) / self.strategy.num_replicas_in_sync
-        (differs,) = self.any(mean != step)  # All must know, since one of them may be at the mean.
+        (differs,) = self.any(mean != step)  # All machines must know, because one of them may be at the mean.
         if differs:
             self.take_leave()
             raise ValueError(
-                f"This machine would go on from step {step}, all together from {mean:g} on average: they must see the "
-                "same run folder. Put --runs on storage that all of them share."
+                f"This machine would go on from step {step}, all together from {mean:g} on average: they must use the "
+                "same run folder: put --runs on storage that all of them share."
             )
 
     def take_leave(self) -> None:
-        """Waits until all machines have the last common result: one that ended earlier would cut off the others.
+        """Waits until all machines have the last common result. A machine that ends early would cut off the others.
 
-        After this, all machines have come here, so an error no longer matters.
+        After that, all machines have come here, so errors no longer matter.
         """
         with contextlib.suppress(tf.errors.OpError):
             self._sum(tf.constant(0, tf.int64)).numpy()
 
     def dealt(self, batches: tf.data.Dataset, batch_size: int) -> Batches:
-        """Lets the devices of this machine share its own part of each batch, which is all that it reads and decodes."""
+        """Divides this machine's part of each batch among its devices. It reads and decodes only this part."""
         of_device = batches.rebatch(batch_size // self.strategy.num_replicas_in_sync)
         return self.strategy.distribute_datasets_from_function(lambda context: of_device)
 
@@ -72,12 +72,12 @@ def tells_of_another(error: Exception) -> bool:
 
 
 def another_is_gone(error: Exception, remedy: str) -> str:
-    """Returns in words that another machine has died, and what to do."""
+    """Returns a message that another machine was lost, and what to do."""
     return f"Another machine of this training stopped answering ({first_line(error).rstrip('.:')}). {remedy}"
 
 
 def this_part() -> Shard:
-    """Returns which of how many machines this is; a chief comes before the workers."""
+    """Returns this machine's number, and the number of machines. A chief comes before the workers."""
     described = json.loads(os.environ.get("TF_CONFIG", "{}"))
     task, cluster = described.get("task", {}), described.get("cluster", {})
     chiefs, workers = len(cluster.get("chief", ())), len(cluster.get("worker", ()))
@@ -86,7 +86,7 @@ def this_part() -> Shard:
 
 
 def part_of_batches(batches: tf.data.Dataset, shard: Shard) -> tf.data.Dataset:
-    """Returns the same part of every batch, for batches that cost nothing to make whole."""
+    """Returns the same part of every batch, for batches that are made whole without cost."""
     index, number = shard
     if number == 1:
         return batches

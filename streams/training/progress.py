@@ -1,4 +1,4 @@
-"""Keeps the progress of a training and its checkpoints, which survive a kill at any moment."""
+"""Keeps the progress of a training, and its checkpoints, which survive a kill at any moment."""
 
 import itertools
 import json
@@ -18,23 +18,23 @@ from streams.runs.run_folder import Run
 from streams.training.devices import Alone
 from streams.training.schedules import Rate, best_epoch
 
-# If the disk damages the newest checkpoint, the one before it still stands.
+# If the disk damages the newest checkpoint, the one before it remains.
 _KEPT = 2
 _STATE = "state"
 
 
 class DamagedError(Exception):
-    """A checkpoint that can't be read whole."""
+    """A checkpoint that can't be read completely."""
 
 
 @dataclass
 class Progress:
-    """The progress of a training that is in no variable. All decisions follow from the history."""
+    """The progress of a training that is not in variables. All decisions follow from the history."""
 
     step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)  # One row an epoch.
-    skipped: Skipped = field(default_factory=set)  # Clips that could not be read and were left out.
-    seconds: float = 0.0  # Working time, without interruptions.
+    history: list[dict[str, float]] = field(default_factory=list)  # One row per epoch.
+    skipped: Skipped = field(default_factory=set)  # Clips that could not be read and were skipped.
+    seconds: float = 0.0  # The working time, without interruptions.
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Checkpoints:
     """The checkpoints of one run and the weights of its best epoch so far."""
 
     folder: Path
-    writes: bool = True  # Of several machines only the first one does.
+    writes: bool = True  # On several machines, only the first one writes.
 
     def save(self, model: keras.Model, progress: Progress, *, is_best: bool = False) -> None:
-        """Writes a checkpoint, and the best weights to a file of their own; deletes what is no longer needed."""
-        # Several machines read a variable together, so all of them come here.
+        """Writes a checkpoint, and the best weights to a separate file. Deletes what is no longer needed."""
+        # Several machines read a variable together, so all of them call this.
         weights, arrays = _arrays(model.variables if is_best else []), _arrays(_variables(model))
         if not self.writes:
             return
@@ -63,9 +63,9 @@ class Checkpoints:
                 best.unlink()
 
     def restore(self, model: keras.Model, check: Callable[[int], None] = lambda step: None) -> Progress:
-        """Sets the model to the newest checkpoint that can be read, and returns how far it is.
+        """Sets the model to the newest checkpoint that can be read, and returns its progress.
 
-        `check(step)` may refuse it first: several machines set their variables together.
+        `check(step)` may raise an error first, because several machines set their variables together.
         """
         damaged = []
         for path in reversed(self._steps()):
@@ -83,7 +83,7 @@ class Checkpoints:
             return progress
         if damaged:
             raise ValueError(
-                f"No checkpoint can be read: {'; '.join(damaged)}. Put whole ones there if you have copies, or pass "
+                f"No checkpoint can be read: {'; '.join(damaged)}. Restore them if you have copies, or pass "
                 "--again to train anew from the first step."
             )
         check(0)
@@ -98,7 +98,7 @@ class Checkpoints:
         _assign(model.variables, arrays, self._best(progress)[0])
 
     def _best(self, progress: Progress) -> tuple[Path, Path]:
-        """Returns the file of the best weights and its copy: no older checkpoint holds them, so there are two."""
+        """Returns the file of the best weights and its copy. No older checkpoint has them, so they are stored twice."""
         name = f"best{best_epoch(progress.history):05d}"
         return self.folder / f"{name}.npz", self.folder / f"{name}.copy.npz"
 
@@ -116,7 +116,7 @@ class Checkpoints:
 
 @dataclass
 class Course:
-    """The state of a training: its options, folder and machine, its progress, and what is saved."""
+    """The state of a training: its options, folder and machine, its progress, and what was saved."""
 
     config: TrainConfig
     run: Run
@@ -126,9 +126,9 @@ class Course:
     rate: Rate
     checkpoints: Checkpoints
     progress: Progress = field(default_factory=Progress)
-    saved_step: int = 0  # The last step that was saved.
-    began: float = 0.0  # When it would have begun had it never been interrupted.
-    finite_step: int = 0  # The last step whose loss was looked at, where XLA compiles the steps.
+    saved_step: int = 0  # The last saved step.
+    began: float = 0.0  # The time when it would have begun without interruptions.
+    finite_step: int = 0  # The last step whose loss was checked, if XLA compiles the steps.
 
     @classmethod
     def of(cls, config: TrainConfig, run: Run, steps_per_epoch: int, together: Alone) -> "Course":
@@ -139,22 +139,22 @@ class Course:
 
     @property
     def epoch(self) -> int:
-        """How many epochs are through, validation included."""
+        """The number of finished epochs, including their validation."""
         return len(self.progress.history)
 
     @property
     def step_of_epoch(self) -> int:
-        """How many steps of the present epoch are done; all of them while it is validated."""
+        """The number of finished steps of the present epoch; all of them during its validation."""
         return self.progress.step - self.epoch * self.steps_per_epoch
 
     @property
     def is_done(self) -> bool:
-        """Tells whether all epochs are through, or the last `--patience` epochs brought nothing better."""
+        """Tells whether all epochs are finished, or the last `--patience` epochs brought no improvement."""
         waited = self.epoch - best_epoch(self.progress.history)
         return self.epoch >= self.epochs or waited >= (self.config.patience or math.inf)
 
     def start(self, model: keras.Model, skipped: Skipped | None) -> None:
-        """Continues where an earlier training stopped; `skipped` then includes the clips that it left out."""
+        """Continues where an earlier training stopped. `skipped` then includes the clips that it skipped."""
         if self.config.resume and not self.config.again and self.checkpoints.folder.exists():
             self.progress = self.checkpoints.restore(model, self.together.check_step)
             if self.progress.step:
@@ -169,7 +169,7 @@ class Course:
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    """Returns the weights, the random states, the optimizer's variables, and the sums for the numbers of the epoch."""
+    """Returns the weights, the random states, the optimizer's variables, and the sums for the metrics of the epoch."""
     sums = [variable for metric in model.metrics for variable in metric.variables]
     return list({id(each): each for each in [*model.variables, *model.optimizer.variables, *sums]}.values())
 
@@ -190,8 +190,8 @@ def _of_another_network(path: Path, found: Sequence[tuple[int, ...]], wanted: Se
     pairs = itertools.zip_longest(found, wanted, fillvalue="nothing")
     one, other = next(pair for pair in pairs if pair[0] != pair[1])
     return (
-        f"{path} is of another network: it has {one} where this one has {other}. "
-        "Train with the options that the run was started with, or pass --again to start anew."
+        f"{path} belongs to another network: it has {one} where this one has {other}. "
+        "Train with the options with which the run was started, or pass --again to start anew."
     )
 
 
@@ -201,17 +201,17 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             np.savez(file, **dict(arrays))  # type: ignore[arg-type]
     except OSError as error:
         raise RuntimeError(
-            f"The checkpoint {path} could not be written ({error.strerror or error}); those before it are whole. "
+            f"The checkpoint {path} could not be written ({error.strerror or error}). The earlier ones are intact. "
             "Make room, then run the same command again, but without --again: it goes on from the last one."
         ) from error
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """Reads every array of a file; each carries a checksum, which shows whether it is damaged."""
+    """Reads all arrays of a file. Each has a checksum, which shows damage."""
     try:
         with np.load(path) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except Exception as error:  # A damaged header lets NumPy and zipfile raise nearly anything.
+    except Exception as error:  # For a damaged header, NumPy and zipfile may raise almost any exception.
         raise DamagedError(f"{path} is damaged ({error})") from error
 
 

@@ -27,15 +27,15 @@ from streams.runs.run_folder import CHOSEN_BY, Run, first_versions
 from streams.training.devices import num_threads
 from streams.training.progress import Course
 
-# Seconds between looks at the numbers of an unfinished epoch: reading them makes a GPU wait.
+# The seconds between two readings of the metrics of an unfinished epoch: reading them makes a GPU wait.
 _LOOK = 0.5
-# TensorFlow does not install it.
+# TensorFlow does not install TensorBoard.
 HAS_TENSORBOARD = find_spec("tensorboard") is not None
 _TITLES = {"loss": "loss", "accuracy": "frame accuracy", "learning_rate": "learning rate"}
 
 
 class _Bar(Progress):
-    """A bar with the numbers on a second line, since a usual terminal has no room for both on one."""
+    """A bar with the metrics on a second line, because a usual terminal has no room for both on one."""
 
     def get_renderables(self) -> Iterator[RenderableType]:
         """Yields the bar and the line below it."""
@@ -45,10 +45,10 @@ class _Bar(Progress):
 
 
 class Display(keras.callbacks.Callback):
-    """Shows how far the training is, how well it goes and what share of the time it waits for batches.
+    """Shows the progress of a training, its metrics, and the share of time in which it waits for batches.
 
-    Batches may be fetched ahead, and a step may ask late, while its graph is built. So waiting is counted from the
-    moment when the step has begun and its batch has been asked for, until the batch comes.
+    Batches may be fetched ahead, and a step may ask for its batch late, while its graph is built. So waiting is counted
+    from the moment when the step has begun and its batch has been requested, until the batch comes.
     """
 
     def __init__(self, course: Course):
@@ -62,11 +62,11 @@ class Display(keras.callbacks.Callback):
         self.task = self.bar.add_task("Training", total=total, completed=course.progress.step, now="builds its graph")
 
     def watched(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Returns the same batches, and notes when each is asked for and when it comes."""
-        # Lists of its own for each stream: threads of the one before may still be fetching.
+        """Returns the same batches, and records when each is requested and when it comes."""
+        # Each stream has its own lists: threads of the stream before may still be fetching.
         asked, came = self.asked, self.came = deque[float](), deque[float]()
         self.began = deque[float]()
-        # A pair is asked for its first part first.
+        # In a pair, the first part is requested first.
         numbers = tf.data.Dataset.range(np.iinfo(np.int64).max).map(plainly(lambda number: _noted(asked, number)))
         return tf.data.Dataset.zip(numbers, batches).map(plainly(lambda _, batch: _noted(came, batch)))
 
@@ -77,7 +77,7 @@ class Display(keras.callbacks.Callback):
         self.epoch_began = self.looked = time.monotonic()
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Notes when the step begins, and moves the bar now and then."""
+        """Records when the step begins, and moves the bar from time to time."""
         now = time.monotonic()
         if not self.bar.disable and batch > 0 and now - self.looked >= _LOOK:
             self.looked = now
@@ -86,7 +86,7 @@ class Display(keras.callbacks.Callback):
         self.began.append(time.monotonic())
 
     def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        """Stops the clock: validation is no training."""
+        """Stops the clock, because validation is not training."""
         self._measure()
         if not self.bar.disable:
             self._move(f"now its {self.chosen_by}")
@@ -102,7 +102,7 @@ class Display(keras.callbacks.Callback):
         self.bar.console.print(line, highlight=False, soft_wrap=True)
 
     def _measure(self) -> None:
-        """Measures the speed of the epoch so far, and the share of its time in which a step waited for its batch."""
+        """Measures the speed of the epoch so far, and the share of its time in which steps waited for their batches."""
         seconds = max(1e-9, time.monotonic() - self.epoch_began)
         while self.began and self.came:
             self.waited += max(0.0, self.came.popleft() - max(self.began.popleft(), self.asked.popleft()))
@@ -111,7 +111,7 @@ class Display(keras.callbacks.Callback):
         self.speed = f"{clips / seconds:.0f} clips/s, {self.waited / seconds:.0%} waiting for input"
 
     def _move(self, words: str) -> None:
-        """Moves the bar to the present step, and says how the epoch goes."""
+        """Moves the bar to the present step, and shows the metrics."""
         loss, accuracy = (float(mean.result()) for mean in self.model.training_means)
         self.bar.update(
             self.task,
@@ -127,7 +127,7 @@ def _words(loss: float, accuracy: float) -> str:
 
 
 def _noted(times: deque[float], values: Tensors) -> Tensors:
-    """Returns the same values, inside a graph, after noting the time in a list."""
+    """Returns the same values, inside a graph, after adding the time to a list."""
 
     def note() -> np.int64:
         times.append(time.monotonic())
@@ -139,7 +139,7 @@ def _noted(times: deque[float], values: Tensors) -> Tensors:
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes event files for TensorBoard: numbers per epoch, the first batch, and weights on request."""
+    """Writes event files for TensorBoard: metrics per epoch, the first batch, and on request the weights."""
 
     def __init__(self, course: Course, display: Display, sheets: Mapping[str, tf.Tensor]):
         super().__init__()
@@ -147,8 +147,8 @@ class TensorBoard(keras.callbacks.Callback):
         self.writer: tf.summary.SummaryWriter | None = None
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Adds the numbers of an epoch, and the histograms of the weights where they are wanted."""
-        if self.writer is None:  # Only now has what lay in the folder made room.
+        """Adds the metrics of an epoch, and the histograms of the weights if requested."""
+        if self.writer is None:  # Only now have older files in the folder been removed.
             self.writer = tf.summary.create_file_writer(str(self.course.run.tensorboard))
         with self.writer.as_default(step=epoch + 1):
             while self.sheets:
@@ -161,15 +161,15 @@ class TensorBoard(keras.callbacks.Callback):
         self.writer.flush()
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
-        """Closes the event file, and takes the names of this machine and of this process out of its name."""
+        """Closes the event file, and removes the names of this machine and this process from its name."""
         if self.writer is not None:
-            self.writer = self.writer.close()  # A training that goes on within an epoch begins again after it.
+            self.writer = self.writer.close()  # A training that continues within an epoch starts a new file.
             for number, path in enumerate(sorted(self.course.run.tensorboard.glob("events.out.tfevents.*")), 1):
                 path.replace(path.with_name(f"events.out.tfevents.{number:04d}"))
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Writes one row an epoch. Nothing in it depends on the clock, so that equal trainings have equal files."""
+    """Writes one row per epoch. Nothing in it depends on the clock, so equal trainings have equal files."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ["epoch", *history[0]], lineterminator="\n")
     writer.writeheader()
@@ -178,14 +178,14 @@ def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
 
 
 def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best: int, protocol: str) -> None:
-    """Draws loss, accuracy and rate over the epochs, and the epoch that is kept."""
-    from matplotlib import figure, ticker  # Take a second to import; only a finished training needs them.
+    """Draws loss, accuracy and rate over the epochs, and marks the epoch that is kept."""
+    from matplotlib import figure, ticker  # These imports take a second, and only a finished training needs them.
 
     page = figure.Figure(figsize=(4.2 * len(_TITLES), 3.4), layout="constrained")
     page.suptitle(", ".join(path.parent.parts[-3:]), x=0.01, ha="left", weight="bold")  # Data set, stream and split.
     epochs, marker = range(1, len(history) + 1), "." if len(history) < 15 else ""
     for axes, (name, title) in zip(page.subplots(1, len(_TITLES)), _TITLES.items(), strict=True):
-        # A training that chooses by the test list says so.
+        # If the test list selects the epoch, the legend says so.
         for column, label in ((name, "training"), (f"val_{name}", CHOSEN_BY[protocol])):
             if column in history[0]:
                 axes.plot(epochs, [row[column] for row in history], marker=marker, label=label)
@@ -202,11 +202,11 @@ def draw_curves(path: Path, history: Sequence[Mapping[str, float]], best: int, p
 
 
 def described_training(config: TrainConfig, run: Run, card: ModelCard, *, begun: bool = False) -> dict[str, object]:
-    """Returns all that decides the result, for config.json."""
+    """Returns all on which the result depends, for config.json."""
     options = config.identity()
     devices = tf.config.list_physical_devices("GPU")
     graphics = {str(tf.config.experimental.get_device_details(each).get("device_name", "GPU")) for each in devices}
-    # The modules' own versions: the metadata of a package may bear another name, as that of tensorflow-cpu does.
+    # The modules' own versions: the metadata may be under another package name, such as tensorflow-cpu.
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
     return {
         "stream": card.stream,

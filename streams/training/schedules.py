@@ -11,14 +11,14 @@ from streams.config import TrainConfig
 from streams.training.tricks.layer_rates import with_layer_rates
 
 _OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}
-History = Sequence[Mapping[str, float]]  # One row an epoch.
+History = Sequence[Mapping[str, float]]  # One row per epoch.
 
 
 class Rate(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate of each step: a warm-up, then a shape, times the `factor` that plateaus leave of it."""
+    """The learning rate of each step: a warm-up, then a schedule, times the `factor` that plateaus leave of it."""
 
     def __init__(self, config: TrainConfig, steps_per_epoch: int, total_steps: int):
-        # Milestones are in the unit in which the length is given.
+        # Milestones have the same unit as the length of the training.
         unit = 1 if config.steps else steps_per_epoch
         self.peak = config.learning_rate * config.batch_size / (config.rate_batch or config.batch_size)
         self.shape = config.schedule
@@ -37,12 +37,12 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         for milestone in self.milestones if self.shape == "step" else ():
             rate *= tf.where(done < milestone, 1.0, 0.1)
         if self.warmup_steps:
-            # The step after the warm-up is the first one at the highest rate, so that a single step is a slow one, too.
+            # The first step after the warm-up has the highest rate. So a warm-up of a single step has a lower rate too.
             rate *= tf.minimum(1.0, (done + 1) / (self.warmup_steps + 1))
         return rate
 
     def get_config(self) -> dict[str, object]:
-        """Refuses: models are saved without what trained them."""
+        """Raises NotImplementedError, because models are saved without their optimizer."""
         raise NotImplementedError("A learning rate is not saved: a training makes its own from its options.")
 
 
@@ -53,7 +53,7 @@ def make_optimizer(config: TrainConfig, rate: Rate) -> keras.optimizers.Optimize
         settings["momentum"] = config.momentum
     kind, rates = _OPTIMIZERS[config.optimizer], (config.first_layer_rate, config.layer_decay)
     optimizer = kind(**settings) if rates == (1.0, 1.0) else with_layer_rates(kind, *rates, **settings)
-    # Biases and normalisation set the scale of activations; decay would only work against the next step.
+    # Biases and normalisation set the scale of activations. Their decay would only work against the next step.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if config.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -61,17 +61,17 @@ def make_optimizer(config: TrainConfig, rate: Rate) -> keras.optimizers.Optimize
 
 
 def best_epoch(history: History) -> int:
-    """Returns the epoch, counted from 1, with the lowest validation loss; the last one where nothing is chosen."""
-    # The loss, not the accuracy: fusion needs calibrated scores.
+    """Returns the epoch, counted from 1, with the lowest validation loss; the last epoch if none is selected."""
+    # The loss is used instead of the accuracy, because fusion needs calibrated scores.
     if not history or "val_loss" not in history[-1]:
         return len(history)
     return 1 + min(range(len(history)), key=lambda epoch: history[epoch]["val_loss"])
 
 
 def plateau_factor(history: History, patience: int) -> float:
-    """Returns what is left of the rate: a tenth for each time that `patience` epochs in a row brought nothing better.
+    """Returns the factor of the rate: a tenth for each time that `patience` epochs in a row brought no improvement.
 
-    It follows from the history alone, so that a resumed training needs nothing else.
+    It follows from the history alone, so a resumed training needs nothing else.
     """
     factor, lowest, waited = 1.0, math.inf, 0
     for row in history:

@@ -24,10 +24,10 @@ from streams.training.records import described_training, write_history
 
 
 def solve_stage(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> Cost | None:
-    """Makes the features of the training videos, solves the last layer on them, and saves the network.
+    """Computes the features of the training videos, solves the last layer on them, and saves the network.
 
-    It also saves the logits that each fold gave to the videos it had not seen, for fusion to learn from. With
-    `--dry-run` it is only rehearsed.
+    It also saves each fold's logits for the videos that it was not trained on, for fusion to learn from. With
+    `--dry-run`, it only rehearses this.
     """
     if config.dry_run:
         return _rehearse(learner, clips, config, run)
@@ -36,7 +36,7 @@ def solve_stage(learner: Learner, clips: ClipStream, config: TrainConfig, run: R
             return None
         start = time.monotonic()
         features, labels = kept_features(learner.network, clips, clips.videos, run, config)
-        # The layer is linear, so the mean of a video's logits over its views are the logits of its mean features.
+        # The layer is linear, so the mean of a video's logits over views equals the logits of its mean features.
         features = features.mean(axis=1)
         groups = [video.group for video in clips.videos]
         solution = solve_last_layer(learner.network, features, labels, groups, config.seed)
@@ -52,13 +52,13 @@ def solve_stage(learner: Learner, clips: ClipStream, config: TrainConfig, run: R
 
 
 def _rehearse(learner: Learner, clips: ClipStream, config: TrainConfig, run: Run) -> Cost:
-    """Makes the features of a few videos, and returns what those of all would cost; solving takes little time."""
+    """Computes the features of a few videos, and returns the cost for all of them. Solving takes little time."""
     few = clips.videos[:_FEW]
     kept_features(learner.network, clips, few[:1], run, config)  # Builds the graph.
     start = time.monotonic()
     kept_features(learner.network, clips, few, run, config)
     seconds = (time.monotonic() - start) / len(few)
-    print(f"Rehearsed: {seconds:.3f} s a video, {len(clips.videos)} videos.", flush=True)
+    print(f"Rehearsed: {seconds:.3f} s per video, {len(clips.videos)} videos.", flush=True)
     return Cost(1, len(clips.videos), seconds, 0.0, peak_memory())
 
 
@@ -67,7 +67,7 @@ _NUMBERS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 def _result(network: keras.Model, features: np.ndarray, labels: np.ndarray, solution: Solution) -> dict[str, float]:
-    """Returns the loss and accuracy on the training videos, as learnt and as held out by the folds."""
+    """Returns the loss and accuracy on the training videos, after training on all and as held out by the folds."""
     inputs = network.get_layer("features").output
     fitted = predicted(keras.Model(inputs, network.output), features)
     found: dict[str, float] = {"epoch": 1, "epochs": 1}

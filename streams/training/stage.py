@@ -1,4 +1,4 @@
-"""Runs one stage of a training, from a fresh network to its best weights: the parts of the training commands."""
+"""Runs one stage of a training, from an untrained network to its best weights, for the training commands."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ __all__ = ["Learner", "building", "clips_of", "strategy_for", "train_stage"]
 
 
 def train_stage(learner: Learner, clips: Clips, config: TrainConfig, run: Run) -> Cost | None:
-    """Trains one stage, on kept features if only the last layer learns; with `--dry-run` it is only rehearsed."""
+    """Trains one stage; on kept features if only the last layer is trained. With `--dry-run`, it only rehearses."""
     if config.optimizer == EXACT and isinstance(clips, ClipStream):
         return solve_stage(learner, clips, config, run)
     if config.keeps_features and isinstance(clips, ClipStream):
@@ -57,7 +57,7 @@ def clips_of(
 
 
 def _suits_device(config: TrainConfig, dataset: DataSet) -> bool:
-    """Tells whether whole frames can be cut where the network runs, which frees the host of the work."""
+    """Tells whether whole frames can be cut where the network runs, which saves the host this work."""
     made = frame_description(dataset.root)
     has_one_short_side = made.get("short_side") is not None and bool(made.get("enlarge", True))
     return config.can_cut_on_device and has_one_short_side

@@ -1,4 +1,4 @@
-"""Defines a step of training and one of validation, the same on one device, on several, and on several machines."""
+"""Defines a step of training and one of validation, the same for one device, several devices and several machines."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -11,15 +11,15 @@ from streams.config import TrainConfig
 from streams.networks.two_tasks import own_task_only
 from streams.training.consensus import agreed
 
-# The error of a loss that is not finite starts with this.
+# The error message for a loss that is not finite starts with this.
 NON_FINITE = "The loss is not finite"
 
 
 class Trainee(keras.Model):
-    """A network while it is trained: the layers are the network's own, the steps are ours.
+    """A network during its training. The layers are the network's own, and the steps are ours.
 
-    Keras' own step clips and accumulates gradients on each device by itself, and takes the mean over the clips of
-    a device; here a step means the same on any number of devices: one update by the mean over all its clips.
+    Keras' own step clips and accumulates gradients on each device separately, and averages over the clips of a device.
+    Here a step means the same on any number of devices: one update by the mean over all its clips.
     """
 
     train_function: Callable[[Iterator[tf.Tensor]], dict[str, tf.Tensor]] | None
@@ -34,35 +34,35 @@ class Trainee(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The numbers that steps count now; validation has its own, so that it leaves those of the epoch alone."""
+        """The metrics that steps update now. Validation has its own, so those of the epoch stay unchanged."""
         if self.validating:
             return list(self.validation_means)
-        # Keras adds a loss of its own, which stays zero; it is in all checkpoints, so it remains.
+        # Keras adds its own loss metric, which stays zero. All checkpoints contain it, so it remains.
         own = {*self.training_means, *self.validation_means}
         return [*(each for each in super().metrics if each not in own), *self.training_means]
 
     def reset_metrics(self) -> None:
-        """Sets the numbers of validation to zero; those of training may belong to an epoch that goes on."""
+        """Resets the metrics of validation. Those of training may belong to an epoch that goes on."""
         if self.validating:
             super().reset_metrics()
 
     def make_train_function(self, force: bool = False) -> None:
-        """Makes each step one graph. Keras nests three, which costs a millisecond; XLA needs two of them."""
+        """Makes each step one graph. Keras nests three, which costs a millisecond. XLA needs two of them."""
         if self.jit_compile or self.run_eagerly:
             super().make_train_function(force)
         elif force or self.train_function is None:
-            # Nothing in a step depends on a tensor's value, so AutoGraph would rewrite it for nothing.
+            # Nothing in a step depends on a tensor's value, so AutoGraph would rewrite it without benefit.
             self.train_function = tf.function(self._next_step, reduce_retracing=True, autograph=False)
 
     def _next_step(self, iterator: Iterator[tf.Tensor]) -> dict[str, tf.Tensor]:
         """Trains on the next batch on all devices of this machine."""
         strategy = self.distribute_strategy
         numbers = strategy.run(self.train_step, args=(next(iterator),))
-        # The means over all devices are in the metrics, which Keras reads at the end of an epoch.
+        # The metrics have the means over all devices. Keras reads them at the end of an epoch.
         return {name: strategy.experimental_local_results(each)[0] for name, each in numbers.items()}
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Changes the weights by the clips of one batch and returns the numbers of the epoch so far."""
+        """Updates the weights by the clips of one batch, and returns the metrics of the epoch so far."""
         gradients = self._gradients(*data) if self.config.accumulate == 1 else self._accumulated(data)
         if self.config.clip_norm:
             gradients = self._clipped(gradients, self.config.clip_norm)
@@ -70,17 +70,17 @@ class Trainee(keras.Model):
         return self.get_metrics_result()
 
     def test_step(self, data: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Counts a validation batch, whose last one may be filled up with clips of weight 0."""
+        """Evaluates a validation batch. The last one may be filled up with clips of weight 0."""
         clips, labels, weights = data
         self._count_losses(clips, labels, weights, training=False)
-        # Keras 3.15 reduces the numbers of several machines over axis 0, which scalars lack.
+        # Keras 3.15 reduces the metrics of several machines over axis 0, which scalars lack.
         return {mean.name: tf.reshape(mean.result(), [1]) for mean in self.validation_means}
 
     def _accumulated(self, data: tuple[tf.Tensor, tf.Tensor]) -> list[tf.Tensor]:
         """Returns the gradients of a batch that is computed in parts."""
         total: list[tf.Tensor] = []
         for part in range(self.config.accumulate):
-            # A part waits for the one before it, so that memory holds one at a time.
+            # Each part waits for the one before it, so that only one at a time is in memory.
             with tf.control_dependencies(total):
                 of_part = tf.nest.map_structure(lambda values, part=part: values[part :: self.config.accumulate], data)
                 gradients = self._gradients(*of_part)
@@ -88,7 +88,7 @@ class Trainee(keras.Model):
         return total
 
     def _gradients(self, clips: Tensors, labels: tf.Tensor) -> list[tf.Tensor]:
-        """Returns what this device's part adds to the gradient of the mean loss over all clips of a step."""
+        """Returns this device's part of the gradient of the mean loss over all clips of a step."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
             losses = self._count_losses(*self.clips.cut(clips, labels), training=True)
@@ -97,7 +97,7 @@ class Trainee(keras.Model):
         return tape.gradient(scaled, [variable.value for variable in self.trainable_variables])
 
     def _count_losses(self, clips: Tensors, labels: tf.Tensor, *weights: tf.Tensor, training: bool) -> tf.Tensor:
-        """Returns the loss of each clip, and counts it."""
+        """Returns the loss of each clip, and adds it to the metrics."""
         losses, right = self.judged(clips, labels, training=training)
         losses = tf.debugging.check_numerics(losses, NON_FINITE)
         loss, accuracy = self.training_means if training else self.validation_means
@@ -106,7 +106,7 @@ class Trainee(keras.Model):
         return losses
 
     def judged(self, clips: Tensors, labels: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the loss of each clip, and whether its highest score is that of a right class."""
+        """Returns the loss of each clip, and whether its top-scoring class is right."""
         logits = (self if self.config.segments == 1 else partial(self.consensus, self))(clips, training=training)
         if self.multi_label:
             losses = keras.losses.binary_crossentropy(labels, logits, from_logits=True)
@@ -116,18 +116,18 @@ class Trainee(keras.Model):
         return losses, tf.equal(tf.cast(labels, tf.int64), tf.argmax(logits, axis=-1))
 
     def consensus(self, network: keras.Model, clips: Tensors, *, training: bool) -> tf.Tensor:
-        """Returns what a network's logits of each example's segments agree on (TSN, Sec. 3.2)."""
-        segments = self.config.segments  # A network of both streams is given clips of each.
+        """Returns the consensus of a network's logits over the segments of each example (TSN, Sec. 3.2)."""
+        segments = self.config.segments  # A network of both streams has clips of each.
         single = tf.nest.map_structure(lambda values: tf.reshape(values, [-1, *values.shape[2:]]), clips)
         logits = network(single, training=training)
         return agreed(tf.reshape(logits, [-1, segments, logits.shape[-1]]), self.config.consensus)
 
     def _clipped(self, gradients: Sequence[tf.Tensor], longest: float) -> list[tf.Tensor]:
-        """Shortens a gradient that is longer than `longest`, after the parts of all devices are summed."""
+        """Scales down a gradient that is longer than `longest`, after the parts of all devices are summed."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas > 1:
             gradients = tf.distribute.get_replica_context().all_reduce("SUM", list(gradients))
-        # With loss scaling, gradients are that many times as long here. The optimizer sums over devices once more.
+        # With loss scaling, gradients are longer by that factor here. The optimizer sums over devices once more.
         limit = longest * getattr(self.optimizer, "dynamic_scale", 1.0)
         clipped, _ = tf.clip_by_global_norm(gradients, limit)
         return [each / replicas for each in clipped]

@@ -1,4 +1,4 @@
-"""The table of names: where each tensor of a network of PyTorch's belongs in ours, and what its publishers feed it.
+"""The table of names: the place of each tensor of a PyTorch network in ours, and the input that its publishers use.
 
 The names are those of torchvision 0.29, pretrainedmodels 0.7 (BN-Inception, which tsn-pytorch and TSM use too),
 bryanyzhu/two-stream-pytorch and jeffreyyihuang/two-stream-action-recognition.
@@ -9,27 +9,27 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-# A pattern of names, and the layer of ours that its groups stand for, numbers as such.
+# A pattern of names, and the layer of ours for its groups, with digits as numbers.
 Rules: TypeAlias = tuple[tuple[str, Callable[..., str]], ...]
 
 HEAD = "logits"
-# Around the names of a network: of DataParallel, and of TSN and TSM.
+# Prefixes before the names of a network: of DataParallel, of TSN and of TSM.
 _AROUND = ("module.", "base_model.")
-# Behind the name of a convolution before which TSM shifts.
+# The suffix of a convolution before which TSM shifts.
 SHIFTED = ".net"
-# The kernels that see the pixels.
+# The kernels that take the pixels.
 _FIRST = ("conv1.weight", "conv1_custom.weight", "conv1_7x7_s2.weight", "features.0.weight", "features.0.0.weight")
-# Counts that networks here do without.
+# Counters that our networks don't have.
 _UNUSED = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a network of PyTorch's was trained on."""
+    """The input on which a PyTorch network was trained."""
 
     scaling: str  # One of streams.networks.preprocessing.SCALINGS.
-    keeps_mean: bool = False  # It was trained on flow whose mean vectors were not subtracted.
-    last_first: bool = False  # Its first field lies behind the others.
+    keeps_mean: bool = False  # Its flow still had its mean vectors.
+    last_first: bool = False  # Its first field comes after the others.
 
 
 ORIGINS: Mapping[str, Origin] = {
@@ -40,7 +40,7 @@ ORIGINS: Mapping[str, Origin] = {
     # jeffreyyihuang's motion_dataloader.py: levels from 0 to 1, and field j at place j - 1.
     "unit-flow": Origin("unit", keeps_mean=True, last_first=True),
 }
-# Those of networks that see flow with its mean vectors.
+# Networks whose flow has its mean vectors.
 WITH_MEAN = tuple(name for name, origin in ORIGINS.items() if origin.keeps_mean)
 
 _RESNET: Rules = (
@@ -52,7 +52,7 @@ _RESNET: Rules = (
     (r"layer([1-4])\.(\d+)\.downsample\.1", lambda stage, block: f"conv{stage + 1}_block{block + 1}_shortcut_bn"),
     (r"fc|fc_action|fc_custom|new_fc", lambda: HEAD),
 )
-# By the number of each convolution among the layers of torchvision's `features`.
+# The number of each convolution among the layers of torchvision's `features`.
 _VGG16_CONVOLUTIONS = {
     place: f"block{block}_conv{number}"
     for block, places in enumerate(((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)), 1)
@@ -67,7 +67,7 @@ _VGG16: Rules = (
 _MOBILENET_V2: Rules = (
     (r"features\.0\.0", lambda: "conv1"),
     (r"features\.0\.1", lambda: "conv1_bn"),
-    # The first block does not expand.
+    # The first block has no expansion.
     (r"features\.1\.conv\.0\.0", lambda: "block1_depthwise"),
     (r"features\.1\.conv\.0\.1", lambda: "block1_depthwise_bn"),
     (r"features\.1\.conv\.1", lambda: "block1_project"),
@@ -125,16 +125,16 @@ RULES: Mapping[str, Rules] = {
 
 
 def plain_name(name: str) -> str:
-    """Returns the name of a tensor without what is around a network's own names."""
+    """Returns the name of a tensor without prefixes and suffixes."""
     for around in _AROUND * 2:
         name = name.removeprefix(around)
     return name.replace(f"{SHIFTED}.", ".")
 
 
 def places(backbone: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Returns where the tensors of a file belong: by layer of ours, then by part, as weight or bias, their names."""
+    """Returns the places of a file's tensors: for each layer of ours, the names by part, such as weight or bias."""
     if backbone not in RULES:
-        raise ValueError(f"it is of PyTorch, and such files are known for --backbone {', '.join(RULES)} only")
+        raise ValueError(f"it is from PyTorch, and such files can only be read for --backbone {', '.join(RULES)}")
     found: dict[str, dict[str, str]] = {}
     for name in names:
         layer, part = _place(RULES[backbone], plain_name(name))
@@ -147,7 +147,7 @@ def places(backbone: str, names: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def origin_among(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """Returns the origin of the tensors with such names and shapes, one of ORIGINS."""
+    """Returns the origin, one of ORIGINS, of tensors with these names and shapes."""
     plain = {plain_name(name): shape for name, shape in shapes.items()}
     flow = "" if next((plain[name][1] for name in _FIRST if len(plain.get(name, ())) == 4), 3) == 3 else "-flow"
     if "conv1_custom.weight" in plain and flow:
@@ -156,7 +156,7 @@ def origin_among(shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def check_shifts(names: Iterable[str], *, shifts: bool) -> None:
-    """Refuses a network that shifts channels in time for one that does not, and one that shifts in some blocks only."""
+    """Refuses a network with temporal shift for one without, and a network that shifts only in some blocks."""
     firsts = [name for name in names if re.search(r"layer\d\.\d+\.conv1\.", name)]
     shifted = [name for name in firsts if f"{SHIFTED}." in name]
     if shifted and not shifts:
@@ -165,13 +165,13 @@ def check_shifts(names: Iterable[str], *, shifts: bool) -> None:
         )
     if 0 < len(shifted) < len(firsts):
         plain = next(name for name in firsts if name not in shifted)
-        raise ValueError(f"it shifts in some blocks only, not before {plain}; --shift moves channels in all")
+        raise ValueError(f"it shifts only in some blocks, not before {plain}; --shift moves channels in all")
 
 
 def _place(rules: Rules, name: str) -> tuple[str, str]:
-    """Returns the layer of ours and the part of it that a tensor is; no layer where none is known."""
+    """Returns the layer of ours and the part of it for a tensor. The layer is "" if it is unknown."""
     whole, part = re.fullmatch(r"(?:(.*)\.)?([^.]*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
-    if part == "layer_scale":  # A tensor of its own, not a part of a layer.
+    if part == "layer_scale":  # This tensor is a layer of ours, not a part of one.
         whole, part = name, "weight"
     for pattern, layer in rules:
         match = re.fullmatch(pattern, whole or "")

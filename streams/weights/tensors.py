@@ -1,4 +1,4 @@
-"""Tensors in files of weights: safetensors here, PyTorch's own in torch_file.py. Nothing that a file names is run."""
+"""Reads tensors from files of weights: safetensors here, PyTorch's own in torch_file.py. Nothing in a file is run."""
 
 import json
 import math
@@ -8,9 +8,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-# The most bytes that the description of the tensors in a file may have.
+# The most bytes for the description of the tensors in a file.
 MOST_HEADER = 64 * 2**20
-# Numbers of 16 bits of which the upper half of a float32 is made; NumPy does not know them.
+# bfloat16 numbers are the upper half of a float32. NumPy does not know them.
 BFLOAT16 = "bfloat16"
 _SAFETENSORS = {
     "F64": "<f8",
@@ -27,13 +27,13 @@ _SAFETENSORS = {
 
 
 class Tensor(NamedTuple):
-    """One tensor in a file, which is read when it is asked for."""
+    """One tensor in a file, which is read on demand."""
 
     path: Path
-    position: int  # Of its first number, in bytes.
+    position: int  # The position of its first number, in bytes.
     kind: str
     shape: tuple[int, ...]
-    strides: tuple[int, ...]  # In numbers, not bytes.
+    strides: tuple[int, ...]  # In numbers instead of bytes.
 
     def read(self) -> np.ndarray:
         """Returns its numbers as float32."""
@@ -49,24 +49,24 @@ Tensors: TypeAlias = Mapping[str, Tensor]
 
 
 def storage_kind(kind: str) -> np.dtype:
-    """Returns the kind of numbers by which a kind of tensor is read."""
+    """Returns the NumPy type by which numbers of a kind are read."""
     return np.dtype("<u2" if kind == BFLOAT16 else kind)
 
 
 def checked_tensor(path: Path, start: int, kind: str, layout: Sequence[object], numbers: int) -> Tensor:
-    """Returns a tensor of (offset, shape, strides) in a storage of so many numbers; one that leaves it is refused."""
+    """Returns a tensor of (offset, shape, strides) in a storage of `numbers`. Raises ValueError if it exceeds that."""
     offset, shape, strides = layout
     if not isinstance(shape, tuple | list) or not isinstance(strides, tuple | list) or len(shape) != len(strides):
         raise ValueError(f"a tensor has the shape {shape!r} and the strides {strides!r}")
     for number in (offset, *shape, *strides):
         if not isinstance(number, int) or not 0 <= number < 2**40:
-            raise ValueError(f"a tensor has {number!r} for a size")
+            raise ValueError(f"a tensor has the size {number!r}")
     assert isinstance(offset, int)
     last = offset + sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
     size = storage_kind(kind).itemsize
     is_inside = start >= 0 and last < numbers and math.prod(shape) <= numbers
     if math.prod(shape) and not (is_inside and start + numbers * size <= path.stat().st_size):
-        raise ValueError(f"a tensor of shape {tuple(shape)} lies outside of the {numbers} numbers that are stored")
+        raise ValueError(f"a tensor of shape {tuple(shape)} exceeds the {numbers} numbers that are stored")
     return Tensor(path, start + offset * size, kind, tuple(shape), tuple(strides))
 
 
@@ -79,7 +79,7 @@ def read_safetensors(path: Path) -> Tensors:
             raise ValueError(f"its header would have {length} bytes")
         described = json.loads(file.read(length))
     if not isinstance(described, dict):
-        raise ValueError("its header is no object")
+        raise ValueError("its header is not an object")
     described.pop("__metadata__", None)
     return {name: _described(path, entry, 8 + length) for name, entry in described.items()}
 

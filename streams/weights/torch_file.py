@@ -1,6 +1,6 @@
 """Reads the files that PyTorch saves, in its three forms, without PyTorch: archives, rows of pickles, and tar files.
 
-Each consists of a pickle that describes the tensors, and of their numbers, which lie beside it in plain form.
+Each consists of a pickle that describes the tensors, and of their numbers, which are beside it in plain form.
 """
 
 import io
@@ -38,15 +38,15 @@ _KINDS = {
     "Bool": "?",
     "BFloat16": BFLOAT16,
 }
-# With this number a row of pickles begins.
+# A row of pickles begins with this number.
 _MAGIC = 0x1950A86A20F9469CFC6C
-# Where a checkpoint keeps the weights beside other things.
+# The entries of a checkpoint that may contain the weights.
 _NESTED = ("state_dict", "model_state_dict", "model")
 _ONLY = "Only names with tensors are read, as torch.save(network.state_dict(), FILE) writes them."
 
 
 class _Storage(NamedTuple):
-    """Numbers in the file that one or more tensors look at."""
+    """Numbers in the file that one or more tensors use."""
 
     start: int  # In bytes.
     kind: str
@@ -54,11 +54,11 @@ class _Storage(NamedTuple):
 
 
 class _View(Built):
-    """A tensor: a view of a storage, which in a row of pickles comes only later."""
+    """A tensor: a view of a storage. In a row of pickles, the storage comes only later."""
 
     def __init__(self, storage: object, *layout: object) -> None:
         if not isinstance(storage, str | _Storage) or len(layout) < 3:
-            raise ValueError("it builds a tensor of something else than stored numbers")
+            raise ValueError("it builds a tensor from something else than stored numbers")
         self.storage, self.layout = storage, layout[:3]
 
 
@@ -73,14 +73,14 @@ _TENSORS: StandIns = {
 
 
 def read_tensors(path: Path) -> Tensors:
-    """Returns the tensors of a file by name; whatever is wrong with it, one message says so."""
+    """Returns the tensors of a file by name. Whatever is wrong with the file, there is one message."""
     read: Callable[[Path], Tensors] = read_safetensors if path.suffix == ".safetensors" else _read_torch
     try:
-        with warnings.catch_warnings(action="ignore"):  # Of escapes in strings, where a file is damaged.
+        with warnings.catch_warnings(action="ignore"):  # A damaged file causes warnings about escapes in strings.
             return read(path)
     except FileNotFoundError:
         raise
-    except Exception as error:  # A damaged or hostile file can raise any exception.
+    except Exception as error:  # A damaged or hostile file may raise any exception.
         reason = (str(error) or type(error).__name__)[:300]
         raise ValueError(f"{path} can't be read as weights: {reason}. {_ONLY}") from None
 
@@ -116,7 +116,7 @@ def _of_archive(path: Path) -> Tensors:
             word, kind, key, _, count = described
             info = members[f"{folder}data/{key}"]
             if word != "storage" or info.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"its member {info.filename} is packed")
+                raise ValueError(f"its member {info.filename} is compressed")
             return _Storage(_start_of(file, info), _kind(kind, order), _count(count))
 
         found = Machine(_TENSORS, kept).run(archive.read(pickles[0]), (_View,))
@@ -124,7 +124,7 @@ def _of_archive(path: Path) -> Tensors:
 
 
 def _start_of(file: BinaryIO, info: zipfile.ZipInfo) -> int:
-    """Returns where the content of a member begins, behind a header of its own."""
+    """Returns where the content of a member begins, after the member's own header."""
     file.seek(info.header_offset)
     header = file.read(30)
     name, extra = struct.unpack("<HH", header[26:])
@@ -132,18 +132,18 @@ def _start_of(file: BinaryIO, info: zipfile.ZipInfo) -> int:
 
 
 def _of_pickles(path: Path, file: BinaryIO) -> Tensors:
-    """Reads the form before that: five pickles in a row, then each storage behind its size."""
+    """Reads the form before that: five pickles in a row, then for each storage its size and its numbers."""
     head, storages = io.BytesIO(file.read(MOST_HEADER)), {}
     plain = Machine(STAND_INS)
     if plain.run(head) != _MAGIC:
-        raise ValueError("it does not begin like a file of PyTorch")
+        raise ValueError("it does not begin like a PyTorch file")
     _, system = plain.run(head), plain.run(head)
     order = "<" if isinstance(system, dict) and system.get("little_endian", True) else ">"
 
     def kept(described: Any) -> str:
         word, kind, key, _, count, view = described
         if word != "storage" or view is not None:
-            raise ValueError("it keeps something else than whole storages")
+            raise ValueError("it stores something else than whole storages")
         storages[str(key)] = _kind(kind, order), _count(count)
         return str(key)
 
@@ -160,7 +160,7 @@ def _of_pickles(path: Path, file: BinaryIO) -> Tensors:
 
 
 def _of_tar(path: Path) -> Tensors:
-    """Reads the first form, of 2016: a tar file of storages, of tensors that look at them, and of a pickle."""
+    """Reads the first form, of 2016: a tar file of storages, of tensors that use them, and of a pickle."""
     with tarfile.open(path, "r:") as archive:
         parts = {name: _part(path, archive, name) for name in ("storages", "tensors", "pickle")}
     storages, tensors, plain = {}, {}, Machine(STAND_INS)
@@ -183,7 +183,7 @@ def _of_tar(path: Path) -> Tensors:
 def _part(path: Path, archive: tarfile.TarFile, name: str) -> tuple[BinaryIO, int]:
     member = archive.getmember(name)
     if not member.isreg() or member.size > path.stat().st_size:
-        raise ValueError(f"its {name} is no file")
+        raise ValueError(f"its {name} is not a file")
     with path.open("rb") as file:
         file.seek(member.offset_data)
         return io.BytesIO(file.read(member.size)), member.offset_data
@@ -199,7 +199,7 @@ def _kind(name: object, order: str = "<") -> str:
         raise ValueError(f"it stores numbers as {name!r}")
     kind = _KINDS[word]
     if kind == BFLOAT16 and order == ">":
-        raise ValueError("its bfloat16 numbers are of a big-endian machine")
+        raise ValueError("its bfloat16 numbers are from a big-endian machine")
     return kind if kind == BFLOAT16 or len(kind) == 1 else order + kind
 
 
@@ -210,14 +210,14 @@ def _count(count: object) -> int:
 
 
 def _named(path: Path, found: object, storage_of: Callable[[Any], _Storage]) -> Tensors:
-    """Returns the tensors by name, from the pickle's value or from where a checkpoint keeps them."""
+    """Returns the tensors by name, from the pickle's value or from an entry of a checkpoint."""
     tables = [*(found.get(name) for name in _NESTED), found] if isinstance(found, Mapping) else []
     for table in tables:
         entries = table.items() if isinstance(table, Mapping) else ()
         views = {name: each for name, each in entries if isinstance(name, str) and isinstance(each, _View)}
         if views:
             return {name: _tensor(path, view, storage_of) for name, view in views.items()}
-    raise ValueError("it names no tensors")
+    raise ValueError("it has no named tensors")
 
 
 def _tensor(path: Path, view: _View, storage_of: Callable[[Any], _Storage]) -> Tensor:

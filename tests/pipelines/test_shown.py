@@ -124,5 +124,5 @@ def test_streams_that_show_different_things_cannot_be_one_network():
     spatial = ModelCard("spatial", "rgb", 1, ("a", "b"), "made", 1, "folds", shown="whole")
     temporal = ModelCard("temporal", "flow", 3, ("a", "b"), "made", 1, "folds", shown="most")
 
-    with pytest.raises(ValueError, match=r"shows whole of a frame and the temporal stream most.*same --shown"):
+    with pytest.raises(ValueError, match=r"shows whole of a frame, the temporal stream most.*same --shown"):
         ModelCard.joint(spatial, temporal)

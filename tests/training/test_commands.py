@@ -136,7 +136,7 @@ def test_machines_may_be_named_by_tf_config(roots, tmp_path):
     train_spatial([*plain, "--runs", str(tmp_path / "one")])
 
     assert [each.returncode for each in both] == [0, 0]
-    assert all(f"Waiting until all machines of this training are there: {', '.join(workers)}." in each for each in said)
+    assert all(f"Waiting for all machines of this training: {', '.join(workers)}." in each for each in said)
     assert all(f"Saved {run_of(tmp_path / 'two') / 'model.keras'}" in each for each in said)
     assert losses(run_of(tmp_path / "two")) == pytest.approx(losses(run_of(tmp_path / "one")), abs=1e-5)
 

@@ -49,7 +49,7 @@ def test_flow_scaled_by_its_own_extremes_is_warned_about():
 
 
 def test_flow_without_motion_and_empty_frames_are_warned_about():
-    for is_flow, said in ((True, "flow fields show no motion"), (False, "images are of one colour")):
+    for is_flow, said in ((True, "flow fields show no motion"), (False, "images have a single colour")):
         lines = check_inputs(np.full((4, 16, 16, 6), 128, np.uint8), is_flow=is_flow)
         assert said in lines[1]
 

@@ -64,7 +64,7 @@ def test_weights_that_were_trained_on_test_videos_of_this_split_are_refused(root
     train_spatial(ucf101(roots, tmp_path, "--protocol", "paper"))
     model = str(run_of(tmp_path) / "model.keras")
 
-    with pytest.raises(ValueError, match=r"trained on split 1 of ucf101, among them test videos of split 2"):
+    with pytest.raises(ValueError, match=r"trained on split 1 of ucf101, which include test videos of split 2"):
         train_spatial(ucf101(roots, tmp_path, "--split", "2", "--weights", model))
 
     other = words_for(roots["hmdb51"], "hmdb51", tmp_path, "--split", "2", "--weights", model, "--protocol", "paper")
@@ -76,7 +76,7 @@ def test_weights_remember_all_that_those_before_them_have_learnt_from(roots, tmp
     train_temporal(words_for(roots["hmdb51"], "hmdb51", tmp_path / "both", *both))
     model = tmp_path / "both" / "hmdb51" / "temporal" / "split1" / "model.keras"
 
-    with pytest.raises(ValueError, match=r"trained on all videos of ucf101, among them test videos of split 1"):
+    with pytest.raises(ValueError, match=r"trained on all videos of ucf101, which include test videos of split 1"):
         train_temporal(ucf101(roots, tmp_path, "--length", "2", "--weights", str(model)))
 
     # Nor when another training on the first data set alone came between.
@@ -84,5 +84,5 @@ def test_weights_remember_all_that_those_before_them_have_learnt_from(roots, tmp
     train_spatial(more)
     after = tmp_path / "hmdb51" / "spatial" / "split1" / "model.keras"
     assert read_card(after).lessons == (("hmdb51", 1, "paper"), ("ucf101", 0, "paper"))
-    with pytest.raises(ValueError, match=r"trained on all videos of ucf101, among them test videos of split 1"):
+    with pytest.raises(ValueError, match=r"trained on all videos of ucf101, which include test videos of split 1"):
         train_spatial(ucf101(roots, tmp_path, "--weights", str(after)))

@@ -226,7 +226,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.raises(RuntimeError, match=r"could not be written .*those before it are whole"):
+        with pytest.raises(RuntimeError, match=r"could not be written .*The earlier ones are intact"):
             checkpoints.save(model, Progress(step=2))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

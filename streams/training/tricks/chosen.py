@@ -1,4 +1,4 @@
-"""Gives a training what the options of the group tricks ask for; a plain one never comes here."""
+"""Sets up a training with the options of the group tricks. A training without them never imports this."""
 
 import dataclasses
 from collections import Counter
@@ -17,11 +17,11 @@ from streams.tricks import amounts_of
 
 
 def with_tricks(learner: Learner, clips: Clips, config: TrainConfig) -> tuple[Learner, Clips]:
-    """Returns a learner and clips that follow the options."""
+    """Returns a learner and clips with these options."""
     card, network = learner.card, learner.network
     if card.multi_label and config.loss != "plain":
         raise ValueError(
-            f"--loss {config.loss} is for videos of one class each, and those of {card.data_set} have several. Drop it."
+            f"--loss {config.loss} is for videos of one class each, but those of {card.data_set} have several. Drop it."
         )
     teachers: list[Teacher] = []
     with building(config, network.distribute_strategy):

@@ -5,19 +5,19 @@ from keras import layers
 
 
 def with_drop_path(network: keras.Model, share: float) -> keras.Model:
-    """Returns a network of the same layers that drops residual branches: a `share` of the last, less of those before.
+    """Returns a network of the same layers that drops residual branches: a `share` of the last, fewer of those before.
 
-    The network that is given stays as it is, and shares the weights that the other one learns.
+    The given network does not change. It shares its weights with the new one.
     """
     found = [operation for operation in network.operations if _adds_a_branch(operation)]
     inner = {each.name: _or_none(each, share) for each in network.layers if isinstance(each, keras.Model)}
     if not found and not any(inner.values()):
         raise ValueError(
-            f"--drop-path leaves out residual blocks, and {network.name} has none. Drop it, or choose a --backbone "
+            f"--drop-path skips residual blocks, but {network.name} has none. Drop it, or choose a --backbone "
             "such as resnet18 or mobilenet_v2."
         )
     rates = {add.name: share * number / len(found) for number, add in enumerate(found, 1)}
-    # The branch is longer than the shortcut.
+    # The longer path is the branch, the shorter one the shortcut.
     branches = {add.name: int(_depth(add.input[1]) > _depth(add.input[0])) for add in found}
 
     def call(operation: keras.Operation, *inputs: object, **options: object) -> object:
@@ -54,7 +54,7 @@ def _adds_a_branch(operation: keras.Operation) -> bool:
 
 
 def _depth(tensor: keras.KerasTensor) -> int:
-    """Returns how many operations lie between a tensor and the input, on the longest way."""
+    """Returns the number of operations between the input and a tensor, on the longest path."""
     depths: dict[int, int] = {}
     waiting = [tensor]
     while waiting:

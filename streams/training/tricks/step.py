@@ -1,4 +1,4 @@
-"""A step of training with other losses and averaged weights; a plain training never comes here."""
+"""A training step with other losses and averaged weights. A plain training never imports this."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,18 +14,18 @@ from streams.training.tricks.teaching import Teacher, lesson
 
 
 class Averages:
-    """Running means of a network's weights, those of its normalisations' statistics included, in a copy of it."""
+    """Running means of a network's weights, including the statistics of its normalisations, in a copy of it."""
 
     def __init__(self, network: keras.Model, decay: float):
         self.network = keras.models.clone_model(network)
         self.network.set_weights(network.get_weights())
-        for weight in self.network.weights:  # Not its layers, whose setting is saved.
+        for weight in self.network.weights:  # Not of its layers, whose settings are saved.
             weight.trainable = False
         self.decay, self.pairs = decay, list(zip(self.network.weights, network.weights, strict=True))
 
     def update(self, steps: tf.Tensor) -> None:
-        """Moves the means towards the weights; on every device by itself, as weights are the same on all."""
-        # Early means would be of the first weights for long, so that the decay rises to its value.
+        """Moves the means towards the weights, on each device separately, because all devices have the same weights."""
+        # Otherwise the first weights would count for long in early means. So the decay rises to its value.
         done = tf.cast(steps, tf.float32)
         decay = tf.minimum(self.decay, (1.0 + done) / (10.0 + done))
 
@@ -37,7 +37,7 @@ class Averages:
 
 
 class TrickedTrainee(Trainee):
-    """A network while it is trained, with what the options of the group tricks ask for."""
+    """A network during its training with the options of the group tricks."""
 
     def __init__(
         self,
@@ -54,30 +54,30 @@ class TrickedTrainee(Trainee):
         self.averages = averages
         self.teachers = tuple(teachers)
         shares = np.asarray(counts, np.float32) / max(1, sum(counts))
-        # A class of mean frequency weighs 1.
+        # A class of average frequency has weight 1.
         self.class_weights = 1 / (len(counts) * shares) if config.loss == "class-weighted" else None
         self.priors = np.log(shares) if config.loss == "logit-adjusted" else 0.0
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All that checkpoints hold of the network, the means of its weights included."""
+        """All variables of the network in checkpoints, including the means of its weights."""
         return [*super().variables, *(self.averages.network.weights if self.averages else ())]
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Changes the weights, and then their means."""
+        """Updates the weights, and then their means."""
         numbers = super().train_step(data)
         if self.averages:
             self.averages.update(self.optimizer.iterations)
         return numbers
 
     def scores(self, network: keras.Model, clips: Tensors, *, training: bool) -> tf.Tensor:
-        """Returns the logits of a network for examples: those that their segments agree on, if they have several."""
+        """Returns the logits of a network for examples: the consensus of their segments, if they have several."""
         return (network if self.config.segments == 1 else partial(self.consensus, network))(clips, training=training)
 
     def judged(self, clips: Tensors, labels: tf.Tensor, *, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the loss of each clip, and how much of its target is the class with the highest score.
+        """Returns the loss of each clip, and the share of its target that its top-scoring class has.
 
-        Validation judges the averaged weights, which are those that are saved, by the loss without smoothing.
+        Validation uses the averaged weights, because these are saved, and the loss without smoothing.
         """
         network = self.averages.network if self.averages and not training else self
         is_taught = self.teachers and training
@@ -90,7 +90,7 @@ class TrickedTrainee(Trainee):
         smooth = (1 - smoothing) * targets + smoothing / (2 if self.multi_label else classes)
         if self.multi_label:
             return keras.losses.binary_crossentropy(smooth, logits, from_logits=True), right
-        # Menon et al. 2021, Sec. 5: what the network learns is then free of how frequent classes are.
+        # Menon et al. 2021, Sec. 5: then the result does not depend on the frequencies of classes.
         losses = keras.losses.categorical_crossentropy(smooth, logits + self.priors, from_logits=True)
         if self.class_weights is not None:
             losses *= tf.linalg.matvec(targets, self.class_weights)

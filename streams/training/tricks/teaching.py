@@ -1,6 +1,6 @@
-"""Distillation (Hinton et al. 2015): a network learns from what others, its teachers, answer to the same moments.
+"""Distillation (Hinton et al. 2015): a network learns from the answers of other networks, its teachers.
 
-A teacher may look at flow, and the network that learns from it at frames, which then recognises motion without flow.
+A teacher may use flow while the taught network uses frames. Then it recognises motion without flow.
 """
 
 import dataclasses
@@ -19,39 +19,39 @@ from pipelines.inputs import Input
 from streams.config import TrainConfig
 from streams.runs.model_file import ModelCard, check_unseen, load_model
 
-# Divides all logits before they are compared, so that small chances count: what a teacher takes for alike.
+# Divides all logits before they are compared. So small probabilities count too: they tell which classes look alike.
 TEMPERATURE = 4.0
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A saved network that answers, and the names in a batch of what it looks at, by its inputs."""
+    """A saved network that answers, and for each of its inputs the name of its clips in a batch."""
 
     network: keras.Model
     card: ModelCard
     names: Mapping[str, str]
 
     def scores(self, clips: Mapping[str, tf.Tensor], score: Callable[..., tf.Tensor]) -> tf.Tensor:
-        """Returns its logits; `score` is the trainee's way to ask a network for those of examples."""
+        """Returns its logits. `score` is the trainee's function from a network and examples to logits."""
         shown = {kind: clips[name] for kind, name in self.names.items()}
         return score(self.network, shown if len(shown) > 1 else next(iter(shown.values())), training=False)
 
 
 @dataclass(frozen=True)
 class Taught(Clips):
-    """Clips beside those that teachers look at: the same moments of the same videos, cut and mirrored alike."""
+    """Clips for a network and for its teachers: the same moments of the same videos, cut and mirrored alike."""
 
     clips: ClipStream
-    shown: Mapping[str, ClipStream]  # What teachers look at, by name.
+    shown: Mapping[str, ClipStream]  # The streams of clips for teachers, by name.
 
     @property
     def videos(self) -> Sequence[Video]:  # type: ignore[override]
-        """Those that are learnt from."""
+        """The videos for training."""
         return self.clips.videos
 
     @property
     def own(self) -> str:
-        """The name of what the network looks at that is taught."""
+        """The name of the clips for the taught network."""
         return "flow" if self.clips.clip.is_flow else "rgb"
 
     @property
@@ -60,12 +60,12 @@ class Taught(Clips):
         return {self.own: self.clips, **self.shown}
 
     def changed(self, change: Callable[[ClipStream], ClipStream]) -> "Taught":
-        """Returns these clips with those that the network looks at changed."""
+        """Returns these clips with a change to those for the taught network."""
         return dataclasses.replace(self, clips=change(self.clips))
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many whole batches one pass over the videos makes."""
+        """The number of whole batches in one pass over the videos."""
         return self.clips.steps_per_epoch
 
     def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
@@ -78,7 +78,7 @@ class Taught(Clips):
         return tf.data.Dataset.zip(*(each.batches(step, shard) for each in self.parts.values())).map(joined)
 
     def validation(self) -> tf.data.Dataset | None:
-        """Builds the batches of validation, without teachers."""
+        """Builds the validation batches, without those for teachers."""
         return self.clips.validation()
 
     def names(self, step: int) -> Sequence[str]:
@@ -86,16 +86,16 @@ class Taught(Clips):
         return self.clips.names(step)
 
     def broken(self, step: int) -> str:
-        """Returns which file of a step's batch can't be read, and what to do about it."""
+        """Returns a message about an unreadable file of a step's batch and its repair, or "" if all can be read."""
         return next((said for each in self.parts.values() if (said := each.broken(step))), "")
 
     def cut(self, clips: Tensors, labels: tf.Tensor) -> tuple[Tensors, tf.Tensor]:
-        """Makes clips of what batches hold, where the network runs."""
+        """Cuts clips out of the batches' contents, where the network runs."""
         return {name: each.cut(clips[name], labels)[0] for name, each in self.parts.items()}, labels
 
 
 def with_teachers(clips: Clips, config: TrainConfig, card: ModelCard) -> tuple[Taught, list[Teacher], ModelCard]:
-    """Returns clips for a network and its teachers, the teachers, and a card that says what they had learnt from."""
+    """Returns clips for a network and its teachers, the teachers, and a card that includes their training data."""
     assert isinstance(clips, ClipStream)
     shown: dict[str, ClipStream] = {}
     teachers = []
@@ -120,21 +120,21 @@ def with_teachers(clips: Clips, config: TrainConfig, card: ModelCard) -> tuple[T
 
 
 def lesson(logits: tf.Tensor, answers: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns how far the chances of logits are from the mean of teachers' chances, for each clip."""
+    """Returns for each clip the distance between the probabilities of logits and the mean of the teachers' ones."""
     wanted = tf.add_n([tf.nn.softmax(each / TEMPERATURE) for each in answers]) / len(answers)
     logs = tf.nn.log_softmax(logits / TEMPERATURE)
     distance = tf.reduce_sum(wanted * (tf.math.log(tf.maximum(wanted, 1e-12)) - logs), axis=-1)
-    return TEMPERATURE**2 * distance  # Gradients are then as large as those of the other loss (Hinton, Sec. 2).
+    return TEMPERATURE**2 * distance  # Then gradients are as large as those of the other loss (Hinton, Sec. 2).
 
 
 def _check(found: ModelCard, path: Path, card: ModelCard, dataset: DataSet) -> None:
-    """Refuses a teacher of other classes or other flow, and one that has seen videos of the test list."""
+    """Raises ValueError for a teacher with other classes or flow, or one that was trained on test videos."""
     if card.multi_label:
         raise ValueError("--teacher is for videos of one class each. Drop it.")
     if found.classes != card.classes:
         raise ValueError(
-            f"The teacher {path} knows {len(found.classes)} classes ({', '.join(found.classes[:3])} ...), and these "
-            f"videos show {len(card.classes)} ({', '.join(card.classes[:3])} ...). Name a model of the same classes."
+            f"The teacher {path} has {len(found.classes)} classes ({', '.join(found.classes[:3])} ...), but these "
+            f"videos have {len(card.classes)} ({', '.join(card.classes[:3])} ...). Name a model of the same classes."
         )
     check_unseen(found, path, data_set=card.data_set, split=card.split, selection=card.selection)
     if found.flow:
@@ -142,6 +142,6 @@ def _check(found: ModelCard, path: Path, card: ModelCard, dataset: DataSet) -> N
         alike = ours["bound"] == theirs["bound"] and RULES[ours["rule"]] == RULES[str(theirs["rule"])]
         if not alike:
             raise ValueError(
-                f"The flow of {dataset.name} has the bound {ours['bound']} and the rule {ours['rule']!r}; the teacher "
-                f"{path} knows {theirs['bound']} and {theirs['rule']!r}. Prepare flow as it does, or name another."
+                f"The flow of {dataset.name} has bound {ours['bound']} and rule {ours['rule']!r}, but the teacher "
+                f"{path} needs {theirs['bound']} and {theirs['rule']!r}. Prepare flow as it needs it, or name another."
             )

@@ -72,4 +72,4 @@ def test_what_devices_cannot_do_is_refused_before_it_starts(tmp_path):
 
     assert "--batch-size is 8; it must be a multiple of 3" in (tmp_path / "uneven" / "error0.txt").read_text()
     assert "--jit fails on several devices" in (tmp_path / "jit" / "error0.txt").read_text()
-    assert "--devices chooses on one machine" in (tmp_path / "chosen" / "error0.txt").read_text()
+    assert "--devices is for one machine" in (tmp_path / "chosen" / "error0.txt").read_text()
