@@ -12,7 +12,7 @@ from pathlib import Path
 from commands.files import DATASETS
 from commands.schema import read_json
 
-# How the pixels of a flow file become displacements: the rules of data/optical_flow/levels.py, and files of floats.
+# The ways to read displacements from a flow file: the rules of data/optical_flow/levels.py, and files of floats.
 FLOATS = "floats"
 _RULES = ("centred", "classic", "truncated")
 _MOST_FIRST = 10**6
@@ -22,15 +22,16 @@ _MOST_FIRST = 10**6
 class Layout:
     """Patterns below the root of a data set; files are numbered from `first`.
 
-    A pattern knows `{folder}`, `{video}`, `{number}`, and `{next}`, the number after it. Everything up to the number is
-    the `prefix` of a video. Frames are padded to `digits`, flow to `flow_digits`; 0 or 1 means no padding.
+    A pattern may contain `{folder}`, `{video}`, `{number}`, and `{next}`, the number after it. All before the number is
+    the `prefix` of a video. Numbers of frames are padded to `digits`, those of flow to `flow_digits`; 0 or 1 means no
+    padding.
     """
 
     name: str
     frame: str = "rawframes/{folder}/{video}/img_{number}.jpg"
     flow_x: str = "rawframes/{folder}/{video}/flow_x_{number}.jpg"
     flow_y: str = "rawframes/{folder}/{video}/flow_y_{number}.jpg"
-    # Backward flow, only where `prepare.py --backward` made it: from the frame after `{number}` back to `{number}`.
+    # Backward flow, if `prepare.py --backward` made it: from the frame after `{number}` back to `{number}`.
     back_x: str = "rawframes/{folder}/{video}/back_x_{number}.jpg"
     back_y: str = "rawframes/{folder}/{video}/back_y_{number}.jpg"
     digits: int = 5
@@ -53,10 +54,10 @@ class Layout:
         return x, y
 
     def prefix(self, pattern: str, root: Path, video: Video) -> str:
-        """Returns a pattern's path up to the number, which is all that a pipeline stores of a video."""
+        """Returns a pattern's path up to the number, which is all that a pipeline stores for a video."""
         below = pattern.split("{number}")[0].format(folder=video.folder or ".", video=video.stored or video.name)
-        # A pattern may be absolute: frames that another tool extracted stay where they are. The name's stump after the
-        # last slash may be empty, which joining paths would drop.
+        # A pattern may be absolute, because frames that another tool extracted stay in place. The part of the name
+        # after the last slash may be empty, which joining paths would drop.
         folder, stump = below.rsplit("/", 1)
         return f"{root / folder}/{stump}"
 
@@ -75,7 +76,7 @@ class Layout:
 OURS = Layout("rawframes")
 _FIELDS = ", ".join(field.name for field in dataclasses.fields(Layout))
 PACKED = "packed"  # The name of the layout of a packed data set; its members are named as ours.
-HALF_PACKED = "half packed"  # The same while only some videos are packed, which nothing can read.
+HALF_PACKED = "half packed"  # The name while only some videos are packed. Nothing can read such a data set.
 
 
 def layout_path(root: Path) -> Path:
@@ -84,7 +85,7 @@ def layout_path(root: Path) -> Path:
 
 
 def read_layout(root: Path) -> Layout:
-    """Returns the layout of the data set in `root`: ours unless its `layout.json` says otherwise."""
+    """Returns the layout of the data set in `root`: that of its `layout.json`, or else ours."""
     path = layout_path(root)
     if not path.exists():
         return OURS
@@ -94,31 +95,31 @@ def read_layout(root: Path) -> Layout:
 
 
 def _check_patterns(layout: Layout, path: Path) -> None:
-    """Refuses patterns and numbers that no file can have: a pattern is filled in once for every file."""
+    """Raises ValueError for impossible patterns and numbers. A pattern is filled in once for each file."""
     for pattern in (layout.frame, layout.flow_x, layout.flow_y, layout.back_x, layout.back_y):
         fields = re.sub(r"{{|}}|{(folder|video|next)}", "", pattern)
         if re.sub("{number}", "", fields) == fields or re.search("[{}]", fields.replace("{number}", "")):
             raise ValueError(
-                f"{path} has the pattern {pattern!r}. Patterns hold {{number}}, and {{folder}}, {{video}}."
+                f"{path} has the pattern {pattern!r}. Patterns contain {{number}}, and maybe {{folder}} and {{video}}."
             )
     if layout.rule not in (*_RULES, FLOATS):
         raise ValueError(f"{path} has the rule {layout.rule!r}. Rules are {', '.join((*_RULES, FLOATS))}.")
     if not all(0 <= number <= most for number, most in ((layout.digits, 12), (layout.flow_digits, 12))):
-        raise ValueError(f"{path} has numbers of {layout.digits} and {layout.flow_digits} digits; at most are 12.")
+        raise ValueError(f"{path} has numbers of {layout.digits} and {layout.flow_digits} digits; the most are 12.")
     if not 0 <= layout.first <= _MOST_FIRST:
         raise ValueError(f"{path} begins with number {layout.first}; expected 0 to {_MOST_FIRST:,}.")
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One video: its name, its classes, its group, and what is prepared of it."""
+    """One video: its name, its classes, its group, and the prepared files."""
 
     name: str  # Unique in its data set: the file's name without its extension.
     folder: str  # Its folder below `videos/` and `rawframes/`, usually the class; empty for the top.
-    extension: str  # With its dot; empty where only frames are known.
+    extension: str  # With its dot. Empty if only frames are known.
     labels: tuple[int, ...]  # One class, or several (or none) in a multi-label data set.
-    group: str  # Videos of one group show the same people or place: never parted by a split.
-    num_frames: int = 0  # On disk, according to the index; 0 when not prepared.
+    group: str  # Videos of one group show the same people or place. No split separates them.
+    num_frames: int = 0  # On disk, according to the index. 0 if not prepared.
     num_flows: int = 0
     file: str = ""  # Its path below `videos/`, if that does not follow from folder, name and extension.
     stored: str = ""  # The name of its folder below `rawframes/`, if another tool spelt it differently.
@@ -142,7 +143,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Split:
-    """The names of the videos to train on and to test on."""
+    """The names of the training videos and of the test videos."""
 
     train: Sequence[str]
     test: Sequence[str]
@@ -160,13 +161,13 @@ class DataSet:
     splits: Mapping[int, Split]
     multi_label: bool = False
     layout: Layout = OURS
-    short_side: int | None = 256  # What frames are resized to unless told otherwise; None keeps their size.
+    short_side: int | None = 256  # The default short side of frames. None keeps their size.
     official: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # Training and test videos, as published.
-    address: str = ""  # What comes before a video's name where it can be watched, for data sets that are collected.
+    address: str = ""  # The address before a video's name at which it can be watched, for data sets of links.
     left_out: Mapping[str, str] = field(default_factory=dict)  # Videos of the lists that are not used, and why.
-    make_videos: Callable[[Path, int], None] | None = None  # Draws the videos below a root with so many processes.
-    keep_list: Callable[[DataSet], None] | None = None  # Stores the groups and the split that its list lacked.
-    if_too_many: str = ""  # What the audit says where a list trains on more videos than were published.
+    make_videos: Callable[[Path, int], None] | None = None  # Draws the videos below a root, with a number of processes.
+    keep_list: Callable[[DataSet], None] | None = None  # Stores groups and a split, if the list lacks them.
+    if_too_many: str = ""  # The audit's hint if a list has more training videos than were published.
 
     def part(self, split: int, part: str) -> Sequence[Video]:
         """Returns the videos of the `train`, `validation` or `test` part of a split, in the order of its list."""
@@ -175,16 +176,16 @@ class DataSet:
         return tuple(self.videos[name] for name in getattr(self.splits[split], part))
 
     def frame_folder(self, video: Video) -> Path:
-        """Returns the folder that holds the frames and the flow of a video in our layout."""
+        """Returns the folder for the frames and the flow of a video in our layout."""
         return self.root / "rawframes" / video.relative_folder
 
     def replace_videos(self, videos: Iterable[Video]) -> DataSet:
-        """Returns the same data set with these videos in place of those of the same name."""
+        """Returns the data set with these videos instead of those with the same names."""
         return dataclasses.replace(self, videos={**self.videos, **{video.name: video for video in videos}})
 
     def _no_split(self, split: int) -> ValueError:
         if not self.splits:
-            return ValueError(f"{self.name} has no splits, so that split {split} can't be used. Name another data set.")
+            return ValueError(f"{self.name} has no splits, so split {split} can't be used. Name another data set.")
         known, first = ", ".join(map(str, self.splits)), next(iter(self.splits))
         return ValueError(f"{self.name} has no split {split}. Its splits are {known}: pass --split {first}.")
 
@@ -196,10 +197,10 @@ def in_words(name: str, root: Path) -> str:
 
 
 def half_packed(dataset: DataSet) -> ValueError:
-    """Returns the error for a data set of which only some videos are packed."""
+    """Returns the error for a data set in which only some videos are packed."""
     return ValueError(
         f"{dataset.root} is half packed. Type ./run pack {in_words(dataset.name, dataset.root)} to finish "
-        "packing it (or what prepare.py --pack began), or the same with --unpack to have loose files again."
+        "packing (also if prepare.py --pack began it), or the same with --unpack to get loose files again."
     )
 
 
@@ -209,7 +210,7 @@ class Archive:
 
     address: str
     place: str
-    size: int = 0  # In bytes; 0 where it is not published.
+    size: int = 0  # In bytes; 0 if it is not published.
     sha256: str = ""
 
     @property

@@ -1,4 +1,4 @@
-"""Checks a data set: are all files there and readable, is the flow right, and are training and test videos separate?
+"""Checks a data set: whether all files exist and can be read, the flow is right, and training and test are separate.
 
 Each finding says how to repair it. The exit code is 1 if any finding is an error.
 
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Finding]:
-    """Returns all findings; `listed` has every video of the lists, `dataset` only those that are prepared."""
+    """Returns all findings. `listed` has every video of the lists, and `dataset` only those that are prepared."""
     print(table(dataset, listed), flush=True)
     findings = [
         *_half_packed(dataset),
@@ -90,11 +90,11 @@ def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Fi
 
 
 def sides_of(dataset: DataSet) -> dict[str, tuple[Sequence[Video], Sequence[Video]]]:
-    """Returns what is trained on, and what is tested or validated on; validation parts are those usually cut."""
+    """Returns for each test and validation part the training videos and its own; validation is cut as usual."""
     sides: dict[str, tuple[Sequence[Video], Sequence[Video]]] = {}
     for number in dataset.splits:
         sides[f"Test part of split {number}"] = dataset.part(number, "train"), dataset.part(number, "test")
-        with contextlib.suppress(ValueError):  # No validation part can be cut, which a training says.
+        with contextlib.suppress(ValueError):  # If no validation part can be cut, a training will say so.
             sides[f"Validation part of split {number}"] = training_lists(dataset, number, "validation", 0.1, 0)
     return sides
 

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("first", type=Path, metavar="FIRST", help="an image")
     parser.add_argument("second", type=Path, metavar="SECOND", help="the same scene a moment later")
-    parser.add_argument("--method", choices=METHODS, default="tvl1", help="how flow is computed")
+    parser.add_argument("--method", choices=METHODS, default="tvl1", help="method of optical flow")
     parser.add_argument(
         "--preset", choices=PRESET_NAMES, default="balanced", help="preset of the method, from accurate to fast"
     )

@@ -29,12 +29,12 @@ from data.store.mapped_index import MappedDataSet, mapped_index, open_mapped
 
 
 class KnownSet(NamedTuple):
-    """How to open a data set, what can be downloaded of it, and the data set whose folder it shares, if any."""
+    """How to open a data set, its downloads, and the data set whose folder it shares, if any."""
 
     open: Callable[[Path], DataSet]
     archives: tuple[Archive, ...] = ()
     shares: str = ""
-    how_to_get: str = ""  # What to do where nothing can be downloaded; {root} is its folder.
+    how_to_get: str = ""  # Instructions if nothing can be downloaded; {root} is its folder.
 
 
 BUILT_IN = "shapes"
@@ -50,7 +50,7 @@ KNOWN = {
 }
 
 
-# What `flow.json` says of frames.
+# The entries of `flow.json` about frames.
 _OF_FRAMES = ("short_side", "enlarge", "size", "fps", "every")
 
 
@@ -59,7 +59,7 @@ def open_dataset(name: str, root: Path) -> DataSet:
     if name not in KNOWN and not root.is_dir():
         raise _unknown(name)
     opened = KNOWN.get(name, KNOWN[OWN]).open(root)
-    # The name that was asked for is the one that runs and score files carry.
+    # Runs and score files use the name that was asked for.
     return dataclasses.replace(opened, name=name)
 
 
@@ -70,7 +70,7 @@ def home_of(name: str) -> Path:
 
 
 def is_own(name: str) -> bool:
-    """Tells whether a name is that of the user's own videos rather than of a published data set."""
+    """Tells whether a name means the user's own videos instead of a published data set."""
     return name not in KNOWN or name == OWN
 
 
@@ -85,7 +85,7 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
         words = in_words(name, dataset.root)
         raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: ./run prepare {words}")
     share(dataset.root)
-    if read_layout(dataset.root) != dataset.layout:  # It has been packed or unpacked since it was opened.
+    if read_layout(dataset.root) != dataset.layout:  # It was packed or unpacked after it was opened.
         dataset = open_dataset(name, dataset.root)
     rows = read_index(index_path(dataset.root))
     states = Counter(rows[name].state if name in rows else "not prepared" for name in dataset.videos)
@@ -109,8 +109,8 @@ def _prepare_built_in(dataset: DataSet) -> None:
             prepare(dataset, usable_processors())
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"Stopped while the data set {dataset.name} was being prepared in {dataset.root}; nothing else had begun. "
-            "The same command first prepares the videos that are left."
+            f"Stopped while the data set {dataset.name} was being prepared in {dataset.root}. Nothing else had begun. "
+            "The same command first prepares the remaining videos."
         ) from None
 
 
@@ -123,7 +123,7 @@ def flow_description(root: Path) -> Description:
 
 
 def _no_flow(root: Path) -> ValueError:
-    read_description(root)  # Where nothing is prepared at all, it says so.
+    read_description(root)  # Raises an error if nothing is prepared at all.
     return ValueError(f"{root} holds frames but no flow. Run: ./run prepare {in_words(root.name, root)} --only flow")
 
 
@@ -131,7 +131,7 @@ def _unknown(name: str) -> ValueError:
     guess = difflib.get_close_matches(name, KNOWN, n=1)
     meant = f"; did you mean {guess[0]!r}?" if guess else "."
     return ValueError(
-        f"There is no data set named {name!r}{meant} Those known are {', '.join(sorted(KNOWN))}. To make one of your "
+        f"There is no data set named {name!r}{meant} Known ones are {', '.join(sorted(KNOWN))}. To make one of your "
         f"own videos, with one folder per class, run: ./run prepare {shlex.quote(name)} --videos FOLDER"
     )
 
@@ -164,7 +164,7 @@ def _without_unusable(dataset: DataSet, states: Counter[str]) -> DataSet:
 
 
 def frame_description(root: Path) -> Description:
-    """Returns how the frames in `root` were made, and the size that most of them have, for use on other videos."""
+    """Returns how the frames in `root` were made, and the size of most of them, for use on other videos."""
     made: Mapping[str, object] = find_description(root)
     described = cast(Description, {name: made[name] for name in _OF_FRAMES if name in made})
     if is_table(root):

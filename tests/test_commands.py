@@ -253,7 +253,7 @@ class Card:
         ('{"name": 5, "sides": []}', Card, "'name' is 5, not a text"),
         ('{"name": "a", "sides": [1, true]}', Card, r"'sides'\[1\] is True, not a whole number"),
         ('{"name": "a", "sides": [], "made": {"b": "c"}}', Card, r"'made'\['b'\] is 'c', not a number"),
-        ('{"name": "\\u001b[2J", "sides": []}', Card, "'name' holds control characters"),
+        ('{"name": "\\u001b[2J", "sides": []}', Card, "'name' contains control characters"),
         ('{"size": 3}', Described, "'size' is 3, not a list"),
         ("[" * 100_000, Card, "nested too deeply"),
         ("{", Card, "not JSON"),

@@ -1,7 +1,7 @@
 """Finds videos that are copies of each other: recoded, resized, trimmed, mirrored, cropped or put between bars.
 
-Small pictures of a few frames find pairs that look alike. Each such pair is then compared frame by frame: what is
-still must be the same, and what moves must move in the same way. Other clips of one scene fail the second test.
+Small pictures of a few frames find pairs that look alike. Each such pair is then compared frame by frame: still parts
+must be the same, and moving parts must move in the same way. Other clips of the same scene fail the second test.
 """
 
 import contextlib
@@ -17,23 +17,23 @@ from data.audit.findings import ERROR, Finding
 from data.catalog import DataSet, Video
 from data.store.pictures import read_grey
 
-FRAMES, SIDE, COARSE = 16, 24, 8  # Frames of a video that are looked at, and the sides of their small pictures.
-SHARES = (1.0, 0.9, 0.8)  # Of a frame's sides: what is left after cropping.
-FLATTEST = 8.0  # A picture of less contrast, in levels, says nothing.
-UNIFORM = 16  # A bar's levels differ by no more than this.
-MOST_ALIKE = 5  # Videos that each one is compared with closely.
-COARSELY, CLOSELY = 0.7, 0.6  # The least correlations of small pictures.
-BLOCK = 64  # Videos that are compared with all others at once, to bound memory.
-LARGE, MARGIN = 48, 6  # The side of pictures in the comparison frame by frame, and how far they may be shifted.
-COMPARED, NEARBY = 8, 8  # Frames that are compared, and how many frames before and after a moment are tried.
-MOST_STRETCHED = 0.25  # By how much a picture may be stretched or turned.
-LEAST = 0.85  # Where the first frames are less alike than this, no others are looked at.
-REMEDY = "Remove them from one of the lists, or give both videos one group, so that no split parts them."
+FRAMES, SIDE, COARSE = 16, 24, 8  # The number of frames of a video to look at, and the sides of their small pictures.
+SHARES = (1.0, 0.9, 0.8)  # The share of a frame's sides that cropping leaves.
+FLATTEST = 8.0  # A picture with less contrast, in levels, can't be compared.
+UNIFORM = 16  # The levels of a bar differ by no more than this.
+MOST_ALIKE = 5  # The number of videos with which each one is compared closely.
+COARSELY, CLOSELY = 0.7, 0.6  # The lowest correlations of small pictures that look alike.
+BLOCK = 64  # The number of videos that are compared with all others at once, which limits memory.
+LARGE, MARGIN = 48, 6  # The side of pictures in the comparison frame by frame, and the largest shift between them.
+COMPARED, NEARBY = 8, 8  # The number of frames to compare, and of frames before and after a moment to try.
+MOST_STRETCHED = 0.25  # The largest amount by which a picture may be stretched or rotated.
+LEAST = 0.85  # If the first frames are less alike than this, the comparison stops.
+REMEDY = "Remove them from one of the lists, or give both videos the same group, so that no split separates them."
 
 
 @dataclass(frozen=True)
 class Look:
-    """Small pictures of frames that are spread over a video, without the bars around them."""
+    """Small pictures of frames that are spread over a video, without bars around them."""
 
     video: Video
     indices: np.ndarray  # int[FRAMES]
@@ -42,26 +42,26 @@ class Look:
 
 
 class Alike(NamedTuple):
-    """How the frames of one video, which may be a part of the other, are found in the other."""
+    """The match between two videos: the frames of one, which may be a part of the other, are found in the other."""
 
     part: Look
     whole: Look
     correlation: float
-    places: np.ndarray  # Which of the frames of `whole` each frame of `part` is most like.
+    places: np.ndarray  # For each frame of `part`, the most similar frame of `whole`.
     mirrored: bool
-    shares: tuple[float, float]  # How much of the frames of `part` and of `whole` is the same.
+    shares: tuple[float, float]  # The share of the frames of `part` and of `whole` that is the same.
 
 
 class Evidence(NamedTuple):
-    """How well two videos agree once they are laid on each other, as correlations."""
+    """The agreement of two videos after their frames are aligned, as correlations."""
 
-    still: float  # Of the pictures.
-    moving: float  # Of how each picture differs from the mean of its video.
-    motion: float  # How much that is, in levels.
+    still: float  # Between the pictures.
+    moving: float  # Between the differences of each picture from the mean of its video.
+    motion: float  # The size of these differences, in levels.
 
 
 def audit_copies(dataset: DataSet, sides: Mapping[str, tuple[Sequence[Video], Sequence[Video]]]) -> Iterator[Finding]:
-    """Yields the parts, by what they are called, in which videos are copies of those that are trained on."""
+    """Yields a finding for each part, by its name, in which videos are copies of training videos."""
     looks = [look for video in dataset.videos.values() if (look := look_at(dataset, video))]
     pairs = [(one.name, other.name) for one, other in copies(dataset, looks)]
     pairs += [(other, one) for one, other in pairs]
@@ -70,12 +70,12 @@ def audit_copies(dataset: DataSet, sides: Mapping[str, tuple[Sequence[Video], Se
         found = {other: one for one, other in pairs if one in trained and other in held}
         if found:
             copy, original = next(iter(found.items()))
-            what = f"{called}: {len(found)} videos are copies of videos that are trained on, {copy} of {original}."
+            what = f"{called}: {len(found)} videos are copies of training videos, for example {copy} of {original}."
             yield Finding(ERROR, what, REMEDY, tuple(found))
 
 
 def look_at(dataset: DataSet, video: Video) -> Look | None:
-    """Returns what is seen of a video; None if it has no frames, if one can't be read, or if they are all flat."""
+    """Returns small pictures of a video; None if it has no readable frames, or if all are flat."""
     if not video.num_frames:
         return None
     indices = np.arange(1, 2 * FRAMES, 2) * video.num_frames // (2 * FRAMES)
@@ -90,7 +90,7 @@ def look_at(dataset: DataSet, video: Video) -> Look | None:
 
 
 def copies(dataset: DataSet, looks: Sequence[Look]) -> Iterator[tuple[Video, Video]]:
-    """Yields the pairs of videos of different groups that are certainly copies."""
+    """Yields the pairs of videos of different groups that certainly are copies."""
     for first, second in pairs_to_compare(looks):
         found = closely(looks[first], looks[second])
         if found.correlation >= CLOSELY and is_copy(evidence(dataset, found)):
@@ -99,12 +99,12 @@ def copies(dataset: DataSet, looks: Sequence[Look]) -> Iterator[tuple[Video, Vid
 
 def is_copy(found: Evidence) -> bool:
     """Tells whether two videos agree as only copies do."""
-    # One speaker who says one word twice before one camera reaches .92; altered copies pass .93.
+    # One speaker who says the same word twice before the same camera reaches .92. Altered copies pass .93.
     return found.still > 0.9 and found.moving > 0.93
 
 
 def pairs_to_compare(looks: Sequence[Look]) -> list[tuple[int, int]]:
-    """Returns the pairs of which the middle frame of one looks like a frame of the other, maybe cropped or mirrored."""
+    """Returns the pairs where the middle frame of one looks like a frame of the other, perhaps cropped or mirrored."""
     if len(looks) < 2:
         return []
     groups = np.unique([look.video.group for look in looks], return_inverse=True)[1]
@@ -130,7 +130,7 @@ def pairs_to_compare(looks: Sequence[Look]) -> list[tuple[int, int]]:
 
 
 def closely(one: Look, other: Look) -> Alike:
-    """Returns how two videos are most alike, over mirroring and cropping, and over which is a part of which."""
+    """Returns the best match between two videos, over mirroring and cropping, and over which is a part of which."""
     best = None
     for shares in ((1.0, 1.0), *((1.0, share) for share in SHARES[1:]), *((share, 1.0) for share in SHARES[1:])):
         first, second = (_units(_cut(look.pictures, share)) for look, share in zip((one, other), shares, strict=True))
@@ -146,11 +146,11 @@ def closely(one: Look, other: Look) -> Alike:
 
 
 def evidence(dataset: DataSet, found: Alike) -> Evidence:
-    """Compares frames of one video with those around the same moments of the other, once they lie on each other."""
+    """Compares aligned frames of one video with those around the same moments of the other."""
     part, whole, warp = found.part, found.whole, None
     at = Moments(dataset, whole, found.shares[1])
     pictures, others, correlations = [], [], []
-    # From the middle outwards: a part may lack the beginning or the end of the whole.
+    # From the middle outwards, because a part may lack the beginning or the end of the whole.
     for place in sorted(range(FRAMES), key=lambda place: abs(place - FRAMES // 2))[:: FRAMES // COMPARED]:
         picture = _large(dataset, part, int(part.indices[place]), found.shares[0])
         if picture is None:
@@ -176,7 +176,7 @@ def evidence(dataset: DataSet, found: Alike) -> Evidence:
 
 
 class Moments:
-    """The frames of a video, small and kept, and the search for the one that is most like a picture."""
+    """The frames of a video, small and cached, and the search for the one that is most similar to a picture."""
 
     def __init__(self, dataset: DataSet, look: Look, share: float) -> None:
         self._read = partial(_large, dataset, look, share=share)
@@ -190,7 +190,7 @@ class Moments:
         return self._known[index]
 
     def most_like(self, picture: np.ndarray, middle: int, warp: np.ndarray | None) -> int:
-        """Returns the frame around a moment that is most like a picture, found in ever smaller steps."""
+        """Returns the frame around a moment that is most similar to a picture, found in ever smaller steps."""
         step = max(1, -(-self._count // (FRAMES * NEARBY)))
         best = middle
         reach = NEARBY
@@ -211,13 +211,13 @@ class Moments:
 
 
 def _laid_on(picture: np.ndarray, other: np.ndarray, before: np.ndarray | None) -> np.ndarray:
-    """Returns how the other picture is moved, turned and stretched to lie on the first: float32[2, 3]."""
+    """Returns the shift, rotation and stretch that align the other picture with the first: float32[2, 3]."""
     response = cv2.matchTemplate(other, _inner(picture), cv2.TM_CCOEFF_NORMED)
     top, left = np.unravel_index(int(response.argmax()), response.shape)
     shift = np.array([[1, 0, left - MARGIN], [0, 1, top - MARGIN]], np.float32)
     candidates = [shift] if before is None else [before, shift]
     start = max(candidates, key=lambda warp: _correlation(picture, _warped(other, warp)))
-    with contextlib.suppress(cv2.error):  # It found no way to lay one on the other.
+    with contextlib.suppress(cv2.error):  # It found no way to align them.
         criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
         _, refined = cv2.findTransformECC(picture, other, start.copy(), cv2.MOTION_AFFINE, criteria, None, 3)
         is_small = np.abs(refined[:, :2] - np.eye(2)).max() < MOST_STRETCHED
@@ -237,7 +237,7 @@ def _inner(pictures: np.ndarray) -> np.ndarray:
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Returns how alike the middles of two pictures are, from -1 to 1."""
+    """Returns the correlation between the middles of two pictures, from -1 to 1."""
     return float(cv2.matchTemplate(_inner(first), _inner(second), cv2.TM_CCOEFF_NORMED)[0, 0])
 
 
@@ -256,7 +256,7 @@ def _large(dataset: DataSet, look: Look, index: int, share: float) -> np.ndarray
 
 
 def _without_bars(frames: np.ndarray) -> tuple[slice, slice]:
-    """Returns the rows and the columns inside of bars of one colour, as players add them above, below or beside."""
+    """Returns the rows and the columns inside bars of one colour, which players add above, below or beside."""
     slices = []
     for across in (2, 1):
         spread = frames.max(axis=(0, across)).astype(np.int16) - frames.min(axis=(0, across))
@@ -272,7 +272,7 @@ def _small(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def _cut(pictures: np.ndarray, share: float, side: int = SIDE) -> np.ndarray:
-    """Returns the middle of pictures, in another size."""
+    """Returns the middle of pictures, resized."""
     left = round(SIDE * share)
     first = (SIDE - left) // 2
     inside = pictures[:, first : first + left, first : first + left]
@@ -285,6 +285,6 @@ def _coarse(pictures: np.ndarray, share: float) -> np.ndarray:
 
 
 def _units(pictures: np.ndarray) -> np.ndarray:
-    """Returns pictures less their mean, each of length one, so that products of them are correlations."""
+    """Returns pictures without their mean and with length one, so that their products are correlations."""
     centred = pictures.astype(np.float32) - pictures.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
     return centred / np.maximum(np.sqrt((centred**2).sum(axis=(1, 2), keepdims=True)), FLATTEST)

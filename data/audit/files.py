@@ -19,7 +19,7 @@ AGAIN = "Extract these again with the tool that made them."
 
 
 def audit_files(dataset: DataSet, *, full: bool = False) -> Iterator[Finding]:
-    """Yields what is wrong with the files.
+    """Yields the problems of the files.
 
     Every file must exist. The first and last of each video are decoded, or all of them if `full`.
     """
@@ -41,14 +41,14 @@ def audit_files(dataset: DataSet, *, full: bool = False) -> Iterator[Finding]:
 
 
 def how_to_mend(dataset: DataSet) -> str:
-    """Returns what to type when a file can't be read; it checks every file, since others may be broken too."""
+    """Returns what to type if a file can't be read. It checks every file, because others may be broken too."""
     if dataset.layout.name not in OWN:
         return AGAIN
     return f"Run: ./run doctor {in_words(dataset.name, dataset.root)} --full --fix"
 
 
 def read_field(path: Path) -> np.ndarray | None:
-    """Returns a flow field of a `.npy` file as float32[H, W, 2], or None if it is no such file or not all finite."""
+    """Returns a flow field of a `.npy` file as float32[H, W, 2], or None if it is another file or not all finite."""
     try:
         field = read_flow(path)
     except (OSError, ValueError):
@@ -71,12 +71,12 @@ def _problems_of(
     layout, root = dataset.layout, dataset.root
     frames = [layout.frame_path(root, video, index) for index in range(video.num_frames)]
     fields = [each.flow_paths(root, video, index) for each in directions for index in range(video.num_flows)]
-    flows = list(dict.fromkeys(path for pair in fields for path in pair))  # Float files hold x and y: count them once.
+    flows = list(dict.fromkeys(path for pair in fields for path in pair))  # A float file has x and y: it counts once.
     read_flow = read_field if layout.is_float else read_grey
     for kind, paths, read in (("frames", frames, read_grey), ("flow", flows, read_flow)):
         names = _names_in({path.parent for path in paths})
         if any(path not in names for path in paths):
-            yield f"Some files of the {kind} are missing that index.csv counts."
+            yield f"Some files of the {kind} that index.csv counts are missing."
             continue
         pictures = [read(path) for path in (paths if full else _ends(paths))]
         if any(picture is None for picture in pictures):
@@ -96,7 +96,7 @@ def _number_of_flows(dataset: DataSet, remedy: str) -> Iterator[Finding]:
             differences.setdefault(video.num_frames - video.num_flows, []).append(video.name)
     usual = max(differences, key=lambda number: len(differences[number]), default=1)
     for number, names in sorted(differences.items()):
-        # Not always 1: some tools repeat the last field, so there are as many as frames; with --step there are fewer.
+        # Not always 1: some tools repeat the last field, so there are as many as frames. With --step there are fewer.
         if number != usual or number < 0:
             what = f"Frames minus flow fields is {number}; for most videos it is {usual}."
             yield Finding(ERROR, what, remedy, tuple(names), repairable=dataset.layout.name in OWN)

@@ -1,4 +1,4 @@
-"""The findings that data/doctor.py reports: what is wrong, in which videos, and how to repair it."""
+"""The findings that data/doctor.py reports: each has the problem, the affected videos, and a remedy."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Checks a sample of videos: does stored flow agree with flow computed here, and do the pictures show any motion?"""
+"""Checks a sample of videos: whether stored flow agrees with flow computed here, and whether pictures show motion."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Field:
 
 
 def audit_flow(dataset: DataSet, bound: float) -> Iterator[Finding]:
-    """Yields what is wrong with the flow of a sample of videos, spread over the data set."""
+    """Yields the problems of the flow in a sample of videos, spread over the data set."""
     fields = [field for video in _some(dataset) for field in _fields(dataset, video, bound)]
     if not fields:
         return

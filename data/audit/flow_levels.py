@@ -1,4 +1,4 @@
-"""Checks by which rule flow was turned into levels, against flow computed here."""
+"""Checks the rule by which flow was turned into levels, by comparing it with flow computed here."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,16 +7,16 @@ import numpy as np
 from data.audit.findings import WARNING, Finding
 from data.optical_flow.levels import RULES
 
-# Pixels that move less than this along an axis, of which there must be so many, in so many fields.
+# A pixel is slow if it moves less than this along an axis. There must be this many, in this many fields.
 SLOW, LEAST_PIXELS, LEAST_FIELDS = 0.5, 500, 4
-# How near the level of no motion must be to that of another rule, in levels.
+# The largest distance, in levels, of the level of no motion from that of another rule, to accept that rule.
 NEAR = 0.2
 
 
 def audit_levels(fields: Sequence[tuple[np.ndarray, np.ndarray]], rule: str, bound: float) -> Iterator[Finding]:
-    """Yields that levels are read by `classic` but were cut off instead of rounded, or the other way round.
+    """Yields a finding if levels are read by `classic` but were truncated instead of rounded, or the reverse.
 
-    Each field is its levels and the same motion computed here in pixels, [H, W, 2] each.
+    Each field has its levels, and the same motion computed here in pixels, [H, W, 2] each.
     """
     still = still_level(fields, bound)
     if still is None or rule not in ("classic", "truncated"):
@@ -26,19 +26,19 @@ def audit_levels(fields: Sequence[tuple[np.ndarray, np.ndarray]], rule: str, bou
     wanted = "truncated" if is_cut_off else "classic" if is_rounded else rule
     if wanted != rule:
         off = bound / RULES["classic"].reach / 2
-        found = f"no motion is level {still[0]:.2f} in x and {still[1]:.2f} in y, as by the rule {wanted}"
+        found = f"no motion is level {still[0]:.2f} in x and {still[1]:.2f} in y, as in the rule {wanted}"
         yield Finding(
             WARNING,
-            f"Flow is read by the rule {rule}, but {found}: read so, it is {off:.3f} pixels off in both axes.",
+            f"Flow is read by the rule {rule}, but {found}. So it is {off:.3f} pixels off in both axes.",
             f"Delete flow.json and run: ./run prepare {{name}} --frames FOLDER --rule {wanted}",
         )
 
 
 def still_level(fields: Sequence[tuple[np.ndarray, np.ndarray]], bound: float) -> np.ndarray | None:
-    """Returns the level of no motion in x and in y; None if too little is slow enough to say.
+    """Returns the level of no motion in x and in y; None if too few pixels are slow enough to tell.
 
-    It is what levels are, less what the computed motion is in levels, over pixels that hardly move: the median of the
-    fields, so that a few whose flow is of other frames decide nothing.
+    Over pixels that hardly move, it is the stored level minus the level of the computed motion. The median over fields
+    is taken, so that a few fields that belong to other frames have no effect.
     """
     found: tuple[list[float], list[float]] = ([], [])
     for levels, computed in fields:

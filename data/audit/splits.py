@@ -1,4 +1,4 @@
-"""Checks that splits are those published, and that no test video, or group of one, is trained on."""
+"""Checks that splits are the published ones, and that no group has videos in both training and test."""
 
 from collections.abc import Iterator
 

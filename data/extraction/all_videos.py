@@ -1,4 +1,4 @@
-"""Prepares the frames, flow and index of a data set; videos that are finished already are kept as they are."""
+"""Prepares the frames, flow and index of a data set. Finished videos are kept as they are."""
 
 import dataclasses
 import os
@@ -33,14 +33,14 @@ from data.store.whole_folder import begin_storing, end_storing
 
 @dataclass(frozen=True)
 class Work:
-    """How the work is done: workers, share of the videos, form of storage. Nothing here changes pixels or flow."""
+    """How to do the work: workers, share of the videos, form of storage. Nothing here changes pixels or flow."""
 
     workers: int = usable_processors()
     cluster: str = ""  # The address of a Dask scheduler; empty means workers on this machine.
     tls: Path | None = None  # The folder of the scheduler's certificate and key.
     shard: tuple[int, int] = (1, 1)  # Number of this machine, from 1, and number of machines.
-    limit: int = 0  # Number of videos, alike of each class; 0 means all.
-    time_limit: float = 300.0  # A decoder that brings no frame for so many seconds counts as hung.
+    limit: int = 0  # The number of videos, equally many of each class. 0 means all.
+    time_limit: float = 300.0  # A decoder that returns no frame for this many seconds counts as hung.
     check_space: bool = True
     bounds: Bounds = USUAL  # Larger and longer videos count as broken.
     packed: bool = False  # Stores one archive per video instead of loose files.
@@ -90,7 +90,7 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
 
 
 def _begin(dataset: DataSet, packed: bool) -> None:
-    """Shares the data set with its readers, and writes down how its files are stored."""
+    """Shares the data set with its readers, and records how its files are stored."""
     share(dataset.root)
     if packed and read_layout(dataset.root).name == OURS.name:
         with locked(dataset.root):  # Nobody may be reading loose files that are about to be packed.
@@ -151,7 +151,7 @@ def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work
 
 
 def _chosen(dataset: DataSet, sources: Mapping[str, Path], work: Work) -> Sequence[Video]:
-    """Returns the videos of this shard; with a limit, that many of those that are there, alike of each class."""
+    """Returns the videos of this shard; with a limit, only that many of the existing ones, equally for each class."""
     if work.limit:
         ready = [row.video for row in _earlier(dataset.root).values() if row.state == READY]
         chosen = few_videos(dataset, {*sources, *ready}, work.limit)
@@ -216,7 +216,7 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
 
 
 def _lost_row(job: Job, error: LostError) -> Row:
-    """Returns the row of a video that has no result. One whose process was killed is not at fault: it is left over."""
+    """Returns the row of a video without a result. If its process was killed, the video is left over, not broken."""
     if isinstance(error, KilledError):
         return Row(job.name, job.parent, state=STOPPED, reason=str(error))
     return broken_row(job, str(error))
@@ -224,8 +224,8 @@ def _lost_row(job: Job, error: LostError) -> Row:
 
 def _left_over(rows: Sequence[Row]) -> RuntimeError:
     return RuntimeError(
-        f"{len(rows)} videos are left over, {rows[0].video} among them: the processes that worked on them were killed, "
-        "by the system if memory ran out. All others are finished. Run the same command again to go on with those, "
+        f"{len(rows)} videos are left over, such as {rows[0].video}: the processes that worked on them were killed, "
+        "by the system if memory ran out. All others are finished. Run the same command again to prepare these, "
         "with fewer --workers if memory is short."
     )
 

@@ -21,23 +21,23 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 # The frame rate that is assumed for a folder of pictures.
 RATE_OF_PICTURES = 25.0
-# The most pixels that a frame may be enlarged to; the flow of one has fifty times as many bytes.
+# The most pixels to which a frame may be enlarged. The flow of such a frame has fifty times as many bytes.
 _MOST_RESIZED = 50_000_000
-# Beginnings of files whose headers say at once how large their pictures are.
+# The first bytes of files whose headers give the size of their pictures.
 _PICTURES = (b"GIF8", b"\x89PNG", b"RIFF", b"BM", b"\xff\xd8", b"II*\x00", b"MM\x00*")
-# Beginnings of playlists, which would make the decoder open other files or the network.
+# The first bytes of playlists, which would make the decoder open other files or the network.
 PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"v=0")
 
 
 class Bounds(NamedTuple):
-    """How much of a video is admitted; None for any."""
+    """The largest videos that are accepted; None means no limit."""
 
-    duration: float | None = None  # Seconds that it plays.
+    duration: float | None = None  # The length in seconds.
     pixels: int | None = MOST_PIXELS  # Of one frame.
     frames: int | None = 1_000_000  # Eleven hours.
 
     def check_size(self, width: int, height: int) -> None:
-        """Refuses frames that are too large."""
+        """Raises ValueError for frames that are too large."""
         if self.pixels and width * height > self.pixels:
             raise ValueError(
                 f"Its frames are {width}x{height}, more than {self.pixels / 1e6:g} megapixels. Make it smaller, or "
@@ -45,7 +45,7 @@ class Bounds(NamedTuple):
             )
 
     def check_count(self, count: int) -> None:
-        """Refuses more frames than are admitted."""
+        """Raises ValueError for too many frames."""
         if self.frames and count > self.frames:
             raise ValueError(f"It has more than {self.frames:,} frames. Cut it, or allow more with --most-frames.")
 
@@ -73,10 +73,10 @@ class Decoder:
         self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not self._capture.isOpened():
             raise ValueError("It can't be opened as a video: it is damaged, cut off, or not a video.")
-        # Before a frame is decoded: a file of a few bytes may say that it has gigabytes of pixels.
+        # This is checked before a frame is decoded: a file of a few bytes may claim gigabytes of pixels.
         bounds_of = (int(self._capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         self._bounds.check_size(*bounds_of)
-        # Containers often count wrongly, so this number is only compared with the frames that were decoded.
+        # Containers often have wrong counts, so this number is only compared with the number of decoded frames.
         self.declared_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self.frame_rate = float(self._capture.get(cv2.CAP_PROP_FPS))
 
@@ -110,9 +110,9 @@ class Decoder:
             self._capture.release()
 
     def shortfall(self) -> str:
-        """Returns a remark if clearly fewer frames were decoded than the file declares (it may be cut off), else ""."""
-        # Containers may be wrong by one frame, or by one in fifty, without any damage. Where frames don't come at a
-        # constant rate, what is declared is how many would: then the time of the last one counts.
+        """Returns a note if clearly fewer frames were decoded than the file declares (it may be cut off), else ""."""
+        # The count of a container may be wrong by one frame, or by one in fifty, without damage. If the frame rate
+        # varies, the declared count assumes a constant rate. Then the time of the last frame is compared.
         passed = self._seconds * self.frame_rate
         reached = max(self.decoded_frames, 1 + round(passed) if 0 < passed < 2**31 else 0)
         if reached >= self.declared_frames - max(1, self.declared_frames // 50):
@@ -173,7 +173,7 @@ def resized(
     if size in (None, (width, height)):
         return frame
     if size[0] * size[1] > max(_MOST_RESIZED, width * height) or min(size) < 1:
-        raise ValueError(f"Its frames of {width}x{height} would become {size[0]}x{size[1]}, which nothing can hold.")
+        raise ValueError(f"Its frames of {width}x{height} would become {size[0]}x{size[1]}, which is too large.")
     smaller = size[0] * size[1] < width * height
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
@@ -215,9 +215,9 @@ def _readable_frames(path: Path) -> int:
 
 @contextmanager
 def _plainly_named(path: Path, *, of_folder: bool = False) -> Iterator[str]:
-    """Gives a name under which OpenCV opens a file: it crashes on names that are not UTF-8.
+    """Yields a name under which OpenCV can open a file: it crashes on names that are not UTF-8.
 
-    With `of_folder` the file need not be there yet.
+    With `of_folder`, the file need not exist yet.
     """
     name = str(path.absolute())
     if is_printable(name):
@@ -235,12 +235,12 @@ def _plainly_named(path: Path, *, of_folder: bool = False) -> Iterator[str]:
 
 
 def _check_file(path: Path, bounds: Bounds) -> None:
-    """Raises ValueError with the exact reason, where OpenCV would only say that a file can't be opened."""
+    """Raises ValueError with the exact reason. OpenCV would only say that it can't open the file."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
         raise ValueError("There is no such file, or it is a broken link.") from error
-    except OSError as error:  # Links in a circle, names that are too long, missing rights.
+    except OSError as error:  # Circular links, names that are too long, missing permissions.
         raise ValueError(f"It can't be read: {error.strerror}.") from error
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("It is not a regular file; expected a video file.")
@@ -258,6 +258,6 @@ def _check_file(path: Path, bounds: Bounds) -> None:
 
 
 def _check_picture(path: Path, bounds: Bounds) -> None:
-    """Refuses a picture, or a film of pictures, whose header says that it is too large."""
+    """Raises ValueError if the header of a picture, or of a film of pictures, gives too large a size."""
     if size := claimed_size(path):
         bounds.check_size(*size)

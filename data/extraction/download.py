@@ -21,19 +21,19 @@ from data.extraction.unpack import require_tool, unpack
 
 BLOCK = 1 << 20
 Progressed = Callable[[int, int], None]  # Called with the bytes received so far and the bytes in all.
-_FIRST = "first-downloads.json"  # What the files were that nobody publishes a checksum of.
-TRIES = 5  # Attempts in a row that bring no bytes before a download is given up.
+_FIRST = "first-downloads.json"  # Sizes and checksums of files for which nobody publishes a checksum.
+TRIES = 5  # Attempts in a row without progress after which a download is given up.
 
 
 class _First(TypedDict):
-    """A file as it was when it was first downloaded."""
+    """A file's size and checksum at its first download."""
 
     bytes: int
     sha256: str
 
 
 def download(archives: Sequence[Archive], root: Path) -> None:
-    """Downloads and unpacks the archives of a data set, except those that are there already."""
+    """Downloads and unpacks the archives of a data set, except those that exist already."""
     missing = [archive for archive in archives if not (root / archive.place).exists()]
     # A missing program is reported before gigabytes are downloaded, not after.
     for archive in missing:
@@ -138,7 +138,7 @@ def _check(archive: Archive, part: Path, expected: int) -> None:
 
 
 def _check_against_first(archive: Archive, part: Path) -> None:
-    """Compares a file whose checksum nobody publishes with the first one that came from its address, or notes it."""
+    """Compares a file without a published checksum with the first download from its address, or records it."""
     kept = part.with_name(_FIRST)
     known = read_json(kept, dict[str, _First], "Delete it to trust the next download.") if kept.is_file() else {}
     with part.open("rb") as file:
@@ -155,25 +155,25 @@ def _check_against_first(archive: Archive, part: Path) -> None:
 
 
 def _check_safe(address: str) -> None:
-    """Refuses addresses that anybody on the way could answer."""
+    """Raises ValueError for addresses to which anybody on the way could answer."""
     parts = urllib.parse.urlsplit(address)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
         raise ValueError(f"{address} is not loaded: only https addresses are.")
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but not to where anybody on the way could answer."""
+    """Follows redirections only to https, where nobody on the way could answer."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
-        """Returns the request to the new place."""
+        """Returns the request to the new address."""
         _check_safe(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _version_of(part: Path) -> Path:
-    """Returns the file that holds the server's mark of the version that a part is of."""
+    """Returns the file with the server's version mark for a partial download."""
     return part.with_name(f"{part.name}.version")
 
 

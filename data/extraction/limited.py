@@ -1,15 +1,15 @@
-"""Chooses a few videos of a data set so that they can be trained on: of all classes alike, and of each part of them."""
+"""Chooses a few videos of a data set on which a training works: equally many of each class, and of each part."""
 
 from collections.abc import Collection, Sequence
 
 from data.catalog import DataSet, Split, Video
 
-# A class is of use with a video to train on, one to validate on, whose group differs, and one to test on.
+# A class needs a training video, a validation video of another group, and a test video.
 LEAST_OF_A_CLASS = 3
 
 
 def few_videos(dataset: DataSet, there: Collection[str], limit: int) -> list[Video]:
-    """Returns so many of the videos that are there, or of all if none is: alike of each class and of its parts."""
+    """Returns `limit` of the existing videos, or of all if none exist: equally many of each class and of its parts."""
     present = [video for video in dataset.videos.values() if video.name in there]
     by_class: dict[tuple[int, ...], list[Video]] = {}
     for video in present or dataset.videos.values():
@@ -23,7 +23,7 @@ def few_videos(dataset: DataSet, there: Collection[str], limit: int) -> list[Vid
 
 
 def too_few(dataset: DataSet, chosen: Sequence[Video]) -> str:
-    """Returns what to type if the videos of a limit can't be trained on; nothing if they can."""
+    """Returns advice if no training is possible on the videos of a limit, or "" if one is."""
     split, names = next(iter(dataset.splits.values()), Split((), ())), {video.name for video in chosen}
     trained = [dataset.videos[name] for name in split.train if name in names]
     lacking = len(dataset.classes) - len({label for video in trained for label in video.labels})
@@ -32,13 +32,13 @@ def too_few(dataset: DataSet, chosen: Sequence[Video]) -> str:
         return ""
     enough = LEAST_OF_A_CLASS * len(dataset.classes)
     return (
-        f"The {len(chosen)} videos of --limit can't be trained on: {lacking} of {len(dataset.classes)} classes have no "
-        f"training video, or none has a second one to validate on. Pass --limit {enough} or more for that."
+        f"The {len(chosen)} videos of --limit are too few: {lacking} of {len(dataset.classes)} classes have "
+        f"no training video, or none has a second one to validate on. Pass --limit {enough} or more."
     )
 
 
 def _in_turn(dataset: DataSet, videos: Sequence[Video]) -> list[Video]:
-    """Returns the videos of a class in the order in which they are taken: of each part in turn, other groups first."""
+    """Returns the videos of a class in the order of their choice: from each part in turn, new groups first."""
     split = next(iter(dataset.splits.values()), None)
     if split is None:
         return list(videos)
@@ -46,7 +46,7 @@ def _in_turn(dataset: DataSet, videos: Sequence[Video]) -> list[Video]:
     training = set(split.train) - validation
     parts = [[video for video in videos if video.name in names] for names in (training, test, validation)]
     left = [list(_other_groups_first(part)) for part in parts]
-    # Two to train on for each one to test on, so that one of the two may validate.
+    # Two training videos for each test video, so that one of the two can be used for validation.
     order = [left[0], left[1], left[0], left[2]]
     found: list[Video] = []
     while any(left):
@@ -56,7 +56,7 @@ def _in_turn(dataset: DataSet, videos: Sequence[Video]) -> list[Video]:
 
 
 def _other_groups_first(videos: Sequence[Video]) -> list[Video]:
-    """Returns videos in such an order that each group is seen once before one is seen again."""
+    """Returns videos in an order in which each group comes once before any comes twice."""
     turns: dict[str, int] = {}
     numbered = []
     for video in videos:

@@ -1,6 +1,6 @@
-"""Lays frames and flow out as older tools of the field expect them, as links where the file system allows.
+"""Lays out frames and flow as older tools of the field expect them, as links if the file system allows them.
 
-The layout is the one of the frames and flow that were published with convolutional two-stream fusion (Feichtenhofer et
+The layout is that of the frames and flow that were published with convolutional two-stream fusion (Feichtenhofer et
 al., 2016): jpegs_256/<video>/frame000001.jpg, tvl1_flow/u/<video>/frame000001.jpg, and v likewise.
 """
 
@@ -20,11 +20,11 @@ _DIGITS = 6
 def write_older_layout(dataset: DataSet, folder: Path) -> str:
     """Links the files of all prepared videos into `folder`, and returns a sentence about it.
 
-    The folder of a video appears whole or not at all, so an interrupted run goes on where it stopped.
+    The folder of a video appears completely or not at all, so an interrupted run continues where it stopped.
     """
     if dataset.layout.name == PACKED or dataset.layout.is_float:
         raise ValueError(
-            f"{dataset.root} holds no loose pictures of frames and flow to lay out in {folder}. "
+            f"{dataset.root} has no loose pictures of frames and flow to lay out in {folder}. "
             "Unpack it with ./run pack --unpack, or prepare it from videos."
         )
     videos = [video for video in dataset.videos.values() if video.num_frames]

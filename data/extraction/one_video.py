@@ -29,7 +29,7 @@ Files = LooseFiles | PackedFiles
 class Job:
     """The work of extracting one video, as it is sent to a worker."""
 
-    source: Path | None  # None where the data set has no file for it.
+    source: Path | None  # None if the data set has no file for it.
     folder: Path
     name: str
     parent: str
@@ -37,11 +37,11 @@ class Job:
     packed: bool = False  # One archive instead of loose files.
     flow_service: str = ""  # The address of the process that computes flow for all workers of this machine.
     bounds: Bounds = USUAL
-    run: str = "alone"  # Names what is unfinished, so that leftovers of dead runs are known as such.
+    run: str = "alone"  # Part of the names of unfinished files, so that those of dead runs can be recognised.
 
 
 def extract_video(job: Job, show_life: Callable[[], None] = lambda: None) -> Row:
-    """Writes the frames and flow of one video and returns its row, which says so if the video can't be read.
+    """Writes the frames and flow of one video, and returns its row. The row says so if the video can't be read.
 
     `show_life` is called for each frame.
     """

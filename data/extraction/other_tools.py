@@ -44,7 +44,7 @@ LAYOUTS = {
         rule=FLOATS,
     ),
 }
-# Other names of the frames beside flow of floats.
+# Other names of the frames beside flow in floats.
 FRAMES_BESIDE_FLOATS = tuple(
     f"{above}/{{folder}}/{{video}}/{name}{{number}}.jpg"
     for above in ("rgb", "frames")
@@ -71,7 +71,7 @@ class Extraction:
         """Returns the layout as seen from `root`: with absolute paths if the files are elsewhere."""
         if self.folder.resolve() == root.resolve():
             return self.layout
-        # Braces in the folder's own name must not be taken for fields to fill in.
+        # Braces in the folder's own name must not be filled in.
         above = str(self.folder.resolve()).replace("{", "{{").replace("}", "}}")
         return self.layout.with_patterns(lambda pattern: f"{above}/{pattern}")
 

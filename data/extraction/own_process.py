@@ -19,7 +19,7 @@ from typing import cast
 from commands.files import project_on_path
 
 ATTEMPTS = 2  # A crash may have had another cause than the video, so each gets a second chance.
-# Who is killed is not at fault: by the system when memory runs out, or by hand.
+# Signals by which a process is killed that is not at fault: by the system if memory runs out, or by hand.
 KILLS = 4
 KILLED = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM))
 SECONDS_TO_DIE = 5.0
@@ -104,7 +104,7 @@ class Companion:
         return self._connection
 
     def end(self) -> int:
-        """Ends the process; returns the signal that had ended it before, or 0."""
+        """Ends the process. Returns the signal that had ended it before, or 0."""
         if self._process is None or self._connection is None:
             return 0
         self._connection.close()
@@ -118,12 +118,12 @@ class Companion:
         return max(0, -code)
 
     def kill(self) -> None:
-        """Kills the process, from any thread; who waits for an answer of it then finds out."""
+        """Kills the process, from any thread. A thread that waits for its answer then gets an error."""
         if self._process is not None:
             self._process.kill()
 
     def close(self) -> None:
-        """Kills the process and lets no other one be started."""
+        """Kills the process, and prevents that another one is started."""
         self._is_closed = True
         self.kill()
 
@@ -132,7 +132,7 @@ _own = threading.local()
 
 
 def _of_this_thread() -> Companion:
-    """Returns the companion of a thread, for workers that others start."""
+    """Returns the companion of the present thread, for workers that others start."""
     if not hasattr(_own, "companion"):
         _own.companion = Companion()
     return cast(Companion, _own.companion)

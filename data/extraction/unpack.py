@@ -26,10 +26,10 @@ def require_tool(file: str) -> str:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks an archive, and then the archives that it holds, as HMDB-51 needs, each into the folder it is in."""
+    """Unpacks an archive, and then the archives in it (HMDB-51 has some), each into its own folder."""
     folder.mkdir(parents=True, exist_ok=True)
     _unpack_one(archive, folder)
-    # Only one level deep, since an archive may contain itself.
+    # Only one level deep, because an archive may contain itself.
     for path in sorted(folder.rglob("*")):
         if path.suffix in NESTED and path.is_file() and not path.is_symlink():
             _unpack_one(path, path.parent)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data.catalog import DataSet
 
-# Extensions that all commands take for videos.
+# Files with these extensions are videos for all commands.
 VIDEO_EXTENSIONS = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
     *(".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
@@ -51,12 +51,12 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """Tells whether a file has the extension of a video, or a folder holds the frames of one."""
+    """Tells whether a file has the extension of a video, or a folder contains the frames of one."""
     return path.suffix.lower() in VIDEO_EXTENSIONS or is_of_pictures(path)
 
 
 def is_of_pictures(path: Path) -> bool:
-    """Tells whether a folder holds at least two pictures and nothing else: the frames of a video."""
+    """Tells whether a folder contains at least two pictures and nothing else: the frames of a video."""
     if not path.is_dir():
         return False
     count = 0

@@ -1,4 +1,4 @@
-"""The options that say how large and how long a video may be, for every command that decodes videos."""
+"""The options that limit the size and length of videos, for every command that decodes videos."""
 
 import argparse
 

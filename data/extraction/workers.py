@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 # When a worker is killed, other workers take over the jobs that it held, so these failures don't count against them.
 SETTINGS = {"distributed.scheduler.allowed-failures": 1000, "distributed.admin.tick.limit": "1h"}
-WINDOW_A_WORKER = 8  # Jobs submitted ahead per worker: no worker waits, and memory doesn't grow with all the jobs.
+WINDOW_A_WORKER = 8  # Jobs submitted ahead per worker, so that no worker waits and memory doesn't grow with all jobs.
 
 
 def run_jobs(

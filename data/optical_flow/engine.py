@@ -92,7 +92,7 @@ def _cpu_engine(method: str, preset: str, parameters: Values) -> FlowEngine:
 
 
 def _has_gpu() -> bool:
-    """Tells whether TensorFlow sees a GPU; TensorFlow is only imported if there is a device file."""
+    """Tells whether TensorFlow sees a GPU. TensorFlow is imported only if there is a device file."""
     if not any(Path(device).exists() for device in DEVICES) or importlib.util.find_spec("tensorflow") is None:
         return False
     import tensorflow as tf

@@ -34,7 +34,7 @@ def open_single(root: Path) -> DataSet:
 
 
 def _open(root: Path, numbers: range, official: Mapping[int, tuple[int, int]]) -> DataSet:
-    """Returns the videos that have as many labels as one of the numbers says."""
+    """Returns the videos whose number of labels is in `numbers`."""
     lists = find_lists(root, "trainVidID.txt", ["CCV"], SOURCE, can_be_fetched=False)
     classes = tuple(line for _, line in lines_of(lists / "categoryName.txt"))
     videos: dict[str, Video] = {}

@@ -1,4 +1,4 @@
-"""Cuts labelled segments out of long videos, as clips that hold the very same pixels."""
+"""Cuts labelled segments out of long videos, as clips with exactly the same pixels."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from data.extraction.video_files import is_video, walk_files
 from data.sets.own_lists import joined
 from data.sets.segments import NOTHING, Segment
 
-# Lossless, and in OpenCV's wheels.
+# A lossless codec in OpenCV's wheels.
 CODEC, EXTENSION = "FFV1", ".mkv"
 # A clip of a single frame has no motion.
 _LEAST_FRAMES = 2
@@ -33,7 +33,7 @@ def videos_below(folder: Path) -> dict[str, Path]:
 
 
 def rate_of(video: Path) -> float:
-    """Returns the frames a second of a video file."""
+    """Returns the frames per second of a video file."""
     rate = Decoder(video).frame_rate
     return rate if 0 < rate < 1000 else RATE_OF_PICTURES
 
@@ -43,9 +43,8 @@ def cut_clips(
 ) -> Counter[str]:
     """Writes a clip of each segment into a folder of its class, and the list of all; returns their number by class.
 
-    Clips of one video are of one group, so no split parts them. `with_nothing` also cuts what is not labelled, into
-    clips as long as the median segment, at most as many as the commonest class has. Clips that are there are not cut
-    again.
+    All clips of a video have the same group, so no split separates them. `with_nothing` also cuts unlabelled stretches,
+    as long as the median segment, and at most as many as the commonest class has. Existing clips are not cut again.
     """
     of_video = {name: [each for each in segments if each.video == name] for name in videos}
     if with_nothing:
@@ -87,7 +86,7 @@ def _gaps(video: Path, labelled: Sequence[Segment], length: float) -> Iterator[S
 
 
 def _cut(name: str, video: Path, wanted: Sequence[Segment], folder: Path) -> list[tuple[str, Segment]]:
-    """Cuts the clips of one video in one pass; returns where each lies."""
+    """Cuts the clips of one video in one pass. Returns the place of each."""
     stem, rate = Path(name).with_suffix("").as_posix().replace("/", "_"), rate_of(video)
     places = {f"{_folder_name(each.label)}/{stem}_{each.start:.2f}-{each.end:.2f}{EXTENSION}": each for each in wanted}
     with scratch_folder(folder) as scratch:
@@ -139,7 +138,7 @@ class _Clip:
         self.count += 1
 
     def finish(self) -> None:
-        """Gives the clip its place, unless it has too few frames."""
+        """Moves the clip to its place, unless it has too few frames."""
         if self.writer is not None:
             self.writer.release()
         if self.count >= _LEAST_FRAMES:

@@ -58,11 +58,11 @@ def kept_list(root: Path) -> Path:
 
 
 def check_kept(root: Path) -> None:
-    """Refuses a kept list of other videos than the list beside the videos has."""
+    """Raises ValueError if the kept list has other videos than the list beside the videos."""
     kept, now = kept_list(root), root / "videos" / "videos.csv"
     if kept.is_file() and {row["video"] for row in read_csv(kept)} != {row["video"] for row in read_csv(now)}:
         raise ValueError(
-            f"{kept} lists other clips than were cut now. Delete it for a new split of these, or pass another NAME."
+            f"{kept} lists other clips than were cut now. Delete it to get a new split, or pass another NAME."
         )
 
 

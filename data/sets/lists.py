@@ -12,13 +12,13 @@ from data.catalog import DataSet, Video
 from data.store.columns import mixed
 from data.store.mapped_index import VideoRows
 
-# How weights are chosen: on groups cut from the training list; not at all, after a fixed schedule on the whole list;
-# on the test list, as much published code does, which flatters the result; or by folds over the groups of the list.
+# The selection of weights: on groups cut from the training list; none, after a fixed schedule on the whole list; on the
+# test list, as in much published code, which gives too good results; or by folds over the groups of the list.
 PROTOCOLS = ("validation", "paper", "test-selected", "folds")
 
 
 def find_lists(root: Path, landmark: str, folders: Sequence[str], source: str, *, can_be_fetched: bool = True) -> Path:
-    """Returns the folder below `root` that holds the published lists, known by the file or pattern `landmark`."""
+    """Returns the folder below `root` with the published lists, found by the file or pattern `landmark`."""
     places = [root / "annotations", *(root / above / folder for above in ("annotations", ".") for folder in folders)]
     for place in places:
         if any(place.glob(landmark)):
@@ -77,14 +77,14 @@ def cut_validation(
     random.Random(seed).shuffle(drawn)
     total, taken = _count_labels(videos), Counter[int]()
     chosen: set[str] = set()
-    for group in drawn:  # Each is taken if that brings the classes nearer to the wanted share.
+    for group in drawn:  # A group is taken if that brings the classes nearer to the wanted share.
         counts = _count_labels(groups[group])
         # The gain of classes that still need validation videos, minus the loss of those that have enough.
         gain = sum(min(count, max(0.0, fraction * total[label] - taken[label])) for label, count in counts.items())
         if gain > sum(counts.values()) / 2 and all(taken[label] + counts[label] < total[label] for label in counts):
             chosen.add(group)
             taken.update(counts)
-    if len(taken) < len(total):  # A class that has none by then gives its smallest group, if it can spare one.
+    if len(taken) < len(total):  # A class that still has none gives its smallest group, if it can spare one.
         chosen |= _spared([groups[name] for name in drawn], total, taken)
     if not chosen:
         raise _no_validation(len(videos), len(groups))

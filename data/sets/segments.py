@@ -14,7 +14,7 @@ from commands.files import read_file, read_table
 from commands.schema import parsed
 from commands.text import of_cell
 
-# What Label Studio puts ahead of the name of a file that was uploaded to it.
+# The prefix that Label Studio adds to the name of an uploaded file.
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 NOTHING = "nothing"
 
@@ -23,7 +23,7 @@ NOTHING = "nothing"
 class Segment:
     """A stretch of time of one video, in seconds."""
 
-    video: str  # As the reader knows the file.
+    video: str  # The name by which the reader knows the file.
     start: float
     end: float
     label: str
@@ -39,14 +39,14 @@ class Segment:
 
 
 class _Range(TypedDict):
-    """Frames, counted from 1, the last included."""
+    """A range of frames, counted from 1, including the last one."""
 
     start: int
     end: int
 
 
 class _Value(TypedDict, total=False):
-    """What a region of Label Studio says."""
+    """The content of a region in Label Studio."""
 
     ranges: list[_Range]
     timelinelabels: list[str]
@@ -60,7 +60,7 @@ class _Region(TypedDict, total=False):
 
 
 class _Annotation(TypedDict, total=False):
-    """What one person annotated."""
+    """The annotations by one person."""
 
     was_cancelled: bool
     result: list[_Region]
@@ -74,15 +74,15 @@ class _Task(TypedDict):
 
 
 def read_segments(path: Path, videos: Mapping[str, Path], rate_of: Callable[[Path], float]) -> list[Segment]:
-    """Returns the labelled segments of a file; `videos` are the files that its names may mean, by name.
+    """Returns the labelled segments of a file. `videos` has the files that it may refer to, by name.
 
-    Label Studio counts frames, which `rate_of` a file turns into seconds.
+    Label Studio counts frames. `rate_of` gives the frame rate of a file, which turns them into seconds.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no table of segments {path}. It has the columns video,label,start,end.")
     found = _of_export(path, videos, rate_of) if path.suffix.lower() == ".json" else _of_csv(path, videos)
     if not found:
-        raise ValueError(f"{path} labels no segment.")
+        raise ValueError(f"{path} has no labelled segments.")
     return found
 
 
@@ -143,7 +143,7 @@ def _named_in(data: Mapping[str, object], where: str) -> str:
 
 
 def _file_of(name: str, videos: Mapping[str, Path], where: str) -> str:
-    """Returns the name by which a file is known, of its path, its name, or its name in Label Studio."""
+    """Returns the known name of a file, from its path, its name, or its name in Label Studio."""
     last = PurePosixPath(name.replace("\\", "/")).name
     wanted = (name, last, _UPLOADED.sub("", last))
     for each in wanted:

@@ -1,6 +1,6 @@
-"""Stores the JPEG files of one video in a single uncompressed ZIP archive with a table of their offsets.
+"""Stores the JPEG files of one video in a single uncompressed ZIP archive, with a table of their offsets.
 
-Any ZIP tool can unpack it. The first member, `offsets`, holds the start and length of each other file as pairs of
+Any ZIP tool can unpack it. The first member, `offsets`, has the start and length of each other file as pairs of
 little-endian int32. So two short reads fetch a clip, and the ZIP directory is never parsed. The order is: all frames,
 then x and y of each forward flow field, then x and y of each backward field.
 """

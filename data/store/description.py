@@ -1,4 +1,4 @@
-"""Records in `flow.json` how frames and flow were made, so that different ones never mix in one folder."""
+"""Records in `flow.json` how frames and flow were made, so that different ones are never mixed in one folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -19,7 +19,7 @@ _MOST_SIDE = 16_384  # The most pixels of a frame's side.
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings that decide how frames and flow are made from a video."""
+    """The settings that determine how frames and flow are made from a video."""
 
     method: str = "tvl1"
     preset: str = "balanced"
@@ -29,10 +29,10 @@ class Recipe:
     short_side: int | None = None  # If this and `size` are None, frames keep the size of the video.
     enlarge: bool = True  # Whether videos with a smaller short side are enlarged to it.
     size: tuple[int, int] | None = None  # Width and height.
-    usual_size: tuple[int, int] | None = None  # The commonest frame size, if videos keep theirs and it is known.
+    usual_size: tuple[int, int] | None = None  # The commonest frame size, if videos keep their size and it is known.
     fps: float | None = None  # Frames to keep per second; None keeps all that `every` keeps.
-    every: int = 1  # Keeps one frame in so many.
-    step: int = 1  # Flow leads from each kept frame to the one so many kept frames later.
+    every: int = 1  # Keeps one frame in `every`.
+    step: int = 1  # Flow leads from each kept frame to the one `step` kept frames later.
     backward: bool = False  # Whether backward flow is stored too.
     engine: str = "cpu"  # Or "gpu", whose flow is the same to a hundredth of a pixel, but not bit for bit.
     only: str = ""  # "frames" or "flow"; empty means both.
@@ -42,14 +42,14 @@ class Recipe:
 
     @classmethod
     def of(cls, description: Mapping[str, object]) -> "Recipe":
-        """Returns the recipe in a description; unknown entries are ignored, missing ones get their defaults."""
+        """Returns the recipe in a description. Unknown entries are ignored, and missing ones get their defaults."""
         known: dict[str, Any] = {each.name: description[each.name] for each in fields(cls) if each.name in description}
         for name in ("size", "usual_size"):
             known[name] = tuple(known[name]) if known.get(name) else None
         return cls(**known)
 
     def check(self) -> None:
-        """Raises ValueError if nothing can be made so."""
+        """Raises ValueError for impossible settings."""
         sizes = (self.short_side, *(self.size or ()), *(self.usual_size or ()))
         if any(side is not None and not 1 <= side <= _MOST_SIDE for side in sizes):
             raise ValueError(f"its frames have sides of {sizes}; expected 1 to {_MOST_SIDE} pixels")

@@ -23,9 +23,9 @@ from data.catalog import DataSet, Video, in_words, read_layout
 from data.optical_flow.compute import FlowDescription
 from data.store.columns import Ragged, Table, keys_of, table_path
 
-# The most frames that a video may have, and the most pixels of a side: a hundred hours, and more than JPEG can hold.
+# The most frames of a video, and the most pixels of a side: a hundred hours, and more than JPEG allows.
 MOST_COUNTED = 10_000_000
-# A missing video has no file. One that was stopped is not at fault, and never comes into the index.
+# A missing video has no file. A stopped one is not at fault, and never gets into the index.
 READY, BROKEN, MISSING, STOPPED = "ready", "broken", "missing", "stopped"
 STATES = READY, BROKEN, MISSING  # Those that an index may hold, by the number that a table has for each.
 
@@ -52,12 +52,12 @@ _NUMBERS = ("frames", "flows", "width", "height", "bytes")
 
 
 class Description(FlowDescription, total=False):
-    """The content of `flow.json`, which describes all that is stored of a data set; earlier versions wrote less."""
+    """The content of `flow.json`, which describes all stored data of a data set. Earlier versions wrote less."""
 
     step: int
     backward: bool
     engine: str
-    layout: str  # The layout of another tool, if that made the flow.
+    layout: str  # The layout of another tool, if it made the flow.
     short_side: int | None
     enlarge: bool
     size: list[int] | None
@@ -200,7 +200,7 @@ def with_counts(dataset: DataSet, rows: Mapping[str, Row] | None = None) -> Data
 def _counted(video: Video, row: Row | None) -> Video:
     if row is None or row.state != READY:
         return video
-    # Not dataclasses.replace: it takes four times as long, and there may be hundreds of thousands.
+    # dataclasses.replace would take four times as long, and there may be hundreds of thousands of videos.
     known = video.name, row.folder, video.extension, video.labels, video.group
     return Video(*known, row.frames, row.flows, video.file, row.stored)
 
@@ -210,12 +210,12 @@ def _row(fields: Mapping[str, str]) -> Row:
     if fields["state"] not in STATES:
         raise ValueError(f"the state of {fields['video']} is {fields['state']!r}")
     texts = [fields.get(name) or "" for name in ("video", "folder", "reason", "stored")]
-    # Nearly all are as they are, and there may be hundreds of thousands.
+    # Nearly all cells need no change, and there may be hundreds of thousands of rows.
     odd = any(text.startswith("'") or not text.isprintable() for text in texts)
     video, folder, reason, stored = map(_text, texts) if odd else texts
     if min(numbers) < 0 or max(numbers[:4]) > MOST_COUNTED:
         raise ValueError(f"the numbers of {video!r} can't be right")
-    # One text for all videos of a class.
+    # All videos of a class share one string.
     return Row(video, sys.intern(folder), frames, flows, width, height, size, fields["state"], reason, stored)
 
 
@@ -243,7 +243,7 @@ def find_description(root: Path) -> Description:
     path = description_path(root)
     if not path.exists():
         return {}
-    with contextlib.suppress(ValueError, RecursionError):  # What prepare.py wrote needs no closer look.
+    with contextlib.suppress(ValueError, RecursionError):  # What prepare.py wrote needs no further checks.
         found = json.loads(path.read_bytes()) if path.is_file() and path.stat().st_size < _MOST_DESCRIBED else None
         if isinstance(found, dict) and {(name, type(value)) for name, value in found.items()} <= _USUAL:
             return cast(Description, found)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from data.store.archive import read_stored
 
-# Of a frame, unless a user allows more; 8K has 33 million.
+# The most pixels of a frame, unless the user allows more. 8K has 33 million.
 MOST_PIXELS = 50_000_000
 JPEG_BEGINS, JPEG_ENDS = b"\xff\xd8", b"\xff\xd9"
 
@@ -49,9 +49,9 @@ def decode_picture(data: bytes, mode: int) -> np.ndarray | None:
 
 
 def claimed_size(picture: Path | io.BytesIO) -> tuple[int, int] | None:
-    """Returns width and height by a picture's header, which decoders believe: one of a few bytes may claim gigabytes.
+    """Returns width and height from a picture's header. Decoders believe it, even if a few bytes claim gigabytes.
 
-    None stands for what is damaged, or of a kind that only the decoder knows.
+    Returns None for damaged files, and for kinds that only the decoder knows.
     """
     with warnings.catch_warnings(action="ignore"):
         try:

@@ -81,7 +81,7 @@ def test_missing_backward_flow_is_found_where_it_was_made(root):
     description = json.loads((root / "flow.json").read_text())
     (root / "flow.json").write_text(json.dumps({**description, "backward": True}))
 
-    assert "Some files of the flow are missing that index.csv counts." in found(root)
+    assert "Some files of the flow that index.csv counts are missing." in found(root)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_levels_that_are_read_by_the_rule_of_another_tool_are_found(root, tmp_pa
 
     assert findings[written] == []
     (finding,) = findings[read]
-    assert f"by the rule {written}: read so, it is 0.078 pixels off" in finding.what
+    assert f"in the rule {written}. So it is 0.078 pixels off" in finding.what
     assert f"--rule {written}" in finding.remedy
 
 
@@ -182,9 +182,7 @@ def test_a_copy_on_the_other_side_is_found(root):
         picture = cv2.imread(str(path))
         cv2.imwrite(str(root / FOLDER / "left1" / path.name), picture, [cv2.IMWRITE_JPEG_QUALITY, 40])
 
-    finding = next(
-        finding for what, finding in found(root).items() if "are copies of videos that are trained on" in what
-    )
+    finding = next(finding for what, finding in found(root).items() if "are copies of training videos" in what)
 
     assert finding.videos == ("left1",)
     assert finding.severity == "error"

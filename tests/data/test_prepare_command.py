@@ -249,8 +249,8 @@ def test_ctrl_c_while_a_training_prepares_the_built_in_data_set_says_that_nothin
 
     assert code == 130
     assert said == (
-        f"Stopped while the data set shapes was being prepared in {tmp_path / 'shapes'}; nothing else had begun. "
-        "The same command first prepares the videos that are left."
+        f"Stopped while the data set shapes was being prepared in {tmp_path / 'shapes'}. Nothing else had begun. "
+        "The same command first prepares the remaining videos."
     )
 
 

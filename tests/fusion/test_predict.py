@@ -473,7 +473,7 @@ def test_a_video_of_more_frames_than_are_admitted_is_refused(models, video):
         (lambda card: card.update(input_kind="smell"), "There is no input kind 'smell'"),
         (lambda card: card.update(input_kind="grey", length=7), r"takes \[3\] channels"),
         (lambda card: card.update(frames={"size": [10**6, 10**6]}), "expected 1 to 16384 pixels"),
-        (lambda card: card.update(classes=["a", "b", "\x1b[2J"]), "holds control characters"),
+        (lambda card: card.update(classes=["a", "b", "\x1b[2J"]), "contains control characters"),
     ],
 )
 def test_a_card_that_no_model_can_have_is_named_in_one_message(models, video, tmp_path, change, said):
