@@ -467,7 +467,7 @@ def test_a_video_of_more_frames_than_are_admitted_is_refused(models, video):
         (lambda card: card.pop("classes"), "it has no entry 'classes'"),
         (lambda card: card.update(classes="abc"), "'classes' is 'abc', not a list"),
         (lambda card: card.update(classes=["a", "a", "a"]), "classes are too few, or two of them are the same"),
-        (lambda card: card.update(classes=["a", "b"]), "scores 3 classes, and its two_stream.json names 2"),
+        (lambda card: card.update(classes=["a", "b"]), "scores 3 classes, but its two_stream.json names 2"),
         (lambda card: card.update(surprise=1), "unknown entry 'surprise'"),
         (lambda card: card.update(length=10**9), "its length is 1000000000"),
         (lambda card: card.update(input_kind="smell"), "There is no input kind 'smell'"),
