@@ -29,7 +29,7 @@ from data.store.mapped_index import MappedDataSet, mapped_index, open_mapped
 
 
 class KnownSet(NamedTuple):
-    """How to open a data set, its downloads, and the data set whose folder it shares, if any."""
+    """The function that opens a data set, its downloads, and the data set whose folder it shares, if any."""
 
     open: Callable[[Path], DataSet]
     archives: tuple[Archive, ...] = ()

@@ -1,4 +1,4 @@
-"""What MkDocs asks for: pages that are made from the code, links that leave the documentation, and checks of code."""
+"""Hooks for MkDocs: pages that are made from the code, links that leave the documentation, and checks of code."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ sys.path.insert(0, str(PROJECT))
 
 from docs.code_blocks import commands, help_all, problems_of  # noqa: E402
 
-# What is meant to be imported by others, by what it is for.
+# Modules that other programs may import, by purpose.
 PUBLIC = {
     "Predicting": ("fusion/two_stream.py", "fusion/prediction/prediction.py"),
     "Optical flow": ("data/optical_flow/compute.py", "data/optical_flow/picture.py", "data/optical_flow/levels.py"),
@@ -27,7 +27,7 @@ PUBLIC = {
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Adds the pages that are made from the code, and those that lie outside of docs/."""
+    """Adds the pages that are made from the code, and those that are outside of docs/."""
     made = {
         "reference/options.md": options_page(),
         "reference/python.md": python_page(),
@@ -40,7 +40,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Refuses a page whose code blocks are wrong, and names what lies outside of the documentation without a link."""
+    """Raises an error for wrong code blocks, and replaces links that leave the documentation by names."""
     problems = [] if page.file.src_uri.startswith("reference/") else list(problems_of(markdown))
     if problems:
         raise PluginError(f"{page.file.src_uri}: {'; '.join(problems)}")
@@ -49,15 +49,15 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def options_page() -> str:
-    """Returns the reference of all commands: what `--help-all` prints."""
-    parts = ["# Options\n\nWhat `--help-all` of each command prints; `--help` shows the ones that people use first.\n"]
+    """Returns the reference of all commands, which is the output of `--help-all`."""
+    parts = ["# Options\n\nThe output of `--help-all` for each command. `--help` shows the most common options.\n"]
     for name, script in commands().items():
         parts.append(f"\n## ./run {name}\n\nThe same as `python {script}`.\n\n```text\n{help_all(script)}```\n")
     return "".join(parts)
 
 
 def python_page() -> str:
-    """Returns the reference of what is meant to be imported: signatures and docstrings."""
+    """Returns the reference of the modules that other programs may import: signatures and docstrings."""
     parts = [
         "# Python\n\n`from two_stream import TwoStream` is all that most programs need. The rest is for building "
         "others.\n"

@@ -52,7 +52,7 @@ class Clips:
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many whole batches one pass over the videos makes."""
+        """The number of whole batches in one pass over the videos."""
         raise NotImplementedError
 
     def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
@@ -129,7 +129,7 @@ class ClipStream(Clips):
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many whole batches one pass over the videos makes."""
+        """The number of whole batches in one pass over the videos."""
         return len(self.videos) // self.batch_size
 
     def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:

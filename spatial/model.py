@@ -10,6 +10,6 @@ from streams.networks.start import built, variant_of
 
 
 def spatial_network(config: TrainConfig, clip: Input, dataset: DataSet) -> keras.Model:
-    """Returns the network of the options with the weights that it starts from."""
+    """Returns the network of the options, with its initial weights."""
     pixels = pixels_of(clip, config.crop_size, {})
     return built(config, variant_of(config), pixels, clip, dataset.classes)

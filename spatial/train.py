@@ -1,4 +1,4 @@
-"""Trains the spatial stream: one RGB frame a clip.
+"""Trains the spatial stream, whose clips are one RGB frame each.
 
 ./run train spatial --dataset ucf101 --split 1
 ./run train spatial --dataset my_clips
@@ -30,12 +30,12 @@ from streams.runs.run_folder import stages_left, threads_before
 class SpatialConfig(TrainConfig):
     """The options of a training of the spatial stream."""
 
-    input: str = option("rgb", "what a clip is made of", choices=FRAME_KINDS)
+    input: str = option("rgb", "kind of input: the content of a clip", choices=FRAME_KINDS)
     length: int = option(1, "frames in a clip of kind grey, or differences in one of kind rgb_difference", metavar="N")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Trains the stream as the command line says, and saves the run."""
+    """Trains the stream with the options of the command line, and saves the run."""
     config = training_options(SpatialConfig, argv, __doc__, "spatial")
     dataset = ready_dataset(config.dataset, config.root)
     training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         stages = stages_left(config, folder)
         if stages:
             import_tensorflow(config, dataset, training)
-            from spatial.model import spatial_network  # These take seconds to import.
+            from spatial.model import spatial_network  # These imports take seconds.
             from streams.training.stage import Learner, building, clips_of, strategy_for, train_stage
 
             strategy = strategy_for(config, threads_before(config, folder))

@@ -12,7 +12,7 @@ from streams.weights.names import WITH_MEAN
 
 
 def temporal_network(config: TrainConfig, clip: Input, dataset: DataSet, *, subtract_mean: bool = True) -> keras.Model:
-    """Returns the network of the options with the weights that it starts from; the data set says what levels mean."""
+    """Returns the network of the options, with its initial weights. The data set gives the meaning of flow levels."""
     flow = flow_description(dataset.root) if clip.is_flow else {}
     variant = variant_of(config)
     pixels = pixels_of(clip, config.crop_size, flow, subtract_mean=subtract_mean and variant.origin not in WITH_MEAN)

@@ -1,4 +1,4 @@
-"""Trains on two data sets at once: batches hold clips of both; the part of the network for the first is saved."""
+"""Trains on two data sets at once: batches have clips of both, and the part of the network for the first is saved."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -34,11 +34,11 @@ class TwoDataSets(Clips):
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many whole batches one pass over the first data set makes."""
+        """The number of whole batches in one pass over the first data set."""
         return self.clips.steps_per_epoch
 
     def batches(self, step: int = 0, shard: Shard = WHOLE) -> tf.data.Dataset:
-        """Builds the batches; labels of the second data set go on after those of the first."""
+        """Builds the batches. Labels of the second data set are numbered after those of the first."""
         first, second = (half.batches(step, shard) for half in (self.first, self.second))
         return both_batches(first, second, len(self.clips.dataset.classes))
 
@@ -51,7 +51,7 @@ class TwoDataSets(Clips):
         return [*self.first.names(step), *self.second.names(step)]
 
     def broken(self, step: int) -> str:
-        """Returns which file of either half can't be read, and what to do about it."""
+        """Returns a message about an unreadable file of either half and its repair, or "" if all can be read."""
         return self.first.broken(step) or self.second.broken(step)
 
 
@@ -60,12 +60,12 @@ def with_second(
 ) -> tuple[Learner, TwoDataSets]:
     """Returns a learner and clips that include all of a second data set, as in the paper (Sec. 6).
 
-    The saved network never scores the second data set, so that all of its videos may be used for training.
+    The saved network never scores the second data set, so all of its videos may be used for training.
     """
     second, (videos,) = other
     _check_alike(clips.dataset, second, is_flow=clips.clip.is_flow)
     counts = len(clips.dataset.classes), len(second.classes)
-    # Both count the clips that they leave out together.
+    # Both count the clips that they skip together.
     size = clips.batch_size // 2
     half = dataclasses.replace(clips, dataset=second, videos=videos, held_out=(), batch_size=size)
     with learner.network.distribute_strategy.scope():
@@ -75,9 +75,9 @@ def with_second(
 
 
 def _check_alike(first: DataSet, second: DataSet, *, is_flow: bool) -> None:
-    """Refuses data sets with several labels a video, and flow whose levels mean different motion."""
+    """Raises ValueError for data sets with several labels per video, and for flow with levels of other meaning."""
     if second.multi_label or first.multi_label:
-        raise ValueError("Two data sets are learnt at once where every video has one label. Drop --and-dataset.")
+        raise ValueError("Training on two data sets at once needs videos with one label each. Drop --and-dataset.")
     if is_flow:
         ours, theirs = flow_description(first.root), flow_description(second.root)
         compared = {
@@ -87,6 +87,6 @@ def _check_alike(first: DataSet, second: DataSet, *, is_flow: bool) -> None:
         for key, (mine, other, is_same) in compared.items():
             if not is_same:
                 raise ValueError(
-                    f"Flow of {first.name} has {key} {mine!r} and that of {second.name} {other!r}. "
-                    "Prepare both alike to learn them at once."
+                    f"The flow of {first.name} has {key} {mine!r}, but that of {second.name} has {other!r}. "
+                    "Prepare both in the same way to train on them at once."
                 )

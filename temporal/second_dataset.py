@@ -1,4 +1,4 @@
-"""Defines the options for a second data set to learn together with the first, and opens its videos."""
+"""Defines the options for training on a second data set together with the first, and opens its videos."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ class SecondDataSet:
     """The options that name a second data set and choose among its classes."""
 
     and_dataset: str = option(
-        "", "a second data set to learn at once, with scores and a loss of its own (multi-task)", metavar="NAME"
+        "", "a second data set to train on at once, with its own scores and loss (multi-task)", metavar="NAME"
     )
     and_root: Path | None = option(None, "its folder, instead of datasets/<data set>", metavar="FOLDER")
     and_joined: bool = option(False, "one list of classes and one loss for both data sets, instead of one each")
     and_without: tuple[str, ...] = option(
         (),
-        "a class of it to leave out, such as one that the first data set has too; repeat it",
+        "a class of it to leave out, such as one that the first data set has too; can be repeated",
         repeat=True,
         metavar="NAME",
     )
 
 
-# Options that two data sets at once can't have, and what to say of them.
+# Options that can't be used with two data sets: a condition, and the advice.
 TWO_AT_ONCE: WrongTogether = (
     (
         lambda config: config.and_dataset and config.batch_size % 2,
@@ -36,7 +36,7 @@ TWO_AT_ONCE: WrongTogether = (
     ),
     (
         lambda config: config.and_dataset and config.keeps_features,
-        "Two data sets are learnt at once from clips, not from kept features. Drop --train last-layer.",
+        "Training on two data sets at once needs clips, not kept features. Drop --train last-layer.",
     ),
 )
 

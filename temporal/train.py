@@ -1,4 +1,4 @@
-"""Trains the temporal stream, from scratch: a stack of optical flow fields a clip.
+"""Trains the temporal stream, whose clips are stacks of optical flow fields. By default, it starts from random weights.
 
 ./run train temporal --dataset ucf101 --split 1
 ./run train temporal --dataset my_clips
@@ -32,7 +32,7 @@ from temporal.second_dataset import TWO_AT_ONCE, SecondDataSet, second_lists
 class TemporalConfig(TrainConfig, SecondDataSet):
     """The options of a training of the temporal stream."""
 
-    input: str = option("flow", "what a clip is made of", choices=KINDS)
+    input: str = option("flow", "kind of input: the content of a clip", choices=KINDS)
     length: int = option(10, "flow fields in a clip, L in the paper", metavar="N")
     subtract_mean: bool = option(True, "subtract each field's mean vector, which is mostly camera motion")
 
@@ -40,12 +40,12 @@ class TemporalConfig(TrainConfig, SecondDataSet):
 
     @property
     def can_cut_on_device(self) -> bool:
-        """Tells whether clips can be cut on the device; those of two data sets can't."""
+        """Tells whether clips can be cut on the device. Those of two data sets can't."""
         return super().can_cut_on_device and not self.and_dataset
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Trains the stream as the command line says, and saves the run."""
+    """Trains the stream with the options of the command line, and saves the run."""
     config = training_options(TemporalConfig, argv, __doc__, "temporal")
     dataset = ready_dataset(config.dataset, config.root)
     training, validation = training_lists(dataset, config.split, config.protocol, config.validation, config.seed)
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if stages:
             import_tensorflow(config, dataset, training)
             from streams.training.stage import Learner, building, clips_of, strategy_for, train_stage
-            from temporal import model, multitask  # These take seconds to import.
+            from temporal import model, multitask  # These imports take seconds.
 
             strategy = strategy_for(config, threads_before(config, folder))
         for stage, place in stages:

@@ -1,4 +1,4 @@
-"""What tests share: real data where it lies beside the project, and tiny prepared data sets."""
+"""Fixtures for all tests: real data if it is beside the project, and tiny prepared data sets."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every command does with wrong input: one clear message, the right exit code, nothing half-written."""
+"""Every command answers wrong input with one clear message and the right exit code, and leaves nothing half-written."""
 
 import os
 import re

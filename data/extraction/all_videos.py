@@ -33,7 +33,7 @@ from data.store.whole_folder import begin_storing, end_storing
 
 @dataclass(frozen=True)
 class Work:
-    """How to do the work: workers, share of the videos, form of storage. Nothing here changes pixels or flow."""
+    """The options of the work: workers, share of the videos, form of storage. None of them changes pixels or flow."""
 
     workers: int = usable_processors()
     cluster: str = ""  # The address of a Dask scheduler; empty means workers on this machine.

@@ -19,7 +19,7 @@ MEASURES = ("video_accuracy", "frame_accuracy", "top_accuracy", "mean_class_accu
 
 
 class Selection(TypedDict):
-    """How the weights of one network were selected, over all splits."""
+    """The selection of one network's weights, over all splits."""
 
     selection: str
 

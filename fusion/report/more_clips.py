@@ -57,7 +57,7 @@ class OutsiderRow(TypedDict):
 
 
 class Outside(TypedDict):
-    """How well confidence separates videos of known classes from those of unknown ones."""
+    """The separation of known from unknown classes by confidence, overall and for each class."""
 
     rows: list[OutsiderRow]
     auroc: float

@@ -19,7 +19,7 @@ NUM_MIX_RANDOMS = 4
 
 
 class Mix(NamedTuple):
-    """How the clips of a batch are mixed with those of the reversed batch."""
+    """The way in which the clips of a batch are mixed with those of the reversed batch."""
 
     share: tf.Tensor  # float32[]: the share of each pixel that remains.
     rectangle: tf.Tensor  # float32[4]: the inserted rectangle: top, left, bottom and right, as shares of the sides.

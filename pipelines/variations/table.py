@@ -9,7 +9,7 @@ from pipelines.inputs import FLOW_KINDS
 
 @dataclass(frozen=True)
 class Variation:
-    """What a name means. An amount is a share of clips if `is_share`, else the range from which a number is drawn."""
+    """The meaning of a name. An amount is a share of clips if `is_share`, else the range of the drawn number."""
 
     usual: float  # The amount if none is given.
     most: float

@@ -1,4 +1,4 @@
-"""What other tools extracted is recognised by its names, counted, and read where it lies."""
+"""Frames and flow of other tools are recognised by their names, counted, and read in place."""
 
 import re
 import shutil

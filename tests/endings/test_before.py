@@ -1,4 +1,4 @@
-"""What an earlier version left on a disk still works: before/README.md says what it is."""
+"""Files that an earlier version left on a disk still work. before/README.md describes them."""
 
 import json
 import shutil

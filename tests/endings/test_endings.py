@@ -1,4 +1,4 @@
-"""How every command ends when it is stopped, when nobody reads what it says, and where disks or memory are short."""
+"""Every command ends well if it is stopped, if nobody reads its output, and if disk or memory is short."""
 
 import os
 import resource

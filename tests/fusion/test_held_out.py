@@ -1,4 +1,4 @@
-"""Fusion learns from what folds said of the training videos, as long as that is about the models that are fused."""
+"""Fusion learns from the folds' scores of the training videos, if they are of the models that are fused."""
 
 import dataclasses
 

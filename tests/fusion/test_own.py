@@ -1,4 +1,4 @@
-"""`./run own`: from a folder of clips to a report and a model, and what it says where that can't be."""
+"""`./run own` makes a report and a model from a folder of clips, and explains when it can't."""
 
 import os
 import re

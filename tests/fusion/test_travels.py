@@ -1,4 +1,4 @@
-"""What an evaluation learned goes with the models: predict, serve and export fuse as the evaluation did."""
+"""A learned fusion goes with the models: predict, serve and export fuse as the evaluation did."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What `--help` shows of every command, what a typo is answered with, and what a Python without packages is told."""
+"""The `--help` of every command, the answers to typos, and the advice for a Python without packages."""
 
 import importlib
 import os

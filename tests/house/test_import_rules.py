@@ -1,4 +1,4 @@
-"""What starts without TensorFlow: every command's help, and what only computes with scores."""
+"""Every command's help, and code that only computes with scores, start without TensorFlow."""
 
 import subprocess
 import sys

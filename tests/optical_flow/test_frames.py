@@ -1,4 +1,4 @@
-"""What frames flow may be asked for: any type, layout and size, and one clear error for those that show nothing."""
+"""Flow accepts frames of any type, layout and size, and has one clear error for arrays that are no frames."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which clips are in a batch, with which labels, whoever makes it and wherever it begins."""
+"""A batch has the same clips and labels, whoever makes it and at whatever step it begins."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""What a clip shows: the fields and frames that it is of, decoded once and cut and mirrored alike."""
+"""A clip shows its fields and frames, which are decoded once, and cut and mirrored in the same way."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""What of a frame a clip shows: training cuts what scoring cuts, and old models go on as they were."""
+"""The part of a frame that a clip shows: training and scoring cut the same, and old models continue as they were."""
 
 import json
 import zipfile

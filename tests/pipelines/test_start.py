@@ -1,4 +1,4 @@
-"""How a pipeline of as many videos as UCF-101 has starts and stays: from a list and an index, with real steps."""
+"""A pipeline of as many videos as UCF-101 starts quickly and stays small, with a real list, index and steps."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Which layers learn."""
+"""Only the chosen layers are trained."""
 
 from types import SimpleNamespace
 from typing import Any

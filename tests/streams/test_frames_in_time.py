@@ -1,4 +1,4 @@
-"""What a frozen network says of frames spread over a video: look forgets their order, the other parts do not."""
+"""The features of a frozen network for frames spread over a video: look forgets their order, the other parts don't."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Files of PyTorch: read in all forms without it, and refused with one message where they are something else."""
+"""PyTorch files are read in all forms without PyTorch, and other files are refused with one message."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""Weights of PyTorch's networks: the same pixels give the same logits as there."""
+"""Weights of PyTorch networks: the same pixels give the same logits as in PyTorch."""
 
 import json
 import os

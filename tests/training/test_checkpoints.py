@@ -1,4 +1,4 @@
-"""What lies in a run's folder stays whole: damaged checkpoints, old runs that make room, other processes."""
+"""The files in a run's folder stay whole: damaged checkpoints, old runs that make room, other processes."""
 
 import contextlib
 import itertools

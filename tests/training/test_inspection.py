@@ -1,4 +1,4 @@
-"""What is said of a training before its first step: what goes in, what it needs, what differs from what was asked."""
+"""The lines before the first step of a training: its input, its memory, and differences from the requested training."""
 
 import re
 import subprocess

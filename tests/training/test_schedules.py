@@ -1,4 +1,4 @@
-"""How the learning rate moves, number by number."""
+"""The learning rate follows its schedule, number by number."""
 
 import numpy as np
 import pytest

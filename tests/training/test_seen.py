@@ -1,4 +1,4 @@
-"""What a training shows: its first batch; on a terminal, how it goes."""
+"""A training shows its first batch, and on a terminal its progress."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""Which videos a training may see: the test list chooses nothing unseen, not even through weights from before."""
+"""A training uses only allowed videos: the test list selects nothing, not even through earlier weights."""
 
 import json
 import shutil

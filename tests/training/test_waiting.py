@@ -1,4 +1,4 @@
-"""The share of time that a training is said to wait for its input."""
+"""The printed share of time in which a training waits for its input is true."""
 
 import re
 import statistics

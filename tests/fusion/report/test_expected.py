@@ -1,4 +1,4 @@
-"""What a recipe expects beside what came out: in numbers, printed, on the page, and in the table of results."""
+"""The expected results of a recipe beside the measured ones: in numbers, printed, on the page, in the table of results."""
 
 import json
 

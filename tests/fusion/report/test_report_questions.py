@@ -1,4 +1,4 @@
-"""What the report says of more clips, of the scene, and of clips of no class, on data that makes the truth visible."""
+"""The report's answers about more clips, the scene and unknown classes, on data that makes the truth visible."""
 
 import dataclasses
 
