@@ -75,7 +75,7 @@ def report(config: TrainConfig, run: Run, costs: Sequence[Cost | None]) -> None:
 
 def _what_is_lost(config: TrainConfig) -> str:
     if config.dry_run:
-        return "Stopped at once. Nothing was kept."
+        return "Stopped at once. Nothing was saved."
     lost = "Stopped at once; what was not saved is lost."
     if config.again:
         return (

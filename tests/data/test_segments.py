@@ -116,7 +116,7 @@ def test_an_export_of_label_studio_is_read_in_frames_of_the_video(long_videos, t
     ("text", "message"),
     [
         ("video,start,end\n", "no column label"),
-        ("video,label,start,end\n", "labels no segment"),
+        ("video,label,start,end\n", "has no labelled segments"),
         ("video,label,start,end\nday0.avi,Run,2,1\n", "Line 2 .* lasts from 2 to 1 seconds"),
         ("video,label,start,end\nday0.avi,Run,soon,1\n", "Line 2 .* the start 'soon'"),
         ("video,label,start,end\nday0.avi,,0,1\n", "Line 2 .* has no label"),

@@ -66,7 +66,7 @@ def test_it_is_exported_and_read_again(files, video, tmp_path):
 
 
 def test_it_is_not_taken_for_one_stream(files, video):
-    with pytest.raises(ValueError, match=r"network of both streams.*pass --model"):
+    with pytest.raises(ValueError, match=r"network of both streams. Pass it as --model"):
         predict([str(video), "--spatial", str(files["conv"])])
 
 

@@ -328,7 +328,7 @@ def test_clients_that_go_away_cost_a_line_each(models, tmp_path):
 
     lines = (tmp_path / "errors").read_text().splitlines()
     assert 1 <= len(lines) <= 5
-    assert all("went away" in line for line in lines)
+    assert all("disconnected" in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_a_saved_network_opens_with_keras_alone_and_gives_the_same_logits(networ
 
 
 def test_sizes_that_cells_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match=r"sizes that 12 divides\. Received 32"):
+    with pytest.raises(ValueError, match=r"multiples of 12\. Received 32"):
         build_network("motion", Pixels("flow", 4, 32, num_frames=2), 2)
 
 

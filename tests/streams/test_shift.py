@@ -96,7 +96,7 @@ def test_weights_of_a_network_with_shifts_are_refused_for_one_without_and_the_ot
 
     with pytest.raises(ValueError, match=r"with temporal shift\. Pass --shift 0\.125"):
         pretrain(plain, "resnet18", paths[1])
-    with pytest.raises(ValueError, match=r"some blocks only, not before layer1\.1\.conv1\.weight"):
+    with pytest.raises(ValueError, match=r"only in some blocks, not before layer1\.1\.conv1\.weight"):
         pretrain(shifting, "resnet18", paths[0])
     assert pretrain(shifting, "resnet18", paths[1]).endswith("random: logits.")
 

@@ -146,7 +146,7 @@ def test_no_damaged_file_does_anything_but_be_read_or_refused(form: str, tmp_pat
 def test_a_name_without_a_place_is_refused_by_itself() -> None:
     with pytest.raises(ValueError, match=r"it has layer5\.0\.conv1\.weight, for which resnet18 has no place"):
         places("resnet18", ["conv1.weight", "layer5.0.conv1.weight", "layer6.0.conv1.weight"])
-    with pytest.raises(ValueError, match=r"known for --backbone resnet18, .*bn_inception only"):
+    with pytest.raises(ValueError, match=r"can only be read for --backbone resnet18, .*bn_inception"):
         places("inception_v3", ["Conv2d_1a_3x3.conv.weight"])
 
 

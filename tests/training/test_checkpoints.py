@@ -152,7 +152,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(compiled_network(), Progress(step=3))
 
-    with pytest.raises(ValueError, match="of another network"):
+    with pytest.raises(ValueError, match="belongs to another network"):
         checkpoints.restore(compiled_network(batch_norm=True))
 
 
@@ -188,7 +188,7 @@ def test_a_training_that_goes_on_with_other_versions_says_so(tmp_path, capsys):
 
     train_made(tmp_path, epochs=3)
 
-    assert f"this training began with numpy 1.0, now {np.__version__}; its last bits" in capsys.readouterr().out
+    assert f"this training began with numpy 1.0, now {np.__version__}. The last bits" in capsys.readouterr().out
     assert json.loads(run.config.read_text())["versions"]["numpy"] == "1.0"
 
 

@@ -86,9 +86,9 @@ def test_a_rehearsal_takes_every_stage_and_keeps_nothing_not_even_features(roots
     train_spatial(words)
 
     printed = capsys.readouterr().out
-    assert re.findall(r"s a step, (\d+) steps in (\d+) epochs", printed) == [("6", "6"), ("4", "4")]
+    assert re.findall(r"s per step, (\d+) steps in (\d+) epochs", printed) == [("6", "6"), ("4", "4")]
     assert re.search(
-        r"about \d+ minutes in 2 stages\. Held at most: \d\.\d GB by the process.* Nothing was kept", printed
+        r"about \d+ minutes in 2 stages\. Peak memory: \d\.\d GB by the process.* Nothing was saved", printed
     )
     assert json.loads((tmp_path / "found.json").read_text())["steps"] == 10
     assert [path.name for path in tmp_path.iterdir()] == ["found.json"]
@@ -102,7 +102,7 @@ def test_a_rehearsal_that_is_stopped_does_not_say_that_it_was_saved(roots, tmp_p
 
     monkeypatch.setattr(keras.Model, "fit", pressing)
 
-    with pytest.raises(StoppedError, match=r"^The rehearsal was stopped\. Nothing was kept\.$"):
+    with pytest.raises(StoppedError, match=r"^The rehearsal was stopped\. Nothing was saved\.$"):
         train_spatial(ucf101(roots, tmp_path, "--dry-run"))
 
     assert not any(tmp_path.rglob("step*.npz"))

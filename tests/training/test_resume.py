@@ -79,7 +79,7 @@ def test_a_second_ctrl_c_stops_now(tmp_path):
     [
         ([], "The same command goes on from the last checkpoint, if any"),
         (["--again"], "the same command without --again goes on from it. If not, nothing was changed"),
-        (["--dry-run"], "Nothing was kept"),
+        (["--dry-run"], "Nothing was saved"),
     ],
 )
 def test_a_training_that_is_stopped_at_once_says_what_is_lost(tmp_path, monkeypatch, words, said):

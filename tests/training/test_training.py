@@ -247,5 +247,5 @@ def test_a_rehearsal_says_what_a_training_would_take_and_leaves_nothing(length, 
     assert found["steps"] == steps
     assert found["minutes"] > steps * found["seconds_per_step"] / 60
     assert found["process_gigabytes"] > 0.1
-    assert "Nothing was kept" in capsys.readouterr().out
+    assert "Nothing was saved" in capsys.readouterr().out
     assert not (tmp_path / "runs").exists()

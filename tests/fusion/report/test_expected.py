@@ -1,4 +1,4 @@
-"""The expected results of a recipe beside the measured ones: in numbers, printed, on the page, in the table of results."""
+"""The expected results of a recipe beside the measured ones: in numbers, printed, on the page, in the results table."""
 
 import json
 
