@@ -147,7 +147,7 @@ class Split:
 
     train: Sequence[str]
     test: Sequence[str]
-    validation: Sequence[str] = ()  # Those of `train` that the list itself names for validation.
+    validation: Sequence[str] = ()  # Those videos of `train` that the list itself names for validation.
 
 
 @dataclass(frozen=True)

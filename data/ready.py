@@ -75,7 +75,7 @@ def is_own(name: str) -> bool:
 
 
 def ready_dataset(name: str, root: Path | None) -> DataSet:
-    """Returns a prepared data set with its counts; the built-in one is prepared first if necessary, with a message."""
+    """Returns a prepared data set with its counts. Prepares the built-in one first if necessary, with a message."""
     if is_table(root or home_of(name)) and (mapped := open_mapped(name, root or home_of(name))):
         return _mapped(mapped)
     dataset = open_dataset(name, root or home_of(name))
@@ -153,7 +153,7 @@ def _say_unusable(dataset: DataSet, states: Counter[str]) -> None:
 
 
 def _without_unusable(dataset: DataSet, states: Counter[str]) -> DataSet:
-    """Returns the data set without the videos that are not ready, and prints how many these are."""
+    """Returns the data set without the videos that are not ready, and prints how many there are."""
     _say_unusable(dataset, states)
     videos = {name: video for name, video in dataset.videos.items() if video.num_frames or video.num_flows}
     splits = {

@@ -19,7 +19,7 @@ class Archives:
         """Returns the input of `read_files`, for rows [...] and the items of their clips, [..., items]."""
         members = indices
         if clip.is_flow:
-            # After the frames come the fields, x and y in turn, the forward ones first.
+            # After the frames come the fields, x and y in turn, first the forward ones.
             members = self.columns("num_frames", rows)[..., None] + 2 * indices
             if self.is_backward_stored:
                 is_back = tf.range(clip.length) >= clip.length // 2

@@ -161,7 +161,7 @@ class ClipStream(Clips):
         if self.skipped is None:
             load_one = plainly(lambda example: (load(example), example["label"]))
             loaded = examples.map(load_one, num_parallel_calls=at_once())
-        else:  # Unreadable views are left out and noted.
+        else:  # Unreadable views are left out and counted.
             loaded = leaving_out(examples, load, source.columns, shape, self.skipped)
         batches = loaded.batch(self.batch_size)
         if count * math.prod(shape) <= CACHE_BYTES:
@@ -254,12 +254,12 @@ def _not_shared(batch_size: int, machines: int) -> ValueError:
 
 
 def _number_of_views(source: Source, wanted: int) -> int:
-    """Returns how many views of a video there are; with segments, one of the middles of its parts."""
+    """Returns the number of views of a video. With segments, there is one, of the middles of its parts."""
     return wanted if source.clip.segments == 1 else 1
 
 
 def _validation_views(source: Source, wanted: int, places: tf.Tensor) -> Example:
-    """Returns the numbers from which the views at some places are made, the views of a video one after the other."""
+    """Returns the numbers from which the views at some places are made; places count the views video by video."""
     number = _number_of_views(source, wanted)
     with tf.device("/cpu:0"):
         rows = tf.cast(places // number, tf.int32)

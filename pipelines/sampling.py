@@ -94,7 +94,7 @@ def _parts(num_items: tf.Tensor, clip: Input) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _balanced(videos: Sequence[Video], seed: int) -> Draw:
-    """Draws a class, each once per round, then a video of that class, each once per pass over the class."""
+    """Draws a class, each of them once per round, and then a video of it, each of them once per pass over the class."""
     classes = _rows_of_classes(videos)
     with tf.device("/cpu:0"):
         rows = tf.constant(np.concatenate(classes), tf.int32)

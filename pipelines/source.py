@@ -17,9 +17,9 @@ from pipelines import assemble, augment, decode, sampling
 from pipelines.archives import Archives, read_files
 from pipelines.inputs import ASSEMBLED, Input
 
-# Columns of texts.
+# The columns of text.
 _TEXTS = ("name", "folder", "stored", "path")
-# Tensors by name: the numbers that clips are made from.
+# Tensors by name: the numbers from which clips are made.
 Example = dict[str, tf.Tensor]
 
 # AutoGraph would rewrite every function of a pipeline, which takes two seconds at the start of each command. None of
@@ -124,19 +124,19 @@ class Source:
         self.num_files = clip.num_items * (2 if clip.is_flow and not self.is_float else 1)
         # Otherwise the constants would be placed on an accelerator, and copied back for each batch.
         with tf.device("/cpu:0"):
-            # Formatted once: formatting numbers takes a tenth of the time that decoding takes.
+            # The numbers are formatted only once: formatting takes a tenth of the time of decoding.
             digits = max(1, self.layout.flow_digits if clip.is_flow else self.layout.digits)
             self._numbers = tf.constant([f"{number:0{digits}}" for number in range(self.columns.longest + 3)])
             self._archives = Archives(self.columns, self.is_backward_stored) if self.is_packed else None
 
     def view_starts(self, rows: tf.Tensor, num_views: int, how: str = "ends") -> tf.Tensor:
-        """Returns where the views of each row's video start, int32[..., views]; `how` is one of SAMPLINGS."""
+        """Returns the starts of the views of each row's video, int32[..., views]. `how` is one of SAMPLINGS."""
         starts = partial(sampling.view_starts, length=self.clip.span, num_views=num_views, sampling=how)
         found = tf.numpy_function(starts, [self.columns("num_items", rows)], tf.int32, stateful=False)
         return tf.ensure_shape(found, [*tf.TensorShape(rows.shape), num_views])
 
     def files(self, rows: tf.Tensor, starts: tf.Tensor) -> Example:
-        """Returns what `contents` reads, for rows and starts of the same shape [...]: the files of clips."""
+        """Returns the files of clips, for rows and starts of the same shape [...]. `contents` reads them."""
         indices = sampling.clip_items(self.clip, starts, tf.maximum(self.columns("num_items", rows), 1))
         if self._archives:
             return self._archives.files(rows, indices, self.clip)

@@ -45,7 +45,7 @@ class Work:
     bounds: Bounds = USUAL  # Larger and longer videos count as broken.
     packed: bool = False  # Stores one archive per video instead of loose files.
     index: str = AS_FITS  # One of mapped_writer.FORMS.
-    extract: Callable[[Job, Callable[[], None]], Row] = extract_video  # What each worker does with a video.
+    extract: Callable[[Job, Callable[[], None]], Row] = extract_video  # The function that processes one video.
 
 
 def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, work: Work | None = None) -> list[Row]:

@@ -56,7 +56,7 @@ def training_lists(
 def named_parts(dataset: DataSet, split: int) -> tuple[Sequence[Video], Sequence[Video]]:
     """Returns `(training, validation)` as the data set's own list names them."""
     count = len(dataset.splits[split].validation)
-    print(f"The list of {dataset.name} names its {count} validation videos itself; no others are cut.", flush=True)
+    print(f"The list of {dataset.name} names {count} validation videos, so no others are cut.", flush=True)
     listed, held_out = dataset.part(split, "train"), dataset.part(split, "validation")
     if isinstance(listed, VideoRows) and isinstance(held_out, VideoRows):
         return listed.without(held_out), held_out
@@ -67,7 +67,7 @@ def named_parts(dataset: DataSet, split: int) -> tuple[Sequence[Video], Sequence
 def cut_validation(
     videos: Sequence[Video], fraction: float = 0.1, seed: int = 0
 ) -> tuple[Sequence[Video], Sequence[Video]]:
-    """Cuts whole groups, drawn at random, off a training list, some of every class: `(training, validation)`."""
+    """Cuts whole random groups off a training list, some of every class: `(training, validation)`."""
     if isinstance(videos, VideoRows):
         return _cut_by_keys(videos, fraction, seed)
     groups: dict[str, list[Video]] = {}

@@ -145,7 +145,7 @@ def _fitting(given: argparse.Namespace, words: Sequence[str], stream: str) -> tu
     if not given.recipe and not is_own(name):
         return _published(name, stream)
     if not is_indexed(root):
-        return {}, ""  # The command says what to do.
+        return {}, ""  # The command itself will say what to do.
     share = 2 if given.recipe == QUICK else 1
     options, said = _own_spatial(root, given.weights, share) if stream == "spatial" else _own_temporal(root, share)
     return {**options, "recipe": given.recipe or OWN}, said
@@ -160,7 +160,7 @@ def _published(name: str, stream: str) -> tuple[Options, str]:
 
 
 def _most_of_the_frame(name: str, root: Path, crop_size: str) -> tuple[Options, str]:
-    """Returns the options by which crops show most of real frames, where a crop of pixels would show a hole of them."""
+    """Returns options for crops that show most of a real frame, where a crop of pixels would show only a small part."""
     if name == BUILT_IN or not is_indexed(root):
         return {}, ""
     size = int(crop_size) if crop_size.isdecimal() else DEFAULT_CROP

@@ -80,7 +80,7 @@ def test_what_a_plan_leaves_out_and_what_more_time_would_bring_is_said():
     assert "More time would bring nothing" in said(60)
     assert "only 20 of 200 clips are used" in said(0.5) and "even so" in said(0.5)
     best = plan_for(clips, None, 2).minutes
-    least = int(re.search(r"With --minutes (\d+) nothing would be left out", said(2)).group(1))
+    least = int(re.search(r"With --minutes (\d+), nothing would be left out", said(2)).group(1))
     assert best <= least <= best + 1
     assert "nothing would be left out" not in said(least)
 
