@@ -69,11 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=named_value,
         default=[],
         metavar="NAME=VALUE",
-        help="set a parameter of the method; may be repeated",
+        help="set a parameter of the method; can be repeated",
     )
-    parser.add_argument(
-        "--bound", type=bound_in_pixels, default=20.0, metavar="PIXELS", help="largest motion that storage keeps"
-    )
+    parser.add_argument("--bound", type=bound_in_pixels, default=20.0, metavar="PIXELS", help="largest motion to store")
     parser.add_argument(
         "--out",
         type=_flow_path,

@@ -48,16 +48,16 @@ def preparing_parser(description: str) -> argparse.ArgumentParser:
         "--segments",
         type=Path,
         metavar="FILE",
-        help="cut --videos into clips by it: video,label,start,end, or a Label Studio export",
+        help="cut --videos into clips by this table: video,label,start,end, or a Label Studio export",
     )
-    add("--with-nothing", action="store_true", help="with --segments: also clips of no label, as the class nothing")
+    add("--with-nothing", action="store_true", help="with --segments: also cut unlabelled clips, as the class nothing")
     add("--annotations", type=Path, metavar="FOLDER", help="folder of the lists (default: <root>/annotations)")
     add("--download", action="store_true", help="download missing files from the authors' site")
     add("--frames", type=Path, metavar="FOLDER", help="use frames and flow that another tool extracted")
-    add("--layout", choices=(AUTO, *LAYOUTS), default=AUTO, help="layout of --frames; auto goes by the names of files")
-    add("--rule", choices=tuple(RULES), help="rule of the levels of flow in --frames; without it, that of the layout")
-    _add_what_is_made(parser.add_argument_group("what is made"))
-    _add_how_it_is_done(parser.add_argument_group("how the work is done"))
+    add("--layout", choices=(AUTO, *LAYOUTS), default=AUTO, help="layout of --frames; auto recognises it by file names")
+    add("--rule", choices=tuple(RULES), help="rule of flow levels in --frames (default: that of the layout)")
+    _add_what_is_made(parser.add_argument_group("frames and flow"))
+    _add_how_it_is_done(parser.add_argument_group("processing"))
     add = parser.add_argument_group("output").add_argument
     add(
         "--index",
@@ -67,7 +67,7 @@ def preparing_parser(description: str) -> argparse.ArgumentParser:
         f"{LARGE:,} videos on)",
     )
     add("--write-lists", action="store_true", help="also write lists for mmaction2")
-    add("--older-layout", type=Path, metavar="FOLDER", help="also lay out jpegs_256, tvl1_flow/u and v there, as links")
+    add("--older-layout", type=Path, metavar="FOLDER", help="also link files there, as jpegs_256, tvl1_flow/u and v")
     add("--strict", action="store_true", help="fail if any video is broken, missing or short")
     add("--json", type=Path, metavar="FILE", help="also write the outcome of each video to this file")
     return parser
@@ -83,10 +83,10 @@ def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
         type=named_value,
         default=[],
         metavar="NAME=VALUE",
-        help="set a parameter of the method; may be repeated",
+        help="set a parameter of the method; can be repeated",
     )
     made.add_argument(
-        "--bound", type=bound_in_pixels, default=Recipe.bound, metavar="PIXELS", help="where flow is clipped"
+        "--bound", type=bound_in_pixels, default=Recipe.bound, metavar="PIXELS", help="largest motion to store"
     )
     made.add_argument(
         "--step", type=positive, default=1, metavar="N", help="frames from the first to the second frame of a pair"
@@ -108,14 +108,14 @@ def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
         type=positive,
         default=0,
         metavar="N",
-        help="only N of the videos that are there, of all classes alike (default: all)",
+        help="prepare only N of the existing videos, equally many of each class (default: all)",
     )
 
 
 def _add_how_it_is_done(done: argparse._ArgumentGroup) -> None:
     done.add_argument("--workers", type=positive, default=usable_processors(), metavar="N", help="number of processes")
     done.add_argument(
-        "--engine", choices=ENGINES, default="auto", help="computes tvl1 flow; auto takes a GPU if there is one"
+        "--engine", choices=ENGINES, default="auto", help="device for tvl1 flow; auto: a GPU if there is one"
     )
     done.add_argument("--cluster", default="", metavar="ADDRESS", help="a Dask scheduler, like tls://host:8786")
     done.add_argument(
@@ -126,7 +126,7 @@ def _add_how_it_is_done(done: argparse._ArgumentGroup) -> None:
         type=part_of,
         default=(1, 1),
         metavar="N/N",
-        help="which part of how many this machine prepares (default: 1/1)",
+        help="part that this machine prepares, and the number of parts (default: 1/1)",
     )
     done.add_argument("--pack", action="store_true", help="store one archive per video instead of loose files")
     done.add_argument("--merge", action="store_true", help="merge the indexes of all shards into one")

@@ -51,8 +51,8 @@ class EvaluateConfig:
 
     layout: ClassVar = Layout(
         groups={
-            "what is evaluated": ("dataset", "root", "split", "stream", "spatial", "temporal", "two_stream", "runs"),
-            "how models look at videos": ("views", "sampling", "crops", "precision", "features", "rescore"),
+            "data and models": ("dataset", "root", "split", "stream", "spatial", "temporal", "two_stream", "runs"),
+            "views": ("views", "sampling", "crops", "precision", "features", "rescore"),
             "fusion": ("method", "fit", "nothing", "scores", "names"),
             "several devices and machines": ("devices", "cluster", "tls", "shard", "merge"),
             "output": ("top", "questions", "compare", "json"),

@@ -117,7 +117,7 @@ def _add_looking(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--when-unsure", action="store_true", help="compute flow only for videos that the spatial stream is unsure of")
     add("--views", type=positive, default=25, metavar="N", help="clips of a video, evenly spaced")
-    words = "squares of each clip that are scored (default with --camera: 1)"
+    words = "squares of each clip to score; with --camera, 1 unless given"
     add("--crops", type=int, choices=(1, 5, 10), default=10, help=words)
     add("--hop", type=_above_zero, metavar="SECONDS", help="time between clips, instead of --views")
     add("--window", type=_above_zero, default=2.0, metavar="SECONDS", help="time over which scores are averaged")

@@ -128,9 +128,9 @@ class TrainConfig(Tricks):
     split: int = option(1, "split to train on", metavar="N")
     protocol: str = option(
         "validation",
-        "selection of weights: validation, on groups cut from the training list; paper, none: a fixed schedule on the "
-        "whole list; test-selected, on the test list, which gives too good results and is only for comparisons; "
-        "folds, with --optimizer exact, by folds over the groups of the whole list",
+        "selection of weights: validation: on groups cut from the training list; paper: none, after a fixed schedule "
+        "on the whole list; test-selected: on the test list, which gives too good results and is only for comparisons; "
+        "folds: with --optimizer exact, by folds over the groups of the whole list",
         choices=PROTOCOLS,
     )
     validation: float = option(0.1, "share of the training list that is used to choose the best epoch", metavar="SHARE")
@@ -188,7 +188,7 @@ class TrainConfig(Tricks):
     )
     shown: str = option(
         "pixels",
-        "how much of a frame a clip shows: pixels, a square of --crop-size as stored; most, a square of 7/8 of the "
+        "part of a frame that a clip shows: pixels, a square of --crop-size as stored; most, a square of 7/8 of the "
         "short side, resized to --crop-size; whole, all of it, squeezed into a square",
         choices=SHOWN,
     )

@@ -16,7 +16,7 @@ SLOTS = ("spatial", "temporal")
 
 def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = True) -> None:
     """Adds the options that choose the models; all commands that use both streams share them."""
-    models = parser.add_argument_group("which models")
+    models = parser.add_argument_group("models")
     models.add_argument("--spatial", type=Path, metavar="FILE", help="a saved spatial model")
     models.add_argument("--temporal", type=Path, metavar="FILE", help="a saved temporal model")
     models.add_argument(

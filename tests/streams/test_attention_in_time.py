@@ -47,8 +47,8 @@ def test_every_stack_counts_and_once_times_are_learnt_so_does_their_order(wide):
 
 
 @pytest.mark.parametrize(("backbone", "pixels"), [("motion", RGB), ("motion", WIDE), ("vgg16", WIDE)])
-def test_networks_that_look_at_nothing_else_say_so(backbone, pixels):
-    with pytest.raises(ValueError, match="nothing else"):
+def test_networks_that_take_no_other_clips_say_so(backbone, pixels):
+    with pytest.raises(ValueError, match="takes only flow that is spread over a video"):
         build_network(backbone, pixels, 4)
 
 

@@ -58,7 +58,7 @@ def test_the_paragraph_says_network_weights_and_how_much_is_seen(own, folders, c
     of_own("spatial", own)
 
     said = capsys.readouterr().out
-    for part in ("mobilenet looks at 8 whole frames", "128 pixels", NAMES["mobilenet"][0], "folds over groups"):
+    for part in ("mobilenet sees 8 whole frames", "128 pixels", NAMES["mobilenet"][0], "folds over groups"):
         assert part in said
 
 
