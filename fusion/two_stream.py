@@ -247,7 +247,7 @@ class TwoStream:
                 "Name a longer video, or use --spatial alone."
             )
         if prepared.shortfall and not partial:
-            raise ValueError(f"{video}: it is cut off: {prepared.shortfall}. Pass --partial to use them.")
+            raise ValueError(f"{video}: it is cut off ({prepared.shortfall}). Pass --partial to use them.")
         return prepared, tuple(note for note in (*self.notes, prepared.shortfall, prepared.resized) if note)
 
     def wanted(self, num_frames: int, frame_rate: float, spread: Spread) -> dict[str, Wanted]:

@@ -139,7 +139,7 @@ def names_of(row: Row, number: int) -> list[str]:
 
 
 def _step(row: Row) -> int:
-    """Returns how many parts are skipped at a time: all parts of a stack would make the sheet too wide to read."""
+    """Returns the step from one drawn part to the next: all parts of a stack would make the sheet too wide."""
     return STACK if row.clip.kind == "flow_stacks" else 1
 
 
