@@ -36,9 +36,9 @@ _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _OURS = str(Path(__file__).resolve().parents[1])
 # What Keras and TensorFlow import if it is installed, for functions that nothing here calls: a third of that time.
 _NOT_NEEDED = ("sklearn", "matplotlib", "IPython", "pandas", "scipy")
-# Settings of malloc, by their numbers in malloc.h: from which size on a block gets a mapping of its own, how much free
-# memory is kept, and how much is requested in advance. By default glibc returns memory to the system and requests it
-# again, cleared: training with real input took up to 1.8 times as long. Peak memory is the same within 1 %.
+# Settings of malloc, by their numbers in malloc.h: the size from which a block gets its own mapping, the amount of free
+# memory that is kept, and the amount requested in advance. By default, glibc returns memory to the system and requests
+# it again, cleared. Then training with real input took up to 1.8 times as long. Peak memory differs by less than 1 %.
 _KEPT_MEMORY = ((-3, 32 * 2**20), (-1, 256 * 2**20), (-2, 16 * 2**20))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 _PATIENCE = 2.0  # Seconds without output after which a line is printed; with the delays of a busy machine, 3.
-# A log is read later: from here on, each line comes after twice the time of the one before.
+# Logs are read later, so there each line comes after twice as long as the one before.
 _OFTEN_FOR, _SELDOM = 120.0, 60.0
 
 

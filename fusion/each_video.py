@@ -56,7 +56,7 @@ def load_streams(
 def predict_all(
     two_stream: TwoStream, videos: Sequence[Path], options: argparse.Namespace, out: Console
 ) -> Iterator[Prediction | Failure]:
-    """Yields the prediction for each video, or why there is none, after printing and writing it."""
+    """Prints and writes the result of each video, then yields it: a prediction, or a failure with its reason."""
     bounds = Bounds(None, round(options.most_megapixels * 1e6), options.most_frames)
     looks = predictions(two_stream, videos, Look.of(options, bounds), options)
     followed = track(looks, "Predicting", total=len(videos), console=out) if len(videos) > 1 else looks

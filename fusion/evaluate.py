@@ -136,7 +136,9 @@ class EvaluateConfig:
         if self.devices is not None and self.devices < 1:
             raise ValueError(f"--devices must be at least 1. Received {self.devices}.")
         if (self.shard or self.merge) and (self.scores or self.nothing or self.split == "all"):
-            raise ValueError("--shard and --merge score one split by models: leave out --scores, --nothing and all.")
+            raise ValueError(
+                "--shard and --merge score one split by models. Leave out --scores, --nothing and --split all."
+            )
         if self.shard:
             check_part("--shard", self.shard)
         if self.shard and self.merge:
@@ -225,7 +227,7 @@ def _evaluate_files(config: EvaluateConfig) -> tuple[Report | MeanReport, Path]:
 
 
 def _evaluate_split(config: EvaluateConfig, dataset: DataSet, split: int) -> tuple[Evaluation, Path]:
-    """Scores and fuses saved models on one split, and returns the evaluation and where its page lies."""
+    """Scores and fuses saved models on one split. Returns the evaluation and the path of its page."""
     streams, scoring, methods, fit = _what_is_scored(config)
     gathered = from_models(dataset, split, streams, scoring, fit, **_beside(config, methods))
     if config.nothing:

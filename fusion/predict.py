@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(__doc__, _LAYOUT)
     parser.add_argument("videos", nargs="*", metavar="VIDEO", help="a file, a folder, a pattern, or - (standard input)")
     add_model_options(parser)
-    _add_looking(parser.add_argument_group("how videos are looked at"))
+    _add_looking(parser.add_argument_group("views and flow"))
     _add_sharing(parser.add_argument_group("several devices and machines"))
     _add_output(parser.add_argument_group("output"))
     return parser

@@ -97,7 +97,7 @@ class Companion:
                 [sys.executable, "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()],
                 env={**project_on_path(), **self._environment},
-                process_group=0,  # Ctrl-C reaches the command alone, which then ends this process.
+                process_group=0,  # Ctrl-C reaches only the command, which then ends this process.
             )
             theirs.close()
             self._connection = Connection(ours.detach())

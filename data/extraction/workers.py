@@ -120,7 +120,7 @@ def _client(cluster: str, tls: Path | None) -> Iterator["Client"]:
         )
     try:
         client = Client(cluster, security=security, set_as_default=False, timeout="20s")
-    except (OSError, ValueError, TypeError) as error:  # No address, nobody there, or TLS that it lacks.
+    except (OSError, ValueError, TypeError) as error:  # A wrong address, no scheduler there, or missing TLS settings.
         raise OSError(
             f"No Dask scheduler answers at {cluster} ({error or type(error).__name__}). Start one with: dask scheduler "
             "--host ADDRESS --port 8786"

@@ -37,7 +37,7 @@ def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = Tr
     models.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help="where runs are kept")
     fusion = models.add_mutually_exclusive_group()
     fusion.add_argument(
-        "--fusion", default="", metavar="NAME|FILE", help="how both streams are fused, instead of as validation chose"
+        "--fusion", default="", metavar="NAME|FILE", help="how to fuse both streams (default: as validation chose)"
     )
     fusion.add_argument(
         "--weights",
@@ -45,7 +45,7 @@ def add_model_options(parser: argparse.ArgumentParser, *, with_method: bool = Tr
         type="weighted:{}".format,
         default=argparse.SUPPRESS,
         metavar="NUMBER,NUMBER",
-        help="how much each stream counts, like 1,1.5; the same as --fusion weighted:1,1.5",
+        help="weight of each stream, like 1,1.5; the same as --fusion weighted:1,1.5",
     )
     if with_method:
         models.add_argument("--method", choices=METHODS, help="compute flow by this method (default: as in training)")

@@ -174,14 +174,14 @@ def _interpreter(path: Path):  # type: ignore[no-untyped-def]
 
 
 def _of_runner(runner):  # type: ignore[no-untyped-def]
-    """Returns a function that asks for one clip after the other, as the file is a network for one."""
+    """Returns a function that scores one clip after the other, because the file is a network for single clips."""
 
     def answer(inputs: Arrays) -> Arrays:
         clips = [
             {name: clip[None] for name, clip in zip(inputs, each, strict=True)}
             for each in zip(*inputs.values(), strict=True)
         ]
-        # What the runner returns lies in memory that the next call overwrites.
+        # The outputs are in memory that the next call overwrites, so they are copied.
         answers = [{name: np.array(value) for name, value in runner(**clip).items()} for clip in clips]
         return {name: np.concatenate([each[name] for each in answers]) for name in answers[0]}
 

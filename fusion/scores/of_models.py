@@ -81,7 +81,7 @@ def _wanted(
 def _scored(
     model: Path, dataset: DataSet, videos: Sequence[Video], scoring: Scoring, wanted: Scores, path: Path
 ) -> Scores:
-    """Scores videos, from where an interrupted run has stopped, and writes their file."""
+    """Scores videos, continuing an interrupted run, and writes their score file."""
     work = _Work(wanted, videos, path.with_suffix(".growing.h5"))
     if not scoring.rescore:
         work.begun()
@@ -142,7 +142,7 @@ class _Work:
 
 
 def logits_of_clips(folder: Path, models: Mapping[str, Path], scoring: Scoring) -> dict[str, np.ndarray]:
-    """Returns the logits of each stream, [V, views, C], of all videos below a folder, which belong to no data set."""
+    """Returns the logits of each stream, [V, views, C], for all videos in a folder. They belong to no data set."""
     found: dict[str, np.ndarray] = networks().logits_of_clips(folder, models, scoring)
     return found
 

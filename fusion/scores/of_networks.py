@@ -48,7 +48,7 @@ class Loaded(NamedTuple):
 def logits_of_videos(
     loaded: Loaded, dataset: DataSet, videos: Sequence[Video], scoring: Scoring
 ) -> Iterator[np.ndarray]:
-    """Yields the logits of each video in turn, float32[views, C], or the output of the layer that is named."""
+    """Yields for each video its logits, float32[views, C], or the output of the named layer."""
     scorer = loaded.scorer
     streams = [
         _in_order(

@@ -23,12 +23,12 @@ class Scoring:
     layer: str = ""  # A layer such as "features", whose output is saved instead of logits.
     order: str = ""  # One of ORDERS to change the order of frames and fields. Empty keeps the order of the videos.
     rescore: bool = False
-    devices: int | None = None  # How many of this machine's devices score; None means all GPUs, or one processor.
-    cluster: str = ""  # The address of a Dask scheduler, whose workers score.
+    devices: int | None = None  # The devices of this machine that score. None means all GPUs, or one processor.
+    cluster: str = ""  # The address of a Dask scheduler whose workers score.
     tls: Path | None = None  # The folder of the scheduler's certificate and key.
-    shard: tuple[int, int] = (1, 1)  # Which part of each list is scored, from 1, and of how many.
-    merge: bool = False  # Whether score files of parts are merged.
-    models: dict[str, Path] = field(default_factory=dict)  # Model files to use instead of those of the runs, by stream.
+    shard: tuple[int, int] = (1, 1)  # The part of each list to score, from 1, and the number of parts.
+    merge: bool = False  # Whether the score files of parts are merged.
+    models: dict[str, Path] = field(default_factory=dict)  # By stream: model files to use instead of those of the runs.
 
     def __post_init__(self) -> None:
         """Raises ValueError if there would be no view to score."""

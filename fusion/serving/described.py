@@ -8,7 +8,7 @@ from fusion.prediction.chosen_fusion import FUSION_FILE, sentence
 from fusion.prediction.prediction import FUSED, Json
 from fusion.two_stream import TwoStream
 
-# What a clip is made of, in words, by the kind of input and its length.
+# The content of a clip in words, by the kind of input and its length.
 CLIPS = {
     "rgb": "single frames",
     "grey": "{} grey frames in a row",
@@ -33,7 +33,7 @@ class _Report(TypedDict):
 
 
 def described(two_stream: TwoStream) -> Json:
-    """Returns what the start page shows of the models."""
+    """Returns the description of the models for the start page."""
     is_fused, report, method = len(two_stream.scorers) > 1, _report(two_stream), two_stream.fusion.method
     accuracy: dict[str, float | None] = {}
     if report:
@@ -59,7 +59,7 @@ def described(two_stream: TwoStream) -> Json:
 
 
 def _report(two_stream: TwoStream) -> _Report | None:
-    """Returns the report of the evaluation that chose the fusion; there is none of models that only a file names."""
+    """Returns the report of the evaluation that chose the fusion, or None if there is none beside the models."""
     source = Path(two_stream.fusion.source)
     if source.name != FUSION_FILE or not (path := source.with_name("report.json")).is_file():
         return None

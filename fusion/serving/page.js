@@ -40,7 +40,7 @@ async function showModel() {
   const model = await answer.json();
   const fused = model.fusion ? [{ name: "fused", looks_at: `both, by ${model.method}` }] : [];
   at("tiles").replaceChildren(...[...model.streams, ...fused].map((stream) => tile(stream, model.accuracy[stream.name])));
-  at("judged").textContent = model.judged || "No evaluation of these models is at hand, so their accuracy is unknown.";
+  at("judged").textContent = model.judged || "There is no evaluation of these models, so their accuracy is unknown.";
   at("known").open = model.classes.length <= 24;
   at("known").firstChild.textContent = `They know ${model.classes.length} classes`;
   at("classes").replaceChildren(...model.classes.map((label) => element("li", { textContent: label })));

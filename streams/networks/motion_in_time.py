@@ -114,7 +114,7 @@ def _cells(maps: keras.KerasTensor, count: int) -> keras.KerasTensor:
 
 
 def _pooled(maps: keras.KerasTensor, moments: int, cells: int) -> keras.KerasTensor:
-    """Returns the square roots of maps pooled to fewer moments and cells; roots let faint motion count too."""
+    """Returns the square roots of maps, pooled to fewer moments and cells. Roots let faint motion count too."""
     pooled = ops.einsum("ml,blijc->bmijc", _shares(maps.shape[1], moments), _cells(maps, cells))
     return ops.sqrt(ops.relu(pooled) + 1e-12)
 

@@ -107,7 +107,9 @@ def test_a_crop_that_no_frame_holds_is_answered_with_one_that_it_does(tmp_path):
     root = sound_data(tmp_path / "mine")
     words = ["--dataset", "mine", "--root", str(root), "--augment", "flip", "--crop-size", "500"]
 
-    with pytest.raises(ValueError, match=r"img_\d+\.jpg has 80 x 64 pixels, too few for .* 500\. Pass --crop-size 64 or"):
+    with pytest.raises(
+        ValueError, match=r"img_\d+\.jpg has 80 x 64 pixels, too few for .* 500\. Pass --crop-size 64 or"
+    ):
         show.main([*words, "--out", str(tmp_path / "a.png")])
 
     assert not (tmp_path / "a.png").exists()
