@@ -1,4 +1,4 @@
-"""Predicts videos here, or in several processes that keep their models: one a device here, or one a Dask worker."""
+"""Predicts videos in this process, or in several that keep their models: one per device here, or per Dask worker."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,13 +16,13 @@ from fusion.prediction.prediction import Prediction
 from fusion.scores.shared_out import environments, in_order
 from fusion.two_stream import TwoStream
 
-# The prediction, or the error that is raised instead of it, once it is asked for.
+# Returns the prediction, or raises an error, when it is called.
 Outcome: TypeAlias = Callable[[], Prediction]
 
 
 @dataclass(frozen=True)
 class Look:
-    """How videos are looked at; see `TwoStream.predict`."""
+    """The options of predicting a video; see `TwoStream.predict`."""
 
     views: int
     crops: int
@@ -32,13 +32,13 @@ class Look:
 
     @classmethod
     def of(cls, options: argparse.Namespace, bounds: Bounds) -> "Look":
-        """Returns what the command line says."""
+        """Returns the options of the command line."""
         return cls(options.views, options.crops, options.hop, options.partial, bounds)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A video, and all that a process needs to know of the streams."""
+    """A video, and all that a process needs to load the streams."""
 
     number: int
     video: Path
@@ -53,7 +53,7 @@ class _Job:
 def predictions(
     two_stream: TwoStream, videos: Sequence[Path], look: Look, options: argparse.Namespace
 ) -> Iterator[tuple[Path, Outcome]]:
-    """Yields each video in turn, and what gives its prediction."""
+    """Yields each video in turn, with a function that returns its prediction."""
     if len(videos) < 2 or not (options.cluster or len(environments(options.devices)) > 1):
         for video in videos:
             Now.doing = f"Looking at {video.name}: decoding, flow, both networks"
@@ -74,11 +74,11 @@ def _given(video: Path, outcome: Prediction | Exception) -> Prediction:
     return replace(outcome, video=str(video))
 
 
-_streams: list[tuple[object, TwoStream]] = []  # Those that a process has loaded.
+_streams: list[tuple[object, TwoStream]] = []  # The streams that a process has loaded.
 
 
 def _predict(job: _Job, show_life: Callable[[], None]) -> Prediction | Exception:
-    """Predicts a video, in a process that keeps its streams for the next ones; an error of one stops no others."""
+    """Predicts a video, in a process that keeps its streams for the next ones. An error does not stop the others."""
     key = job.models, job.when_unsure
     if not _streams or _streams[0][0] != key:
         _streams[:] = [(key, TwoStream(job.models, when_unsure=job.when_unsure))]

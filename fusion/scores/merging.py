@@ -1,4 +1,4 @@
-"""Merges the score files of the parts of a list into one, which is that of one process."""
+"""Merges the score files of the parts of a list into one. It is the same as that of a single process."""
 
 import re
 from dataclasses import replace
@@ -12,18 +12,18 @@ _PART = re.compile(r"\.(\d+)-of-(\d+)\.h5$")
 
 
 def part_path(path: Path, number: int, count: int) -> Path:
-    """Returns the path of the scores of one of `count` parts, until they are merged."""
+    """Returns the path of the scores of one of `count` parts, which are there until they are merged."""
     return path.with_name(f"{path.stem}.{number}-of-{count}.h5")
 
 
 def parts_of(path: Path) -> list[Path]:
-    """Returns the score files of parts that there are."""
+    """Returns the existing score files of parts."""
     found = (each for each in path.parent.glob("*-of-*.h5") if _PART.search(each.name))
     return sorted(each for each in found if _PART.sub("", each.name) == path.stem)
 
 
 def merged(path: Path, wanted: Scores) -> Scores:
-    """Returns the scores of all parts; raises ValueError if a video is in none or in two, or the model is another."""
+    """Returns the scores of all parts. Raises ValueError if a video is in none or in two, or if models differ."""
     paths = parts_of(path)
     numbers = [match.groups() for each in paths if (match := _PART.search(each.name))]
     counts = {int(count) for _, count in numbers}

@@ -1,7 +1,7 @@
-"""Shares the scoring of videos among processes that keep their model loaded: one a device here, or one a Dask worker.
+"""Shares the scoring of videos among processes that keep their models: one per device here, or per Dask worker.
 
-A process that is killed loses nothing, since another one scores its videos again. Each video is scored by one
-process as it would be by one alone, so that the scores are the same.
+If a process is killed, nothing is lost, because another one scores its videos again. A process scores each video as a
+single process would, so the scores are the same.
 """
 
 import os
@@ -22,9 +22,10 @@ from fusion.scores.protocol import Scoring
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-# Videos that a process scores at a time: few, so that all end together; enough to share the cost of a pipeline.
+# The number of videos that a process scores at a time: few, so that all processes end at about the same time, but
+# enough to share the cost of a pipeline.
 _MOST_TOGETHER = 16
-# Models that a process keeps: both streams, and what is kept of each besides logits.
+# The number of models that a process keeps: both streams, each for logits and for features.
 _MOST_LOADED = 4
 _loaded: dict[tuple[Path, str, str], object] = {}
 _DEVICES = "CUDA_VISIBLE_DEVICES"
@@ -49,7 +50,7 @@ def is_shared(scoring: Scoring) -> bool:
 
 
 def environments(devices: int | None) -> list[dict[str, str]]:
-    """Returns what the environment of each scoring process adds: the device that it sees.
+    """Returns the environment variables of each scoring process, which choose the device that it sees.
 
     On a machine without GPUs, several processes share the processor: slower than one, but good for tests.
     """
@@ -64,8 +65,8 @@ def environments(devices: int | None) -> list[dict[str, str]]:
 def shared_logits(
     model: Path, model_hash: str, dataset: DataSet, videos: Sequence[Video], scoring: Scoring
 ) -> Iterator[np.ndarray]:
-    """Yields the logits of each video in turn, as `of_networks.logits_of_videos` does."""
-    # What a job carries is small: the counts of its own videos, and none of the others.
+    """Yields the logits of each video in turn, like `of_networks.logits_of_videos`."""
+    # A job is small: it contains only the counts of its own videos.
     bare = DataSet(dataset.name, dataset.root, dataset.classes, {}, {}, dataset.multi_label, dataset.layout)
     alone = replace(scoring, cluster="", tls=None, devices=None)
     size = max(1, min(_MOST_TOGETHER, len(videos) // (4 * len(environments(scoring.devices)))))
@@ -96,7 +97,7 @@ def in_order(
 
 
 def networks() -> ModuleType:
-    """Returns the module that scores; it imports TensorFlow, which reading scores does not need."""
+    """Returns the module that scores. It imports TensorFlow, which reading score files does not need."""
     quiet_tensorflow()
     from fusion.scores import of_networks
 

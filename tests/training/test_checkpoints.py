@@ -197,9 +197,9 @@ def test_a_training_that_goes_on_with_other_versions_says_so(tmp_path, capsys):
     [
         ("{,", r"is damaged \(.*line 1"),
         ("[]", r"is damaged \(it holds no object\)"),
-        ('{"options": [], "data_hash": ""}', "has no entry 'options'"),
-        ("{}", "has no entry 'options'"),
-        ('{"options": {}}', "has no entry 'data_hash'"),
+        ('{"options": [], "data_hash": ""}', "has no usable entry 'options'"),
+        ("{}", "has no usable entry 'options'"),
+        ('{"options": {}}', "has no usable entry 'data_hash'"),
         (None, "is missing"),
     ],
 )
