@@ -33,6 +33,8 @@ from tests.makers.data import hmdb51_lists, sound_data, ucf101_lists, write_clip
 from tests.makers.torch_files import FORMS, write_safetensors, write_torch
 
 Act = Callable[[Path], None]
+# The videos of the score files.
+NAMES = tuple(f"v_{label}_g{group:02d}_c01" for label in ("Run", "Sit") for group in range(1, 6))
 
 
 class Kind(NamedTuple):
@@ -87,16 +89,15 @@ def _make_scores(folder: Path) -> None:
     from streams.runs.score_file import Scores, write_scores
 
     folder.mkdir()
-    names = tuple(f"v_{label}_g{group:02d}_c01" for label in ("Run", "Sit") for group in range(1, 6))
     logits = np.random.default_rng(0).normal(0, 1, (10, 3, 2)).astype(np.float32)
     labels = np.repeat([0, 1], 5)
-    about = ("spatial", "clips", 1, "test", "3x10", "m", "d", "validation", ("Run", "Sit"), names)
+    about = ("spatial", "clips", 1, "test", "3x10", "m", "d", "validation", ("Run", "Sit"), NAMES)
     write_scores(folder / "a.h5", Scores(*about, labels, logits))
-    np.savez(folder / "a.npz", spatial=logits, clips=np.array(names))
+    np.savez(folder / "a.npz", spatial=logits, clips=np.array(NAMES))
     np.save(folder / "a.npy", logits)
-    (folder / "a.txt").write_text("\n".join(names) + "\n")
-    (folder / "a.pkl").write_bytes(pickle.dumps(dict(zip(names, logits, strict=True))))
-    rows = [f"{name},{row[0, 0]},{row[0, 1]}" for name, row in zip(names, logits, strict=True)]
+    (folder / "a.txt").write_text("\n".join(NAMES) + "\n")
+    (folder / "a.pkl").write_bytes(pickle.dumps(dict(zip(NAMES, logits, strict=True))))
+    rows = [f"{name},{row[0, 0]},{row[0, 1]}" for name, row in zip(NAMES, logits, strict=True)]
     (folder / "a.csv").write_text("\n".join(["video,Run,Sit", *rows]) + "\n")
     kept = KeptFusions("average", ("Run", "Sit"), {"spatial": "a", "temporal": "b"}, {"average": Fusion()})
     kept.write(folder / "fusion.json")
@@ -229,8 +230,8 @@ def _of_scores(seeds: Path) -> dict[str, Kind]:
 
     def report(folder: Path, chance: random.Random) -> None:
         shutil.copytree(seeds / "scores", folder / "scores")
-        about = {"videos": ["v_Run_g01_c01"], "labels": [0], "classes": ["Run", "Sit"]}
-        whole = {**about, "decisions": {"average": [0]}, "video_accuracy": {"average": 1.0}}
+        about = {"videos": NAMES, "labels": [0] * 5 + [1] * 5, "classes": ["Run", "Sit"]}
+        whole = {**about, "decisions": {"average": [0] * 10}, "video_accuracy": {"average": 0.5}}
         (folder / "report.json").write_text(changed_json(json.dumps(whole), chance))
 
     def fusion(folder: Path, chance: random.Random) -> None:
