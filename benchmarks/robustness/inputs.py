@@ -29,7 +29,7 @@ from fusion.prediction.as_prepared import PreparedVideo
 from fusion.prediction.named_videos import named_videos
 from streams.runs.run_folder import Run, say_result, threads_before
 from streams.weights.torch_file import read_tensors
-from tests.makers.data import hmdb51_lists, sound_data, ucf101_lists, write_clip
+from tests.makers.data import extract_all, hmdb51_lists, sound_data, ucf101_lists, write_clip
 from tests.makers.torch_files import FORMS, write_safetensors, write_torch
 
 Act = Callable[[Path], None]
@@ -194,6 +194,10 @@ def _of_data_sets(seeds: Path) -> dict[str, Kind]:
     def check(folder: Path) -> None:
         doctor.main(["mine", "--root", str(folder / "set"), "--full"])
 
+    def prepare_again(folder: Path) -> None:
+        rows = extract_all(open_dataset("mine", folder / "set"), Recipe(method="dis"))
+        print(*(row.state for row in rows))
+
     def lists(name: str) -> Act:
         return lambda folder: print(len(open_dataset(name, folder / "set").videos))
 
@@ -209,7 +213,7 @@ def _of_data_sets(seeds: Path) -> dict[str, Kind]:
         "JPEG of a data set": Kind(one_of("loose", "rawframes/*/*/*.jpg", _bytes), check),
         "index.csv": Kind(one_of("loose", "index.csv", _table), check),
         "flow.json": Kind(one_of("loose", "flow.json", _json), check),
-        "video.json": Kind(one_of("loose", "rawframes/*/*/video.json", _json), check),
+        "video.json": Kind(one_of("loose", "rawframes/*/*/video.json", _json), prepare_again),
         "layout.json": Kind(layout, check),
         "archive of a video": Kind(one_of("packed", "rawframes/*/*.zip", _bytes), check),
         "archive of a publisher": Kind(archive, lambda folder: unpack(folder / "input.zip", folder / "out")),
@@ -230,7 +234,8 @@ def _of_scores(seeds: Path) -> dict[str, Kind]:
 
     def report(folder: Path, chance: random.Random) -> None:
         shutil.copytree(seeds / "scores", folder / "scores")
-        about = {"videos": NAMES, "labels": [0] * 5 + [1] * 5, "classes": ["Run", "Sit"]}
+        groups = [name.rpartition("_")[0] for name in NAMES]
+        about = {"videos": NAMES, "labels": [0] * 5 + [1] * 5, "groups": groups, "classes": ["Run", "Sit"]}
         whole = {**about, "decisions": {"average": [0] * 10}, "video_accuracy": {"average": 0.5}}
         (folder / "report.json").write_text(changed_json(json.dumps(whole), chance))
 
