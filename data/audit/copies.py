@@ -25,9 +25,10 @@ MOST_ALIKE = 5  # The number of videos with which each one is compared closely.
 COARSELY, CLOSELY = 0.7, 0.6  # The lowest correlations of small pictures that look alike.
 BLOCK = 64  # The number of videos that are compared with all others at once, which limits memory.
 LARGE, MARGIN = 48, 6  # The side of pictures in the comparison frame by frame, and the largest shift between them.
-COMPARED, NEARBY = 8, 8  # The number of frames to compare, and of frames before and after a moment to try.
+NEARBY = 8  # The number of frames before and after a moment to try.
 MOST_STRETCHED = 0.25  # The largest amount by which a picture may be stretched or rotated.
 LEAST = 0.85  # If the first frames are less alike than this, the comparison stops.
+UNLIKELY = 0.7  # If half of the frames move less alike than this, the comparison stops.
 REMEDY = "Remove them from one of the lists, or give both videos the same group, so that no split separates them."
 
 
@@ -99,7 +100,7 @@ def copies(dataset: DataSet, looks: Sequence[Look]) -> Iterator[tuple[Video, Vid
 
 def is_copy(found: Evidence) -> bool:
     """Tells whether two videos agree as only copies do."""
-    # One speaker who says the same word twice before the same camera reaches .92. Altered copies pass .93.
+    # One speaker who says the same word twice before the same camera reaches .92 at most. Altered copies pass .93.
     return found.still > 0.9 and found.moving > 0.93
 
 
@@ -149,9 +150,12 @@ def evidence(dataset: DataSet, found: Alike) -> Evidence:
     """Compares aligned frames of one video with those around the same moments of the other."""
     part, whole, warp = found.part, found.whole, None
     at = Moments(dataset, whole, found.shares[1])
-    pictures, others, correlations = [], [], []
+    pictures, others, correlations = list[np.ndarray](), list[np.ndarray](), list[float]()
     # From the middle outwards, because a part may lack the beginning or the end of the whole.
-    for place in sorted(range(FRAMES), key=lambda place: abs(place - FRAMES // 2))[:: FRAMES // COMPARED]:
+    outwards = sorted(range(FRAMES), key=lambda place: abs(place - FRAMES // 2))
+    for number, place in enumerate((*outwards[::2], *outwards[1::2])):
+        if number == FRAMES // 2 and len(pictures) > 2 and _agreement(pictures, others)[0] < UNLIKELY:
+            break
         picture = _large(dataset, part, int(part.indices[place]), found.shares[0])
         if picture is None:
             continue
@@ -168,11 +172,14 @@ def evidence(dataset: DataSet, found: Alike) -> Evidence:
             break
     if len(pictures) < 3:
         return Evidence(0.0, 0.0, 0.0)
+    return Evidence(float(np.median(correlations)), *_agreement(pictures, others))
+
+
+def _agreement(pictures: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Returns how similarly two rows of pictures move, and how much, in levels."""
     changes, changes_of_other = (_inner(np.stack(each) - np.mean(each, axis=0)) for each in (pictures, others))
-    motion = float(np.sqrt((changes**2).mean()))
     lengths = np.sqrt((changes**2).sum() * (changes_of_other**2).sum())
-    moving = float((changes * changes_of_other).sum() / (lengths + 1e-6))
-    return Evidence(float(np.median(correlations)), moving, motion)
+    return float((changes * changes_of_other).sum() / (lengths + 1e-6)), float(np.sqrt((changes**2).mean()))
 
 
 class Moments:

@@ -6,6 +6,7 @@ import pytest
 
 from data.audit.copies import audit_copies, copies, look_at
 from data.catalog import DataSet, Split, Video
+from data.extraction.decoder import read_frames
 from tests.makers.frames import write
 from tests.makers.moving_pictures import texture
 
@@ -45,6 +46,10 @@ def cropped(frames, share=0.1):
 def barred(frames, above=16, beside=0):
     sides = above, above, beside, beside
     return [cv2.copyMakeBorder(frame, *sides, cv2.BORDER_CONSTANT, value=0) for frame in frames]
+
+
+def grey(path):
+    return [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in read_frames(path)]
 
 
 KINDS = {
@@ -99,10 +104,7 @@ def test_other_clips_of_a_scene_are_no_copies(tmp_path):
 def test_real_clips_are_copies_of_themselves_and_of_no_others(shared_data, tmp_path):
     clips = {}
     for path in sorted((shared_data / "clips" / "ucf101").glob("*.avi"))[:40]:
-        video, frames = cv2.VideoCapture(str(path)), []
-        while (read := video.read())[0]:
-            frames.append(cv2.cvtColor(cv2.resize(read[1], (WIDTH, HEIGHT)), cv2.COLOR_BGR2GRAY))
-        clips[path.stem] = frames
+        clips[path.stem] = resized(grey(path), (WIDTH, HEIGHT))
     altered = dict(zip(list(clips)[:: len(clips) // len(KINDS)], KINDS, strict=False))
     copied = {f"{name} {kind}": KINDS[kind](clips[name]) for name, kind in altered.items()}
     dataset = dataset_of(tmp_path, clips | copied)
@@ -112,3 +114,16 @@ def test_real_clips_are_copies_of_themselves_and_of_no_others(shared_data, tmp_p
     }
 
     assert pairs == {(name, f"{name} {kind}") for name, kind in altered.items()}
+
+
+@pytest.mark.slow
+def test_a_word_that_one_speaker_repeats_is_no_copy_and_the_first_seconds_of_a_clip_are_one(shared_data, tmp_path):
+    words, fights = shared_data / "clips" / "grid_words" / "place", shared_data / "clips" / "fights"
+    repeated = {name: grey(words / f"{name}.mp4") for name in ("place_pbbj1a", "place_pbbv9a")}
+    whole = resized(grey(next(fights.rglob("nofi045.*"))), (WIDTH, HEIGHT))
+
+    assert found_in(dataset_of(tmp_path / "words", repeated)) == []
+    (finding,) = found_in(
+        dataset_of(tmp_path / "fights", {"whole": whole, "part": KINDS["without the last 30 %"](whole)})
+    )
+    assert finding.videos == ("part",)
