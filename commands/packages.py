@@ -19,6 +19,7 @@ MODULES = {
     "keras": "keras",
     "numpy": "numpy",
     "opencv-contrib-python-headless": "cv2",
+    "av": "av",
     "scikit-learn": "sklearn",
     "threadpoolctl": "threadpoolctl",
     "h5py": "h5py",

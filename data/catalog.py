@@ -76,6 +76,7 @@ class Layout:
 OURS = Layout("rawframes")
 _FIELDS = ", ".join(field.name for field in dataclasses.fields(Layout))
 PACKED = "packed"  # The name of the layout of a packed data set; its members are named as ours.
+VIDEOS = "videos"  # Nothing but an index is stored: commands make frames and flow from the videos.
 HALF_PACKED = "half packed"  # The name while only some videos are packed. Nothing can read such a data set.
 
 

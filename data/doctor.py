@@ -29,7 +29,7 @@ from data.audit.files import audit_files
 from data.audit.findings import ERROR, Finding
 from data.audit.flow import audit_flow, audit_pictures
 from data.audit.splits import audit_counts, audit_groups
-from data.catalog import HALF_PACKED, PACKED, DataSet, Video, in_words, read_layout
+from data.catalog import HALF_PACKED, PACKED, VIDEOS, DataSet, Video, in_words, read_layout
 from data.extraction.all_videos import Work, prepare
 from data.ready import BUILT_IN, KNOWN, home_of, open_dataset, ready_dataset
 from data.sets.lists import training_lists
@@ -80,7 +80,7 @@ def examine(dataset: DataSet, listed: DataSet, *, full: bool = False) -> list[Fi
         *audit_files(dataset, full=full),
     ]
     findings += [*audit_pictures(dataset), *audit_copies(dataset, sides_of(dataset))]
-    if any(video.num_flows for video in dataset.videos.values()):
+    if dataset.layout.name != VIDEOS and any(video.num_flows for video in dataset.videos.values()):
         findings += audit_flow(dataset, float(read_description(dataset.root).get("bound", 20.0)))
     remedied = (
         dataclasses.replace(one, remedy=one.remedy.format(name=in_words(dataset.name, dataset.root)))

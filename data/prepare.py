@@ -35,7 +35,7 @@ from data.sets.cutting import LIST, cut_clips, rate_of, videos_below
 from data.sets.folders import check_kept
 from data.sets.mmaction_lists import write_lists
 from data.sets.segments import read_segments
-from data.store.description import FRAMES, Recipe
+from data.store.description import FRAMES, INDEX, JPEG_QUALITY, Recipe
 from data.store.index import BROKEN, MISSING, READY, Row, find_description, index_file
 
 
@@ -104,6 +104,8 @@ def _download(name: str, root: Path) -> None:
 def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.ArgumentParser) -> Recipe:
     if options.backward and options.only == FRAMES:
         parser.error("--backward is about flow, and --only frames makes none.")
+    if options.as_stored and options.only != INDEX:
+        parser.error("--as-stored is for --only index: all else is stored.")
     short_side, enlarge = _short_side(options, dataset)
     return Recipe(
         method=options.method,
@@ -118,7 +120,8 @@ def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.Argu
         step=options.step,
         backward=options.backward,
         # Only for tvl1, since looking for a GPU has to import TensorFlow.
-        engine="cpu" if options.engine == "cpu" else _found_engine(options),
+        engine="cpu" if options.engine == "cpu" or options.only == INDEX else _found_engine(options),
+        jpeg_quality=None if options.only == INDEX and not options.as_stored else JPEG_QUALITY,
         only=options.only,
     )
 
@@ -144,6 +147,10 @@ def _found_engine(options: argparse.Namespace) -> str:
 def _work(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Work:
     if options.pack and (options.write_lists or options.older_layout):
         parser.error("--write-lists and --older-layout are for tools that read loose files; leave out --pack.")
+    if options.pack and options.only == INDEX:
+        parser.error("--only index stores nothing that could be packed: leave out --pack.")
+    if options.only == INDEX and (options.write_lists or options.older_layout):
+        parser.error("--write-lists and --older-layout are for tools that read loose files; leave out --only index.")
     if options.limit and options.shard != (1, 1):
         parser.error("--limit and --shard exclude each other: a limited shard can't be merged.")
     return Work(

@@ -15,7 +15,7 @@ from data.optical_flow.engine import ENGINES
 from data.optical_flow.levels import RULES
 from data.optical_flow.parameters import bound_in_pixels, named_value
 from data.ready import BUILT_IN, KNOWN
-from data.store.description import FLOW, FRAMES, Recipe
+from data.store.description import FLOW, FRAMES, INDEX, Recipe
 from data.store.mapped_writer import AS_FITS, FORMS, LARGE
 
 _FIRST = (
@@ -74,7 +74,16 @@ def preparing_parser(description: str) -> argparse.ArgumentParser:
 
 
 def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
-    made.add_argument("--only", choices=(FRAMES, FLOW), default="", help="make only this one (default: both)")
+    made.add_argument(
+        "--only",
+        choices=(FRAMES, FLOW, INDEX),
+        default="",
+        help="make only this one (default: both); index: neither, frames and flow are made from the videos when a "
+        "command wants them",
+    )
+    made.add_argument(
+        "--as-stored", action="store_true", help="with --only index: frames and flow as they would be stored, as JPEG"
+    )
     made.add_argument("--method", choices=METHODS, default=Recipe.method, help="flow method")
     made.add_argument("--preset", default=Recipe.preset, metavar="NAME", help="preset of the method")
     made.add_argument(
@@ -92,6 +101,10 @@ def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
         "--step", type=positive, default=1, metavar="N", help="frames from the first to the second frame of a pair"
     )
     made.add_argument("--backward", action="store_true", help="also store flow to the previous frame")
+    _add_frames(made)
+
+
+def _add_frames(made: argparse._ArgumentGroup) -> None:
     sizes = made.add_mutually_exclusive_group()
     sizes.add_argument(
         "--short-side",

@@ -16,7 +16,7 @@ from pipelines.cutting import read_clips
 from pipelines.cutting_on_device import crop, read_fields
 from pipelines.inputs import AUGMENTATIONS, Input
 from pipelines.skipping import IN_VALIDATION, Skipped, leaving_out, skipping
-from pipelines.source import OPTIONS, Example, Source, at_once, plainly
+from pipelines.source import Example, Source, at_once, plainly, source_of
 from pipelines.unreadable import NO_OTHER, SKIP_OR_MEND, Cut, broken_file, frame_of_wrong_size
 
 # The part of each batch that one machine makes: its number, counted from 0, and the number of equal parts.
@@ -111,7 +111,7 @@ class ClipStream(Clips):
     @cached_property
     def source(self) -> Source:
         """The source that reads the files of the videos."""
-        return Source(self.dataset, self.videos, self.clip)
+        return source_of(self.dataset, self.videos, self.clip)
 
     @cached_property
     def rows(self) -> sampling.Draw:
@@ -143,14 +143,14 @@ class ClipStream(Clips):
         plans = tf.data.Dataset.range(step, np.iinfo(np.int64).max // (2 * self.batch_size)).map(part)
         batches = self._loaded(plans, size) if self.skipped is None else self._replaced(plans, size, step)
         # More than one batch ahead brings no speed, and TensorFlow's own choice may hold many.
-        batches = batches.prefetch(2).with_options(OPTIONS)
+        batches = batches.prefetch(2).with_options(self.source.options)
         return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     def validation(self, num_views: int = VALIDATION_VIEWS) -> tf.data.Dataset | None:
         """Builds `(clips, labels)` of a few views of each held-out video, in order; None without such videos."""
         if not self.held_out:
             return None
-        source = Source(self.dataset, self.held_out, self.clip)
+        source = source_of(self.dataset, self.held_out, self.clip)
         shape, count = self.clip.shape(self.crop_size), _number_of_views(source, num_views) * len(self.held_out)
         load = plainly(partial(self._one_clip, source, "none"))
         # Some at a time, since there may be millions.
@@ -166,7 +166,7 @@ class ClipStream(Clips):
         batches = loaded.batch(self.batch_size)
         if count * math.prod(shape) <= CACHE_BYTES:
             batches = batches.cache()
-        return batches.prefetch(2).with_options(OPTIONS)
+        return batches.prefetch(2).with_options(source.options)
 
     def names(self, step: int) -> tuple[str, ...]:
         """Returns the names of the videos in the batch of a step, in order."""
@@ -181,7 +181,7 @@ class ClipStream(Clips):
         said = said or frame_of_wrong_size(self.source, plan["row"], plan["starts"], cut)
         if said or self.skipped is not None or not self.held_out:
             return said
-        source = Source(self.dataset, self.held_out, self.clip)
+        source = source_of(self.dataset, self.held_out, self.clip)
         count = _number_of_views(source, VALIDATION_VIEWS) * len(self.held_out)
         views = _validation_views(source, VALIDATION_VIEWS, tf.range(count, dtype=tf.int64))
         said = broken_file(source, views["row"], views["starts"], SKIP_OR_MEND)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from commands.running import usable_processors
 from data.catalog import DataSet, Video
 from pipelines.inputs import Input
-from pipelines.source import OPTIONS, Source, plainly
+from pipelines.source import Source, plainly, source_of
 
 Views: TypeAlias = tuple[tf.Tensor, tf.Tensor]
 DistinctViews: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
@@ -30,7 +30,7 @@ def distinct_views(
     A short video has fewer distinct views than are asked for: each is made once, and every file is decoded once for
     all the views that it is part of. The host reads and decodes; views are put together where networks run.
     """
-    source = Source(dataset, videos, clip)
+    source = source_of(dataset, videos, clip)
     depth = 3 if clip.is_colour else 2 if source.is_float else 1
     signature = tf.TensorSpec([None, None, None, depth], tf.uint8), tf.TensorSpec([None, source.num_files], tf.int32)
 
@@ -56,4 +56,4 @@ def view_images(source: Source, num_views: int, sampling: str = "ends") -> tf.da
 
     rows = tf.data.Dataset.range(source.count, output_type=tf.int32)
     # The images of a video take megabytes, so no more videos are in memory than there are processors.
-    return rows.map(load, num_parallel_calls=usable_processors()).prefetch(2).with_options(OPTIONS)
+    return rows.map(load, num_parallel_calls=usable_processors()).prefetch(2).with_options(source.options)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from data.audit.files import how_to_mend
 from data.catalog import DataSet, Video
+from data.extraction.on_demand.single import read_frame
 from data.optical_flow.levels import dequantise
-from data.store.archive import read_stored
 from pipelines.augment import random_box
 from pipelines.clip_stream import ClipStream
-from pipelines.decode import decode_image
 from pipelines.inputs import Input
 from pipelines.sampling import clip_items
 from pipelines.sheet import Column, Row, draw_sheet
@@ -44,8 +44,9 @@ class FirstBatch:
         plan = {name: values.numpy() for name, values in self.stream(Input()).plan(0).items()}
         video, randoms = self.videos[plan["row"][number]], plan["randoms"][number]
         start = int(plan["starts"][number, 0])
-        stored = read_stored(self.dataset.layout.frame_path(self.dataset.root, video, start))
-        frame = decode_image(tf.constant(stored), 3).numpy()
+        frame = read_frame(self.dataset, video, start, "colour")
+        if frame is None:
+            raise ValueError(f"Frame {start + 1} of {video.name} can't be read. {how_to_mend(self.dataset)}")
         box = (
             random_box(self.augment, tf.constant(frame.shape[:2]), self.crop_size, randoms, self.shown).numpy().tolist()
         )

@@ -1,17 +1,21 @@
 """Finds the files of a list of videos, and reads and decodes the files of each clip."""
 
+import importlib
 import math
 import re
 from collections.abc import Sequence
 from functools import partial, reduce
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from commands.running import usable_processors
-from data.catalog import HALF_PACKED, PACKED, DataSet, Video, half_packed
+from data.catalog import HALF_PACKED, PACKED, VIDEOS, DataSet, Video, half_packed
+from data.store.archive import damaged_member
 from data.store.index import find_description
 from data.store.mapped_index import VideoRows
+from data.store.pictures import MOST_PIXELS, claimed_size
 from data.store.whole_folder import archive_path
 from pipelines import assemble, augment, decode, sampling
 from pipelines.archives import Archives, read_files
@@ -26,12 +30,28 @@ Example = dict[str, tf.Tensor]
 # them has an `if` or a loop that depends on a tensor.
 plainly = tf.autograph.experimental.do_not_convert
 
-# The options of every tf.data.Dataset. We choose the parallelism ourselves:
-OPTIONS = tf.data.Options()
-# Clips are loaded in parallel, so splitting the work for one clip would only cost time.
-OPTIONS.threading.max_intra_op_parallelism = 1
-# Autotuning would make more and more clips ahead, which takes memory and, until it settles, a third of the speed.
-OPTIONS.autotune.enabled = False
+
+def dataset_options(private_threads: int | None = None) -> tf.data.Options:
+    """Returns the options of a tf.data.Dataset: we choose the parallelism ourselves."""
+    options = tf.data.Options()
+    # Clips are loaded in parallel, so splitting the work for one clip would only cost time.
+    options.threading.max_intra_op_parallelism = 1
+    # Autotuning would make more and more clips ahead, which takes memory and, until it settles, a third of the speed.
+    options.autotune.enabled = False
+    if private_threads:
+        options.threading.private_threadpool_size = private_threads
+    return options
+
+
+OPTIONS = dataset_options()
+
+
+def source_of(dataset: DataSet, videos: Sequence[Video], clip: Input) -> "Source":
+    """Returns where the clips of these videos come from: from stored files, or straight from the videos."""
+    if dataset.layout.name != VIDEOS:
+        return Source(dataset, videos, clip)
+    made: Source = importlib.import_module(f"{__package__}.from_videos.source").FromVideos(dataset, videos, clip)
+    return made
 
 
 class Columns:
@@ -120,6 +140,7 @@ class Source:
         self.is_backward_stored = clip.kind == "bidirectional" and bool(made.get("backward"))
         # Whether channels are computed from the contents of the files.
         self._is_assembled = clip.kind in ASSEMBLED and not self.is_backward_stored
+        self.options = OPTIONS
         self.frame_size = decode.floats_size if self.is_float else decode.image_size
         self.num_files = clip.num_items * (2 if clip.is_flow and not self.is_float else 1)
         # Otherwise the constants would be placed on an accelerator, and copied back for each batch.
@@ -190,6 +211,17 @@ class Source:
     def short_side(self) -> int:
         """Returns the short side of the first video's frames."""
         return min(self.size_of(0, 0))
+
+    def why_unreadable(self, path: str) -> str:
+        """Returns why one of the files can't be read; empty if it can be."""
+        if self.is_packed:
+            damaged = damaged_member(Path(path))
+            return f"is damaged in {damaged}" if damaged else ""
+        width, height = claimed_size(Path(path)) or (0, 0)
+        if width * height > MOST_PIXELS:
+            return f"says that it has more than {MOST_PIXELS / 1e6:g} megapixels"
+        self.image(tf.io.read_file(path))
+        return ""
 
     def _assembled(self, planes: list[tf.Tensor]) -> list[tf.Tensor]:
         return assemble.channel_planes(planes, self.clip, self.rule, self.bound, self.is_backward_stored)

@@ -10,11 +10,9 @@ import tensorflow as tf
 from commands.running import first_line
 from data.audit.files import how_to_mend
 from data.catalog import DataSet, Video
-from data.store.archive import damaged_member
-from data.store.pictures import MOST_PIXELS, claimed_size
 from pipelines.clips import DistinctViews, distinct_views
 from pipelines.inputs import SCALED, Input
-from pipelines.source import Source
+from pipelines.source import Source, source_of
 
 SKIP_OR_MEND = "Pass --skip-broken to train without such clips, or mend them. "
 NO_OTHER = "No other clip of its batch could take its place. "
@@ -71,7 +69,7 @@ def readable_views(
         try:
             yield next(views)
         except tf.errors.OpError as error:
-            source = Source(dataset, [video], clip)
+            source = source_of(dataset, [video], clip)
             broken = broken_file(source, tf.constant([0]), source.view_starts(tf.constant([0]), num_views, sampling))
             if not broken:
                 raise
@@ -88,13 +86,6 @@ def _reason(source: Source, path: str) -> str:
     if not Path(path).exists():
         return "is missing"
     try:
-        if source.is_packed:
-            damaged = damaged_member(Path(path))
-            return f"is damaged in {damaged}" if damaged else ""
-        width, height = claimed_size(Path(path)) or (0, 0)
-        if width * height > MOST_PIXELS:
-            return f"says that it has more than {MOST_PIXELS / 1e6:g} megapixels"
-        source.image(tf.io.read_file(path))
+        return source.why_unreadable(path)
     except (tf.errors.OpError, ValueError, zipfile.BadZipFile) as error:
         return f"can't be decoded ({first_line(error)})"
-    return ""

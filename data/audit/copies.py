@@ -15,7 +15,7 @@ import numpy as np
 
 from data.audit.findings import ERROR, Finding
 from data.catalog import DataSet, Video
-from data.store.pictures import read_grey
+from data.extraction.on_demand.single import read_frame
 
 FRAMES, SIDE, COARSE = 16, 24, 8  # The number of frames of a video to look at, and the sides of their small pictures.
 SHARES = (1.0, 0.9, 0.8)  # The share of a frame's sides that cropping leaves.
@@ -249,7 +249,7 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _frame(dataset: DataSet, video: Video, index: int) -> np.ndarray | None:
-    return read_grey(dataset.layout.frame_path(dataset.root, video, index))
+    return read_frame(dataset, video, index)
 
 
 def _large(dataset: DataSet, look: Look, index: int, share: float) -> np.ndarray | None:

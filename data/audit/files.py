@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from data.audit.findings import ERROR, WARNING, Finding
-from data.catalog import HALF_PACKED, PACKED, DataSet, Layout, Video, in_words
+from data.catalog import HALF_PACKED, PACKED, VIDEOS, DataSet, Layout, Video, in_words
+from data.extraction.on_demand.single import why_not_made
 from data.store.archive import stored_paths
 from data.store.flow_files import read_flow
 from data.store.index import read_description
 from data.store.pictures import read_grey
 
 PREPARE = "Prepare these again: ./run doctor {{name}}{full} --fix"
-OWN = ("rawframes", PACKED, HALF_PACKED)  # Layouts that data/prepare.py makes, and so can make again.
+OWN = ("rawframes", PACKED, HALF_PACKED, VIDEOS)  # Layouts that data/prepare.py makes, and so can make again.
 AGAIN = "Extract these again with the tool that made them."
 
 
@@ -69,6 +70,10 @@ def _problems_of(
     dataset: DataSet, video: Video, directions: Sequence[Layout], sizes: dict[tuple[int, int], int], full: bool
 ) -> Iterator[str]:
     layout, root = dataset.layout, dataset.root
+    if layout.name == VIDEOS:
+        if why_not_made(dataset, video, full=full):
+            yield "Some videos are missing, can't be decoded, or have changed since they were indexed."
+        return
     frames = [layout.frame_path(root, video, index) for index in range(video.num_frames)]
     fields = [each.flow_paths(root, video, index) for each in directions for index in range(video.num_flows)]
     flows = list(dict.fromkeys(path for pair in fields for path in pair))  # A float file has x and y: it counts once.

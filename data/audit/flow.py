@@ -10,6 +10,7 @@ from data.audit.files import read_field
 from data.audit.findings import ERROR, WARNING, Finding
 from data.audit.flow_levels import audit_levels
 from data.catalog import DataSet, Layout, Video
+from data.extraction.on_demand.single import read_frame
 from data.optical_flow.compute import flow_between
 from data.optical_flow.levels import dequantise
 from data.store.pictures import read_grey
@@ -48,7 +49,7 @@ def audit_pictures(dataset: DataSet) -> Iterator[Finding]:
         if video.num_frames < 2:
             continue
         places = sorted({0, video.num_frames // 2, video.num_frames - 1})
-        pictures = [read_grey(dataset.layout.frame_path(dataset.root, video, place)) for place in places]
+        pictures = [read_frame(dataset, video, place) for place in places]
         known = [picture.astype(np.float32) for picture in pictures if picture is not None]
         if len(known) < 2 or len({picture.shape for picture in known}) > 1:
             continue  # audit_files reports these.

@@ -25,10 +25,10 @@ from data.extraction.video_files import find_sources
 from data.extraction.workers import run_jobs
 from data.optical_flow.engine import flow_engine
 from data.optical_flow.gpu_service import flow_process
-from data.store.description import FRAMES, Recipe
+from data.store.description import FRAMES, INDEX, Recipe
 from data.store.index import MISSING, READY, STOPPED, Row, index_path, is_indexed, read_index, shard_path, write_index
 from data.store.mapped_writer import AS_FITS, keep_index
-from data.store.whole_folder import begin_storing, end_storing
+from data.store.whole_folder import begin_indexing, begin_storing, end_storing
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     work = work or Work(workers)
     recipe = recipe or Recipe(short_side=dataset.short_side)
     dataset.root.mkdir(parents=True, exist_ok=True)
-    _begin(dataset, work.packed)
+    _begin(dataset, recipe, work.packed)
     if dataset.make_videos:
         Now.doing = f"Drawing the videos of {dataset.name}"
         dataset.make_videos(dataset.root, work.workers)
@@ -89,9 +89,12 @@ def prepare(dataset: DataSet, workers: int = 2, recipe: Recipe | None = None, wo
     return rows
 
 
-def _begin(dataset: DataSet, packed: bool) -> None:
+def _begin(dataset: DataSet, recipe: Recipe, packed: bool) -> None:
     """Shares the data set with its readers, and records how its files are stored."""
     share(dataset.root)
+    if recipe.only == INDEX:
+        begin_indexing(dataset.root)
+        return
     if packed and read_layout(dataset.root).name == OURS.name:
         with locked(dataset.root):  # Nobody may be reading loose files that are about to be packed.
             begin_storing(dataset.root, dataset.name, packed=True)
@@ -183,7 +186,7 @@ def _extract_all(jobs: Sequence[Job], work: Work, root: Path) -> Iterator[Row]:
     if not jobs:
         return
     columns = (
-        TextColumn("Frames and flow"),
+        TextColumn("Index" if jobs[0].recipe.only == INDEX else "Frames and flow"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -232,7 +235,9 @@ def _left_over(rows: Sequence[Row]) -> RuntimeError:
 
 def _flow_service(recipe: Recipe, work: Work) -> AbstractContextManager[str]:
     """Starts the process that computes flow on a GPU for all workers; gives its address, or "" if there is no GPU."""
-    if recipe.engine != "gpu" or recipe.only == FRAMES or work.cluster:  # Machines of a cluster use their own GPUs.
+    if (
+        recipe.engine != "gpu" or recipe.only in (FRAMES, INDEX) or work.cluster
+    ):  # Machines of a cluster use their own GPUs.
         return nullcontext("")
     return flow_process(partial(flow_engine, recipe.engine, recipe.method, recipe.preset, **recipe.parameters))
 

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -14,6 +14,9 @@ from commands.files import owner, scratch_folder
 from commands.text import is_printable
 from data.extraction.video_files import is_of_pictures, pictures_in
 from data.store.pictures import MOST_PIXELS, claimed_size
+
+# Pixels, or whatever stands for a frame.
+Frame = TypeVar("Frame")
 
 # OpenCV and FFmpeg print warnings about bad files. They are silenced here, since the index records the reason.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -132,8 +135,8 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
 
 
 def sample_frames(
-    frames: Iterator[tuple[float, np.ndarray]], *, every: int = 1, fps: float | None = None, frame_rate: float = 0.0
-) -> Iterator[np.ndarray]:
+    frames: Iterator[tuple[float, Frame]], *, every: int = 1, fps: float | None = None, frame_rate: float = 0.0
+) -> Iterator[Frame]:
     """Yields one frame in `every`, or `fps` frames per second: for each tick, the first frame at or after it.
 
     If the file has no times, they follow from its frame rate. A tick without a new frame is skipped, because a

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.extraction.one_video import Job
+from data.store.description import INDEX
 from data.store.index import Row
 
 # Disks usually store files in blocks of 4 KiB, so each file wastes half a block on average.
@@ -27,7 +28,8 @@ class Space:
         if self.videos > enough:
             return False
         self.read += self.size_of[job.name]
-        self.written += row.bytes + WASTE_A_FILE * (1 if job.packed else row.frames + 2 * row.flows)
+        is_one = job.packed or job.recipe.only == INDEX
+        self.written += row.bytes + WASTE_A_FILE * (1 if is_one else row.frames + 2 * row.flows)
         return self.videos == enough
 
     def estimate(self) -> str:

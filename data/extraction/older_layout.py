@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.catalog import OURS, PACKED, DataSet, Video
+from data.catalog import OURS, PACKED, VIDEOS, DataSet, Video
 from data.extraction.other_tools import LAYOUTS
 from data.store.index import find_description
 
@@ -22,7 +22,7 @@ def write_older_layout(dataset: DataSet, folder: Path) -> str:
 
     The folder of a video appears completely or not at all, so an interrupted run continues where it stopped.
     """
-    if dataset.layout.name == PACKED or dataset.layout.is_float:
+    if dataset.layout.name in (PACKED, VIDEOS) or dataset.layout.is_float:
         raise ValueError(
             f"{dataset.root} has no loose pictures of frames and flow to lay out in {folder}. "
             "Unpack it with ./run pack --unpack, or prepare it from videos."

@@ -13,14 +13,16 @@ import numpy as np
 
 from data.catalog import OURS
 from data.extraction.decoder import USUAL, Bounds, Decoder, resized, sample_frames
+from data.extraction.on_demand.indexing import index_video
 from data.optical_flow.compute import flow_of_video
 from data.optical_flow.engine import FlowEngine, flow_engine
 from data.optical_flow.gpu_service import ask_flow
 from data.optical_flow.levels import quantise
 from data.optical_flow.parameters import Value
-from data.store.description import FLOW, FRAMES, JPEG_QUALITY, Recipe
+from data.store.description import FLOW, FRAMES, INDEX, JPEG_QUALITY, Recipe
 from data.store.index import BROKEN, STOPPED, Row
 from data.store.one_video import Counts, LooseFiles, PackedFiles
+from data.store.seeking import SEEKING
 
 Files = LooseFiles | PackedFiles
 
@@ -53,7 +55,8 @@ def extract_video(job: Job, show_life: Callable[[], None] = lambda: None) -> Row
             row = finished_row(job)
         if row:
             return row
-        counts = _Extraction(job, files, show_life).write()
+        is_index = job.recipe.only == INDEX
+        counts = _indexed(job, files, show_life) if is_index else _Extraction(job, files, show_life).write()
         _finish(job, files, counts)
         return finished_row(job) or _row(job, counts)
     except OSError as error:  # A full disk or a missing permission would stop every video, so the whole run stops.
@@ -76,7 +79,7 @@ def finished_row(job: Job, *, check_files: bool = False) -> Row | None:
     """
     files = _files(job)
     counts = files.counts()
-    needed = [job.recipe.only] if job.recipe.only else [FRAMES, FLOW]
+    needed = [job.recipe.only] if job.recipe.only in (FRAMES, FLOW) else [FRAMES, FLOW]
     if not counts or (FRAMES in needed and not counts["frames"]) or (FLOW in needed and not counts["flows"]):
         return None
     if check_files and counts["bytes"] != files.size():
@@ -91,7 +94,7 @@ def broken_row(job: Job, reason: str) -> Row:
 
 def _finish(job: Job, files: Files, counts: Counts) -> None:
     """Moves the new files into place; frames or flow of an earlier run that were not made again are kept."""
-    kept = files.counts() if job.recipe.only else None
+    kept = files.counts() if job.recipe.only in (FRAMES, FLOW) else None
     if not kept:
         files.finish(counts, keep=False)
         return
@@ -102,6 +105,14 @@ def _finish(job: Job, files: Files, counts: Counts) -> None:
         )
     counts[other] = kept[other]
     files.finish(counts, keep=True)
+
+
+def _indexed(job: Job, files: Files, show_life: Callable[[], None]) -> Counts:
+    """Writes where the frames of a video lie, and returns the counts of what is made from it later."""
+    cv2.setNumThreads(1)
+    counts, seeking = index_video(job.source or Path(), job.recipe, job.bounds, show_life)
+    files.write(SEEKING, content := seeking.content())
+    return {**counts, "bytes": len(content)}
 
 
 class _Extraction:

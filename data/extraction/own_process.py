@@ -81,8 +81,9 @@ def serve(socket_number: int) -> None:
 class Companion:
     """The companion of one worker, started when it is first needed."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        self._environment = environment or {}
+    def __init__(self, environment: Mapping[str, str] | None = None, inherited: tuple[int, ...] = ()) -> None:
+        """Remembers the environment of the process, and which open files it inherits under the same numbers."""
+        self._environment, self._inherited = environment or {}, inherited
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._is_closed = False
@@ -95,7 +96,7 @@ class Companion:
             ours, theirs = socket.socketpair()
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from {__name__} import serve; serve({theirs.fileno()})"],
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *self._inherited],
                 env={**project_on_path(), **self._environment},
                 process_group=0,  # Ctrl-C reaches only the command, which then ends this process.
             )

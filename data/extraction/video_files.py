@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.catalog import DataSet
+from data.catalog import DataSet, Video
 
 # Files with these extensions are videos for all commands.
 VIDEO_EXTENSIONS = (
@@ -101,6 +101,12 @@ def find_sources(dataset: DataSet, folder: Path) -> dict[str, Path]:
         if source:
             found[video.name] = source
     return found
+
+
+def source_of_video(dataset: DataSet, video: Video) -> Path:
+    """Returns the file of a video; where it should be, if there is none."""
+    listed = dataset.root / "videos" / video.relative_path
+    return listed if listed.exists() else find_sources(dataset, dataset.root / "videos").get(video.name, listed)
 
 
 def _is_named(dataset: DataSet, path: Path) -> bool:

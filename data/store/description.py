@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.files import write_json
+from data.catalog import VIDEOS, read_layout
 from data.optical_flow.compute import UNKNOWN, flow_description
 from data.optical_flow.levels import check_bound
 from data.optical_flow.parameters import Values
@@ -13,7 +14,7 @@ from data.store.index import Description, description_path, find_description, re
 
 # At 95, JPEG adds 0.002 px to the error of flow, a tenth of what its 256 levels add, and halves the size of PNG.
 JPEG_QUALITY = 95
-FRAMES, FLOW = "frames", "flow"
+FRAMES, FLOW, INDEX = "frames", "flow", "index"
 _MOST_SIDE = 16_384  # The most pixels of a frame's side.
 
 
@@ -35,7 +36,8 @@ class Recipe:
     step: int = 1  # Flow leads from each kept frame to the one `step` kept frames later.
     backward: bool = False  # Whether backward flow is stored too.
     engine: str = "cpu"  # Or "gpu", whose flow is the same to a hundredth of a pixel, but not bit for bit.
-    only: str = ""  # "frames" or "flow"; empty means both.
+    jpeg_quality: int | None = JPEG_QUALITY  # None for frames and flow that are never written, nor lose anything.
+    only: str = ""  # "frames", "flow", or "index" for neither; empty means both.
 
     def __post_init__(self) -> None:
         check_bound(self.bound)
@@ -53,6 +55,8 @@ class Recipe:
         sizes = (self.short_side, *(self.size or ()), *(self.usual_size or ()))
         if any(side is not None and not 1 <= side <= _MOST_SIDE for side in sizes):
             raise ValueError(f"its frames have sides of {sizes}; expected 1 to {_MOST_SIDE} pixels")
+        if self.jpeg_quality not in (None, JPEG_QUALITY):
+            raise ValueError(f"its frames are JPEGs of quality {self.jpeg_quality}; expected {JPEG_QUALITY} or none")
         if any(len(size) != 2 for size in (self.size, self.usual_size) if size is not None):
             raise ValueError("the size of its frames is not two numbers")
         if self.every < 1 or not 1 <= self.step <= _MOST_SIDE or not (self.fps is None or 0 < self.fps < 10_000):
@@ -68,7 +72,7 @@ class Recipe:
             "size": list(self.size) if self.size else None,
             "fps": self.fps,
             "every": self.every,
-            "jpeg_quality": JPEG_QUALITY,
+            "jpeg_quality": self.jpeg_quality,
         }
         if self.only == FRAMES:
             return frames
@@ -100,4 +104,5 @@ def recipe_of(root: Path) -> Recipe:
     found = read_description(root)
     if found.get("method") == UNKNOWN:
         raise ValueError(f"{root} holds flow that another tool made; only that tool can make it again.")
-    return replace(Recipe.of(found), only="" if "method" in found else FRAMES)
+    only = INDEX if read_layout(root).name == VIDEOS else "" if "method" in found else FRAMES
+    return replace(Recipe.of(found), only=only)

@@ -63,7 +63,7 @@ class Description(FlowDescription, total=False):
     size: list[int] | None
     fps: float | None
     every: int
-    jpeg_quality: int
+    jpeg_quality: int | None  # None where nothing is stored.
     usual_size: list[int]  # Only in the files of models: the width and height of most frames.
 
 
@@ -73,7 +73,7 @@ _USUAL = {
     *((name, float) for name in ("bound", "fps")),
     *((name, int) for name in ("step", "short_side", "every", "jpeg_quality")),
     *((name, bool) for name in ("backward", "enlarge")),
-    *((name, type(None)) for name in ("short_side", "size", "fps")),
+    *((name, type(None)) for name in ("short_side", "size", "fps", "jpeg_quality")),
     *((name, dict) for name in ("parameters", "made_by")),
 }
 _MOST_DESCRIBED = 2**20

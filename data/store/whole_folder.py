@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from commands.files import owner, sweep, write_json
-from data.catalog import HALF_PACKED, OURS, PACKED, DataSet, Video, in_words, layout_path, read_layout
+from data.catalog import HALF_PACKED, OURS, PACKED, VIDEOS, DataSet, Video, in_words, layout_path, read_layout
 from data.store.archive import TABLE, archive_of, member_name, pack_folder
+from data.store.index import find_description
 
 
 def archive_path(dataset: DataSet, video: Video) -> Path:
@@ -66,6 +67,11 @@ def unpack_video(dataset: DataSet, video: Video) -> Path:
 def begin_storing(root: Path, name: str, *, packed: bool) -> None:
     """Records that a data set is about to be packed; raises ValueError for loose files beside archives."""
     layout = read_layout(root).name
+    if layout == VIDEOS:
+        raise ValueError(
+            f"{root} holds an index of its videos, and no frames or flow. Name another --root for these, or delete "
+            "rawframes, layout.json, index.csv and flow.json there."
+        )
     if packed and layout not in (OURS.name, PACKED, HALF_PACKED):
         raise ValueError(f"Only data that ./run prepare made can be packed. {root} has the layout {layout}.")
     if packed and layout == OURS.name:
@@ -75,6 +81,15 @@ def begin_storing(root: Path, name: str, *, packed: bool) -> None:
             f"{root} is {layout}, and this command would add loose files beside its archives. Add --pack to pack these "
             f"videos too, or unpack the others with: ./run pack {in_words(name, root)} --unpack"
         )
+
+
+def begin_indexing(root: Path) -> None:
+    """Records that nothing but an index of the videos is stored; raises ValueError where frames or flow are."""
+    layout = read_layout(root).name
+    if layout == OURS.name and not find_description(root):
+        write_json(layout_path(root), {"name": VIDEOS})
+    elif layout != VIDEOS:
+        raise ValueError(f"{root} holds frames or flow already, and needs no index of its videos. Name another --root.")
 
 
 def end_storing(root: Path, folders: Iterable[Path]) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from data import flow
+from data.extraction.on_demand.items import FLOW, READING, stored_field, stored_picture
 from data.store.description import Recipe
-from fusion.prediction.as_stored import FLOW, READING, joined, kinds_of_items, stored_field, stored_picture
+from fusion.prediction.as_stored import joined, kinds_of_items
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets
 
@@ -38,7 +39,7 @@ class LiveMemory:
         """Adds a frame, and the flow that leads to it."""
         self._frames.append(frame)
         for kind in self._items.keys() & READING:
-            self._items[kind].append(stored_picture(frame, kind))
+            self._items[kind].append(stored_picture(frame, kind, self.making))
         wanted = self._items.keys() & set(FLOW)
         if len(self._frames) <= self.making.step or not wanted:
             return

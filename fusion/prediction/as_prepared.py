@@ -19,7 +19,7 @@ def making_of(cards: Iterable[ModelCard]) -> Recipe:
     described = [description for card in cards if (description := {**card.frames, **card.flow})]
     makings = [Recipe.of(description) for description in described]
     for other in makings[1:]:
-        for name in ("short_side", "enlarge", "size", "fps", "every"):
+        for name in ("short_side", "enlarge", "size", "fps", "every", "jpeg_quality"):
             if getattr(other, name) != getattr(makings[0], name):
                 raise ValueError(
                     f"The streams were trained on frames made differently: {name} is {getattr(makings[0], name)} for "

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 
 from commands.running import usable_processors
+from data.extraction.on_demand.items import FLOW, READING
 from data.store.description import Recipe
-from fusion.prediction.as_stored import FLOW, READING, joined, kinds_of_items, stored_fields, stored_pictures
+from fusion.prediction.as_stored import joined, kinds_of_items, stored_fields, stored_pictures
 from pipelines.inputs import Input
 from pipelines.sampling import clip_offsets, view_starts
 
@@ -106,7 +107,7 @@ def video_views(
                     items[kind] = stored_fields(known, offset, needed[kind], kind, making, pool)
             with watch.stage("frames"):
                 for kind in READING:
-                    items[kind] = stored_pictures(chunk, first, needed[kind], kind, pool)
+                    items[kind] = stored_pictures(chunk, first, needed[kind], kind, making, pool)
             for collector in collectors:
                 yield from collector.complete(items)
             before, first = known[-making.step :], first + len(chunk)

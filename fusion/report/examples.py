@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
-from data.catalog import DataSet, Video
+from data.catalog import VIDEOS, DataSet, Video
+from data.extraction.on_demand.single import made_levels, read_frame
 from data.flow import colour_wheel, dequantise, read_flow
 from data.store.index import find_description
-from data.store.pictures import read_grey, read_picture
+from data.store.pictures import read_grey
 from fusion.explaining.pictures import data_uri
 from fusion.methods.measures import is_right
 
@@ -51,10 +51,8 @@ def picture(dataset: DataSet, video: Video, place: int, reason: str) -> Example:
     """Returns an example with its pictures, or without them if frames or flow are not on disk."""
     shown = np.linspace(0, max(min(video.num_frames, video.num_flows or video.num_frames) - 1, 0), _PICTURES)
     indices = sorted({int(index) for index in shown.round()})
-    frames = [
-        read_picture(dataset.layout.frame_path(dataset.root, video, index), cv2.IMREAD_COLOR) for index in indices
-    ]
-    known_frames = [cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) for frame in frames if frame is not None]
+    frames = [read_frame(dataset, video, index, "colour") for index in indices]
+    known_frames = [frame for frame in frames if frame is not None]
     flows = [_read_flow(dataset, video, index) for index in indices]
     known = [flow for flow in flows if flow is not None]
     longest = float(np.quantile(np.hypot(*np.moveaxis(np.stack(known), -1, 0)), 0.995)) if known else 1.0
@@ -67,6 +65,11 @@ def picture(dataset: DataSet, video: Video, place: int, reason: str) -> Example:
 
 
 def _read_flow(dataset: DataSet, video: Video, index: int) -> np.ndarray | None:
+    # The bound may be unknown, but it does not matter: each strip is drawn relative to its own longest motion.
+    bound = find_description(dataset.root).get("bound", 20.0)
+    if dataset.layout.name == VIDEOS:
+        levels = made_levels(dataset, video, index)
+        return None if levels is None else dequantise(levels, bound)
     path_x, path_y = dataset.layout.flow_paths(dataset.root, video, index)
     if not path_x.is_file():
         return None
@@ -75,6 +78,4 @@ def _read_flow(dataset: DataSet, video: Video, index: int) -> np.ndarray | None:
     x, y = map(read_grey, (path_x, path_y))
     if x is None or y is None or x.shape != y.shape:
         return None
-    # The bound may be unknown, but it does not matter: each strip is drawn relative to its own longest motion.
-    bound = find_description(dataset.root).get("bound", 20.0)
     return dequantise(np.stack([x, y], axis=-1), bound, dataset.layout.rule)

@@ -13,10 +13,10 @@ ATOMS_OF_ATOMS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 QUARTER_TURN = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
 
 
-def moving_frames(count=5, size=(48, 40), shift=2):
+def moving_frames(count=5, size=(48, 40), shift=2, seed=0):
     """Returns frames of a texture that moves to the right, its upper left quarter red."""
     width, height = size
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     texture = np.kron(generator.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3)), np.ones((4, 4, 1)))
     frames = [np.roll(texture[:height, :width].astype(np.uint8), index * shift, axis=1) for index in range(count)]
     for frame in frames:
