@@ -52,8 +52,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     Now.doing = "Computing the flow of the test videos"
     clips = [squares(two_stream, files[video.name], options.views) for video in test]
     with scratch_folder() as folder:
-        asked = Asked(FORMATS, [files[video.name] for video in test[:3]], [files[each.name] for each in calibrating])
-        found = export(models, asked, folder)
+        checked, ranged = ([files[each.name] for each in some] for some in (test[:3], calibrating))
+        found, refused = [], []
+        for kind in FORMATS:
+            try:
+                found += export(models, Asked((kind,), checked, ranged), folder)
+            except ValueError as error:  # Its answers differ too much, so that no file was written.
+                refused.append(str(error))
         answers = {each["format"]: opened(Path(each["file"])) for each in found}
         fused = {
             name: np.stack([answer(each)["fused"].mean(axis=0) for each in clips]) for name, answer in answers.items()
@@ -73,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for each in found
     ]
     _print(rows, len(test), len(calibrating))
+    print(*refused, sep="\n")
     if options.json:
         write_json(options.json, rows)
 
@@ -118,7 +124,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--videos", type=Path, required=True, metavar="FOLDER", help="its videos")
     parser.add_argument("--datasets", type=Path, default=DATASETS, metavar="FOLDER", help="where its frames lie")
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help="where its models lie")
-    parser.add_argument("--views", type=positive, default=2, metavar="N", help="times of a video that are looked at")
+    parser.add_argument("--views", type=positive, default=1, metavar="N", help="times of a video that are looked at")
     parser.add_argument(
         "--calibrating", type=positive, default=10, metavar="N", help="training videos a class for int8"
     )
