@@ -20,8 +20,9 @@ from streams.runs.model_file import read_card
 from streams.runs.run_folder import Run
 from streams.runs.score_file import read_scores
 from tests.makers.batches import videos_of
-from tests.makers.encoded import write_videos
+from tests.makers.encoded import SIZE, X264, encode, write_videos
 from tests.makers.training import assert_same, losses, stop_in_step, train_made
+from tests.makers.videos import moving_frames
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +131,16 @@ def test_the_doctor_finds_nothing_and_then_a_video_that_was_cut_off(made, tmp_pa
 
     assert "error" not in said
     assert "have changed since they were indexed" in capsys.readouterr().out
+
+
+def test_the_doctor_indexes_a_video_again_that_was_replaced(made, tmp_path):
+    root = shutil.copytree(made / "exact" / "mine", tmp_path / "mine")
+    (path,) = (root / "videos").glob("*/left1.*")
+    encode(path, "libx264", X264, moving_frames(15, SIZE, -3, seed=99))
+
+    data.doctor.main(["mine", "--root", str(root), "--fix"])
+
+    assert ready_dataset("mine", root).videos["left1"].num_frames == 15
 
 
 def test_the_first_batch_can_be_looked_at(made, tmp_path):
