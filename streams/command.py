@@ -18,6 +18,7 @@ from data.store.index import index_path, read_index
 from data.store.mapped_index import VideoRows
 from pipelines.inputs import SCALED, Input
 from streams.config import EXACT, TrainConfig
+from streams.hosts.rejoining import rejoining
 from streams.recipes.chosen import recipe_presets
 from streams.runs.costs import Cost, say_costs
 from streams.runs.run_folder import Run, say_result
@@ -50,7 +51,9 @@ def run_folder(config: TrainConfig, stream: str, clip: Input, *data: Data) -> It
             with scratch_folder() as folder:
                 yield Run(folder, data_hash=data_hash)
         else:
-            yield Run.of(config.runs, data[0][0].name, stream, config.split, data_hash)
+            run = Run.of(config.runs, data[0][0].name, stream, config.split, data_hash)
+            with rejoining(config, run.folder) if config.rejoin_seconds else contextlib.nullcontext():
+                yield run
     except KeyboardInterrupt as interruption:
         if str(interruption):  # The training stopped after a step, and has already said what to type next.
             raise

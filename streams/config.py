@@ -40,7 +40,9 @@ _INCIDENTAL = (
     "dry_run",
     "histograms",
     "checkpoint_minutes",
+    "hosts",
     "host_index",
+    "rejoin_seconds",
     "json",
     "config",
     "device",
@@ -101,6 +103,7 @@ _LAYOUT = Layout(
                 "sync_batch_norm",
                 "hosts",
                 "host_index",
+                "rejoin_seconds",
                 "threads",
                 "deterministic",
             ),
@@ -238,8 +241,15 @@ class TrainConfig(Tricks):
         None, "number of GPUs (default: all); on a machine without any, parts of the processor", metavar="N"
     )
     sync_batch_norm: bool = option(False, "batch statistics over the clips of all devices together, not of each device")
-    hosts: str = option("", "addresses of all machines in order, the same on each: a:port,b:port", metavar="ADDRESSES")
+    hosts: str = option(
+        "",
+        "addresses of all machines in order, the same on each: a:port,b:port; auto asks Slurm or Kubernetes",
+        metavar="ADDRESSES",
+    )
     host_index: int = option(0, "index of this machine in --hosts, from 0", metavar="N")
+    rejoin_seconds: float = option(
+        0.0, "if another machine dies, wait so long for it, then go on without it; 0 ends the training", metavar="N"
+    )
     threads: int | None = option(
         None, "processor threads (default: all); their number changes the last bits of the result", metavar="N"
     )

@@ -26,6 +26,8 @@ class Looker(NamedTuple):
 
 def looker(model: keras.Model) -> Looker:
     """Splits a network at its last convolutional map. Call this once per model: it is slow."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError("Grad-CAM takes gradients by TensorFlow. Leave KERAS_BACKEND out for it.")
     layer = _last_map(model)
     return Looker(keras.Model(model.inputs[0], layer.output), keras.Model(layer.output, model.outputs[0]))
 

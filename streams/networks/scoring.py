@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import keras
 import numpy as np
@@ -76,17 +76,14 @@ def view_scorer(
     mean = partial(_mean_of_mirrors, in_mirror=in_mirror) if is_turned else partial(tf.reduce_mean, axis=1)
     views_at_once = max(1, _CROPS_AT_ONCE[device] // (10 if num_crops == "full" else num_crops))
 
-    # One trace serves videos of every size and length. AutoGraph would take most of the time of the first call.
-    @tf.function(
-        autograph=False,
-        input_signature=[tf.TensorSpec([None, None, None, each.shape[-1]], tf.uint8) for each in inputs],
-    )
-    def score(*views: tf.Tensor) -> tf.Tensor:
+    def cut(*views: tf.Tensor) -> tuple[tf.Tensor, ...]:
         crops = [_crops_of(each, spec, num_crops, flow_rule, shown) for each, spec in zip(views, inputs, strict=True)]
-        images = {each.name: _images(crop) for each, crop in zip(inputs, crops, strict=True)}
-        predicted = network(images if len(images) > 1 else _images(crops[0]), training=False)
-        of_crop = tf.reshape(tf.cast(predicted, tf.float32), [tf.shape(crops[0])[0], -1, num_classes])
-        return mean(of_crop)
+        return tuple(_images(crop) for crop in crops)
+
+    def joined(predicted: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        return mean(tf.reshape(tf.cast(predicted, tf.float32), [count, -1, num_classes]))
+
+    score = (_by_tensorflow if keras.backend.backend() == "tensorflow" else _by_other_backend)(network, cut, joined)
 
     def score_some(*views: tf.Tensor) -> tf.Tensor:
         count = views[0].shape[0]
@@ -96,6 +93,42 @@ def view_scorer(
         return tf.concat([score(*(each[start : start + views_at_once] for each in views)) for start in starts], axis=0)
 
     return score_some
+
+
+def _by_tensorflow(
+    network: keras.Model, cut: Callable[..., tuple[tf.Tensor, ...]], joined: Callable[..., tf.Tensor]
+) -> Callable[..., tf.Tensor]:
+    """Returns a function from views to logits, all in one graph."""
+
+    def score(*views: tf.Tensor) -> tf.Tensor:
+        return joined(network(_named(network, cut(*views)), training=False), tf.shape(views[0])[0])
+
+    return _compiled(network)(score)
+
+
+def _by_other_backend(
+    network: keras.Model, cut: Callable[..., tuple[tf.Tensor, ...]], joined: Callable[..., tf.Tensor]
+) -> Callable[..., tf.Tensor]:
+    """Returns the same for JAX, for instance: TensorFlow only cuts, and Keras compiles the network."""
+    crops_of = _compiled(network)(cut)
+
+    def score(*views: tf.Tensor) -> tf.Tensor:
+        images = [image.numpy() for image in crops_of(*views)]
+        return joined(network.predict_on_batch(_named(network, images)), len(views[0]))
+
+    return score
+
+
+def _compiled(network: keras.Model) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    # One trace serves videos of every size and length. AutoGraph would take most of the time of the first answer.
+    signature = [tf.TensorSpec([None, None, None, each.shape[-1]], tf.uint8) for each in ordered_inputs(network)]
+    return cast(Callable[..., Any], tf.function(autograph=False, input_signature=signature))
+
+
+def _named(network: keras.Model, images: Sequence[Any]) -> object:
+    """Returns what a network is called with: the images of its inputs by their names, or those of the only one."""
+    names = [each.name for each in ordered_inputs(network)]
+    return dict(zip(names, images, strict=True)) if len(names) > 1 else images[0]
 
 
 def _possible_crops(num_crops: Crops, shown: str, *, needs_rule: bool) -> Crops:

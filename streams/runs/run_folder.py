@@ -223,8 +223,8 @@ def _check_same(config: TrainConfig, run: Run, state: str) -> None:
 
 
 def _comparable(options: dict[str, Any], data_hash: str) -> dict[str, Any]:
-    """Returns the options in which two trainings must agree. Of the machines, only the number counts."""
-    return {**options, "data_hash": data_hash, "hosts": len(str(options.get("hosts", "")).split(","))}
+    """Returns the options in which two trainings must agree."""
+    return {**options, "data_hash": data_hash}
 
 
 def threads_before(config: TrainConfig, run: Run) -> int | None:

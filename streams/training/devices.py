@@ -21,6 +21,7 @@ from commands.running import usable_processors
 from pipelines.clip_stream import WHOLE, Shard
 from pipelines.source import plainly
 from streams.config import TrainConfig
+from streams.hosts.members import Members, described, members_of
 
 try:
     import resource
@@ -73,8 +74,9 @@ def strategy_for(config: TrainConfig, threads: int | None = None) -> tf.distribu
     """Returns the strategy that divides work among devices. Call it first: TensorFlow sets up devices only once."""
     if config.threads or threads:  # Their number changes the last bits of every sum.
         tf.config.threading.set_intra_op_parallelism_threads(config.threads or threads)
-    if config.hosts or "TF_CONFIG" in os.environ:
-        strategy = _several_machines(config)
+    members = members_of(config) if config.hosts else None
+    if (members and len(members.hosts) > 1) or "TF_CONFIG" in os.environ:
+        strategy = _several_machines(config, members)
     else:
         gpus = tf.config.list_physical_devices("GPU")
         if config.device == "gpu" and not gpus:
@@ -143,23 +145,15 @@ def _refuse_impossible(config: TrainConfig, replicas: int) -> None:
         raise ValueError("--jit has no deterministic mode. Pass --no-deterministic with it.")
 
 
-def _several_machines(config: TrainConfig) -> tf.distribute.Strategy:
-    """Returns the strategy of this machine among `--hosts`, or among those that TF_CONFIG names."""
-    hosts, index = config.hosts, config.host_index
+def _several_machines(config: TrainConfig, members: Members | None) -> tf.distribute.Strategy:
+    """Returns the strategy of this machine among its members, or among the machines that TF_CONFIG names."""
     if config.devices:
         raise ValueError(
             "--devices is for one machine. With several machines, each uses all GPUs that it sees. Drop it, and set "
             "CUDA_VISIBLE_DEVICES for fewer."
         )
-    if hosts:
-        workers = [host.strip() for host in hosts.split(",")]
-        if not 0 <= index < len(workers) or not all(host.rpartition(":")[2].isdigit() for host in workers):
-            raise ValueError(
-                f"--hosts {hosts} --host-index {index}: hosts must be address:port, separated by commas, and the index "
-                f"is 0 to {len(workers) - 1}."
-            )
-        task = {"type": "worker", "index": index}
-        os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+    if members:
+        os.environ["TF_CONFIG"] = described(members.hosts, members.index)
     cluster = json.loads(os.environ["TF_CONFIG"]).get("cluster", {})
     all_hosts = ", ".join(host for kind in cluster.values() for host in kind)
     print(f"Waiting for all machines of this training: {all_hosts}.", flush=True)

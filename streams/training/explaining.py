@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from commands.running import first_line
 from pipelines.clip_stream import Clips
+from streams.hosts.rejoining import GoneError
 from streams.training.around_steps import same_command
 from streams.training.first_batch import out_of_memory
 from streams.training.machines import ALL_AGAIN, another_is_gone, tells_of_another
@@ -36,7 +37,7 @@ def _in_words(error: Exception, course: Course, clips: Clips, model: Trainee) ->
     if tells_of_memory(error):
         return RuntimeError(out_of_memory(course.config, model))
     if tells_of_another(error):
-        return RuntimeError(another_is_gone(error, goes_on if begun else ALL_AGAIN))
+        return GoneError(another_is_gone(error, goes_on if begun else ALL_AGAIN))
     if isinstance(error, FloatingPointError) or NON_FINITE in str(error):
         return ValueError(_not_finite(course, clips, model))
     step = course.progress.step + 1

@@ -10,6 +10,7 @@ import tensorflow as tf
 from commands.running import first_line
 from pipelines.clip_stream import Shard
 from pipelines.source import plainly
+from streams.hosts.rejoining import GoneError
 from streams.training.devices import Alone, Batches
 
 ALL_AGAIN = "Start the same command again on all of them."
@@ -34,7 +35,7 @@ class Together(Alone):
             yield
         except tf.errors.OpError as error:
             if tells_of_another(error):
-                raise RuntimeError(another_is_gone(error, ALL_AGAIN)) from error
+                raise GoneError(another_is_gone(error, ALL_AGAIN)) from error
             raise
 
     def any(self, *flags: bool) -> list[bool]:

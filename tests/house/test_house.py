@@ -70,6 +70,7 @@ ORDER = (
     ("pipelines",),
     ("streams.checks", "streams.tricks"),
     ("streams.config",),
+    ("streams.hosts",),
     ("streams.weights",),
     ("streams.recipes", "streams.runs"),
     ("streams.networks",),
