@@ -105,7 +105,7 @@ def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.Argu
     if options.backward and options.only == FRAMES:
         parser.error("--backward is about flow, and --only frames makes none.")
     if options.as_stored and options.only != INDEX:
-        parser.error("--as-stored is for --only index: all else is stored.")
+        parser.error("--as-stored only goes with --only index: otherwise frames and flow are stored anyway.")
     short_side, enlarge = _short_side(options, dataset)
     return Recipe(
         method=options.method,
@@ -148,9 +148,9 @@ def _work(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Work:
     if options.pack and (options.write_lists or options.older_layout):
         parser.error("--write-lists and --older-layout are for tools that read loose files; leave out --pack.")
     if options.pack and options.only == INDEX:
-        parser.error("--only index stores nothing that could be packed: leave out --pack.")
+        parser.error("--only index stores no frames or flow that could be packed. Leave out --pack.")
     if options.only == INDEX and (options.write_lists or options.older_layout):
-        parser.error("--write-lists and --older-layout are for tools that read loose files; leave out --only index.")
+        parser.error("--write-lists and --older-layout are for tools that read stored files. Leave out --only index.")
     if options.limit and options.shard != (1, 1):
         parser.error("--limit and --shard exclude each other: a limited shard can't be merged.")
     return Work(

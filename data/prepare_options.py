@@ -78,11 +78,11 @@ def _add_what_is_made(made: argparse._ArgumentGroup) -> None:
         "--only",
         choices=(FRAMES, FLOW, INDEX),
         default="",
-        help="make only this one (default: both); index: neither, frames and flow are made from the videos when a "
-        "command wants them",
+        help="make only frames or only flow (default: both); index makes neither, and commands make both from the "
+        "videos when they need them",
     )
     made.add_argument(
-        "--as-stored", action="store_true", help="with --only index: frames and flow as they would be stored, as JPEG"
+        "--as-stored", action="store_true", help="with --only index: pass frames and flow through JPEG, as if stored"
     )
     made.add_argument("--method", choices=METHODS, default=Recipe.method, help="flow method")
     made.add_argument("--preset", default=Recipe.preset, metavar="NAME", help="preset of the method")

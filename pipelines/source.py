@@ -32,7 +32,7 @@ plainly = tf.autograph.experimental.do_not_convert
 
 
 def dataset_options(private_threads: int | None = None) -> tf.data.Options:
-    """Returns the options of a tf.data.Dataset: we choose the parallelism ourselves."""
+    """Returns the options of a tf.data.Dataset. They leave the choice of the parallelism to us."""
     options = tf.data.Options()
     # Clips are loaded in parallel, so splitting the work for one clip would only cost time.
     options.threading.max_intra_op_parallelism = 1
@@ -47,7 +47,7 @@ OPTIONS = dataset_options()
 
 
 def source_of(dataset: DataSet, videos: Sequence[Video], clip: Input) -> "Source":
-    """Returns where the clips of these videos come from: from stored files, or straight from the videos."""
+    """Returns the source of the clips of these videos: stored files, or the videos themselves."""
     if dataset.layout.name != VIDEOS:
         return Source(dataset, videos, clip)
     made: Source = importlib.import_module(f"{__package__}.from_videos.source").FromVideos(dataset, videos, clip)
@@ -213,7 +213,7 @@ class Source:
         return min(self.size_of(0, 0))
 
     def why_unreadable(self, path: str) -> str:
-        """Returns why one of the files can't be read; empty if it can be."""
+        """Returns why one of the files can't be read, or an empty text if it can be."""
         if self.is_packed:
             damaged = damaged_member(Path(path))
             return f"is damaged in {damaged}" if damaged else ""

@@ -28,7 +28,7 @@ LARGE, MARGIN = 48, 6  # The side of pictures in the comparison frame by frame, 
 NEARBY = 8  # The number of frames before and after a moment to try.
 MOST_STRETCHED = 0.25  # The largest amount by which a picture may be stretched or rotated.
 LEAST = 0.85  # If the first frames are less alike than this, the comparison stops.
-UNLIKELY = 0.7  # If half of the frames move less alike than this, the comparison stops.
+UNLIKELY = 0.7  # If the motion in half of the frames agrees less than this, the comparison stops.
 REMEDY = "Remove them from one of the lists, or give both videos the same group, so that no split separates them."
 
 
@@ -176,7 +176,7 @@ def evidence(dataset: DataSet, found: Alike) -> Evidence:
 
 
 def _agreement(pictures: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Returns how similarly two rows of pictures move, and how much, in levels."""
+    """Returns the agreement of the motion in two rows of pictures, and its strength in levels."""
     changes, changes_of_other = (_inner(np.stack(each) - np.mean(each, axis=0)) for each in (pictures, others))
     lengths = np.sqrt((changes**2).sum() * (changes_of_other**2).sum())
     return float((changes * changes_of_other).sum() / (lengths + 1e-6)), float(np.sqrt((changes**2).mean()))

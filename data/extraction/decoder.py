@@ -15,7 +15,7 @@ from commands.text import is_printable
 from data.extraction.video_files import is_of_pictures, pictures_in
 from data.store.pictures import MOST_PIXELS, claimed_size
 
-# Pixels, or whatever stands for a frame.
+# A frame: its pixels, or anything that represents it.
 Frame = TypeVar("Frame")
 
 # OpenCV and FFmpeg print warnings about bad files. They are silenced here, since the index records the reason.

@@ -108,7 +108,7 @@ def _finish(job: Job, files: Files, counts: Counts) -> None:
 
 
 def _indexed(job: Job, files: Files, show_life: Callable[[], None]) -> Counts:
-    """Writes where the frames of a video lie, and returns the counts of what is made from it later."""
+    """Writes the places of the frames of a video, and returns the counts of the frames and flow it will give."""
     cv2.setNumThreads(1)
     counts, seeking = index_video(job.source or Path(), job.recipe, job.bounds, show_life)
     files.write(SEEKING, content := seeking.content())

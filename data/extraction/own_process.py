@@ -82,7 +82,7 @@ class Companion:
     """The companion of one worker, started when it is first needed."""
 
     def __init__(self, environment: Mapping[str, str] | None = None, inherited: tuple[int, ...] = ()) -> None:
-        """Remembers the environment of the process, and which open files it inherits under the same numbers."""
+        """Remembers the environment of the process, and the open files that it inherits, with their numbers."""
         self._environment, self._inherited = environment or {}, inherited
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None

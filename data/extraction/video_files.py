@@ -104,7 +104,7 @@ def find_sources(dataset: DataSet, folder: Path) -> dict[str, Path]:
 
 
 def source_of_video(dataset: DataSet, video: Video) -> Path:
-    """Returns the file of a video; where it should be, if there is none."""
+    """Returns the file of a video, or the path where it should be if it is missing."""
     listed = dataset.root / "videos" / video.relative_path
     return listed if listed.exists() else find_sources(dataset, dataset.root / "videos").get(video.name, listed)
 

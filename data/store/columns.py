@@ -1,8 +1,8 @@
-"""Keeps a table of a hundred million rows on the disk: columns as NumPy files in parts, which are mapped, not read.
+"""Stores tables of up to a hundred million rows: columns as NumPy files, which are mapped into memory, not read.
 
-A table is a folder: `table.json` names its rows, and each part has a folder with one `.npy` file a column. NumPy alone
-reads them, so that the index needs no package of its own; see docs/scale.md. A column whose values are all alike has
-one value; one whose values are all zero or empty is left out.
+A table is a folder: `table.json` has the numbers of rows, and each part has a folder with one `.npy` file a column.
+NumPy reads them, so the index needs no other package; see docs/scale.md. A column with equal values is stored as one
+value. A column of zeros or empty texts is left out.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ from commands.files import owner, write_json
 from commands.schema import read_json
 from commands.text import is_printable
 
-# Rows of a part: its columns are written, sorted and scanned in memory.
+# The number of rows of a part. Its columns are written, sorted and scanned in memory.
 PART_ROWS = 2**20
-# Bytes of texts whose keys are computed at once: each takes 32 bytes of memory meanwhile.
+# Keys are computed for this many bytes of text at once, as each byte takes 32 bytes of memory meanwhile.
 _BYTES_HASHED = 2**22
 _ENDS = ".ends"
 
@@ -29,15 +29,15 @@ _ENDS = ".ends"
 class Described(TypedDict):
     """The content of `table.json`."""
 
-    generation: int  # Each time that a table is written, its parts get new names.
+    generation: int  # The number of times that the table was written. Each time, its parts get new names.
     rows: list[int]  # Of each part.
-    columns: list[list[str]]  # The files of each part, and after these those of columns with rows of their own.
+    columns: list[list[str]]  # The files of each part, then the files of columns with their own numbers of rows.
     digest: str  # Of all columns.
-    about: dict[str, object]  # What the owner of the table says of it.
+    about: dict[str, object]  # Further entries, from the code that writes the table.
 
 
 class Ragged(NamedTuple):
-    """Rows of different lengths, one after the other, and where each ends: texts as bytes, or several numbers."""
+    """Rows of different lengths, one after the other, with the end of each: texts as bytes, or several numbers."""
 
     values: np.ndarray
     ends: np.ndarray
@@ -64,7 +64,7 @@ Column: TypeAlias = np.ndarray | Ragged
 
 
 def keys_of(texts: Ragged) -> np.ndarray:
-    """Returns a key of each text, uint64; different texts may have the same."""
+    """Returns a key of each text, uint64. Different texts may have the same key."""
     keys = np.empty(len(texts.ends), np.uint64)
     starts = np.concatenate([[0], texts.ends[:-1]]) if len(keys) else texts.ends
     lengths = texts.ends - starts
@@ -84,7 +84,7 @@ def keys_of(texts: Ragged) -> np.ndarray:
 
 
 def mixed(numbers: np.ndarray) -> np.ndarray:
-    """Returns numbers, uint64, as evenly spread as random ones; different ones stay different (splitmix64)."""
+    """Maps numbers, uint64, to numbers that look random. Different numbers stay different (splitmix64)."""
     with np.errstate(over="ignore"):
         numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -92,12 +92,12 @@ def mixed(numbers: np.ndarray) -> np.ndarray:
 
 
 def table_path(folder: Path) -> Path:
-    """Returns the path of the file that a table has once it is whole."""
+    """Returns the path of the file that exists if a table is complete."""
     return folder / "table.json"
 
 
 class TableWriter:
-    """Writes a table part by part; it appears whole or not at all, in place of an earlier one."""
+    """Writes a table part by part. It replaces an earlier table only when it is complete."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ class TableWriter:
         self.rows.append(rows)
 
     def close(self, about: dict[str, object], whole: Mapping[str, Column]) -> None:
-        """Writes columns that have rows of their own, such as lists of row numbers, and puts the table in its place."""
+        """Writes columns with other numbers of rows, such as lists of row numbers, and puts the table in its place."""
         self._unfinished.mkdir(exist_ok=True)
         self._write(self._unfinished, whole, compact=False)
         self._unfinished.rename(self.folder / f"{self.generation:06d}")
@@ -127,7 +127,7 @@ class TableWriter:
         )
         for earlier in self.folder.glob("[0-9]" * 6):
             if earlier.name != f"{self.generation:06d}":
-                shutil.rmtree(earlier, ignore_errors=True)  # Who has mapped its files keeps them.
+                shutil.rmtree(earlier, ignore_errors=True)  # Processes that have mapped its files keep them.
 
     def _write(self, place: Path, columns: Mapping[str, Column], *, compact: bool = True) -> None:
         self.columns.append([])
@@ -146,7 +146,7 @@ class TableWriter:
 
 
 class Table:
-    """A table that is mapped into memory column by column, as far as its columns are looked at."""
+    """A table whose columns are mapped into memory when they are first used."""
 
     def __init__(self, folder: Path) -> None:
         described = read_json(table_path(folder), Described, "Run prepare again; prepared videos are kept.")
@@ -172,7 +172,7 @@ class Table:
         return Ragged(self._array(part, name), ends).row(place) if len(ends) else self._array(part, name)
 
     def text(self, name: str, row: int) -> str:
-        """Returns one text of a column; what a terminal would act on is refused."""
+        """Returns one text of a column; raises ValueError if it has control characters, which terminals act on."""
         found = self.row_of(name, row).tobytes().decode()
         if not found.isprintable() and not is_printable(found, keep="\n"):
             raise ValueError(f"{self._place} holds control characters. Run prepare again; prepared videos are kept.")
@@ -191,17 +191,17 @@ class Table:
         return found
 
     def chunks(self, name: str) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields the first row of each part, and its numbers of a column; nothing stays in memory."""
+        """Yields the first row of each part, and the numbers of a column in it. Nothing stays in memory."""
         for part, (start, end) in enumerate(itertools.pairwise(self._starts)):
             array = self._open(part, name)
             yield start, np.broadcast_to(array if len(array) else np.zeros(1, np.uint8), end - start)
 
     def whole(self, name: str) -> np.ndarray:
-        """Returns a column that has rows of its own."""
+        """Returns a column with its own number of rows."""
         return self._array(None, name)
 
     def whole_texts(self, name: str) -> list[str]:
-        """Returns the texts of a column that has rows of its own."""
+        """Returns the texts of a column with its own number of rows."""
         column = Ragged(self.whole(name), self.whole(f"{name}{_ENDS}"))
         return [column.row(row).tobytes().decode() for row in range(len(column.ends))]
 
@@ -220,7 +220,7 @@ class Table:
             return np.zeros(0, np.uint8)
         path = (self._place if part is None else self._place / f"{part:05d}") / f"{name}.npy"
         try:
-            # Not as np.memmap, whose every access takes a microsecond more.
+            # This is no np.memmap, as each access to one takes a microsecond longer.
             return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
         except (ValueError, EOFError, OSError) as error:
             raise ValueError(f"{path} is damaged ({error}). Run prepare again; prepared videos are kept.") from error

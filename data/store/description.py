@@ -36,8 +36,8 @@ class Recipe:
     step: int = 1  # Flow leads from each kept frame to the one `step` kept frames later.
     backward: bool = False  # Whether backward flow is stored too.
     engine: str = "cpu"  # Or "gpu", whose flow is the same to a hundredth of a pixel, but not bit for bit.
-    jpeg_quality: int | None = JPEG_QUALITY  # None for frames and flow that are never written, nor lose anything.
-    only: str = ""  # "frames", "flow", or "index" for neither; empty means both.
+    jpeg_quality: int | None = JPEG_QUALITY  # None: frames and flow don't go through JPEG, so they lose nothing.
+    only: str = ""  # "frames" or "flow" makes only these, "index" makes neither; empty means both.
 
     def __post_init__(self) -> None:
         check_bound(self.bound)

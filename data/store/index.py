@@ -63,7 +63,7 @@ class Description(FlowDescription, total=False):
     size: list[int] | None
     fps: float | None
     every: int
-    jpeg_quality: int | None  # None where nothing is stored.
+    jpeg_quality: int | None  # None if frames and flow don't go through JPEG.
     usual_size: list[int]  # Only in the files of models: the width and height of most frames.
 
 

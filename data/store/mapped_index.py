@@ -1,6 +1,6 @@
-"""Opens the data set of an index that is a table, without reading it: videos, lists and classes are looked up.
+"""Opens a data set whose index is a table. The table is not read: videos, lists and classes are looked up in it.
 
-The videos of the table are in the order of their list, those that are ready first; the lists of splits are row numbers.
+Its rows are the videos in the order of their list, but ready ones come first. The lists of splits are row numbers.
 """
 
 import hashlib
@@ -20,22 +20,22 @@ PARTS = ("train", "test", "validation")
 
 
 class About(TypedDict):
-    """What a table says of its data set as a whole."""
+    """The entries of a table about its whole data set."""
 
     classes: list[str]
     multi_label: bool
     short_side: int | None
     splits: list[int]
-    states: dict[str, int]  # How many videos are ready, broken, missing and not prepared.
-    sides: dict[str, int]  # How many of those that are ready have frames with this short side, and so on.
+    states: dict[str, int]  # The numbers of videos that are ready, broken, missing and not prepared.
+    sides: dict[str, int]  # For each short side of frames, the number of ready videos that have it; likewise below.
     frames: dict[str, int]
     flows: dict[str, int]
     sizes: dict[str, int]
-    lists: list[list[object]]  # Names, bytes and times of the lists that the table was made from.
+    lists: list[list[object]]  # The name, bytes and time of each list from which the table was made.
 
 
 class VideoRows(Sequence[Video]):
-    """Videos by their rows in a table; each is made when it is asked for."""
+    """A list of videos, stored as their rows in a table. A video object is made only when it is used."""
 
     def __init__(self, whole: "MappedIndex", numbers: np.ndarray) -> None:
         self.whole, self.table, self.numbers = whole, whole.table, numbers
@@ -55,18 +55,18 @@ class VideoRows(Sequence[Video]):
         return self.whole.video(int(self.numbers[place]))
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yields the places and the row numbers of some videos at a time."""
+        """Yields the places and the row numbers of the videos, some at a time."""
         for first in range(0, len(self), PART_ROWS):
             places = slice(first, min(len(self), first + PART_ROWS))
             yield places, np.asarray(self.numbers[places], np.int64)
 
     def column(self, name: str) -> np.ndarray:
-        """Returns the numbers of all of the videos in a column."""
+        """Returns the values of a column of numbers for all of the videos."""
         found = [self.table.numbers(name, numbers) for _, numbers in self.blocks()]
         return np.concatenate(found) if found else np.zeros(0, np.int32)
 
     def chosen(self, is_chosen: np.ndarray) -> "VideoRows":
-        """Returns the videos for which an array says so."""
+        """Returns the videos for which the array is true."""
         return VideoRows(self.whole, np.asarray(self.numbers)[is_chosen])
 
     def without(self, others: "VideoRows") -> "VideoRows":
@@ -76,7 +76,7 @@ class VideoRows(Sequence[Video]):
         return self.chosen(~is_other[self.numbers])
 
     def digest(self) -> str:
-        """Returns a hash of which videos these are, and of all that the table says of them."""
+        """Returns a hash of the row numbers of these videos and of the content of the table."""
         found = hashlib.sha256(self.table.digest.encode())
         for _, numbers in self.blocks():
             found.update(numbers.astype(np.uint32).tobytes())

@@ -1,4 +1,4 @@
-"""Writes the index of a data set: as a CSV that people can read, as a table for very many videos, or as both."""
+"""Writes the index of a data set: a CSV file that people can read, a table for very many videos, or both."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +20,9 @@ from data.store.index import (
 )
 from data.store.mapped_index import PARTS, lists_of
 
-# The index of so many videos is a table unless the user decides otherwise: a CSV of them takes seconds to read.
+# From this many videos on, the index is a table unless the user decides otherwise: a CSV would take seconds to read.
 LARGE = 100_000
-# Forms of the index; auto keeps the form that there is, or decides by the number of videos.
+# The forms of the index. "auto" keeps a table if there is one, and otherwise chooses by the number of videos.
 FORMS = AS_FITS, CSV, TABLE, BOTH = "auto", "csv", "table", "both"
 _NOT_PREPARED = "not prepared"
 
@@ -45,7 +45,7 @@ def keep_index(dataset: DataSet, rows: Iterable[Row], form: str = AS_FITS) -> No
 
 
 def _write_table(dataset: DataSet, rows: Mapping[str, Row]) -> None:
-    """Writes the rows of the videos of a data set, those that are ready first, and its lists."""
+    """Writes the rows of the videos of a data set, ready ones first, and its lists."""
     known = [video for video in dataset.videos.values() if video.name in rows]
     ordered = sorted(known, key=lambda video: rows[video.name].state != READY)
     writer, words = MappedWriter(dataset.root), {"folder": _Words(), "extension": _Words()}
@@ -78,11 +78,11 @@ class MappedWriter:
         self._counts = {name: Counter[str]() for name in ("sides", "frames", "flows", "sizes")}
 
     def add(self, columns: Mapping[str, Column]) -> None:
-        """Writes some videos, at most as many as a part has; columns that are missing are zero or empty."""
+        """Writes some videos, at most as many as a part has. Missing columns are zero or empty."""
         names, group = columns["video"], columns.get("group")
         assert isinstance(names, Ragged)
         keys = keys_of(names)
-        # Groups are drawn by their keys. A video without a group is one of its own.
+        # Groups are drawn by their keys. A video without a group counts as a group.
         of_group = (
             np.where(np.diff(group.ends, prepend=0) > 0, keys_of(group), keys) if isinstance(group, Ragged) else keys
         )
@@ -100,7 +100,7 @@ class MappedWriter:
         folders: Sequence[str],
         extensions: Sequence[str],
     ) -> None:
-        """Writes the lists, as row numbers by `split1.train` and so on, and puts the table in its place."""
+        """Writes the lists, row numbers by names such as `split1.train`, and puts the table in its place."""
         keys = np.concatenate(self._keys) if self._keys else np.zeros(0, np.uint64)
         order = np.argsort(keys).astype(np.uint32)
         whole: dict[str, Column] = {"keys": keys[order], "key_rows": order}
@@ -126,7 +126,7 @@ class MappedWriter:
 
 
 class _Words:
-    """Numbers for the few words that many videos share."""
+    """Numbers the words that many videos share, such as their classes."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Stores where the frames of one video lie in its file, so that a few of them are decoded without all the others."""
+"""Stores the places of the frames of one video in its file, so that some can be decoded without all the others."""
 
 import json
 from dataclasses import dataclass
@@ -18,28 +18,28 @@ _MOST_BYTES = 2**25
 
 @dataclass(frozen=True)
 class Seeking:
-    """What a decoder needs to begin within a video: its settings, and the place of each packet.
+    """The settings of a decoder, and the places of all packets: it needs them to start in the middle of a video.
 
-    Without a codec the frames can only be decoded from the beginning on; then `packet_of` holds their numbers.
+    If no codec is named, frames can only be decoded from the beginning; then `packet_of` holds their numbers.
     """
 
     packets: np.ndarray  # int64[packets, 2]: position in the file, and length.
     packet_of: np.ndarray  # int64[frames]: the packet of each kept frame, in the order in which they are shown.
-    start_of: np.ndarray  # int64[frames]: the packet from which on this frame is decoded exactly.
+    start_of: np.ndarray  # int64[frames]: the packet from which decoding must start to get exact pixels.
     file_bytes: int  # The size of the video file, which tells whether it is still the same.
     codec: str = ""
     tag: bytes = b""
     extradata: bytes = b""
-    turn: int = 0  # Quarter turns to the left that the metadata ask for.
-    skips: bool = True  # Whether frames to which no other refers can be left out.
+    turn: int = 0  # The metadata ask for this many quarter turns to the left.
+    skips: bool = True  # Whether the decoder can leave out frames to which no other frame refers.
 
     def entries(self) -> Counts:
-        """Returns what belongs into the counts of the video."""
+        """Returns the entries that are stored with the counts of the video."""
         texts = {"codec": self.codec, "tag": self.tag.hex(), "extradata": self.extradata.hex()}
         return {**texts, "turn": self.turn, "skips": int(self.skips), "file_bytes": self.file_bytes}
 
     def content(self) -> bytes:
-        """Returns the content of the file SEEKING: a row has the place of a packet, and the packets of a frame."""
+        """Returns the content of the file SEEKING. Row i has the place of packet i, and both packets of frame i."""
         table = np.zeros((max(len(self.packets), len(self.packet_of)), _COLUMNS), _INTEGERS)
         table[: len(self.packets), :2] = self.packets
         table[: len(self.packet_of), 2], table[: len(self.packet_of), 3] = self.packet_of, self.start_of
@@ -47,9 +47,9 @@ class Seeking:
 
 
 def read_seeking(folder: Path) -> Seeking:
-    """Returns what is stored in the folder of a video; refuses what no video can have."""
+    """Reads the places of the frames from the folder of a video; raises ValueError for values that can't be true."""
     try:
-        # A check by types, and NumPy's own format, would take as long as decoding a frame: this is read for every clip.
+        # This is read for every clip. Checking types, or NumPy's own format, would take as long as decoding a frame.
         counts = json.loads((folder / COUNTS).read_bytes())
         content = (folder / SEEKING).read_bytes()
         return _checked(counts, content)

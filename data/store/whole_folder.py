@@ -84,7 +84,7 @@ def begin_storing(root: Path, name: str, *, packed: bool) -> None:
 
 
 def begin_indexing(root: Path) -> None:
-    """Records that nothing but an index of the videos is stored; raises ValueError where frames or flow are."""
+    """Records that only an index of the videos is stored; raises ValueError if the folder holds frames or flow."""
     layout = read_layout(root).name
     if layout == OURS.name and not find_description(root):
         write_json(layout_path(root), {"name": VIDEOS})

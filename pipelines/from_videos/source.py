@@ -1,4 +1,4 @@
-"""Reads clips straight from videos: worker processes decode frames and solve flow whenever a clip is wanted."""
+"""Reads clips straight from videos: worker processes decode frames and compute flow when a clip is wanted."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ from pipelines import augment, sampling
 from pipelines.inputs import Input
 from pipelines.source import Example, Source, at_once, dataset_options
 
-# Threads that wait for workers are none of those in which the network computes.
+# These threads only wait for workers, so they must not take the place of threads that compute the network.
 _OPTIONS = dataset_options(private_threads=at_once())
 
 
 class FromVideos(Source):
-    """Finds videos instead of stored files; what their clips are made of is pixels already."""
+    """The source of clips that are made from videos. What it calls contents are pixels, not encoded files."""
 
     def __init__(self, dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
         super().__init__(dataset, videos, clip)
@@ -33,34 +33,34 @@ class FromVideos(Source):
         self._making, self._videos = recipe_of(dataset.root), videos
 
     def files(self, rows: tf.Tensor, starts: tf.Tensor) -> Example:
-        """Returns what `contents` makes, for rows and starts of the same shape [...]: items of videos."""
+        """Returns the items that `contents` makes from videos, for rows and starts of the same shape [...]."""
         items = sampling.clip_items(self.clip, starts, tf.maximum(self.columns("num_items", rows), 1))
-        if self.clip.is_flow:  # As `Wanted` numbers them.
+        if self.clip.is_flow:  # `Wanted` counts fields of both directions in turn.
             is_back = self.is_backward_stored & (tf.range(self.num_files) >= self.num_files // 2)
             items = 2 * items + tf.cast(is_back, tf.int32)
         paths = tf.numpy_function(self._paths_of, [rows], tf.string, stateful=False)
         return {"row": rows, "items": items, "path": tf.ensure_shape(paths, rows.shape)}
 
     def contents(self, files: Example) -> list[tf.Tensor]:
-        """Returns each item, uint8[H, W, channels], in order, whatever the shape that they are named in."""
+        """Returns the items as a flat list, each uint8[H, W, channels], in order."""
         count = math.prod(files["items"].shape)
         rows, items = tf.reshape(files["row"], [-1]), tf.reshape(files["items"], [-1, self.num_files])
         made = tf.numpy_function(self._clips, [rows, items], [tf.uint8] * count, stateful=False)
         return [tf.ensure_shape(item, (None, None, self._depth)) for item in made]
 
     def image(self, contents: tf.Tensor) -> tf.Tensor:
-        """Returns an item as it is."""
+        """Returns an item unchanged: it is an image already."""
         return contents
 
     def distinct_images(self, files: Example) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the items of clips of one video, each once, and int32[D, n]: which are of each clip."""
+        """Returns the distinct items of the clips of one video, and int32[D, n]: the items of each clip."""
         distinct, of_file = tf.unique(tf.reshape(files["items"], [-1]))
         row = tf.reshape(files["row"], [-1])[0]
         images = tf.numpy_function(self._items, [row, distinct], tf.uint8, stateful=False)
         return tf.ensure_shape(images, (None, None, None, self._depth)), tf.reshape(of_file, [-1, self.num_files])
 
     def why_unreadable(self, path: str) -> str:
-        """Returns why frames of a video can't be decoded; empty if all can be."""
+        """Returns why frames of a video can't be decoded, or an empty text if all can be."""
         row = next(row for row in range(self.count) if str(self._source(row)) == path)
         try:
             item_workers().make(self._wanted(row, CHECK), self._making)
@@ -73,7 +73,7 @@ class FromVideos(Source):
         return [plane for item in cut for plane in tf.split(item, 2, -1)] if self.clip.is_flow else cut
 
     def _clips(self, rows: np.ndarray, items: np.ndarray) -> list[np.ndarray]:
-        """Returns the items of clips, one after another; clips of one video share what is decoded for them."""
+        """Returns the items of clips, one after another. Frames that several clips of a video need are decoded once."""
         made = {}
         for row in dict.fromkeys(rows.tolist()):
             wanted = np.unique(items[rows == row])
@@ -87,13 +87,13 @@ class FromVideos(Source):
         return Wanted(self._source(row), self.dataset.frame_folder(self._videos[row]), kind, tuple(items))
 
     def _source(self, row: int) -> Path:
-        """Returns the file of a video; where it should be, if it is gone."""
+        """Returns the file of a video, or the path where it should be if it is missing."""
         listed = self.dataset.root / "videos" / self._videos[row].relative_path
         return listed if listed.exists() else self._elsewhere.get(self._videos[row].name, listed)
 
     @cached_property
     def _elsewhere(self) -> Mapping[str, Path]:
-        """The files of videos that are not where the lists say."""
+        """The files of all videos by their names, for those that are not where the lists say."""
         return find_sources(self.dataset, self.dataset.root / "videos")
 
     def _paths_of(self, rows: np.ndarray) -> np.ndarray:

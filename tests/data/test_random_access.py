@@ -1,4 +1,4 @@
-"""Frames that are decoded from the nearest key frame on are those of a whole pass, bit for bit."""
+"""Tests that decoding from the nearest key frame gives the same pixels as a pass over the whole video."""
 
 import dataclasses
 import json
@@ -80,7 +80,7 @@ def test_a_frame_that_is_shown_before_its_key_frame_is_decoded_from_the_one_befo
     _, seeking = index(path)
 
     assert seeking.codec and len(set(seeking.start_of.tolist())) > 2
-    # Starts would rise with the numbers of frames, but for those that are shown before the key frame of their group.
+    # Starts rise with the numbers of frames, except for frames that are shown before the key frame of their group.
     later_packet = [
         number
         for number in range(1, COUNT)

@@ -1,4 +1,4 @@
-"""Videos with a codec of one's choice, and a data set of them that is prepared or only indexed."""
+"""Makes videos with a chosen codec, and data sets of them that are prepared or only indexed."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ def encode(path, codec, options, frames=None):
 
 
 def write_videos(root, count=12):
-    """Writes videos of two classes and several lengths; three of each class are of the test list."""
+    """Writes videos of two classes and several lengths. Three of each class are in the test list."""
     lines = ["video,label,group,split"]
     for number in range(count):
         label, shift = ("left", -2) if number % 2 else ("right", 2)
@@ -47,7 +47,7 @@ RECIPE = Recipe(method="dis", short_side=48)
 
 
 def indexed(root, *, as_stored=False, **recipe):
-    """Returns a data set of which nothing but an index is stored."""
+    """Returns a data set of which only an index is stored."""
     quality = JPEG_QUALITY if as_stored else None
     begin_indexing(root)
     extract_all(open_dataset("mine", root), dataclasses.replace(RECIPE, only=INDEX, jpeg_quality=quality, **recipe))

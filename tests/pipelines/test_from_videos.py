@@ -1,4 +1,4 @@
-"""Clips that are made straight from videos: the pixels that were stored, or would be if JPEG lost nothing."""
+"""Tests that clips straight from videos have the pixels of stored files, or those of lossless files."""
 
 import dataclasses
 import shutil
@@ -53,7 +53,7 @@ def exact(videos, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=[False, True], ids=["forward", "backward"])
 def both(request, videos, tmp_path_factory):
-    """The videos stored, and with an index from which all comes as it would be stored; perhaps with backward flow."""
+    """The videos stored, and the same with an index and `--as-stored`; perhaps with backward flow."""
     root = tmp_path_factory.mktemp("both")
     return (
         stored(copied(videos, root / "stored"), backward=request.param),
@@ -62,7 +62,7 @@ def both(request, videos, tmp_path_factory):
 
 
 def lossless(dataset, video):
-    """All frames of a video, resized, and the levels of all flow between them: what PNG would hold."""
+    """All frames of a video, resized, and the levels of all flow between them, as PNG files would hold them."""
     path = dataset.root / "videos" / video.relative_path
     frames = [resized(frame, RECIPE.short_side) for _, frame in Decoder(path).frames()]
     fields = [quantise(field) for field in flow_of_video(frames, "dis", "balanced")]

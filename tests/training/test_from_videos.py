@@ -1,4 +1,4 @@
-"""Trainings, evaluations, predictions and exports of which nothing but an index of the videos is stored."""
+"""Tests of training, evaluation, prediction and export on data of which only an index of the videos is stored."""
 
 import shutil
 
@@ -33,7 +33,7 @@ PREPARED = ["--method", "dis", "--short-side", "48", "--workers", "2"]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with the videos `stored`, with an index of what would be stored in `as_stored`, and `exact`."""
+    """A folder with three data sets of the same videos: stored, indexed as stored, and indexed without loss."""
     folder = tmp_path_factory.mktemp("from_videos")
     videos = write_videos(folder / "videos")
     for name, words in (

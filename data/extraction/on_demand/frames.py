@@ -1,7 +1,7 @@
-"""Decodes a few frames of a video file, from the key frame before each, with the pixels that a whole pass gives.
+"""Decodes a few frames of a video file. It starts at the key frame before each; the pixels are those of a whole pass.
 
-No container is opened: the packets are read from the places that the index keeps, and go straight into a decoder. On a
-video of 320x240 pixels this begins in 0.02 ms, where opening the container takes milliseconds.
+It opens no container: it reads the packets from the places that the index names, and hands them to a decoder. On a
+video of 320x240 pixels this starts within 0.02 ms. Opening the container would take milliseconds.
 """
 
 import os
@@ -16,16 +16,19 @@ import numpy as np
 from data.extraction.decoder import UNBOUNDED, Decoder
 from data.store.seeking import Seeking
 
-if TYPE_CHECKING:  # Commands that decode no video do without it, and start sooner.
+if TYPE_CHECKING:  # Commands that decode no video don't import it, so they start sooner.
     import av
     from av.video.reformatter import VideoReformatter
 
-# FFmpeg's readers of bits look so many bytes ahead.
+# FFmpeg reads up to this many bytes beyond the end of a packet.
 _PADDING = bytes(64)
 
 
 def frames_at(path: Path, seeking: Seeking, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the wanted kept frames of a video, each once, uint8[H, W, 3] in RGB, with their numbers; any order."""
+    """Yields the wanted frames of a video with their numbers, each once and in any order: uint8[H, W, 3] in RGB.
+
+    Numbers count the frames that preparation keeps.
+    """
     numbers = sorted(set(wanted))
     if path.is_file() and path.stat().st_size != seeking.file_bytes:
         raise ValueError(f"It has {path.stat().st_size:,} bytes, and had {seeking.file_bytes:,} when it was indexed.")
@@ -56,24 +59,24 @@ def frames_at(path: Path, seeking: Seeking, wanted: Iterable[int]) -> Iterator[t
 def decoded(
     file: int, seeking: Seeking, packets: Sequence[int], wanted: Container[int]
 ) -> "Iterator[tuple[int, av.VideoFrame]]":
-    """Yields frames with their packets, as they are shown: the wanted ones, and those to which others refer.
+    """Yields frames with the numbers of their packets, in the order in which they are shown.
 
-    The first packet is a key frame.
+    These are the wanted frames, and those to which other frames refer. The first packet must be a key frame.
     """
     context = _decoder(seeking)
     for number in packets:
         position, length = seeking.packets[number].tolist()
         packet = _packet(file, position, length)
-        packet.pts = number  # The decoder hands it on to the frame, so that the packet of each frame is known.
+        packet.pts = number  # The decoder copies it to the frame, which tells the packet of each frame.
         # A frame to which no other one refers need not be decoded.
         context.skip_frame = "NONREF" if seeking.skips and number not in wanted else "DEFAULT"
         yield from _numbered(context.decode(packet))
-    yield from _numbered(context.decode(None))  # Those that wait for others to be shown first.
+    yield from _numbered(context.decode(None))  # Frames that the decoder held back, as others are shown first.
 
 
 def pixels(frame: "av.VideoFrame") -> np.ndarray:
     """Returns a decoded frame as uint8[H, W, 3] in RGB."""
-    # As OpenCV converts frames; `data/extraction/on_demand/indexing.py` checks that they are the same.
+    # This converts frames as OpenCV does. `data/extraction/on_demand/indexing.py` checks that the pixels are the same.
     kept = _converter()
     converted: np.ndarray = kept.reformat(frame, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
     return converted
@@ -102,7 +105,7 @@ _of_thread = threading.local()
 
 
 def _converter() -> "VideoReformatter":
-    """Returns what converts the frames of a thread: to make one takes ten times as long as to convert a frame."""
+    """Returns the converter of this thread. It is kept, as making one takes ten times as long as converting a frame."""
     from av.video.reformatter import VideoReformatter
 
     if not hasattr(_of_thread, "converter"):

@@ -1,7 +1,7 @@
-"""Finds out where the frames of a video lie in its file, and makes sure that each one is decoded exactly from there.
+"""Finds the places of the frames of a video in its file, and checks that decoding from there gives the exact pixels.
 
-The frames of a whole pass say what is right. A key frame counts as one only if decoding from it on gives the same
-pixels; a video of which this can't be said is decoded from its beginning whenever one of its frames is wanted.
+One pass over the whole video gives the right pixels. A key frame is used only if decoding from it gives the same
+pixels. If this fails for a video, it is decoded from its beginning whenever one of its frames is wanted.
 """
 
 import os
@@ -20,24 +20,24 @@ from data.store.description import Recipe
 from data.store.one_video import Counts
 from data.store.seeking import Seeking
 
-# Bytes that a container may have in front of a packet, after the place that it names.
+# A packet may begin up to this many bytes after the place that its container names.
 _HEADER = 64
-# One frame in so many is decoded while the others are left out, to see whether that can be done.
+# To test whether frames can be left out, one in this many is decoded, and the others are left out.
 _SOME = 3
 Life = Callable[[], None]
 
 
 class _Pass(NamedTuple):
-    """What one pass over the frames of a video has found."""
+    """The findings of one pass over all frames of a video."""
 
     marks: list[int]  # A checksum of the pixels of each frame.
     kept: list[int]  # The frames that preparation keeps.
-    size: tuple[int, int]  # Height and width of these, once they are resized.
+    size: tuple[int, int]  # Height and width of the kept frames after resizing.
     remark: str
 
 
 def index_video(path: Path, recipe: Recipe, bounds: Bounds, show_life: Life = lambda: None) -> tuple[Counts, Seeking]:
-    """Returns the counts of a video, as if its frames and flow were stored, and where its frames lie."""
+    """Returns the counts of a video, as if its frames and flow were stored, and the places of its frames."""
     marks, kept, (height, width), remark = _whole_pass(path, recipe, bounds, show_life)
     flows = len(kept) - recipe.step
     if flows < 1:
@@ -74,8 +74,8 @@ def _whole_pass(path: Path, recipe: Recipe, bounds: Bounds, show_life: Life) -> 
 
 
 def _by_packets(path: Path, marks: Sequence[int], show_life: Life) -> Seeking | None:
-    """Returns where all frames lie, or None if packets don't give the pixels of a whole pass."""
-    import av  # Commands that index no video start sooner without it.
+    """Returns the places of all frames, or None if their packets don't give the pixels of a whole pass."""
+    import av  # Imported here, so that commands that index no video start sooner.
 
     if not path.is_file():
         return None
@@ -90,7 +90,7 @@ def _by_packets(path: Path, marks: Sequence[int], show_life: Life) -> Seeking | 
             if found:
                 return found
         return None
-    # Whatever a decoder or a container does not support: then the whole pass is taken.
+    # The decoder or the container does not support this: the video is decoded from its beginning instead.
     except (av.FFmpegError, ValueError, IndexError, OverflowError):
         return None
     finally:
@@ -98,7 +98,7 @@ def _by_packets(path: Path, marks: Sequence[int], show_life: Life) -> Seeking | 
 
 
 def _packets(path: Path, file: int) -> tuple[Seeking, list[int]]:
-    """Returns the places of all packets, and the numbers of those that are said to be key frames."""
+    """Returns the places of all packets, and the numbers of those that the container calls key frames."""
     import av
 
     places, keys, before = list[tuple[int, int]](), list[int](), 0
@@ -110,7 +110,7 @@ def _packets(path: Path, file: int) -> tuple[Seeking, list[int]]:
             content, named = bytes(packet), packet.pos if packet.pos is not None and packet.pos >= 0 else before
             inside = os.pread(file, len(content) + _HEADER, named).find(content)
             if inside < 0:
-                raise ValueError("A packet does not lie in the file as the decoder gets it.")
+                raise ValueError("The bytes of a packet are not in the file in one piece.")
             before = named + inside
             keys += [len(places)] if packet.is_keyframe else []
             places.append((before, len(content)))
@@ -124,7 +124,10 @@ def _packets(path: Path, file: int) -> tuple[Seeking, list[int]]:
 
 
 def _order(file: int, seeking: Seeking, marks: Sequence[int], show_life: Life) -> tuple[list[int], int]:
-    """Returns the packets of the frames as they are shown, and the quarter turns; refuses other pixels."""
+    """Returns the packets of the frames, in the order in which they are shown, and the number of quarter turns.
+
+    It raises ValueError if the pixels differ from those of the whole pass.
+    """
     every, order, turn = range(len(seeking.packets)), list[int](), 0
     for packet, frame in decoded(file, seeking, every, every):
         show_life()
@@ -134,7 +137,7 @@ def _order(file: int, seeking: Seeking, marks: Sequence[int], show_life: Life) -
         if len(order) == len(marks) or _mark(turned(image, turn)) != marks[len(order)]:
             raise ValueError("Packets give other pixels than a whole pass.")
         order.append(packet)
-    # A packet may hold a frame, not two, nor half of one.
+    # Each packet must hold exactly one frame.
     if not len(order) == len(set(order)) == len(marks) == len(seeking.packets):
         raise ValueError("Packets and frames don't correspond.")
     return order, turn
@@ -143,11 +146,12 @@ def _order(file: int, seeking: Seeking, marks: Sequence[int], show_life: Life) -
 def _with_starts(
     file: int, seeking: Seeking, keys: Sequence[int], mark_of: dict[int, int], show_life: Life
 ) -> Seeking | None:
-    """Returns from which packet on each frame is decoded exactly; None if leaving frames out changes others.
+    """Adds, for each frame, the packet from which decoding gives its exact pixels.
 
-    Only frames to which others refer, and some of the others, are decoded here. If all of them are right from a key
-    frame on, so is the state of the decoder, and all that follows; but those that come after a key frame and are shown
-    before it may refer to frames before it: they are decoded from the key frame before.
+    It returns None if leaving frames out changes others. Only frames to which others refer, and some of the others, are
+    decoded here. If all of them are right from a key frame on, the decoder is in the right state, so all later frames
+    are right too. There is one exception: frames that follow a key frame in the file, but are shown before it, may
+    refer to frames before it. They are decoded from the key frame before.
     """
     shown = {packet: number for number, packet in enumerate(seeking.packet_of.tolist())}
     start_of, before = dict.fromkeys(shown, 0), 0

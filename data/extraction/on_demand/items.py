@@ -1,4 +1,4 @@
-"""Makes the frames and the flow fields of clips from the frames of a video, as they come back from prepared data."""
+"""Makes the frames and flow fields of clips from the frames of a video; the pixels are those of prepared data."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -10,13 +10,13 @@ from data.optical_flow.compute import flow_of_video
 from data.optical_flow.levels import quantise
 from data.store.description import JPEG_QUALITY, Recipe
 
-# What frames are read as, and flow either way.
+# The kinds of frames with OpenCV's way to read them, and the directions of flow.
 READING = {"colour": cv2.IMREAD_COLOR_RGB, "grey": cv2.IMREAD_GRAYSCALE}
 FLOW = ("forward", "backward")
 
 
 def stored_picture(frame: np.ndarray, kind: str, making: Recipe) -> np.ndarray:
-    """Returns an RGB frame as it comes back from its file, in colour or as the luma: uint8[H, W, 3 or 1]."""
+    """Returns an RGB frame as it is read back from its file, in colour or as luma: uint8[H, W, 3 or 1]."""
     if making.jpeg_quality is not None:
         picture = _through_jpeg(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), READING[kind])
     else:
@@ -25,7 +25,7 @@ def stored_picture(frame: np.ndarray, kind: str, making: Recipe) -> np.ndarray:
 
 
 def stored_field(field: np.ndarray, making: Recipe) -> np.ndarray:
-    """Returns the levels of a field in pixels as they come back from their files, uint8[H, W, 2]."""
+    """Returns the levels of a field of pixels as they are read back from their files, uint8[H, W, 2]."""
     levels = quantise(field, making.bound, making.rule)
     if making.jpeg_quality is None:
         return levels
@@ -34,7 +34,7 @@ def stored_field(field: np.ndarray, making: Recipe) -> np.ndarray:
 
 
 def fields_of_stretch(frames: Sequence[np.ndarray], kind: str, making: Recipe) -> list[np.ndarray]:
-    """Returns the fields between each of these frames and the next as they are stored, in the order of the frames."""
+    """Returns the stored fields between each of these frames and the next, in the order of the frames."""
     onward = -1 if kind == "backward" else 1
     fields = flow_of_video(frames[::onward], making.method, making.preset, **making.parameters)
     return [stored_field(field, making) for field in fields][::onward]
@@ -43,14 +43,17 @@ def fields_of_stretch(frames: Sequence[np.ndarray], kind: str, making: Recipe) -
 def fields_at(
     starts: Collection[int], frames: Mapping[int, np.ndarray], kind: str, making: Recipe
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the fields that begin at some frames, each with its start; each frame is prepared for flow once."""
+    """Yields the fields that begin at some frames, each with the number of that frame.
+
+    Neighbouring fields are solved together, so that their common frame is prepared for the flow method only once.
+    """
     for run in runs_of(sorted(starts), making.step):
         stretch = [frames[index] for index in (*run, run[-1] + making.step)]
         yield from zip(run, fields_of_stretch(stretch, kind, making), strict=True)
 
 
 def runs_of(starts: Sequence[int], step: int = 1) -> list[list[int]]:
-    """Parts sorted starts of fields wherever the next field does not begin with the last frame of the one before."""
+    """Splits sorted starts of fields wherever a field does not begin with the last frame of the field before."""
     runs = [[*starts[:1]]] if starts else []
     for before, start in pairwise(starts):
         if step == 1 and start == before + 1:
@@ -61,7 +64,7 @@ def runs_of(starts: Sequence[int], step: int = 1) -> list[list[int]]:
 
 
 def _through_jpeg(image: np.ndarray, mode: int) -> np.ndarray:
-    """Writes and reads a JPEG in memory; OpenCV's decoder returns the same bits as the one of the pipelines."""
+    """Writes and reads a JPEG in memory. OpenCV's decoder returns the same bits as the one of the pipelines."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     decoded = cv2.imdecode(data, mode)
     if decoded is None:

@@ -1,4 +1,4 @@
-"""Reads single frames and flow fields of a prepared data set, in whatever form it is stored."""
+"""Reads single frames and flow fields of a prepared data set, from stored files or straight from its videos."""
 
 import numpy as np
 
@@ -19,12 +19,15 @@ def read_frame(dataset: DataSet, video: Video, index: int, kind: str = "grey") -
 
 
 def made_levels(dataset: DataSet, video: Video, index: int) -> np.ndarray | None:
-    """Returns the levels of a field of a data set of which no flow is stored, uint8[H, W, 2]; None if it can't be."""
+    """Makes the levels of a flow field from the video, uint8[H, W, 2]; returns None if this fails."""
     return _made(dataset, video, "flow", 2 * index)
 
 
 def why_not_made(dataset: DataSet, video: Video, *, full: bool = False) -> str:
-    """Returns why frames of a video can't be made; empty if the first and the last can be, or all if `full`."""
+    """Returns why frames of a video can't be made, or an empty text.
+
+    It tries the first and the last frame, or all frames if `full`.
+    """
     try:
         if full:
             make_here(_wanted(dataset, video, CHECK), recipe_of(dataset.root))

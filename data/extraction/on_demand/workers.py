@@ -1,6 +1,6 @@
-"""Makes frames and flow fields from videos in worker processes, which hand their pixels over in shared memory.
+"""Makes frames and flow fields from videos in worker processes, which return the pixels in shared memory.
 
-The processes never import TensorFlow, so each of them starts in a second and takes little memory.
+The processes never import TensorFlow, so each of them starts within a second and needs little memory.
 """
 
 import atexit
@@ -28,9 +28,9 @@ from data.extraction.own_process import Companion, LostError, run_apart
 from data.store.description import Recipe
 from data.store.seeking import read_seeking
 
-# A worker that decodes or solves nothing for so many seconds counts as hung.
+# A worker that finishes no frame or field for this many seconds counts as hung.
 TIME_LIMIT = 300.0
-# Decodes all frames and returns none, to find out whether a video is sound.
+# The kind that decodes all frames and returns none: it only checks whether the video can be decoded.
 CHECK = "check"
 # Called for each frame and field, to show that the work goes on.
 Life: TypeAlias = Callable[[], None]
@@ -41,13 +41,13 @@ class Wanted:
     """The items of one video that a worker makes: frames, "colour" or "grey", or "flow"."""
 
     path: Path
-    folder: Path  # Where it is written where its frames lie.
+    folder: Path  # Its file SEEKING names the places of the frames.
     kind: str
-    items: tuple[int, ...] = ()  # Numbers of frames; of flow, twice the number of the field, plus one for backward.
+    items: tuple[int, ...] = ()  # Numbers of frames. For flow: twice the number of the field, plus 1 if backward.
 
 
 class ItemWorkers:
-    """A few processes, each of which makes the items of one video at a time."""
+    """Several processes. Each makes the items of one video at a time."""
 
     def __init__(self, count: int) -> None:
         self._free: SimpleQueue[_Worker] = SimpleQueue()
@@ -56,7 +56,7 @@ class ItemWorkers:
             self._free.put(worker)
 
     def make(self, wanted: Wanted, making: Recipe) -> np.ndarray:
-        """Returns the items, uint8[items, H, W, channels]; it may be called from any number of threads."""
+        """Returns the items, uint8[items, H, W, channels]. Any number of threads may call it at the same time."""
         worker = self._free.get()
         try:
             return worker.make(wanted, making)
@@ -94,14 +94,14 @@ class _Worker:
 
 
 class _Memory:
-    """An open file in memory that two processes have, seen as an array."""
+    """An open file in memory that two processes share, used as an array."""
 
     def __init__(self, file: int) -> None:
         self.file = file
         self._mapped: mmap.mmap | None = None
 
     def array(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Returns an array in this memory, which grows if need be."""
+        """Returns an array in this memory, which grows if it is too small."""
         size = math.prod(shape)
         if self._mapped is None or len(self._mapped) < size:
             if os.fstat(self.file).st_size < size:
@@ -112,11 +112,11 @@ class _Memory:
 
 @dataclass(frozen=True)
 class _Job:
-    """What is sent to a worker."""
+    """The work that is sent to a worker."""
 
     wanted: Wanted
     making: Recipe
-    memory: int  # The file, which has the same number in both processes.
+    memory: int  # The number of the open file, which is the same in both processes.
 
 
 def make_items(job: _Job, show_life: Life) -> tuple[int, ...]:
