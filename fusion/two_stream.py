@@ -248,7 +248,9 @@ class TwoStream:
             )
         if prepared.shortfall and not partial:
             raise ValueError(f"{video}: it is cut off ({prepared.shortfall}). Pass --partial to use them.")
-        return prepared, tuple(note for note in (*self.notes, prepared.shortfall, prepared.resized) if note)
+        return prepared, tuple(
+            note for note in (*self.notes, prepared.shortfall, prepared.resized, prepared.coded_again) if note
+        )
 
     def wanted(self, num_frames: int, frame_rate: float, spread: Spread) -> dict[str, Wanted]:
         """Returns the clips that each stream needs of a video with this number of frames."""

@@ -64,6 +64,25 @@ def made_up_pair(
     return FlowPair(kind, f"{kind} {seed}", _camera(random, hard, first), _camera(random, hard, second), truth)
 
 
+class FlowVideo(NamedTuple):
+    """Grey frames in which everything moves on as it does from the first to the second, and the flow between them."""
+
+    group: str
+    frames: list[np.ndarray]
+    truth: list[np.ndarray]
+
+
+def made_up_video(
+    kind: str, seed: int, count: int, textures: Sequence[np.ndarray] = (), size: tuple[int, int] = (256, 340)
+) -> FlowVideo:
+    """Returns a scene of layers, whose first two frames are the pair of the same kind and seed but for noise."""
+    hard = KINDS[kind]
+    random = np.random.default_rng([seed, *kind.encode()])
+    scene = _Layers(random, hard, textures, size)
+    frames, truth = zip(*(scene.at(number) for number in range(count)), strict=True)
+    return FlowVideo(kind, [_camera(random, hard, frame) for frame in frames], list(truth[:-1]))
+
+
 def middlebury_pairs(folder: Path, size: tuple[int, int] = (256, 340)) -> list[FlowPair]:
     """Returns the middle of each pair below `folder`: frame10.png, frame11.png, flow10.flo."""
     pairs = []
@@ -100,20 +119,33 @@ def procedural_texture(random: np.random.Generator, side: int = 512) -> np.ndarr
 def _scene(
     random: np.random.Generator, hard: Kind, textures: Sequence[np.ndarray], size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    here = _places(size)
-    first: np.ndarray = np.zeros(size, np.float32)
-    second: np.ndarray = first
-    truth: np.ndarray = np.zeros((*size, 2), np.float32)
-    for layer in range(hard.patches + 1):
-        texture = _texture(random, textures)
-        motion = _affine(random, size, hard.pixels if layer else hard.pixels / 2)
-        came_from = _apply(np.linalg.inv(motion), here)
-        cover = _blob(random, size) if layer else _everywhere
-        paint = _painter(random, texture, size)
-        first = first + cover(here) * (paint(here) - first)
-        second = second + cover(came_from) * (paint(came_from) - second)
-        truth = np.where(cover(here)[..., None] > 0.5, _apply(motion, here) - here, truth)
-    return first, second, truth.astype(np.float32)
+    scene = _Layers(random, hard, textures, size)
+    (first, truth), (second, _) = scene.at(0), scene.at(1)
+    return first, second, truth
+
+
+class _Layers:
+    """A background and patches before it, each with its own texture, shape and affine motion."""
+
+    def __init__(
+        self, random: np.random.Generator, hard: Kind, textures: Sequence[np.ndarray], size: tuple[int, int]
+    ) -> None:
+        self._here, self._layers = _places(size), []
+        for layer in range(hard.patches + 1):
+            texture = _texture(random, textures)
+            motion = _affine(random, size, hard.pixels if layer else hard.pixels / 2)
+            cover = _blob(random, size) if layer else _everywhere
+            self._layers.append((motion, cover, _painter(random, texture, size)))
+
+    def at(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns a frame, and the flow from it to the next."""
+        frame: np.ndarray = np.zeros(self._here.shape[:2], np.float32)
+        truth: np.ndarray = np.zeros(self._here.shape, np.float32)
+        for motion, cover, paint in self._layers:
+            came_from = _apply(np.linalg.inv(np.linalg.matrix_power(motion, number)), self._here)
+            frame = frame + cover(came_from) * (paint(came_from) - frame)
+            truth = np.where(cover(came_from)[..., None] > 0.5, _apply(motion, self._here) - self._here, truth)
+        return frame, truth.astype(np.float32)
 
 
 def _smooth_scene(

@@ -4,6 +4,7 @@ python benchmarks/training/loop.py                     # the built-in data set a
 python benchmarks/training/loop.py --network resnet50  # frames of 340x256, crops of 224; cnn_m_2048 for flow
 python benchmarks/training/loop.py --cores 2
 python benchmarks/training/loop.py --determinism       # the cost of deterministic mode
+python benchmarks/training/loop.py --network resnet18-flow-112 --torch PYTHON   # PyTorch's step, by a Python that has it
 
 The loop and its references take turns, epoch by epoch, in one process. The loop includes everything around a step, also
 checkpoints. On one core, processor time is measured, which other work affects less; on several cores, elapsed time, so
@@ -38,8 +39,15 @@ from pipelines.inputs import Input
 from spatial.train import SpatialConfig
 from temporal.train import TemporalConfig
 
-# The stream of each network, and clips in a step.
-NETWORKS = {"small": ("temporal", 32), "resnet50": ("spatial", 8), "cnn_m_2048": ("temporal", 16)}
+# The stream of each network, clips in a step, and the side of a clip. PyTorch's is ResNet-18.
+NETWORKS = {
+    "small": ("temporal", 32, 56),
+    "resnet50": ("spatial", 8, 224),
+    "cnn_m_2048": ("temporal", 16, 224),
+    "resnet18-flow-112": ("temporal", 8, 112),
+    "resnet18-flow-224": ("temporal", 8, 224),
+    "resnet18-rgb-224": ("spatial", 8, 224),
+}
 SHARES = {
     "bare step / loop": 0.97,
     "slower of step and input / loop with input": 0.97,
@@ -57,8 +65,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="steps in a turn (default: 100)")
     parser.add_argument("--no-deterministic", action="store_true", help="without deterministic mode")
     parser.add_argument("--determinism", action="store_true", help="both modes, one after the other, side by side")
+    parser.add_argument("--torch", metavar="PYTHON", help="a Python with torchvision, for a resnet18 on one core")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
     options = parser.parse_args(argv)
+    if options.torch and (options.cores != 1 or not options.network.startswith("resnet18")):
+        parser.error("--torch compares a resnet18 on one core")
     if options.determinism:
         compare_modes(argv if argv is not None else sys.argv[1:], options.json)
         return
@@ -71,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, times in found.items():
         middle = statistics.median(times)
         print(f"{name:24}{1e3 * middle:12.1f}{1e3 * min(times):10.1f}{1e3 * max(times):10.1f}{clips / middle:10.1f}")
+    if options.torch:
+        turns = [ours / theirs for ours, theirs in zip(found["bare step"], found["PyTorch"], strict=True)]
+        print(f"\nbare step / PyTorch's, in each turn: {', '.join(f'{turn:.3f}' for turn in turns)}; wanted at most 1")
     shares = shares_of({name: statistics.median(times) for name, times in found.items()})
     print(f"\n{'':56}{'expected':>9}{'measured':>10}")
     for name, share in shares.items():
@@ -118,7 +132,7 @@ def measure(dataset: DataSet, options: argparse.Namespace) -> dict[str, list[flo
     import tensorflow as tf
 
     from benchmarks.training.trainings import ChangedClips, learner_of
-    from benchmarks.training.turns import Epochs, Turns
+    from benchmarks.training.turns import Epochs, Turns, of_torch
     from streams.runs.run_folder import Run
     from streams.training.fit import train
     from streams.training.stage import clips_of, strategy_for
@@ -132,7 +146,10 @@ def measure(dataset: DataSet, options: argparse.Namespace) -> dict[str, list[flo
     real = ChangedClips(clips, steps)
     in_memory = ChangedClips(clips, steps, lambda *_: tf.data.Dataset.from_tensors(batch).repeat())
     bare, alone = Turns("bare step", steps, clock), Turns("input alone", steps, clock)
-    loop, loop_real = Epochs("loop", steps, clock, bare, batch), Epochs("loop with input", steps, clock)
+    stream, size = NETWORKS[options.network][0], NETWORKS[options.network][2]
+    shape = 20 if stream == "temporal" else 3, size, config.batch_size, len(dataset.classes)
+    peers = [of_torch(options.torch, shape, steps)] if options.torch else []
+    loop, loop_real = Epochs("loop", steps, clock, [bare, *peers], batch), Epochs("loop with input", steps, clock)
     # Input is fetched ahead in threads of its own, so it has its turns while nothing else is measured.
     alone.one = iter(clips.batches()).__next__
     for _ in range(rounds + 1):
@@ -142,12 +159,13 @@ def measure(dataset: DataSet, options: argparse.Namespace) -> dict[str, list[flo
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             train(learner_of(config, dataset, clip, strategy), given, config, Run(Path(folder)), watch)
     # The first turn builds graphs and finds memory.
-    return {turns.name: turns.seconds[1:] for turns in (bare, loop, alone, loop_real)}
+    measured = [(turns.name, turns.seconds[1:]) for turns in (bare, alone, *peers)]
+    return dict([*measured, *((watch.name, watch.seconds[1:]) for watch in (loop, loop_real))])
 
 
 def _config(options: argparse.Namespace) -> SpatialConfig | TemporalConfig:
     """Returns the configuration of a network's training."""
-    stream, clips = NETWORKS[options.network]
+    stream, clips, size = NETWORKS[options.network]
     words: dict[str, Any] = {
         "protocol": "paper",
         "epochs": options.rounds + 1,
@@ -156,7 +174,8 @@ def _config(options: argparse.Namespace) -> SpatialConfig | TemporalConfig:
         "checkpoint_minutes": 60.0,
     }
     if options.network != "small":
-        words |= {"backbone": options.network, "weights": "none", "crop_size": 224, "augment": "corners"}
+        backbone = options.network.partition("-")[0]
+        words |= {"backbone": backbone, "weights": "none", "crop_size": size, "augment": "corners"}
         words |= {"learning_rate": 1e-4}
     return SpatialConfig(**words) if stream == "spatial" else TemporalConfig(**words)
 

@@ -13,6 +13,7 @@ import numpy as np
 from commands.files import owner, scratch_folder
 from commands.text import is_printable
 from data.extraction.video_files import is_of_pictures, pictures_in
+from data.optical_flow.motion_vectors.coded_frames import with_motion_of
 from data.store.pictures import MOST_PIXELS, claimed_size
 
 # A frame: its pixels, or anything that represents it.
@@ -178,7 +179,8 @@ def resized(
     if size[0] * size[1] > max(_MOST_RESIZED, width * height) or min(size) < 1:
         raise ValueError(f"Its frames of {width}x{height} would become {size[0]}x{size[1]}, which is too large.")
     smaller = size[0] * size[1] < width * height
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    pixels = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    return with_motion_of(frame, pixels)
 
 
 def write_video(path: Path, frames: Iterator[np.ndarray], frame_rate: float, codec: str = "MJPG") -> None:

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from data.catalog import OURS
-from data.extraction.decoder import USUAL, Bounds, Decoder, resized, sample_frames
+from data.extraction.coded_video import decoder_for
+from data.extraction.decoder import USUAL, Bounds, resized, sample_frames
 from data.extraction.on_demand.indexing import index_video
 from data.optical_flow.compute import flow_of_video
 from data.optical_flow.engine import FlowEngine, flow_engine
@@ -126,7 +127,7 @@ class _Extraction:
         """Writes all files and returns their counts, their size, and a remark if the video is too short."""
         cv2.setNumThreads(1)
         self.show_life()
-        decoder = Decoder(self.job.source or Path(), self.job.bounds)
+        decoder = decoder_for(self.job.source or Path(), self.recipe, self.job.bounds)
         wanted = sample_frames(
             decoder.frames(), every=self.recipe.every, fps=self.recipe.fps, frame_rate=decoder.frame_rate
         )

@@ -6,24 +6,21 @@ runs several processes or threads. The GPU engine needs many pairs per call, ide
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
-from pathlib import Path
 
 import numpy as np
 
 from data.optical_flow.frames import Prepared, check_same_size, grey, levels_of_pair
 from data.optical_flow.methods import find_kind
 from data.optical_flow.parameters import Values
+from data.optical_flow.trial import may_have_gpu, trouble_of_gpu
 from data.optical_flow.tvl1.parameters import TVL1Parameters
 
 ENGINES = ("cpu", "gpu", "auto")
 # Enough pairs to keep a large GPU busy at 340×256. Smaller GPUs need fewer, but lose nothing with this many.
 GPU_BATCH = 64
-# Device files of the drivers of NVIDIA, AMD and the Windows Subsystem for Linux.
-DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 @dataclass(frozen=True)
@@ -55,14 +52,14 @@ class FlowEngine:
 def flow_engine(
     name: str = "auto", method: str = "tvl1", preset: str = "balanced", batch: int = GPU_BATCH, **parameters: float
 ) -> FlowEngine:
-    """Returns an engine; `auto` is the GPU if there is one and the method is `tvl1`, the only one that can use it."""
+    """Returns an engine; `auto` is the GPU if one works and the method is `tvl1`, the only one that can use it."""
     if name not in ENGINES:
         raise ValueError(f"The engine must be one of {', '.join(ENGINES)}. Received {name!r}.")
-    if name == "cpu" or (name == "auto" and not (method == "tvl1" and _has_gpu())):
+    if name == "cpu" or (name == "auto" and not (method == "tvl1" and _gpu_works())):
         return _cpu_engine(method, preset, parameters)
     if method != "tvl1":
         raise ValueError(f"A GPU can only compute tvl1 flow. Received {method!r}. Use --engine cpu.")
-    if not _has_gpu():
+    if name == "gpu" and not _has_gpu():
         raise ValueError("TensorFlow finds no GPU. Use --engine cpu or --engine auto.")
     return xla_engine(preset, batch, **parameters)
 
@@ -91,9 +88,20 @@ def _cpu_engine(method: str, preset: str, parameters: Values) -> FlowEngine:
     return FlowEngine("cpu", 1, kind.prepare, flow_of_prepared)
 
 
+def _gpu_works() -> bool:
+    """Tells whether a GPU computes flow; if there is one that does not, says so."""
+    trouble = trouble_of_gpu()
+    if trouble:
+        print(
+            f"The GPU can't compute flow: {trouble}. The processor does (--engine cpu leaves out this trial).",
+            flush=True,
+        )
+    return trouble is None
+
+
 def _has_gpu() -> bool:
     """Tells whether TensorFlow sees a GPU. TensorFlow is imported only if there is a device file."""
-    if not any(Path(device).exists() for device in DEVICES) or importlib.util.find_spec("tensorflow") is None:
+    if not may_have_gpu():
         return False
     import tensorflow as tf
 

@@ -18,7 +18,7 @@ Prepared = Any
 
 def levels_of_pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns two frames as levels of 0..255; floats are read as 0..1 if no value of either exceeds 1."""
-    frames = np.asarray(first), np.asarray(second)
+    frames = np.asanyarray(first), np.asanyarray(second)
     if not any(_counts_levels(frame) for frame in frames):
         return _in_levels(frames[0]), _in_levels(frames[1])
     return frames
@@ -27,7 +27,7 @@ def levels_of_pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, n
 def levels_of_video(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Yields frames as levels of 0..255; floats are read as 0..1 if the first frame not black has none above 1."""
     counts_levels = None
-    for frame in map(np.asarray, frames):
+    for frame in map(np.asanyarray, frames):
         if counts_levels is None and frame.any():
             counts_levels = _counts_levels(frame)
         yield _in_levels(frame) if counts_levels is False else frame

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -13,8 +15,12 @@ import numpy as np
 from data.optical_flow import brox as brox_method
 from data.optical_flow.camera import camera_motion, without_camera_motion
 from data.optical_flow.frames import Prepared, check_same_size, grey
+from data.optical_flow.motion_vectors.coded_frames import CodedFrame, known_flow
 from data.optical_flow.parameters import Value, Values, all_values
 from data.optical_flow.tvl1.parameters import PRESETS, REVISION, TVL1Parameters
+
+if TYPE_CHECKING:
+    from data.optical_flow.motion_vectors.vectors import MotionReader
 
 Solver = TypeVar("Solver")
 
@@ -47,6 +53,10 @@ DIS_PRESETS = {
     "fast": {"FinestScale": 2, "PatchStride": 4, "GradientDescentIterations": 16},
 }
 CAMERA = {"corners": 800, "inlier_distance": 1.0}
+# With `recode`, all frames are coded again in memory, whatever their file's codec.
+MOTION_VECTORS = {"recode": False}
+# Of what is made of vectors; raised when the same vectors become other flow.
+MOTION_VECTORS_REVISION = 1
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,7 @@ class FlowKind:
     solve: Callable[[Prepared, Prepared], np.ndarray]
     values: Values
     made_by: Mapping[str, int | str]
+    reader: type[MotionReader] | None = None  # Reads motion from the code of a video, where frames are to carry it.
 
 
 class Method(NamedTuple):
@@ -73,9 +84,7 @@ def tvl1_parameters() -> tuple[Values, Mapping[str, Values]]:
 
 def tvl1(values: Values) -> FlowKind:
     """Returns our own TV-L1 (Zach, Pock and Bischof, 2007)."""
-    from data.optical_flow.tvl1.solver import TVL1  # Compiling takes seconds, which other methods need not wait for.
-
-    solver = TVL1(TVL1Parameters(**values))
+    solver = _compiled().TVL1(TVL1Parameters(**values))
     return FlowKind(solver.prepare, solver.solve, values, {"tvl1": REVISION})
 
 
@@ -139,6 +148,29 @@ def brox(values: Values) -> FlowKind:
     return FlowKind(_own_grey, _checked(lambda a, b: brox_method.brox_flow(a, b, values)), values, made_by)
 
 
+def motion_vectors(values: Values) -> FlowKind:
+    """Returns the motion that a video's encoder has found, or finds when frames are coded again."""
+    compiled = _compiled()
+
+    def prepare(frame: np.ndarray) -> np.ndarray:
+        return frame if isinstance(frame, CodedFrame) else _grey8(frame)
+
+    def solve(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        check_same_size(first, second)
+        known = known_flow(first, second)
+        return compiled.coded_again(_grey8(first), _grey8(second)) if known is None else known
+
+    made_by: dict[str, int | str] = {"motion-vectors": MOTION_VECTORS_REVISION, "av": version("av")}
+    reader = None if values["recode"] else compiled.MotionReader
+    return FlowKind(prepare, solve, values, made_by, reader)
+
+
+def _compiled() -> ModuleType:
+    from data.optical_flow import compiled  # Loading kernels takes a while, which other methods need not wait for.
+
+    return compiled
+
+
 def _opencv(solve: Callable[[np.ndarray, np.ndarray], np.ndarray], values: Values) -> FlowKind:
     def moving(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         if np.array_equal(first, second):  # Farnebäck's method would find a little motion even here.
@@ -184,6 +216,7 @@ KINDS = {
     "brox": Method(lambda: (brox_method.DEFAULTS, brox_method.PRESETS), brox),
     "farneback": Method(lambda: (FARNEBACK, FARNEBACK_PRESETS), farneback),
     "dis": Method(lambda: (DIS, DIS_PRESETS), dis),
+    "motion-vectors": Method(lambda: (MOTION_VECTORS, {name: {} for name in PRESET_NAMES}), motion_vectors),
     "opencv-tvl1": Method(lambda: (OPENCV_TVL1, {name: {} for name in PRESET_NAMES}), opencv_tvl1),
 }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.extraction.coded_video import NoVectorsError, decoder_for
 from data.extraction.decoder import RATE_OF_PICTURES, USUAL, Bounds, Decoder, resized, sample_frames
 from data.store.description import Recipe
 from pipelines.inputs import Input
@@ -42,8 +43,13 @@ class PreparedVideo:
         """Counts the frames. Refuses a video that is longer or larger than the bounds allow."""
         self.path, self.making, self._bounds = path, making, bounds
         self._short_side, self._enlarge, self.resized = making.short_side, making.enlarge, ""
+        self.coded_again = ""  # Why its own motion vectors can't be used, where the model takes such.
         self.original_rate, self.frame_size = RATE_OF_PICTURES, (0, 0)  # Frames a second of the file; height, width.
-        self.num_frames, self.frame_rate, self.shortfall = self._count()
+        try:
+            self.num_frames, self.frame_rate, self.shortfall = self._count()
+        except NoVectorsError as error:
+            self.coded_again = f"{error.said} Its frames are coded again in memory for the flow."
+            self.num_frames, self.frame_rate, self.shortfall = self._count()
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields the kept frames, resized."""
@@ -99,7 +105,11 @@ class PreparedVideo:
 
     def _decoder(self) -> Decoder:
         try:
-            return Decoder(self.path, self._bounds)
+            if self.coded_again:
+                return Decoder(self.path, self._bounds)
+            return decoder_for(self.path, self.making, self._bounds)
+        except NoVectorsError:
+            raise
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
 
@@ -107,6 +117,8 @@ class PreparedVideo:
         """Yields the frames. An error on the way names the video."""
         try:
             yield from frames
+        except NoVectorsError:
+            raise
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
 

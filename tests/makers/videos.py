@@ -105,3 +105,20 @@ def _changed(data, name, change):
         result += struct.pack(">I4s", 8 + len(content), kind) + content
         place += size
     return result
+
+
+def write_coded(path, frames, codec="libx264", **settings):
+    """Writes frames by one of FFmpeg's encoders, with its settings: crf, g, bf, refs and so on."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(
+            codec, rate=FRAME_RATE, options={name: str(each) for name, each in settings.items()}
+        )
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode(None))
+    return path

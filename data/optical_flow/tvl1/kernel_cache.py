@@ -33,7 +33,7 @@ OPTIONS: dict[str, bool | str] = {"nogil": True, "error_model": "numpy"}
 SEAL_BYTES = hashlib.sha256().digest_size
 _PROJECT = Path(__file__).resolve().parents[3]
 # The sources of the kernels: a change in any of them starts a new folder.
-SOURCES = ("data/optical_flow/tvl1/*.py", "pipelines/resizing.py")
+SOURCES = ("data/optical_flow/tvl1/*.py", "data/optical_flow/motion_vectors/cells.py", "pipelines/resizing.py")
 
 
 def inner(function: Function) -> Function:

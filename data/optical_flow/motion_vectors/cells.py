@@ -1,0 +1,140 @@
+"""Spreads the motion vectors of blocks over a grid of cells, four pixels wide, in units of pixels a frame.
+
+A decoder predicts each block from a block of another frame, its reference. A row of `blocks` is one such prediction:
+centre x and y, width and height, and the way from the block to its source, in pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data.optical_flow.motion_vectors.coded_frames import CELL
+from data.optical_flow.tvl1.kernel_cache import inner, kernel
+
+# Another reference than that of most blocks must fit so much better: where there is little texture, all fit.
+_BETTER = 0.8
+# Shorter vectors say little about how far away their reference is.
+_LEAST_SQUARE = 1.0
+
+
+@kernel
+def find_distances(blocks: np.ndarray, is_past: np.ndarray, lumas: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Returns how many frames each block's reference is away: int64[N], negative in the past, 0 if there is none.
+
+    `places` are rows (slot in `lumas`, distance) of frames that may be references, nearest first, after the frame's
+    own row. A stream does not say which of them it means, so the one whose pixels fit best is taken: the one that fits
+    all blocks of the frame, but for blocks that another one fits clearly better.
+    """
+    count = len(places)
+    differences, totals = np.zeros((len(blocks), count)), np.zeros((2, count))
+    for number in range(len(blocks)):
+        if count <= 2 or blocks[number, 4] ** 2 + blocks[number, 5] ** 2 < _LEAST_SQUARE:
+            continue
+        for place in range(1, count):
+            if (places[place, 1] < 0) == is_past[number]:
+                found = _difference(blocks[number], lumas[places[0, 0]], lumas[places[place, 0]])
+                differences[number, place] = found
+                totals[int(is_past[number]), place] += found
+    usual = np.zeros(2, np.int64)
+    for place in range(1, count):
+        side = int(places[place, 1] < 0)
+        if usual[side] == 0 or totals[side, place] < totals[side, usual[side]]:
+            usual[side] = place
+    distances = np.zeros(len(blocks), np.int64)
+    for number in range(len(blocks)):
+        chosen = usual[int(is_past[number])]
+        least = differences[number, chosen] * _BETTER
+        for place in range(1, count):
+            if (places[place, 1] < 0) == is_past[number] and differences[number, place] < least:
+                chosen, least = place, differences[number, place]
+        distances[number] = places[chosen, 1] if chosen else 0
+    return distances
+
+
+@inner
+def _difference(block: np.ndarray, image: np.ndarray, reference: np.ndarray) -> float:
+    """Returns how much a block differs from its source in a frame, the mean over a quarter of its pixels."""
+    height, width = image.shape
+    left, top = int(block[0] - block[2] / 2), int(block[1] - block[3] / 2)
+    right, down = int(np.rint(block[4])), int(np.rint(block[5]))
+    total, count = 0.0, 0
+    for y in range(max(top, 0), min(top + int(block[3]), height), 2):
+        source_y = min(max(y + down, 0), height - 1)
+        for x in range(max(left, 0), min(left + int(block[2]), width), 2):
+            source_x = min(max(x + right, 0), width - 1)
+            total += abs(float(image[y, x]) - float(reference[source_y, source_x]))
+            count += 1
+    return total / max(count, 1)
+
+
+@kernel
+def spread(
+    blocks: np.ndarray, distances: np.ndarray, behind: float, past: float, future: float, sums: np.ndarray
+) -> None:
+    """Adds the motion of blocks, in pixels a frame, and its weight to the cells that they cover: `sums`[h, w, 3].
+
+    Blocks lie where they were `behind` frames ago. `past` and `future` are the weights of predictions from either side;
+    those of near references weigh more, since they say more about a single frame.
+    """
+    height, width = sums.shape[:2]
+    for number in range(len(blocks)):
+        distance = distances[number]
+        weight = (past if distance < 0 else future) / max(distance * distance, 1)
+        if distance == 0 or weight == 0.0:
+            continue
+        x, y = blocks[number, 4] / distance, blocks[number, 5] / distance
+        left, right = _covered(blocks[number, 0] - behind * x, blocks[number, 2], width)
+        top, bottom = _covered(blocks[number, 1] - behind * y, blocks[number, 3], height)
+        for row in range(top, bottom):
+            for column in range(left, right):
+                sums[row, column, 0] += weight * x
+                sums[row, column, 1] += weight * y
+                sums[row, column, 2] += weight
+
+
+@inner
+def _covered(centre: float, size: float, most: int) -> tuple[int, int]:
+    """Returns the first cell whose middle lies in a stretch of pixels, and the first one behind it."""
+    first = int(np.ceil((centre - size / 2) / CELL - 0.5))
+    end = int(np.ceil((centre + size / 2) / CELL - 0.5))
+    return min(max(first, 0), most), min(max(end, 0), most)
+
+
+@kernel
+def divide(sums: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Returns the mean motion in each cell; cells without any take their neighbours', or `before` if none has any."""
+    height, width = sums.shape[:2]
+    cells = np.empty((height, width, 2), np.float32)
+    known, missing = np.zeros((height, width), np.bool_), 0
+    for y in range(height):
+        for x in range(width):
+            known[y, x] = sums[y, x, 2] > 0
+            if known[y, x]:
+                cells[y, x, 0], cells[y, x, 1] = sums[y, x, 0] / sums[y, x, 2], sums[y, x, 1] / sums[y, x, 2]
+            else:
+                cells[y, x], missing = before[y, x], missing + 1
+    while 0 < missing < height * width:
+        missing = _fill(cells, known)
+    return cells
+
+
+@inner
+def _fill(cells: np.ndarray, known: np.ndarray) -> int:
+    """Gives cells beside known ones the mean of these, and returns how many are missing still."""
+    height, width = known.shape
+    fresh, missing = known.copy(), 0
+    for y in range(height):
+        for x in range(width):
+            if known[y, x]:
+                continue
+            count, right, down = 0, np.float32(0), np.float32(0)
+            for row in range(max(y - 1, 0), min(y + 2, height)):
+                for column in range(max(x - 1, 0), min(x + 2, width)):
+                    if known[row, column]:
+                        right, down, count = right + cells[row, column, 0], down + cells[row, column, 1], count + 1
+            if count:
+                cells[y, x, 0], cells[y, x, 1], fresh[y, x] = right / count, down / count, True
+            else:
+                missing += 1
+    known[:] = fresh
+    return missing
