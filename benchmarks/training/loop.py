@@ -4,7 +4,7 @@ python benchmarks/training/loop.py                     # the built-in data set a
 python benchmarks/training/loop.py --network resnet50  # frames of 340x256, crops of 224; cnn_m_2048 for flow
 python benchmarks/training/loop.py --cores 2
 python benchmarks/training/loop.py --determinism       # the cost of deterministic mode
-python benchmarks/training/loop.py --network resnet18-flow-112 --torch PYTHON   # PyTorch's step, by a Python that has it
+python benchmarks/training/loop.py --network resnet18-flow-112 --torch PYTHON  # PyTorch's step, by a Python with it
 
 The loop and its references take turns, epoch by epoch, in one process. The loop includes everything around a step, also
 checkpoints. On one core, processor time is measured, which other work affects less; on several cores, elapsed time, so

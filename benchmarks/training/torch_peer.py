@@ -1,6 +1,6 @@
-"""Trains torchvision's ResNet-18 by PyTorch as benchmarks/training/loop.py asks for it; a Python that has both runs this.
+"""Trains torchvision's ResNet-18 by PyTorch, as benchmarks/training/loop.py asks; a Python that has both runs this.
 
-python benchmarks/training/torch_peer.py CHANNELS SIZE CLIPS CLASSES    then a number of steps per line of standard input
+python benchmarks/training/torch_peer.py CHANNELS SIZE CLIPS CLASSES    then a number of steps in each line of input
 
 It answers each line with the processor seconds of a step. Clips are uint8 in memory, as ours are, and a step does what
 ours does: scale, loss, gradients, momentum.

@@ -58,12 +58,12 @@ def _difference(block: np.ndarray, image: np.ndarray, reference: np.ndarray) -> 
     left, top = int(block[0] - block[2] / 2), int(block[1] - block[3] / 2)
     right, down = int(np.rint(block[4])), int(np.rint(block[5]))
     step_x, step_y = max(int(block[2]) // 4, 1), max(int(block[3]) // 4, 1)
-    total, count = 0, 0
+    total, count = 0.0, 0
     for y in range(max(top + step_y // 2, 0), min(top + int(block[3]), height), step_y):
         source_y = min(max(y + down, 0), height - 1)
         for x in range(max(left + step_x // 2, 0), min(left + int(block[2]), width), step_x):
             source_x = min(max(x + right, 0), width - 1)
-            total += abs(np.int32(image[y, x]) - np.int32(reference[source_y, source_x]))
+            total += abs(float(image[y, x]) - float(reference[source_y, source_x]))
             count += 1
     return total / max(count, 1)
 

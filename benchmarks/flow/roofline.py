@@ -1,7 +1,7 @@
 """Measures where the time of TV-L1 goes, stage by stage, and how fast this core could be at best.
 
-python benchmarks/flow_roofline.py
-python benchmarks/flow_roofline.py --preset fast
+python benchmarks/flow/roofline.py
+python benchmarks/flow/roofline.py --preset fast
 
 Ceilings are measured by loops in the solver's own vectors: multiply-adds and estimated roots without memory, and reads
 with one write for two of them from each cache. An iteration is then compared with what its operations and its memory
@@ -16,17 +16,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 if not __package__:  # Run as a script: import from the root, as `python -m` would.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
     from commands import packages
 
     packages.check()  # Before the first import that may fail.
 
 import numpy as np
 
-from benchmarks.flow_pairs import made_up_pair
+from benchmarks.flow.pairs import made_up_pair
 from commands.running import run
 from data.optical_flow.methods import PRESET_NAMES
 from data.optical_flow.tvl1 import solver
@@ -155,23 +156,21 @@ def _print_ceilings() -> None:
     moved = {}
     for name, floats in {"first cache": FIRST, "second cache": SECOND}.items():
         memory, times = np.ones(floats, np.float32), max(1, 10_000_000 // floats)
-        moved[name] = _best(lambda memory=memory, times=times: stream(times, memory)) / (times * floats)
-    print(
-        f"\nThis core, vectors of {LANES} floats: {1e-9 / operation:.2f} multiply-adds a ns, {1e-9 / one_root:.2f} roots"
-    )
+        moved[name] = _best(partial(stream, times, memory)) / (times * floats)
+    print(f"\nThis core, vectors of {LANES} floats:", end=" ")
+    print(f"{1e-9 / operation:.2f} multiply-adds a ns, {1e-9 / one_root:.2f} roots")
     for name, seconds in moved.items():
         print(f"  {name}: {4e-9 / seconds:.0f} bytes a ns, two read for one written")
     arithmetic = 1e9 * (OPERATIONS * operation + ROOTS * max(0.0, one_root - 3 * operation)) / LANES
     near = 1e9 * moved["first cache"] * (READS + WRITES)
     far = 1e9 * moved["second cache"] * (FIELDS_READ + FIELDS_WRITTEN)
-    print(
-        f"\nAn iteration, ns a pixel: arithmetic alone {arithmetic:.3f}, first cache {near:.3f}, second cache {far:.3f}"
-    )
+    print(f"\nAn iteration, ns a pixel: arithmetic alone {arithmetic:.3f}", end="")
+    print(f", first cache {near:.3f}, second cache {far:.3f}")
     parameters = TVL1Parameters()
     for height, width in ((16, 32), (64, 85), (128, 170), SIZE):
         fields = np.zeros(level_length(height, width), np.float32)
         scheme, count = parameters.scheme, 20
-        seconds = _best(lambda: iterate(fields, (height, width), count, scheme.tau, scheme.keep))  # noqa: B023
+        seconds = _best(partial(iterate, fields, (height, width), count, scheme.tau, scheme.keep))
         kilobytes = fields.nbytes / 1e3
         print(f"  measured at {width}×{height} ({kilobytes:,.0f} kB): {1e9 * seconds / (count * height * width):.3f}")
 
@@ -179,7 +178,8 @@ def _print_ceilings() -> None:
 def _best(work: Callable[[], object]) -> float:
     """Returns the least seconds of many runs; the first one compiles."""
     work()
-    taken, until = [], time.thread_time() + 0.4
+    until = time.thread_time() + 0.4
+    taken = list[float]()
     while len(taken) < 5 or time.thread_time() < until:
         start = time.thread_time()
         work()
