@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from commands.running import in_one_thread
 from commands.waiting import Now
 from fusion.methods.calibration import temperatures
 from fusion.methods.doubting import calibrating_temperature, threshold
@@ -56,7 +57,8 @@ def _held_out(method: str, known: Evidence) -> np.ndarray | None:
     if method not in LEARNED:
         return given_rule(method, len(known.streams)).combine(known)
     try:
-        return by_folds(method, known, 3 if known.num_videos > _MANY else 5)[0]
+        with in_one_thread():
+            return by_folds(method, known, 3 if known.num_videos > _MANY else 5)[0]
     except (ValueError, LookupError):
         return None
 

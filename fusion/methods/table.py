@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from commands.running import in_one_thread
 from commands.waiting import Now
 from fusion.methods import fixed
 from fusion.methods.calibration import calibrated, mean_at_temperatures
@@ -79,22 +80,23 @@ def fuse(methods: Iterable[str], unseen: Evidence, known: Evidence | None, *, fo
     by group.
     """
     fused, methods = Fused({}, {}, {}, {}), tuple(methods)
-    for place, method in enumerate(methods, 1):
-        Now.doing = f"Fusing by {method} ({place} of {len(methods)} methods)"
-        try:
-            if folds and method in LEARNED:
-                fused.scores[method], fused.learned[method] = by_folds(method, unseen)
-                continue
-            rule = _rule(method, known, len(unseen.streams), why_not)
-            fused.scores[method], fused.learned[method] = rule.combine(unseen), rule.learned
-            if rule.parameters is not None:
-                fused.parameters[method] = rule.parameters
-        except LookupError as error:
-            fused.missing[method] = str(error.args[0])
-        except ValueError as error:
-            if method not in LEARNED:
-                raise
-            fused.missing[method] = str(error)
+    with in_one_thread():
+        for place, method in enumerate(methods, 1):
+            Now.doing = f"Fusing by {method} ({place} of {len(methods)} methods)"
+            try:
+                if folds and method in LEARNED:
+                    fused.scores[method], fused.learned[method] = by_folds(method, unseen)
+                    continue
+                rule = _rule(method, known, len(unseen.streams), why_not)
+                fused.scores[method], fused.learned[method] = rule.combine(unseen), rule.learned
+                if rule.parameters is not None:
+                    fused.parameters[method] = rule.parameters
+            except LookupError as error:
+                fused.missing[method] = str(error.args[0])
+            except ValueError as error:
+                if method not in LEARNED:
+                    raise
+                fused.missing[method] = str(error)
     return fused
 
 
@@ -123,7 +125,9 @@ def by_folds(method: str, evidence: Evidence, most: int = 5) -> tuple[np.ndarray
     """Returns the cross-validated scores of a method over groups, and what it learned in the first fold."""
     scores = np.zeros((evidence.num_videos, evidence.view_logits[0].shape[2]))
     learned = ""
-    for rows, others in evidence.folds(most):
+    doing = Now.doing
+    for fold, (rows, others) in enumerate(evidence.folds(most), 1):
+        Now.doing = f"{doing}, fold {fold}"
         rule = LEARNED[method](evidence.rows(rows))
         scores[others] = rule.combine(evidence.rows(others))
         learned = learned or f"{rule.learned} (first of the folds)"
