@@ -106,6 +106,8 @@ def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.Argu
         parser.error("--backward is about flow, and --only frames makes none.")
     if options.as_stored and options.only != INDEX:
         parser.error("--as-stored only goes with --only index: otherwise frames and flow are stored anyway.")
+    if options.only == INDEX and options.method == "motion-vectors" and not dict(options.set).get("recode"):
+        parser.error("Motion vectors need whole videos decoded: leave out --only index, or --set recode=True.")
     short_side, enlarge = _short_side(options, dataset)
     return Recipe(
         method=options.method,

@@ -34,7 +34,7 @@ from data.optical_flow.tvl1 import solver
 from data.optical_flow.tvl1.iterate import iterate
 from data.optical_flow.tvl1.kernel_cache import inner
 from data.optical_flow.tvl1.median import median_filter
-from data.optical_flow.tvl1.memory_layout import FIELDS, level_length
+from data.optical_flow.tvl1.memory_layout import FIELDS
 from data.optical_flow.tvl1.parameters import PRESETS, TVL1Parameters
 from data.optical_flow.tvl1.vectors import LANES, load, splat, store, twice_inverse_root
 from data.optical_flow.tvl1.warp import linearise
@@ -106,7 +106,7 @@ def _print_stages(preset: str) -> None:
     print(f"TV-L1 {preset}, {SIZE[1]}×{SIZE[0]}: {1e3 * whole:.2f} ms a pair, {1e3 * prepared:.2f} a frame before it")
     for name, each in taken.items():
         print(f"  {name:46}{1e3 * min(_sums(each)):7.2f} ms")
-    fields = np.zeros(level_length(*SIZE), np.float32)
+    fields = solver.Workspace([SIZE]).fields[0]
     row, scheme = np.zeros(made._workspaces[0].row.size, np.float32), parameters.scheme
     images, units = (first.images[0], second.images[0]), (scheme.pixels, scheme.threshold)
     brightness = np.float32(1), np.float32(0)
@@ -168,7 +168,7 @@ def _print_ceilings() -> None:
     print(f", first cache {near:.3f}, second cache {far:.3f}")
     parameters = TVL1Parameters()
     for height, width in ((16, 32), (64, 85), (128, 170), SIZE):
-        fields = np.zeros(level_length(height, width), np.float32)
+        fields = solver.Workspace([(height, width)]).fields[0]
         scheme, count = parameters.scheme, 20
         seconds = _best(partial(iterate, fields, (height, width), count, scheme.tau, scheme.keep))
         kilobytes = fields.nbytes / 1e3

@@ -14,6 +14,7 @@ from data.extraction.decoder import USUAL, Decoder, resized, sample_frames, writ
 from data.extraction.one_video import Job, extract_video
 from data.flow import flow_between, flow_of_video
 from data.optical_flow.levels import dequantise
+from data.prepare import main as prepare
 from data.store.description import Recipe
 from streams.runs.model_file import read_card
 from tests.conftest import PROJECT
@@ -215,6 +216,16 @@ def test_a_pair_of_frames_has_the_same_flow_in_any_part_of_the_video(tmp_path):
 
     for pair, flow in zip(pairwise(frames), whole, strict=True):
         np.testing.assert_array_equal(flow_between(*pair, "motion-vectors"), flow)
+
+
+def test_an_index_alone_has_no_motion_vectors(tmp_path, capsys):
+    for name in ("left/1", "left/2", "right/1", "right/2"):
+        write_coded(tmp_path / "videos" / f"{name}.mp4", moving_scene(1, 0, count=2))
+
+    with pytest.raises(SystemExit):
+        prepare(["mine", "--root", str(tmp_path), "--only", "index", "--method", "motion-vectors"])
+
+    assert "leave out --only index, or --set recode=True" in capsys.readouterr().err
 
 
 @pytest.mark.slow
