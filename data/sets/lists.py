@@ -95,20 +95,25 @@ def cut_validation(
 def _cut_by_keys(videos: VideoRows, fraction: float, seed: int) -> tuple[VideoRows, VideoRows]:
     """Cuts groups off a list of very many videos: each with the probability `fraction`, by a number made of its key."""
     salt = mixed(np.array([seed + 1], np.uint64))
-    drawn, chosen = np.empty(len(videos), np.uint32), np.empty(len(videos), bool)
+    chosen = np.empty(len(videos), bool)
     total = taken = np.zeros(len(videos.whole.about["classes"]), np.int64)
     for places, numbers in videos.blocks():
-        drawn[places] = mixed(videos.table.numbers("group_key", numbers) ^ salt) >> np.uint64(32)
-        chosen[places] = drawn[places] < fraction * 2**32
+        chosen[places] = _numbers_of_groups(videos, numbers, salt) < fraction * 2**32
         labels = videos.table.numbers("label", numbers)
         total = total + np.bincount(labels, minlength=len(total))
         taken = taken + np.bincount(labels[chosen[places]], minlength=len(total))
     lacking = np.flatnonzero((total > 0) & ((taken == 0) | (taken == total)))
     if len(lacking) and not videos.whole.about["multi_label"]:
+        drawn = np.concatenate([_numbers_of_groups(videos, numbers, salt) for _, numbers in videos.blocks()])
         _some_of_each(lacking, videos.column("label"), drawn, chosen)
     if not chosen.any() or chosen.all():
-        raise _no_validation(len(videos), len(np.unique(drawn)))
+        raise _no_validation(len(videos), len(np.unique(videos.column("group_key"))))
     return videos.chosen(~chosen), videos.chosen(chosen)
+
+
+def _numbers_of_groups(videos: VideoRows, numbers: np.ndarray, salt: np.ndarray) -> np.ndarray:
+    """Returns a random number for the group of each row, uint32."""
+    return (mixed(videos.table.numbers("group_key", numbers) ^ salt) >> np.uint64(32)).astype(np.uint32)
 
 
 def _some_of_each(lacking: np.ndarray, labels: np.ndarray, drawn: np.ndarray, chosen: np.ndarray) -> None:

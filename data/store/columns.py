@@ -196,6 +196,10 @@ class Table:
             array = self._open(part, name)
             yield start, np.broadcast_to(array if len(array) else np.zeros(1, np.uint8), end - start)
 
+    def forget(self) -> None:
+        """Unmaps the columns of all parts; they are mapped again when they are looked at."""
+        self._mapped = {key: array for key, array in self._mapped.items() if key[0] < 0}
+
     def whole(self, name: str) -> np.ndarray:
         """Returns a column with its own number of rows."""
         return self._array(None, name)

@@ -59,6 +59,7 @@ class VideoRows(Sequence[Video]):
         for first in range(0, len(self), PART_ROWS):
             places = slice(first, min(len(self), first + PART_ROWS))
             yield places, np.asarray(self.numbers[places], np.int64)
+            self.table.forget()  # What is mapped counts as memory of this process.
 
     def column(self, name: str) -> np.ndarray:
         """Returns the values of a column of numbers for all of the videos."""
