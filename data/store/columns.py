@@ -24,6 +24,9 @@ PART_ROWS = 2**20
 # Keys are computed for this many bytes of text at once, as each byte takes 32 bytes of memory meanwhile.
 _BYTES_HASHED = 2**22
 _ENDS = ".ends"
+# Of keys: the factor from one byte to the next, and what spreads them evenly (splitmix64).
+_FACTOR, _ALL_BITS = 0x9E3779B97F4A7C15, 2**64 - 1
+_MIXING, _LAST_SHIFT = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)), 31
 
 
 class Described(TypedDict):
@@ -70,7 +73,7 @@ def keys_of(texts: Ragged) -> np.ndarray:
     lengths = texts.ends - starts
     longest = int(lengths.max(initial=0))
     with np.errstate(over="ignore"):
-        powers = np.cumprod(np.full(longest + 1, 0x9E3779B97F4A7C15, np.uint64))
+        powers = np.cumprod(np.full(longest + 1, _FACTOR, np.uint64))
         step = max(1, _BYTES_HASHED // max(1, longest))
         for first in range(0, len(keys), step):
             chunk = slice(first, first + step)
@@ -83,12 +86,23 @@ def keys_of(texts: Ragged) -> np.ndarray:
     return keys
 
 
+def key_of(text: str) -> int:
+    """Returns the key of one text, in a tenth of the time that arrays of a few bytes take."""
+    key, power = 0, _FACTOR
+    for byte in text.encode():
+        key, power = key + (byte + 1) * power & _ALL_BITS, power * _FACTOR & _ALL_BITS
+    key = key + power & _ALL_BITS
+    for shift, factor in _MIXING:
+        key = (key ^ key >> shift) * factor & _ALL_BITS
+    return key ^ key >> _LAST_SHIFT
+
+
 def mixed(numbers: np.ndarray) -> np.ndarray:
     """Maps numbers, uint64, to numbers that look random. Different numbers stay different (splitmix64)."""
     with np.errstate(over="ignore"):
-        numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return numbers ^ (numbers >> np.uint64(31))
+        for shift, factor in _MIXING:
+            numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
+        return numbers ^ (numbers >> np.uint64(_LAST_SHIFT))
 
 
 def table_path(folder: Path) -> Path:

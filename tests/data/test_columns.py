@@ -10,7 +10,7 @@ from data.catalog import DataSet, Split, Video
 from data.ready import frame_description, ready_dataset
 from data.sets.folders import keep_list, open_dataset
 from data.sets.lists import cut_validation, training_lists
-from data.store.columns import PART_ROWS, Ragged, Table, TableWriter, keys_of, mixed
+from data.store.columns import PART_ROWS, Ragged, Table, TableWriter, key_of, keys_of, mixed
 from data.store.description import Recipe
 from data.store.index import BROKEN, MISSING, Row, index_path, is_table, read_index, table_folder
 from data.store.mapped_index import VideoRows, mapped_index
@@ -206,6 +206,7 @@ def test_keys_tell_texts_apart_and_do_not_depend_on_their_neighbours():
 
     assert len(set(keys.tolist())) == len(texts)
     assert all(keys_of(Ragged.of_texts([text])) == key for text, key in zip(texts[::97], keys[::97], strict=True))
+    assert [key_of(text) for text in texts] == keys.tolist()
     shares = np.bincount((mixed(keys) >> np.uint64(60)).astype(int), minlength=16) / len(keys)
     assert abs(shares - 1 / 16).max() < 0.02
     assert PART_ROWS >= 2**20
