@@ -306,7 +306,8 @@ def test_a_cluster_that_loses_a_worker_in_mid_task_loses_nothing(tmp_path):
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl, which makes the certificate")
 def test_a_cluster_with_certificates_works_for_whoever_has_them_and_for_nobody_else(tmp_path):
-    make_videos(tmp_path / "set", count=2)
+    for name in ("set", "other"):
+        make_videos(tmp_path / name, count=2)
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=dask"]
     subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
@@ -317,7 +318,8 @@ def test_a_cluster_with_certificates_works_for_whoever_has_them_and_for_nobody_e
 
     with dask_cluster(tmp_path, "tls://127.0.0.1", known) as (address, _):
         words = prepare_command(tmp_path / "set", "--cluster", address)
-        by_option = subprocess.run([*words, "--tls", str(tmp_path)], capture_output=True, text=True)
+        named = prepare_command(tmp_path / "other", "--cluster", address, "--tls", tmp_path)
+        by_option = subprocess.run(named, capture_output=True, text=True)
         stranger = subprocess.run(words, capture_output=True, text=True)
         plain = [word.replace("tls://", "tcp://") for word in words]
         eavesdropper = subprocess.run(plain, capture_output=True, text=True)
@@ -327,7 +329,7 @@ def test_a_cluster_with_certificates_works_for_whoever_has_them_and_for_nobody_e
     assert (stranger.returncode, eavesdropper.returncode, friend.returncode) == (1, 1, 0), friend.stderr
     assert "asks for certificates" in stranger.stderr and "Traceback" not in stranger.stderr
     assert "No Dask scheduler answers" in eavesdropper.stderr
-    assert len(read_index(index_path(tmp_path / "set"))) == 4
+    assert all(len(read_index(index_path(tmp_path / name))) == 4 for name in ("set", "other"))
 
 
 @pytest.mark.slow
