@@ -31,6 +31,7 @@ class FromVideos(Source):
         self._kind = "flow" if clip.is_flow else "colour" if clip.is_colour else "grey"
         self._depth = {"flow": 2, "colour": 3, "grey": 1}[self._kind]
         self._making, self._videos = recipe_of(dataset.root), videos
+        self._workers = item_workers()  # Here, since the threads of a pipeline might each make their own.
 
     def files(self, rows: tf.Tensor, starts: tf.Tensor) -> Example:
         """Returns the items that `contents` makes from videos, for rows and starts of the same shape [...]."""
@@ -63,7 +64,7 @@ class FromVideos(Source):
         """Returns why frames of a video can't be decoded, or an empty text if all can be."""
         row = next(row for row in range(self.count) if str(self._source(row)) == path)
         try:
-            item_workers().make(self._wanted(row, CHECK), self._making)
+            self._workers.make(self._wanted(row, CHECK), self._making)
         except (OSError, ValueError) as error:
             return f"can't be decoded ({first_line(error)})"
         return ""
@@ -81,7 +82,7 @@ class FromVideos(Source):
         return [made[row][item] for row, of_clip in zip(rows.tolist(), items.tolist(), strict=True) for item in of_clip]
 
     def _items(self, row: int, items: np.ndarray) -> np.ndarray:
-        return item_workers().make(self._wanted(int(row), self._kind, items.tolist()), self._making)
+        return self._workers.make(self._wanted(int(row), self._kind, items.tolist()), self._making)
 
     def _wanted(self, row: int, kind: str, items: Sequence[int] = ()) -> Wanted:
         return Wanted(self._source(row), self.dataset.frame_folder(self._videos[row]), kind, tuple(items))
