@@ -1,4 +1,4 @@
-"""Decodes a video file by PyAV, into frames that carry the motion vectors of its code."""
+"""Decodes a video file with PyAV. Its frames carry the motion vectors that are stored in the file."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
     from data.optical_flow.motion_vectors.vectors import MotionReader
 
-# Whose vectors FFmpeg tells and we read.
+# The codecs whose motion vectors FFmpeg exports and this package can read.
 CODECS = ("h264", "mpeg4")
 
 
 class NoVectorsError(ValueError):
-    """A video that can be decoded but has no motion vectors, which is `said`."""
+    """Raised if a video can be decoded but has no motion vectors; `said` is the reason."""
 
     def __init__(self, said: str) -> None:
-        super().__init__(f"{said} Take another --method, or have frames coded again in memory: --set recode=True.")
+        super().__init__(f"{said} Choose another --method, or encode frames again in memory: --set recode=True.")
         self.said = said
 
 
 def decoder_for(path: Path, recipe: Recipe, bounds: Bounds) -> Decoder:
-    """Returns the decoder of a video that gives what the recipe's flow is made of."""
+    """Returns a decoder of a video whose frames carry what the recipe's flow method needs."""
     if recipe.only == FRAMES or recipe.method == UNKNOWN:
         return Decoder(path, bounds)
     reader = find_kind(recipe.method, recipe.preset, recipe.parameters).reader
@@ -43,10 +43,10 @@ def decoder_for(path: Path, recipe: Recipe, bounds: Bounds) -> Decoder:
 
 
 class CodedVideo(Decoder):
-    """One pass over a video whose codec has motion vectors; pixels, times and lengths are those of any decoder."""
+    """One pass over a video whose codec has motion vectors. Pixels, times and lengths are those of other decoders."""
 
     def __init__(self, path: Path, bounds: Bounds, reader: type[MotionReader]) -> None:
-        """Opens a video; raises NoVectorsError with its codec's name if that has no motion vectors."""
+        """Opens a video; raises NoVectorsError, which names the codec, if it has no motion vectors."""
         if is_of_pictures(path):
             raise NoVectorsError("It is a folder of pictures, which have no motion vectors.")
         self._reader = reader
@@ -58,7 +58,7 @@ class CodedVideo(Decoder):
         super()._open(name)
         self._capture.release()
         try:
-            # No protocol but this one, whatever the file may name.
+            # No other protocol is allowed, even if the file names one.
             self._container = av.open(name, options={"protocol_whitelist": "file"}, metadata_errors="ignore")
             self._stream = self._container.streams.video[0]
         except (av.FFmpegError, IndexError) as error:
@@ -71,7 +71,7 @@ class CodedVideo(Decoder):
     def _decoded_video(self) -> Iterator[tuple[float, np.ndarray]]:
         from av.video.reformatter import VideoReformatter
 
-        # One for all frames, since each sets up its tables anew; on one thread, as several videos are decoded at once.
+        # One converter for all frames, as making one is slow. One thread, as several videos are decoded at once.
         colours = partial(VideoReformatter().reformat, format="rgb24", threads=1)
         context, fields = self._stream.codec_context, list[np.ndarray]()
         reader = self._reader(context.name, (context.height, context.width))
@@ -88,7 +88,7 @@ class CodedVideo(Decoder):
             raise NoVectorsError("It is coded picture by picture, without motion vectors.")
 
     def _decoded(self) -> Iterator[VideoFrame]:
-        """Yields what can be decoded; a damaged packet costs its frame, as with OpenCV."""
+        """Yields the frames that can be decoded. The frame of a damaged packet is lost, as with OpenCV."""
         import av
 
         for packet in self._container.demux(self._stream):
@@ -102,7 +102,7 @@ class CodedVideo(Decoder):
 
 
 def turned(motion: np.ndarray, quarters: int) -> np.ndarray:
-    """Returns motion in cells, turned to the left by quarters: what went right goes up, what went down goes right."""
+    """Rotates motion in cells to the left by quarter turns: right becomes up, and down becomes right."""
     for _ in range(quarters):
         motion = np.rot90(motion)[..., ::-1] * np.array([1, -1], np.float32)
     return np.ascontiguousarray(motion)

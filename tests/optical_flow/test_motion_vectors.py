@@ -1,4 +1,4 @@
-"""Flow of the motion vectors in a video's code: made-up motion comes back, whatever the encoder made of it."""
+"""Tests that flow from the motion vectors of a video gives back made-up motion, for every kind of encoding."""
 
 import json
 import subprocess

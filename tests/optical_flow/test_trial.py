@@ -1,4 +1,4 @@
-"""The engine `auto` tries the GPU in a process of its own, which may die of it."""
+"""Tests that the engine `auto` tries the GPU in a separate process, which may be killed."""
 
 import pytest
 
@@ -10,13 +10,13 @@ from tests.makers.moving_pictures import shifted_pair
 ENDINGS = {
     "aborts": ("import os; os.write(2, b'no kernel image is available\\n'); os.abort()", "SIGABRT: no kernel image is"),
     "fails": ("raise RuntimeError('CUDA_ERROR_NO_DEVICE')", "RuntimeError: CUDA_ERROR_NO_DEVICE"),
-    "hangs": ("import time; time.sleep(60)", "takes it longer than 1 s"),
+    "hangs": ("import time; time.sleep(60)", "takes more than 1 s"),
 }
 
 
 @pytest.fixture
 def with_device(tmp_path, monkeypatch):
-    """A machine with the device file of a driver, where importing TensorFlow does what is written."""
+    """A machine with the device file of a driver, where importing TensorFlow runs the given code."""
 
     def make(source):
         (tmp_path / "tensorflow.py").write_text(source)

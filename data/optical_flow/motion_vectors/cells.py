@@ -11,19 +11,19 @@ import numpy as np
 from data.optical_flow.motion_vectors.coded_frames import CELL
 from data.optical_flow.tvl1.kernel_cache import inner, kernel
 
-# Another reference than that of most blocks must fit so much better: where there is little texture, all fit.
+# A block gets another reference than most blocks only if it fits this much better: without texture, all of them fit.
 _BETTER = 0.8
-# Shorter vectors say little about how far away their reference is.
+# Shorter vectors tell little about the distance of their reference.
 _LEAST_SQUARE = 1.0
 
 
 @kernel
 def find_distances(blocks: np.ndarray, is_past: np.ndarray, lumas: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Returns how many frames each block's reference is away: int64[N], negative in the past, 0 if there is none.
+    """Returns the distance of each block's reference in frames: int64[N], negative in the past, 0 if there is none.
 
     `places` are rows (slot in `lumas`, distance) of frames that may be references, nearest first, after the frame's
-    own row. A stream does not say which of them it means, so the one whose pixels fit best is taken: the one that fits
-    all blocks of the frame, but for blocks that another one fits clearly better.
+    own row. The stream does not name the reference, so the best fit of pixels decides: all blocks take the candidate
+    that fits the whole frame best, except for blocks that another candidate fits clearly better.
     """
     count = len(places)
     differences, totals = np.zeros((len(blocks), count)), np.zeros((2, count))
@@ -53,7 +53,7 @@ def find_distances(blocks: np.ndarray, is_past: np.ndarray, lumas: np.ndarray, p
 
 @inner
 def _difference(block: np.ndarray, image: np.ndarray, reference: np.ndarray) -> float:
-    """Returns how much a block differs from its source in a frame, the mean over sixteen of its pixels."""
+    """Returns the difference between a block and its source in a frame: the mean over sixteen of its pixels."""
     height, width = image.shape
     left, top = int(block[0] - block[2] / 2), int(block[1] - block[3] / 2)
     right, down = int(np.rint(block[4])), int(np.rint(block[5]))
@@ -95,7 +95,7 @@ def spread(
 
 @inner
 def _covered(centre: float, size: float, most: int) -> tuple[int, int]:
-    """Returns the first cell whose middle lies in a stretch of pixels, and the first one behind it."""
+    """Returns the first cell whose middle lies in a range of pixels, and the first cell after them."""
     first = int(np.ceil((centre - size / 2) / CELL - 0.5))
     end = int(np.ceil((centre + size / 2) / CELL - 0.5))
     return min(max(first, 0), most), min(max(end, 0), most)
@@ -103,7 +103,7 @@ def _covered(centre: float, size: float, most: int) -> tuple[int, int]:
 
 @kernel
 def divide(sums: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Returns the mean motion in each cell; cells without any take their neighbours', or `before` if none has any."""
+    """Returns the mean motion in each cell. Cells without any take their neighbours', or `before` if none has any."""
     height, width = sums.shape[:2]
     cells = np.empty((height, width, 2), np.float32)
     known, missing = np.zeros((height, width), np.bool_), 0
@@ -121,7 +121,7 @@ def divide(sums: np.ndarray, before: np.ndarray) -> np.ndarray:
 
 @inner
 def _fill(cells: np.ndarray, known: np.ndarray) -> int:
-    """Gives cells beside known ones the mean of these, and returns how many are missing still."""
+    """Fills cells beside known ones with the mean of these, and returns the number of cells still missing."""
     height, width = known.shape
     fresh, missing = known.copy(), 0
     for y in range(height):

@@ -1,4 +1,4 @@
-"""Codes two frames in memory to learn what an encoder finds out about the motion between them."""
+"""Encodes two frames in memory to get the motion vectors between them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from data.optical_flow.motion_vectors.coded_frames import in_pixels
 from data.optical_flow.motion_vectors.vectors import MotionReader
 
-# A codec that every FFmpeg has. Blocks of 8 pixels and quarters of a pixel, almost without loss: what is coded coarsely
-# keeps wrong vectors rather than small differences.
+# Every FFmpeg has this codec. It uses blocks of 8 pixels, quarters of a pixel, and hardly any loss: coarse coding would
+# rather keep wrong vectors than store small differences.
 _CODEC = "mpeg4"
 _SETTINGS = {"flags": "+mv4+qpel", "mbd": "rd", "qmin": "2", "qmax": "2"}
 _BLOCK = 16
 
 
 def coded_again(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Returns the flow between two grey frames, uint8[H, W], by the vectors of their code: float32[H, W, 2]."""
+    """Returns the flow between two grey frames, uint8[H, W], from their encoder's vectors: float32[H, W, 2]."""
     import av
 
     height, width = first.shape

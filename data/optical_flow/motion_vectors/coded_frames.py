@@ -1,4 +1,4 @@
-"""Frames that carry the motion that their file's encoder found, and the flow between them."""
+"""Defines frames that carry the motion found by the encoder of their file, and computes flow between them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-# Pixels of a cell's side.
+# The side of a cell in pixels.
 CELL = 4
-# Over so many frames motion is followed at most; what is one frame apart needs one.
+# Motion is followed over at most this many frames.
 REACH = 64
 
 
 class CodedFrame(np.ndarray):
-    """A frame as uint8[H, W, 3] that knows how things moved up to it, in cells of the coded size."""
+    """A frame, uint8[H, W, 3], with the motion in the frames before it, in cells of the size of the coded video."""
 
     video: object | None  # The same one for all frames of a video.
     number: int
     fields: Sequence[np.ndarray]  # Motion from frame to frame up to this one, the newest last: float32[h, w, 2].
-    coded: tuple[int, int]  # Height and width of the frames that the cells lie on.
+    coded: tuple[int, int]  # Height and width of the coded frames, which the cells cover.
 
     def __array_finalize__(self, other: np.ndarray | None) -> None:
-        """Hands on what is known to views and copies."""
+        """Copies the motion to views and copies of the frame."""
         for name in ("video", "number", "fields", "coded"):
             setattr(self, name, getattr(other, name, None))
 
@@ -37,14 +37,14 @@ class CodedFrame(np.ndarray):
 
 
 def with_motion_of(frame: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Returns other pixels of a frame, in another size for instance, with what the frame knows of motion."""
+    """Returns new pixels, for instance of another size, with the motion of a frame."""
     if not isinstance(frame, CodedFrame) or frame.video is None:
         return pixels
     return CodedFrame.of(pixels, frame.video, frame.number, frame.fields, frame.coded)
 
 
 def known_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
-    """Returns the flow from one frame of a coded video to another of it, in pixels; None if they are no such frames."""
+    """Returns the flow between two frames of one coded video, in pixels; None if they are no such frames."""
     if not (isinstance(first, CodedFrame) and isinstance(second, CodedFrame)) or first.video is not second.video:
         return None
     if first.video is None:
@@ -63,7 +63,7 @@ def known_flow(first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
 
 
 def in_pixels(cells: np.ndarray, coded: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Returns motion in cells of the coded size as flow of another size."""
+    """Converts motion in cells of the coded size to flow of another size."""
     (height, width), (rows, columns) = size, cells.shape[:2]
     scale = np.array([width / coded[1], height / coded[0]], np.float32)
     whole = max(round(columns * CELL * float(scale[0])), width), max(round(rows * CELL * float(scale[1])), height)
@@ -72,7 +72,7 @@ def in_pixels(cells: np.ndarray, coded: tuple[int, int], size: tuple[int, int]) 
 
 
 def _followed(fields: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Returns the motion of all these steps together: each goes on where the one before it ended."""
+    """Adds up motion over several steps: each step continues where the one before it ended."""
     total = None
     for field in fields:
         total = field if total is None else total + _at(field, total)
@@ -80,7 +80,7 @@ def _followed(fields: Sequence[np.ndarray]) -> np.ndarray | None:
 
 
 def _turned(cells: np.ndarray) -> np.ndarray:
-    """Returns the opposite motion, from the second frame to the first: what arrives at a place goes back from there."""
+    """Inverts motion, to go from the second frame to the first: a thing goes back from the place where it arrived."""
     back = -cells
     for _ in range(2):
         back = -_at(cells, back)
@@ -88,7 +88,7 @@ def _turned(cells: np.ndarray) -> np.ndarray:
 
 
 def _at(field: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """Returns what a field says where things have moved to."""
+    """Returns the values of a field at the places to which things have moved."""
     rows, columns = np.indices(field.shape[:2], np.float32)
     x, y = columns + moved[..., 0] / CELL, rows + moved[..., 1] / CELL
     found: np.ndarray = cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

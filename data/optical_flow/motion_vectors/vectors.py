@@ -1,4 +1,4 @@
-"""Reads the motion vectors of a stream as it is decoded: H.264 and MPEG-4 part 2, by PyAV."""
+"""Reads the motion vectors of a stream while PyAV decodes it: H.264 and MPEG-4 Part 2."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from data.optical_flow.motion_vectors.coded_frames import CELL
 if TYPE_CHECKING:
     from av import VideoCodecContext, VideoFrame
 
-_BETWEEN = 3  # PyAV's type of frames that are predicted from both sides.
-# The most frames that come between two others in a stream, and how many are kept to be compared with.
+_BETWEEN = 3  # PyAV's number for B frames, which are predicted from frames before and after them.
+# The most B frames in a row, and the number of frames that are kept as possible references.
 _MOST_BETWEEN, _KEPT = 16, 24
-# How many of the newest frames are tried as references in H.264, and of those that are not between others.
+# For H.264, the numbers of the newest frames, and of the newest frames but B frames, that are tried as references.
 _TRIED, _ANCHORS = 6, 3
-# How much it counts in a pair of frames what only tells of the pairs before and after: it fills gaps.
+# The weight of motion that was measured in the pairs before and after: it only fills gaps.
 _ELSEWHERE = 1e-3
-# The columns of PyAV's vectors that are read.
+# The columns of PyAV's vectors that are used.
 _COLUMNS = ("dst_x", "dst_y", "w", "h")
 
 
@@ -32,29 +32,29 @@ class _Blocks(NamedTuple):
     number: int
     frame: VideoFrame
     is_between: bool
-    rows: np.ndarray  # Centre, size and way to the source, in pixels: float32[N, 6].
-    is_past: np.ndarray  # Whether the source is in a frame before: bool[N].
+    rows: np.ndarray  # Centre, size and the way to the source, in pixels: float32[N, 6].
+    is_past: np.ndarray  # Whether the source is in an earlier frame: bool[N].
 
 
-# A frame's blocks, and how many frames their references are away.
+# A frame's blocks, and the distances of their references in frames.
 _Measured: TypeAlias = tuple[_Blocks, np.ndarray]
 
 
 class MotionReader:
-    """Turns the vectors of decoded frames, in the order of display, into motion from each frame to the next."""
+    """Converts the vectors of decoded frames, in the order of display, to motion from each frame to the next."""
 
     def __init__(self, codec: str, size: tuple[int, int]) -> None:
-        # In MPEG-4 the reference is the nearest frame that is not between others; in H.264 it may be any.
+        # In MPEG-4 the reference is the nearest frame that is no B frame; in H.264 it may be any frame.
         self._is_free, self._size = codec == "h264", size
         self._lumas = np.zeros((_KEPT, *size), np.uint8)
         self._newest, self._anchors = deque[int](maxlen=_TRIED), deque[int](maxlen=_ANCHORS if self._is_free else 1)
         self._motion = np.zeros((*(-(-side // CELL) for side in size), 2), np.float32)
         self._before: _Measured | None = None  # The frame before.
-        self.vectors = 0  # How many there have been.
+        self.vectors = 0  # The number of vectors so far.
 
     @staticmethod
     def prepare(context: VideoCodecContext) -> None:
-        """Makes a decoder tell the vectors of its frames."""
+        """Sets up a decoder to export the vectors of its frames."""
         context.thread_count = 1  # Several videos are decoded in parallel.
         context.options = {"flags2": "+export_mvs"}
 
@@ -75,7 +75,7 @@ class MotionReader:
         if self._is_free:
             self._lumas[number % _KEPT] = luma(frame)
         is_between, data = frame.pict_type == _BETWEEN, frame.side_data.get("MOTION_VECTORS")
-        # Key frames have none, and FFmpeg tells zeros for MPEG-4's frames between others, whatever their vectors are.
+        # Key frames have no vectors. For MPEG-4's B frames FFmpeg always exports zeros.
         if data is None or (is_between and not self._is_free):
             return _Blocks(number, frame, is_between, np.zeros((0, 6), np.float32), np.zeros(0, np.bool_))
         found = data.to_ndarray()
@@ -86,7 +86,7 @@ class MotionReader:
         return _Blocks(number, frame, is_between, rows, found["source"] < 0)
 
     def _solved(self, group: list[_Blocks]) -> Iterator[tuple[VideoFrame, np.ndarray | None]]:
-        """Yields a group of frames between others, and the one that ends it."""
+        """Yields the B frames of a group, and the frame that ends it."""
         ends = [each for each in group if not each.is_between]
         others = {*self._newest, *(each.number for each in group)} if self._is_free else {each.number for each in ends}
         measured = [(each, self._distances(each, {*self._anchors, *others} - {each.number})) for each in group]
@@ -102,11 +102,11 @@ class MotionReader:
         return find_distances(blocks.rows, blocks.is_past, self._lumas, np.array(places, np.int64))
 
     def _moved(self, now: _Measured, end: _Measured) -> np.ndarray | None:
-        """Returns the motion from the frame before, also by what the end of its group tells."""
+        """Returns the motion from the frame before; the vectors of the frame that ends its group help."""
         if self._before is None:
             return None
         sums = np.zeros((*self._motion.shape[:2], 3), np.float32)
-        # What this frame says of the past, and the one before of the future, is of this pair.
+        # Vectors of this frame into the past, and of the frame before into the future, belong to this pair.
         spread(now[0].rows, now[1], 1.0, 1.0, _ELSEWHERE, sums)
         spread(self._before[0].rows, self._before[1], 0.0, _ELSEWHERE, 1.0, sums)
         if now is not end and not self._is_free:
@@ -116,7 +116,7 @@ class MotionReader:
 
 
 def _without_outliers(cells: np.ndarray) -> np.ndarray:
-    """Returns motion without the vectors that blocks of little texture have by chance."""
+    """Returns motion without the random vectors of blocks with little texture."""
     return np.stack([cv2.medianBlur(np.ascontiguousarray(cells[..., axis]), 5) for axis in (0, 1)], axis=-1)
 
 
