@@ -56,8 +56,12 @@ def _block(x: keras.KerasTensor, filters: int, strides: int, *, name: str) -> ke
 
 
 def _convolution(x: keras.KerasTensor, filters: int, size: int, strides: int, *, name: str) -> keras.KerasTensor:
-    # Padded on both sides: "same" with a stride of two would pad on one side only, unlike the published weights.
-    if size > 1:
-        x = layers.ZeroPadding2D(size // 2)(x)
-    x = layers.Conv2D(filters, size, strides=strides, use_bias=False, kernel_initializer="he_normal", name=name)(x)
+    # With a stride, "same" would pad on one side only, unlike the published weights. Without one it pads on both, as a
+    # layer of its own would, and spares a copy of each map on the way there and back.
+    if strides > 1 and size > 1:
+        x, padding = layers.ZeroPadding2D(size // 2)(x), "valid"
+    else:
+        padding = "same"
+    options = {"strides": strides, "padding": padding, "use_bias": False, "kernel_initializer": "he_normal"}
+    x = layers.Conv2D(filters, size, name=name, **options)(x)
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
