@@ -78,7 +78,7 @@ def test_what_a_plan_leaves_out_and_what_more_time_would_bring_is_said():
         return " ".join(sentences(clips, plan_for(clips, minutes, 2), minutes, 2))
 
     assert "More time would bring nothing" in said(60)
-    assert "only 20 of 200 clips are used" in said(0.5) and "even so" in said(0.5)
+    assert "only 20 of 200 clips are used" in said(0.5) and "Even so" in said(0.5)
     best = plan_for(clips, None, 2).minutes
     least = int(re.search(r"With --minutes (\d+), nothing would be left out", said(2)).group(1))
     assert best <= least <= best + 1

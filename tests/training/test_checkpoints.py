@@ -196,7 +196,7 @@ def test_a_training_that_goes_on_with_other_versions_says_so(tmp_path, capsys):
     ("content", "said"),
     [
         ("{,", r"is damaged \(.*line 1"),
-        ("[]", r"is damaged \(it holds no object\)"),
+        ("[]", r"is damaged \(it does not contain an object\)"),
         ('{"options": [], "data_hash": ""}', "has no usable entry 'options'"),
         ("{}", "has no usable entry 'options'"),
         ('{"options": {}}', "has no usable entry 'data_hash'"),
