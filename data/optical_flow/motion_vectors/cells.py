@@ -15,6 +15,9 @@ from data.optical_flow.tvl1.kernel_cache import inner, kernel
 _BETTER = 0.8
 # Shorter vectors tell little about the distance of their reference.
 _LEAST_SQUARE = 1.0
+# Every third block that moves is compared with all references, to find the usual one. Where that one fits to so many
+# grey levels, no other is tried.
+_ASKED, _GOOD = 3, 4.0
 
 
 @kernel
@@ -25,16 +28,15 @@ def find_distances(blocks: np.ndarray, is_past: np.ndarray, lumas: np.ndarray, p
     own row. The stream does not name the reference, so the best fit of pixels decides: all blocks take the candidate
     that fits the whole frame best, except for blocks that another candidate fits clearly better.
     """
-    count = len(places)
-    differences, totals = np.zeros((len(blocks), count)), np.zeros((2, count))
+    count, totals = len(places), np.zeros((2, len(places)))
+    image, moves = lumas[places[0, 0]], np.zeros(len(blocks), np.bool_)
     for number in range(len(blocks)):
-        if count <= 2 or blocks[number, 4] ** 2 + blocks[number, 5] ** 2 < _LEAST_SQUARE:
-            continue
-        for place in range(1, count):
-            if (places[place, 1] < 0) == is_past[number]:
-                found = _difference(blocks[number], lumas[places[0, 0]], lumas[places[place, 0]])
-                differences[number, place] = found
-                totals[int(is_past[number]), place] += found
+        moves[number] = count > 2 and blocks[number, 4] ** 2 + blocks[number, 5] ** 2 >= _LEAST_SQUARE
+        if moves[number] and number % _ASKED == 0:
+            for place in range(1, count):
+                if (places[place, 1] < 0) == is_past[number]:
+                    found = _difference(blocks[number], image, lumas[places[place, 0]])
+                    totals[int(is_past[number]), place] += found
     usual = np.zeros(2, np.int64)
     for place in range(1, count):
         side = int(places[place, 1] < 0)
@@ -43,10 +45,13 @@ def find_distances(blocks: np.ndarray, is_past: np.ndarray, lumas: np.ndarray, p
     distances = np.zeros(len(blocks), np.int64)
     for number in range(len(blocks)):
         chosen = usual[int(is_past[number])]
-        least = differences[number, chosen] * _BETTER
-        for place in range(1, count):
-            if (places[place, 1] < 0) == is_past[number] and differences[number, place] < least:
-                chosen, least = place, differences[number, place]
+        if moves[number] and chosen:
+            least = _difference(blocks[number], image, lumas[places[chosen, 0]]) * _BETTER
+            for place in range(1, count if least > _GOOD else 0):
+                if (places[place, 1] < 0) == is_past[number]:
+                    found = _difference(blocks[number], image, lumas[places[place, 0]])
+                    if found < least:
+                        chosen, least = place, found
         distances[number] = places[chosen, 1] if chosen else 0
     return distances
 
