@@ -228,8 +228,7 @@ def quiet_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-    # Its warnings advise who writes code: that a function was traced for many small data sets in turn, for instance.
-    tf.get_logger().setLevel("ERROR")
+    tf.get_logger().setLevel("ERROR")  # Its warnings are for authors of code: many functions traced, for instance.
 
 
 @contextlib.contextmanager

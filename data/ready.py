@@ -52,6 +52,7 @@ KNOWN = {
 
 # The entries of `flow.json` about frames.
 _OF_FRAMES = ("short_side", "enlarge", "size", "fps", "every")
+_NOT_PREPARED = "{} is not prepared in {}. Run: ./run prepare {}"
 
 
 def open_dataset(name: str, root: Path) -> DataSet:
@@ -82,8 +83,7 @@ def ready_dataset(name: str, root: Path | None) -> DataSet:
     if dataset.make_videos:
         _prepare_built_in(dataset)
     if not is_indexed(dataset.root):
-        words = in_words(name, dataset.root)
-        raise FileNotFoundError(f"{name} is not prepared in {dataset.root}. Run: ./run prepare {words}")
+        raise FileNotFoundError(_NOT_PREPARED.format(name, dataset.root, in_words(name, dataset.root)))
     share(dataset.root)
     if read_layout(dataset.root) != dataset.layout:  # It was packed or unpacked after it was opened.
         dataset = open_dataset(name, dataset.root)

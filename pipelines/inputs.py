@@ -25,6 +25,7 @@ MOST = 0.875
 
 # Consecutive fields in each stack of kind flow_stacks, as in temporal segment networks.
 STACK = 5
+_ODD = "A bidirectional input is half forward and half backward, so its length must be even. Received {}; pass {}."
 
 # More frames than any video has.
 WHOLE_VIDEO = 2**30
@@ -82,10 +83,7 @@ class Input:
             if getattr(self, name) < 1:
                 raise ValueError(f"The {name} of an input must be at least 1. Received {getattr(self, name)}.")
         if self.kind == "bidirectional" and self.length % 2:
-            raise ValueError(
-                "A bidirectional input is half forward and half backward, so its length must be even. "
-                f"Received {self.length}; pass {self.length + 1}."
-            )
+            raise ValueError(_ODD.format(self.length, self.length + 1))
         is_flow, is_colour = self.kind in FLOW_KINDS, self.kind in _COLOUR_KINDS
         is_spread = self.kind.endswith(("_spread", "_stacks"))
         in_a_row = STACK if self.kind == "flow_stacks" else 1

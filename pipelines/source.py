@@ -60,8 +60,7 @@ class Columns:
     def __init__(self, dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
         counts = [video.num_flows if clip.is_flow else video.num_frames for video in videos]
         self.shortest, self.longest = min(counts, default=0), max(counts, default=0)
-        # Otherwise constants would be placed on an accelerator, and copied back for each batch.
-        with tf.device("/cpu:0"):
+        with tf.device("/cpu:0"):  # An accelerator's constants would be copied back for each batch.
             self._tensors = {
                 "name": tf.constant([video.name for video in videos]),
                 "num_items": tf.constant(counts, tf.int32),
@@ -70,13 +69,19 @@ class Columns:
                 "stored": tf.constant([video.stored or video.name for video in videos]),
             }
             if dataset.layout.name == PACKED:
-                self._tensors["path"] = tf.constant([str(archive_path(dataset, video)) for video in videos])
-                self._tensors["num_frames"] = tf.constant([video.num_frames for video in videos], tf.int32)
-                self._tensors["num_flows"] = tf.constant([video.num_flows for video in videos], tf.int32)
+                self._tensors |= _of_archives(dataset, videos)
 
     def __call__(self, name: str, rows: tf.Tensor) -> tf.Tensor:
         """Returns the values of a column for some rows, of any shape."""
         return tf.gather(self._tensors[name], rows)
+
+
+def _of_archives(dataset: DataSet, videos: Sequence[Video]) -> Example:
+    return {
+        "path": tf.constant([str(archive_path(dataset, video)) for video in videos]),
+        "num_frames": tf.constant([video.num_frames for video in videos], tf.int32),
+        "num_flows": tf.constant([video.num_flows for video in videos], tf.int32),
+    }
 
 
 class MappedColumns:

@@ -69,9 +69,13 @@ class Stage:
 def check_backbone(name: str) -> None:
     """Raises ValueError for a network that does not exist, and suggests the most similar name."""
     if name not in BACKBONE_NAMES:
-        guess = difflib.get_close_matches(name, BACKBONE_NAMES, n=1)
-        meant = f"; did you mean {guess[0]}?" if guess else "."
-        raise ValueError(f"There is no backbone {name!r}{meant} Choose one of {', '.join(BACKBONE_NAMES)}.")
+        raise _unknown(name)
+
+
+def _unknown(backbone: str) -> ValueError:
+    guess = difflib.get_close_matches(backbone, BACKBONE_NAMES, n=1)
+    meant = f"; did you mean {guess[0]}?" if guess else "."
+    return ValueError(f"There is no backbone {backbone!r}{meant} Choose one of {', '.join(BACKBONE_NAMES)}.")
 
 
 def check_numbers(options: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import singledispatch
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -33,6 +34,10 @@ _TOO_FEW = (
 _NO_VIDEO = (
     "Split {3} has no training videos for {1} of {2} classes, such as {0!r}. Add videos of it, or remove it from the "
     "list of classes."
+)
+_TOO_SMALL = (
+    "--crop-size is {0}, but the smaller side of the frames of {1} is {2}. Pass --crop-size {2} or less, or prepare "
+    "larger frames: ./run prepare --short-side."
 )
 
 
@@ -100,24 +105,36 @@ def _check_lists(config: TrainConfig, dataset: DataSet, training: Sequence[Video
         _check_crop(config.crop_size, dataset, training)
 
 
+@singledispatch
 def _labels_of(videos: Sequence[Video]) -> set[int]:
-    if isinstance(videos, VideoRows) and not videos.whole.about["multi_label"]:
-        return set(np.unique(videos.column("label")).tolist())
     return {label for video in videos for label in video.labels}
+
+
+@_labels_of.register
+def _(videos: VideoRows) -> set[int]:
+    if videos.whole.about["multi_label"]:
+        return {label for video in videos for label in video.labels}
+    return set(np.unique(videos.column("label")).tolist())
 
 
 def _check_crop(crop_size: int, dataset: DataSet, training: Sequence[Video]) -> None:
     rows = read_index(index_path(dataset.root))
-    if isinstance(training, VideoRows):  # Only the smallest is looked up.
-        of_video = np.minimum(training.column("width"), training.column("height"))
-        training = [training[int(np.where(of_video > 0, of_video, 2**30).argmin())]]
-    sides = [(min(rows[video.name].width, rows[video.name].height), video.name) for video in training]
+    looked_at = _with_smallest(training)
+    sides = [(min(rows[video.name].width, rows[video.name].height), video.name) for video in looked_at]
     smallest, name = min((side for side in sides if side[0]), default=(crop_size, ""))
     if smallest < crop_size:
-        raise ValueError(
-            f"--crop-size is {crop_size}, but the smaller side of the frames of {name} is {smallest}. "
-            f"Pass --crop-size {smallest} or less, or prepare larger frames: ./run prepare --short-side."
-        )
+        raise ValueError(_TOO_SMALL.format(crop_size, name, smallest))
+
+
+@singledispatch
+def _with_smallest(training: Sequence[Video]) -> Sequence[Video]:
+    return training
+
+
+@_with_smallest.register
+def _(training: VideoRows) -> Sequence[Video]:  # Only the smallest is looked up.
+    of_video = np.minimum(training.column("width"), training.column("height"))
+    return [training[int(np.where(of_video > 0, of_video, 2**30).argmin())]]
 
 
 def hash_of_data(clip: Input, *data: Data) -> str:
@@ -130,7 +147,11 @@ def hash_of_data(clip: Input, *data: Data) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
+@singledispatch
 def _described(videos: Sequence[Video], clip: Input) -> object:
-    if isinstance(videos, VideoRows):
-        return videos.digest()
     return [(each.name, each.labels, each.num_frames, clip.is_flow and each.num_flows) for each in videos]
+
+
+@_described.register
+def _(videos: VideoRows, clip: Input) -> object:
+    return videos.digest()

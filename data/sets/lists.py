@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import singledispatch
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +65,11 @@ def named_parts(dataset: DataSet, split: int) -> tuple[Sequence[Video], Sequence
     return tuple(video for video in listed if video.name not in named), held_out
 
 
+@singledispatch
 def cut_validation(
     videos: Sequence[Video], fraction: float = 0.1, seed: int = 0
 ) -> tuple[Sequence[Video], Sequence[Video]]:
     """Cuts whole random groups off a training list, some of every class: `(training, validation)`."""
-    if isinstance(videos, VideoRows):
-        return _cut_by_keys(videos, fraction, seed)
     groups: dict[str, list[Video]] = {}
     for video in videos:
         groups.setdefault(video.group, []).append(video)
@@ -92,7 +92,8 @@ def cut_validation(
     return training, tuple(video for video in videos if video.group in chosen)
 
 
-def _cut_by_keys(videos: VideoRows, fraction: float, seed: int) -> tuple[VideoRows, VideoRows]:
+@cut_validation.register
+def _cut_by_keys(videos: VideoRows, fraction: float = 0.1, seed: int = 0) -> tuple[VideoRows, VideoRows]:
     """Cuts groups off a list of very many videos: each with the probability `fraction`, by a number made of its key."""
     salt = mixed(np.array([seed + 1], np.uint64))
     chosen = np.empty(len(videos), bool)

@@ -16,6 +16,9 @@ from streams.networks.in_time import network_in_time, shifted_network
 from streams.networks.preprocessing import Pixels, scaled
 
 _AS_KERAS = Variant()
+_TOO_SMALL = (
+    "{0} needs images of {1} pixels or more. Received {2}. Pass --crop-size {1} or more, or another --backbone."
+)
 
 
 def build_network(
@@ -31,10 +34,7 @@ def build_network(
     check_backbone(backbone)
     parts = backbone_of(backbone, variant.origin) if variant.origin else BACKBONES[backbone]
     if pixels.size < parts.smallest:
-        raise ValueError(
-            f"{backbone} needs images of {parts.smallest} pixels or more. Received {pixels.size}. "
-            f"Pass --crop-size {parts.smallest} or more, or another --backbone."
-        )
+        raise ValueError(_TOO_SMALL.format(backbone, parts.smallest, pixels.size))
     inputs = keras.Input((pixels.size, pixels.size, pixels.channels), dtype="uint8", name=pixels.family)
     if variant.shift:
         return shifted_network(inputs, pixels, parts, num_classes, dropout, variant.shift)

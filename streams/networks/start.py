@@ -34,6 +34,10 @@ _HEADS = ("logits", "predictions", "convnext_tiny_head_dense")
 # The number of batch normalisations, from the first on, that are trained. If the input differs from that of the
 # pretrained network, the statistics of the first one no longer fit (TSN, Sec. 3.3).
 _LEARNING_NORMALISATIONS = {"all-but-first": 1, "all": 0}
+_NOTHING_LEARNT = (
+    "--train {train} needs pretrained weights, but {backbone} has none. Pass --weights FILE, or --weights none to use "
+    "random ones on purpose."
+)
 _FILES = f".keras, .weights.h5, .h5, {', '.join(ENDINGS)}"
 _HOW_TO_GO_ON = f"Pass --weights FILE ({_FILES}), or --weights none to start from random weights."
 
@@ -59,10 +63,7 @@ def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Se
     if source == "auto":
         source = "imagenet" if BACKBONES[options.backbone].application and not clip.is_flow else "none"
         if source == "none" and options.train != "all":
-            raise ValueError(
-                f"--train {options.train} needs pretrained weights, but {options.backbone} has none. "
-                "Pass --weights FILE, or --weights none to use random ones on purpose."
-            )
+            raise ValueError(_NOTHING_LEARNT.format(**vars(options)))
     if source == "none":
         print(f"All weights of {network.name} are random.")
     else:

@@ -28,6 +28,10 @@ PUBLISHED = {
     "ccv-all": {"spatial": "ccv", "temporal": "ccv"},
     "ccv-single": {"spatial": "ccv", "temporal": "ccv"},
 }
+_MOST_SHOWN = (
+    "A crop of {size} pixels would show {share:.0%} of the frames' short side. So crops show "
+    f"{MOST:.0%} of it, resized to {{size}} pixels (--shown pixels turns this off)."
+)
 # Options that change neither the network nor its training.
 _BESIDE = (
     *("dataset", "root", "split", "seed", "weights", "runs", "resume", "no-resume", "again", "dry-run", "json"),
@@ -167,10 +171,7 @@ def _most_of_the_frame(name: str, root: Path, crop_size: str) -> tuple[Options, 
     share = size / (mapped_index(root).median("sides") or 256 if is_table(root) else _usual_side(_ready_rows(root)))
     if share >= MOST:
         return {}, ""
-    return {"shown": "most"}, (
-        f"A crop of {size} pixels would show {share:.0%} of the frames' short side. So crops show {MOST:.0%} of it, "
-        f"resized to {size} pixels (--shown pixels turns this off)."
-    )
+    return {"shown": "most"}, _MOST_SHOWN.format(size=size, share=share)
 
 
 def _own_spatial(root: Path, weights: str, share: int) -> tuple[Options, str]:

@@ -129,15 +129,19 @@ class Run:
         """Deletes all files of an earlier training."""
         # The order makes a kill at any moment harmless: later stages are deleted before those from which they started,
         # checkpoints before their options, and the result before its model.
-        for run in reversed(self.later) if with_later else ():
-            if run.folder.is_dir():
-                with run.locked():
-                    run.clear()
+        if with_later:
+            self._clear_later()
         self.clear_checkpoints()
         for path in (self.config, self.model, self.history, self.curves):
             path.unlink(missing_ok=True)
         for folder in (self.tensorboard, self.folder / "scores"):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _clear_later(self) -> None:
+        for run in reversed(self.later):
+            if run.folder.is_dir():
+                with run.locked():
+                    run.clear()
 
     def clear_checkpoints(self) -> None:
         """Deletes the checkpoints: complete ones first, then those that a kill left incomplete."""

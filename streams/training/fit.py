@@ -30,6 +30,8 @@ from streams.training.records import (
 from streams.training.schedules import best_epoch, make_optimizer
 from streams.training.step import Trainee
 
+_SAVED = "Stopped after the last step; the model is saved. {} goes on with what is left, or prints the result."
+
 
 @dataclass(frozen=True)
 class Learner:
@@ -156,6 +158,5 @@ def _finish(learner: Learner, model: Trainee, clips: Clips, keeper: Keeper) -> d
     (stopped,) = course.together.any(keeper.stop.requested)
     course.together.take_leave()
     if stopped:
-        words = "Stopped after the last step; the model is saved."
-        raise StoppedError(f"{words} {same_command(course.config)} goes on with what is left, or prints the result.")
+        raise StoppedError(_SAVED.format(same_command(course.config)))
     return result

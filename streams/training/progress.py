@@ -21,6 +21,10 @@ from streams.training.schedules import Rate, best_epoch
 # If the disk damages the newest checkpoint, the one before it remains.
 _KEPT = 2
 _STATE = "state"
+_NOT_WRITTEN = (
+    "The checkpoint {} could not be written ({}). The earlier ones are intact. Make room, then run the same command "
+    "again, but without --again: it goes on from the last one."
+)
 
 
 class DamagedError(Exception):
@@ -156,9 +160,7 @@ class Course:
     def start(self, model: keras.Model, skipped: Skipped | None) -> None:
         """Continues where an earlier training stopped. `skipped` then includes the clips that it skipped."""
         if self.config.resume and not self.config.again and self.checkpoints.folder.exists():
-            self.progress = self.checkpoints.restore(model, self.together.check_step)
-            if self.progress.step:
-                print(f"Going on from step {self.progress.step:,} of {self.rate.total_steps:,}.", flush=True)
+            self._restore(model)
         else:
             self.together.check_step(0)
         if skipped is not None:
@@ -166,6 +168,11 @@ class Course:
             self.progress.skipped = skipped
         self.saved_step = self.finite_step = self.progress.step
         self.began = time.monotonic() - self.progress.seconds
+
+    def _restore(self, model: keras.Model) -> None:
+        self.progress = self.checkpoints.restore(model, self.together.check_step)
+        if self.progress.step:
+            print(f"Going on from step {self.progress.step:,} of {self.rate.total_steps:,}.", flush=True)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
@@ -200,10 +207,7 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **dict(arrays))  # type: ignore[arg-type]
     except OSError as error:
-        raise RuntimeError(
-            f"The checkpoint {path} could not be written ({error.strerror or error}). The earlier ones are intact. "
-            "Make room, then run the same command again, but without --again: it goes on from the last one."
-        ) from error
+        raise RuntimeError(_NOT_WRITTEN.format(path, error.strerror or error)) from error
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -80,10 +80,13 @@ class Display(keras.callbacks.Callback):
         """Records when the step begins, and moves the bar from time to time."""
         now = time.monotonic()
         if not self.bar.disable and batch > 0 and now - self.looked >= _LOOK:
-            self.looked = now
-            self._measure()
-            self._move(self.speed)
+            self._move_bar(now)
         self.began.append(time.monotonic())
+
+    def _move_bar(self, now: float) -> None:
+        self.looked = now
+        self._measure()
+        self._move(self.speed)
 
     def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Stops the clock, because validation is not training."""
