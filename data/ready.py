@@ -167,7 +167,7 @@ def frame_description(root: Path) -> Description:
     """Returns how the frames in `root` were made, and the size of most of them, for use on other videos."""
     made: Mapping[str, object] = find_description(root)
     described = cast(Description, {name: made[name] for name in _OF_FRAMES if name in made})
-    if "jpeg_quality" in made and made["jpeg_quality"] is None:  # Left out otherwise: frames are JPEGs nearly always.
+    if made.get("jpeg_quality", 0) is None:  # Left out otherwise: frames are JPEGs nearly always.
         described["jpeg_quality"] = None
     if is_table(root):
         usual = mapped_index(root).usual_size

@@ -153,8 +153,7 @@ class ClipStream(Clips):
         source = source_of(self.dataset, self.held_out, self.clip)
         shape, count = self.clip.shape(self.crop_size), _number_of_views(source, num_views) * len(self.held_out)
         load = plainly(partial(self._one_clip, source, "none"))
-        # Some at a time, since there may be millions.
-        blocks = tf.data.Dataset.range(0, count, _VIEWS_PLANNED)
+        blocks = tf.data.Dataset.range(0, count, _VIEWS_PLANNED)  # Not all at once: there may be millions.
         places = blocks.map(plainly(lambda first: tf.range(first, tf.minimum(first + _VIEWS_PLANNED, count))))
         examples = places.map(plainly(partial(_validation_views, source, num_views))).unbatch()
         examples = examples.apply(tf.data.experimental.assert_cardinality(count))

@@ -31,19 +31,12 @@ Example = dict[str, tf.Tensor]
 plainly = tf.autograph.experimental.do_not_convert
 
 
-def dataset_options(private_threads: int | None = None) -> tf.data.Options:
-    """Returns the options of a tf.data.Dataset. They leave the choice of the parallelism to us."""
-    options = tf.data.Options()
-    # Clips are loaded in parallel, so splitting the work for one clip would only cost time.
-    options.threading.max_intra_op_parallelism = 1
-    # Autotuning would make more and more clips ahead, which takes memory and, until it settles, a third of the speed.
-    options.autotune.enabled = False
-    if private_threads:
-        options.threading.private_threadpool_size = private_threads
-    return options
-
-
-OPTIONS = dataset_options()
+# The options of every tf.data.Dataset here. They leave the choice of the parallelism to us.
+OPTIONS = tf.data.Options()
+# Clips are loaded in parallel, so splitting the work for one clip would only cost time.
+OPTIONS.threading.max_intra_op_parallelism = 1
+# Autotuning would make more and more clips ahead, which takes memory and, until it settles, a third of the speed.
+OPTIONS.autotune.enabled = False
 
 
 def source_of(dataset: DataSet, videos: Sequence[Video], clip: Input) -> "Source":
@@ -128,6 +121,8 @@ class MappedColumns:
 class Source:
     """Holds the names and counts of the videos of a pipeline, and reads their clips."""
 
+    options = OPTIONS
+
     def __init__(self, dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
         made = find_description(dataset.root) if clip.is_flow else {}
         self.columns = (MappedColumns if isinstance(videos, VideoRows) else Columns)(dataset, videos, clip)
@@ -145,11 +140,9 @@ class Source:
         self.is_backward_stored = clip.kind == "bidirectional" and bool(made.get("backward"))
         # Whether channels are computed from the contents of the files.
         self._is_assembled = clip.kind in ASSEMBLED and not self.is_backward_stored
-        self.options = OPTIONS
         self.frame_size = decode.floats_size if self.is_float else decode.image_size
         self.num_files = clip.num_items * (2 if clip.is_flow and not self.is_float else 1)
-        # Otherwise the constants would be placed on an accelerator, and copied back for each batch.
-        with tf.device("/cpu:0"):
+        with tf.device("/cpu:0"):  # For the reason that `Columns` gives.
             # The numbers are formatted only once: formatting takes a tenth of the time of decoding.
             digits = max(1, self.layout.flow_digits if clip.is_flow else self.layout.digits)
             self._numbers = tf.constant([f"{number:0{digits}}" for number in range(self.columns.longest + 3)])

@@ -1,5 +1,6 @@
 """Reads clips straight from videos: worker processes decode frames and compute flow when a clip is wanted."""
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,19 +16,22 @@ from data.extraction.video_files import find_sources
 from data.store.description import recipe_of
 from pipelines import augment, sampling
 from pipelines.inputs import Input
-from pipelines.source import Example, Source, at_once, dataset_options
+from pipelines.source import OPTIONS, Example, Source, at_once
 
 # These threads only wait for workers, so they must not take the place of threads that compute the network.
-_OPTIONS = dataset_options(private_threads=at_once())
+_OPTIONS = copy.deepcopy(OPTIONS)
+_OPTIONS.threading.private_threadpool_size = at_once()
 
 
 class FromVideos(Source):
     """The source of clips that are made from videos. What it calls contents are pixels, not encoded files."""
 
+    options = _OPTIONS
+
     def __init__(self, dataset: DataSet, videos: Sequence[Video], clip: Input) -> None:
         super().__init__(dataset, videos, clip)
         self.is_float, self.num_files = clip.is_flow, clip.num_items  # x and y of a field come together.
-        self.frame_size, self.options = _size, _OPTIONS
+        self.frame_size = _size
         self._kind = "flow" if clip.is_flow else "colour" if clip.is_colour else "grey"
         self._depth = {"flow": 2, "colour": 3, "grey": 1}[self._kind]
         self._making, self._videos = recipe_of(dataset.root), videos

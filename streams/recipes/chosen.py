@@ -148,8 +148,11 @@ def _fitting(given: argparse.Namespace, words: Sequence[str], stream: str) -> tu
         return _most_of_the_frame(name, root, given.crop_size)
     if not given.recipe and not is_own(name):
         return _published(name, stream)
-    if not is_indexed(root):
-        return {}, ""  # The command itself will say what to do.
+    # If nothing is prepared, the command itself will say what to do.
+    return _for_own(given, root, stream) if is_indexed(root) else ({}, "")
+
+
+def _for_own(given: argparse.Namespace, root: Path, stream: str) -> tuple[Options, str]:
     share = 2 if given.recipe == QUICK else 1
     options, said = _own_spatial(root, given.weights, share) if stream == "spatial" else _own_temporal(root, share)
     return {**options, "recipe": given.recipe or OWN}, said
@@ -169,9 +172,7 @@ def _most_of_the_frame(name: str, root: Path, crop_size: str) -> tuple[Options, 
         return {}, ""
     size = int(crop_size) if crop_size.isdecimal() else DEFAULT_CROP
     share = size / (mapped_index(root).median("sides") or 256 if is_table(root) else _usual_side(_ready_rows(root)))
-    if share >= MOST:
-        return {}, ""
-    return {"shown": "most"}, _MOST_SHOWN.format(size=size, share=share)
+    return ({}, "") if share >= MOST else ({"shown": "most"}, _MOST_SHOWN.format(size=size, share=share))
 
 
 def _own_spatial(root: Path, weights: str, share: int) -> tuple[Options, str]:

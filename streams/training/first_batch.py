@@ -60,8 +60,7 @@ def look_at_first_batch(
     needed = (fixed + per_clip * clips_at_once(config)) / _GIGABYTE
     batches = f"batches of {config.batch_size}{parts} on {devices}, about {needed:.2f} GB of memory on each."
     warnings += [] if HAS_TENSORBOARD else [_NO_LOGS]
-    if config.accumulate > 1 or replicas > 1:
-        warnings += caveats(model, config, replicas)
+    warnings += caveats(model, config, replicas) if config.accumulate > 1 or replicas > 1 else []
     print(f"{model.count_params():,} weights, {batches}", *warnings, sep="\n")
     Now.doing, sheets = "Reading the first batch", {}
     batch, _ = clips.cut(*next(iter(clips.batches(course.progress.step))))
