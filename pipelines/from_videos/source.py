@@ -1,6 +1,5 @@
 """Reads clips straight from videos: worker processes decode frames and compute flow when a clip is wanted."""
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -19,7 +18,9 @@ from pipelines.inputs import Input
 from pipelines.source import OPTIONS, Example, Source, at_once
 
 # These threads only wait for workers, so they must not take the place of threads that compute the network.
-_OPTIONS = copy.deepcopy(OPTIONS)
+_OPTIONS = tf.data.Options()  # A copy would share its parts with the original.
+_OPTIONS.threading.max_intra_op_parallelism = OPTIONS.threading.max_intra_op_parallelism
+_OPTIONS.autotune.enabled = OPTIONS.autotune.enabled
 _OPTIONS.threading.private_threadpool_size = at_once()
 
 
