@@ -34,7 +34,7 @@ from data.store.description import Recipe
 from data.store.index import READY, Row, index_path, read_index, write_index
 from data.store.one_video import COUNTS
 
-EXPECTED_RATIO, EXPECTED_SECONDS, EXPECTED_GROWTH, EXPECTED_SEARCH = 1.8, 0.5, 1.25, 5.0
+EXPECTED_RATIO, EXPECTED_SECONDS, EXPECTED_GROWTH, EXPECTED_SEARCH = 1.8, 0.5, 1.25, 180.0
 UCF101 = 13_320
 FEW, MANY = 100, 10_000
 TO_PREPARE = 4
@@ -68,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"preparing {TO_PREPARE} videos beside {FEW} and {MANY:,} that are indexed: peaks of {memory[FEW]:.0f} and "
         f"{memory[MANY]:.0f} MB, {growth:.2f}x (expected below {EXPECTED_GROWTH})"
     )
-    print(f"copies among {UCF101:,} videos: searched in {search:.0f} s (expected below {EXPECTED_SEARCH})")
+    print(
+        f"copies among {UCF101:,} videos: searched in {search:.0f} CPU-seconds (expected below {EXPECTED_SEARCH:.0f})"
+    )
     if options.json:
         found = {"videos_a_second": rates, "ratio": ratio, "index": index, "memory": memory, "search": search}
         write_json(options.json, found)
@@ -131,7 +133,7 @@ def preparing_memory(folder: Path, count: int) -> float:
 
 
 def duplicate_search() -> float:
-    """Returns the seconds of a search for copies among pictures of noise, of as many videos as UCF-101 has."""
+    """Returns the processor seconds of a search for copies among pictures of noise, for as many videos as UCF-101."""
     generator = np.random.default_rng(0)
     whole = slice(None), slice(None)
     looks = [
@@ -139,11 +141,11 @@ def duplicate_search() -> float:
         for number, pictures in enumerate(generator.integers(0, 256, (UCF101, FRAMES, SIDE, SIDE), np.uint8))
     ]
     looks[-1] = dataclasses.replace(looks[-1], pictures=looks[7].pictures[:, :, ::-1])  # One mirrored copy.
-    started = time.perf_counter()
+    started = time.process_time()
     found = pairs_to_compare(looks)
     if found != [(7, UCF101 - 1)]:
         raise RuntimeError(f"One copy was hidden; found were {found}.")
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def draw_wide(number: int, frames: int) -> Iterator[np.ndarray]:

@@ -32,7 +32,8 @@ from commands.options import positive
 from commands.running import run
 
 # Seconds until a request counts as hung, and requests at a time: fewer than the queue of the service has places.
-LONGEST, CLIENTS = 60.0, 8
+CLIENTS, SECONDS = 8, 30
+LONGEST = (CLIENTS + 1) * SECONDS
 MODELS = """
 import sys; from pathlib import Path; from tests.makers.models import make_model, make_video
 folder = Path(sys.argv[1])
@@ -128,7 +129,7 @@ def _service(folder: Path) -> Iterator[str]:
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(PROJECT)}
     subprocess.run([sys.executable, "-c", MODELS, str(folder)], check=True, env=environment, capture_output=True)
-    words = ["--seconds", "30", "--upload-seconds", "2"]  # A head may announce more than ever comes.
+    words = ["--seconds", str(SECONDS), "--upload-seconds", "2"]  # A head may announce more than ever comes.
     words += [f"--{stream}={folder / stream}.keras" for stream in ("spatial", "temporal")]
     with (folder / "errors").open("w") as errors, service(words, stderr=errors, env=environment) as address:
         yield address

@@ -14,6 +14,7 @@ from keras import ops
 from commands.files import scratch_folder
 from commands.running import swallowed_stderr
 from fusion.exporting.fused_output import fused_output
+from fusion.exporting.in_order import put_in_order
 from fusion.methods.kept import AVERAGE, Fusion
 from fusion.prediction.exported import KERAS_COPY, LOGITS, SIGNATURE, Arrays
 from fusion.prediction.exported_texts import EXTRA
@@ -74,7 +75,7 @@ def write(model: keras.Model, texts: Mapping[str, str], kind: str, path: Path, c
 
 def _write_savedmodel(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
     with swallowed_stderr():
-        model.export(path, format="tf_saved_model", verbose=False)
+        _archive(model, {"serve": model}).write_out(str(path), verbose=False)
     (path / EXTRA).mkdir(exist_ok=True)
     save_alike(model, path / EXTRA / KERAS_COPY, {})
     for name, text in texts.items():
@@ -87,6 +88,7 @@ def _write_onnx(model: keras.Model, texts: Mapping[str, str], path: Path, *, hal
     with swallowed_stderr():
         model.export(path, format="onnx", verbose=False)
     written = onnx.load(path)
+    put_in_order(written.graph)
     if half:
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -99,13 +101,8 @@ def _litert(model: keras.Model, precision: str, clips: Arrays) -> bytes:
     """Returns a LiteRT model with one signature for all outputs, and one for each stream."""
     entries = {SIGNATURE: model, **_streams(model)}
     with scratch_folder() as folder, swallowed_stderr():
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        for name, part in entries.items():
-            # With an unknown number of clips, networks that look at many frames of each can't be laid out in memory.
-            spec = {each.name: tf.TensorSpec([1, *each.shape[1:]], tf.uint8, name=each.name) for each in part.inputs}
-            archive.add_endpoint(name, functools.partial(part.__call__, training=False), input_signature=[spec])
-        archive.write_out(str(folder / "saved"), verbose=False)
+        # With an unknown number of clips, networks that look at many frames of each can't be laid out in memory.
+        _archive(model, entries, count=1).write_out(str(folder / "saved"), verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved"), signature_keys=[*entries])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
         if precision:
@@ -116,6 +113,22 @@ def _litert(model: keras.Model, precision: str, clips: Arrays) -> bytes:
             converter.representative_dataset = functools.partial(_examples, entries, clips)
         written: bytes = converter.convert()
     return written
+
+
+def _archive(
+    model: keras.Model, entries: Mapping[str, keras.Model], count: int | None = None
+) -> keras.export.ExportArchive:
+    """Returns a writer of a model in TensorFlow's format, with an entry for each network; `count` fixes their clips."""
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    place = {id(each.value): number for number, each in enumerate(model.variables)}
+    for name, part in entries.items():
+        spec = {each.name: tf.TensorSpec([count, *each.shape[1:]], tf.uint8, name=each.name) for each in part.inputs}
+        called = functools.partial(part.__call__, training=False)
+        graph = archive.add_endpoint(name, called, input_signature=[spec]).get_concrete_function().graph
+        # TensorFlow orders them by address, so that equal models would give files that differ.
+        graph.variables = sorted(graph.variables, key=lambda each: place.get(id(each), -1))
+    return archive
 
 
 def _streams(model: keras.Model) -> dict[str, keras.Model]:

@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from fusion.export import NEEDS
 from tests.makers.commands import make_data, ucf101
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -28,20 +30,18 @@ def contents(folder):
 @pytest.mark.timeout(900)
 def test_equal_commands_leave_equal_files_but_for_the_time_that_they_took(tmp_path):
     places = [tmp_path / name for name in ("one", "another place")]
+    formats = [name for name, packages in NEEDS.items() if all(map(find_spec, packages)) and "int8" not in name]
 
     for place in places:
         make_data(place / "set", "ucf101")
-        did("spatial/train.py", *ucf101({"ucf101": place / "set"}, place / "runs"))
+        for stream in ("spatial", "temporal"):
+            did(f"{stream}/train.py", *ucf101({"ucf101": place / "set"}, place / "runs"))
         data = ("--dataset", "ucf101", "--root", place / "set", "--runs", place / "runs")
-        did("fusion/evaluate.py", *data, "--stream", "spatial", "--views", "2", "--crops", "1")
+        did("fusion/evaluate.py", *data, "--views", "2", "--crops", "1")
+        did("fusion/export.py", *data[:2], *data[4:], "--format", *formats, "--out", place / "runs" / "exported")
 
     one, other = (contents(place / "runs") for place in places)
-    assert {Path(name).name for name in one} >= {
-        "model.keras",
-        "history.csv",
-        "curves.png",
-        "report.html",
-        "report.json",
-    }
+    left = {Path(name).name for name in one}
+    assert left >= {"model.keras", "history.csv", "curves.png", "report.html", "report.json", "two_stream.keras"}
     assert one.keys() == other.keys()
     assert [name for name in one if one[name] != other[name]] == []
