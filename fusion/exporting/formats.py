@@ -64,6 +64,7 @@ def export(models: Mapping[str, Path], asked: Asked, folder: Path, fusion: str =
             "from which it was made."
         )
     Now.doing = "Loading the models"
+    keras.utils.set_random_seed(0)  # Dropout, which no export needs, would save a state that is drawn by chance.
     two_stream = TwoStream(models, fusion)
     if len(two_stream.scorers) > 1:
         print(sentence(two_stream.fusion))

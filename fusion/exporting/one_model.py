@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from commands.files import scratch_folder
 from commands.running import swallowed_stderr
@@ -21,6 +22,8 @@ from fusion.prediction.exported_texts import EXTRA
 from fusion.prediction.prediction import FUSED
 from fusion.prediction.scorer import Scorer
 from streams.runs.model_file import save_alike
+
+FINGERPRINT = "fingerprint.pb"  # Of a SavedModel.
 
 
 class Format(NamedTuple):
@@ -76,6 +79,10 @@ def write(model: keras.Model, texts: Mapping[str, str], kind: str, path: Path, c
 def _write_savedmodel(model: keras.Model, texts: Mapping[str, str], path: Path) -> None:
     with swallowed_stderr():
         _archive(model, {"serve": model}).write_out(str(path), verbose=False)
+    fingerprint = FingerprintDef.FromString((path / FINGERPRINT).read_bytes())
+    # TensorFlow draws one by chance.
+    fingerprint.uuid = f"{fingerprint.saved_model_checksum}-{fingerprint.checkpoint_hash}"
+    (path / FINGERPRINT).write_bytes(fingerprint.SerializeToString(deterministic=True))
     (path / EXTRA).mkdir(exist_ok=True)
     save_alike(model, path / EXTRA / KERAS_COPY, {})
     for name, text in texts.items():

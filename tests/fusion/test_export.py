@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fusion.export import NEEDS, main
+from fusion.exporting.in_order import put_in_order
 from fusion.methods.kept import Doubt, Fusion, KeptFusions
 from fusion.prediction.exported_texts import labels_in
 from fusion.prediction.hub_address import local
@@ -271,6 +272,41 @@ def test_keras_and_we_open_what_a_hub_serves(hub_folder, video, tmp_path):
     assert first == "['fused', 'spatial', 'spatial_logits', 'temporal', 'temporal_logits'] 1.0"
     assert second == str(TwoStream.load(model=hub_folder).predict(video, views=3).top(3))
     assert any(path.endswith("spatial.keras") for path in asked)
+
+
+def onnx_graph(numbers, *, shuffled=False):
+    """A small graph as tf2onnx may make it: with these numbers in names, and nodes and constants in any order."""
+    from onnx import TensorProto, helper
+
+    first, second, third = numbers
+    scale, axes = f"const_{third}", f"const_axes__{second}"
+    nodes = [
+        helper.make_node("Mul", ["rgb", scale], ["net/mul:0"], "net/mul"),
+        helper.make_node("Transpose", ["net/mul:0"], [f"net/conv__{first}:0"], f"net/conv__{first}", perm=[1, 0]),
+        helper.make_node("Squeeze", [f"net/conv__{first}:0", axes], [f"net/Softmax_{third}:0"], f"net/Softmax_{third}"),
+        helper.make_node("Mul", [f"net/Softmax_{third}:0", scale], ["fused"], "net/last"),
+    ]
+    constants = [
+        helper.make_tensor(scale, TensorProto.FLOAT, [1], [2.0]),
+        helper.make_tensor(axes, TensorProto.INT64, [1], [0]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1]) for name in ("rgb", "fused")]
+    order = -1 if shuffled else 1
+    return helper.make_graph(nodes[::order], "net", ends[:1], ends[1:], constants[::order])
+
+
+def test_equal_onnx_graphs_become_equal_bytes_however_they_were_numbered():
+    onnx = pytest.importorskip("onnx", reason="needs pip install -r requirements-export.txt")
+    graphs = [onnx_graph((14, 22, 3)), onnx_graph((25, 7, 1), shuffled=True)]
+
+    for graph in graphs:
+        put_in_order(graph)
+        onnx.checker.check_graph(graph)
+
+    assert graphs[0].SerializeToString() == graphs[1].SerializeToString()
+    assert [node.op_type for node in graphs[0].node] == ["Mul", "Transpose", "Squeeze", "Mul"]
+    assert [each.name for each in (*graphs[0].input, *graphs[0].output)] == ["rgb", "fused"]
+    assert {each.name for each in graphs[0].initializer} == {"net/mul/1", "net/Softmax/1"}
 
 
 def test_without_a_connection_one_message_says_so(tmp_path):
