@@ -13,7 +13,7 @@ import stat
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 try:
@@ -22,6 +22,8 @@ except ImportError:  # Windows has no such locks, so two processes in one folder
     fcntl = None  # type: ignore[assignment]
 
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+# Called with the path of each file that has appeared; see remote.py.
+after_writing: list[Callable[[Path], None]] = []
 # The locks of folders that this process shares with others.
 _locks: dict[Path, int] = {}
 
@@ -114,6 +116,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         temporary.replace(path)
+        for each in after_writing:
+            each(path)
         if os.name == "posix":  # Only a synced folder keeps the new name after a power cut.
             _sync(path.parent)
     except OSError as error:

@@ -7,9 +7,11 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from commands.help_page import HelpAll, Layout, help_page, typed, with_suggestion
+from commands.remote import is_remote, mirrored
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance, SupportsWrite
@@ -35,7 +37,11 @@ class Parser(argparse.ArgumentParser):
         if args is not None and list(args) == [LIST_OPTIONS]:
             print(json.dumps([_described(self, action) for action in self._actions]))
             self.exit()
-        return super().parse_known_args(args, namespace)
+        found, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(found).items():
+            if isinstance(value, Path) and ":" in str(value) and is_remote(value):
+                setattr(found, name, mirrored(value))
+        return found, rest
 
     def format_help(self) -> str:
         """Returns the page of `--help`."""

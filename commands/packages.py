@@ -27,6 +27,7 @@ MODULES = {
     "rich": "rich",
     "numba": "numba",
     "dask[distributed]": "distributed",
+    "fsspec": "fsspec",
     "psutil": "psutil",
     "jinja2": "jinja2",
 }

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.files import INSTALLED, PROJECT
+from commands.remote import uploading
 from commands.text import printable
 from commands.waiting import Now, breaking_silence
 
@@ -58,7 +59,8 @@ def run(main: Callable[[], None]) -> None:
     try:
         with breaking_silence():
             _check_opencv()
-            main()
+            with uploading():
+                main()
             _flush()
     except KeyboardInterrupt as interruption:
         _end(130, "\n" + (str(interruption) or "Stopped. The same command goes on from here."))

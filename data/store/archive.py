@@ -9,17 +9,20 @@ import os
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
+from commands.remote import RangeReader, checked_member, fetched, range_reader, trying
 from data.catalog import OURS
 
 TABLE = "offsets"
 # The header of a member is 30 bytes and its name. The table is the first member, so it begins at this offset.
 _HEADER = 30
 TABLE_BEGIN = _HEADER + len(TABLE)
+# More than the header of any of our files.
+_LONGEST_HEADER = _HEADER + len("flow_x_00001.jpg") + 3
 _ENTRY = 8  # Bytes of a row of the table.
 
 
@@ -70,7 +73,12 @@ def read_members(path: str | Path, members: Sequence[int]) -> list[bytes]:
     """
     wanted = sorted(set(members))
     first, last = wanted[0], wanted[-1]
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        if remote := range_reader(path):
+            return trying(str(path), partial(_read_remote, remote, path, members))
+        raise
     try:
         entries = _read(file, TABLE_BEGIN + _ENTRY * first, _ENTRY * (last + 1 - first), path)
         numbers = struct.unpack(f"<{2 * (last + 1 - first)}i", entries)
@@ -85,6 +93,26 @@ def read_members(path: str | Path, members: Sequence[int]) -> list[bytes]:
     finally:
         os.close(file)
     return [read[member] for member in members]
+
+
+def _read_remote(read: RangeReader, path: str | Path, members: Sequence[int]) -> list[bytes]:
+    """Returns the same of an archive in a store, by the same two ranges; each file is checked against its header."""
+    wanted = sorted(set(members))
+    first, last = wanted[0], wanted[-1]
+    entries = read(TABLE_BEGIN + _ENTRY * first, _ENTRY * (last + 1 - first))
+    numbers = struct.unpack(f"<{2 * (last + 1 - first)}i", entries)
+    begins, lengths = numbers[0::2], numbers[1::2]
+    if min(begins) < TABLE_BEGIN or min(lengths) < 0 or list(begins) != sorted(begins):
+        raise OSError(f"{path} came with a table that can't be right")
+    found: dict[int, bytes] = {}
+    for start, end in _stretches(wanted):
+        begin = begins[start - first] - _LONGEST_HEADER
+        content = read(begin, begins[end - first] + lengths[end - first] - begin)
+        for member in range(start, end + 1):
+            at = begins[member - first] - begin
+            found[member] = content[at : at + lengths[member - first]]
+            checked_member(content[at - _LONGEST_HEADER : at], found[member], str(path))
+    return [found[member] for member in members]
 
 
 def _read(file: int, begin: int, length: int, path: str | Path) -> bytes:
@@ -108,13 +136,13 @@ def _stretches(wanted: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 def damaged_member(path: Path) -> str | None:
     """Returns the first file in an archive whose checksum is wrong, or None."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(fetched(path)) as archive:
         return archive.testzip()
 
 
 def read_stored(path: Path) -> bytes:
     """Returns the content of a file of a video, from its folder or from the archive that replaced the folder."""
-    archive = archive_of(path.parent)
+    archive = fetched(archive_of(path.parent))
     if path.parent.is_dir() or not archive.exists():
         return path.read_bytes()
     try:
@@ -125,7 +153,7 @@ def read_stored(path: Path) -> bytes:
 
 def stored_paths(folder: Path) -> set[Path]:
     """Returns the paths of all files of a video, written as if they were loose in its folder."""
-    archive = archive_of(folder)
+    archive = fetched(archive_of(folder))
     if folder.is_dir():
         return set(folder.iterdir())
     if not archive.exists():

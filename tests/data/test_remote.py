@@ -1,0 +1,300 @@
+"""Data sets and runs in an object store: the same bytes as local ones, whatever goes wrong on the way."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from commands import files, remote
+from commands.files import write_text
+from commands.options import Parser
+from commands.remote import Mirror, is_remote, mirrored, uploading
+from data.ready import ready_dataset
+from data.sets.folders import keep_list
+from data.store.archive import damaged_member, read_members, read_stored, stored_paths
+from data.store.description import Recipe
+from data.store.index import Row, index_path, write_index
+from data.store.whole_folder import archive_path, begin_storing, end_storing, pack_video
+from tests.conftest import PROJECT
+from tests.makers.frames import HEIGHT, WIDTH, made_dataset
+
+
+class Flaky(MemoryFileSystem):
+    """A store of which every answer but each third is wrong: too late, refused, cut in half, or altered."""
+
+    protocol = "flaky"
+    store, pseudo_dirs = {}, [""]
+    faults, asked = [], 0
+
+    def cat_file(self, path, start=None, end=None, **more):
+        content = super().cat_file(path, start, end, **more)
+        fault = self._next()
+        if fault == "half":
+            return content[: len(content) // 2]
+        return bytes([content[0] ^ 1, *content[1:]]) if fault == "altered" and len(content) > 100 else content
+
+    def put_file(self, lpath, rpath, **more):
+        if self._next() == "half":
+            self.pipe_file(rpath, Path(lpath).read_bytes()[:-1])
+        else:
+            super().put_file(lpath, rpath, **more)
+
+    def find(self, *words, **more):
+        self._next()
+        found = super().find(*words, **more)
+        return {name: self._with_tag(each) for name, each in found.items()} if isinstance(found, dict) else found
+
+    def info(self, path, **more):
+        return self._with_tag(super().info(path, **more))
+
+    def ls(self, path, detail=True, **more):
+        found = super().ls(path, detail=True, **more)
+        return [self._with_tag(each) for each in found] if detail else [each["name"] for each in found]
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return MemoryFileSystem._strip_protocol(path.replace("flaky://", "memory://"))
+
+    def _with_tag(self, described):
+        if described["type"] != "file":
+            return described
+        return {**described, "ETag": hashlib.md5(self.store[described["name"]].getvalue()).hexdigest()}
+
+    def _next(self):
+        type(self).asked += 1
+        fault = self.faults[self.asked % len(self.faults)] if self.faults and self.asked % 3 else None
+        if fault in ("late", "refused"):
+            raise {"late": TimeoutError("timed out"), "refused": OSError("503 Slow Down")}[fault]
+        return fault
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A home for mirrors, short waits, and an empty store."""
+    fsspec.register_implementation("flaky", Flaky, clobber=True)
+    monkeypatch.setenv("TWO_STREAM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(remote, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(remote, "_open", {})
+    monkeypatch.setattr(files, "after_writing", [])
+    remote._opened.cache_clear()
+    Flaky.store.clear()
+    Flaky.faults, Flaky.asked = [], 0
+
+
+@pytest.fixture
+def packed(tmp_path):
+    """A packed data set of own videos."""
+    root = tmp_path / "local" / "mine"
+    made = made_dataset(root, {f"v{number}": 8 + number % 3 for number in range(6)})
+    keep_list(made)
+    rows = [Row(v.name, v.folder, v.num_frames, v.num_flows, WIDTH, HEIGHT) for v in made.videos.values()]
+    write_index(index_path(root), rows)
+    Recipe().keep(root)
+    begin_storing(root, "mine", packed=True)
+    for video in made.videos.values():
+        pack_video(made, video)
+    end_storing(root, (made.frame_folder(video) for video in made.videos.values()))
+    return ready_dataset("folder", root)
+
+
+def upload(root, address):
+    system, place = fsspec.url_to_fs(address)
+    for path in root.rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            system.pipe_file(f"{place}/{path.relative_to(root).as_posix()}", path.read_bytes())
+
+
+FAULTS = [[], ["late"], ["refused"], ["half"], ["altered"], ["late", "half", "refused", "altered"]]
+
+
+@pytest.mark.parametrize("faults", FAULTS, ids=lambda faults: "-".join(faults) or "none")
+def test_archives_are_read_by_ranges_as_from_the_disk(packed, faults):
+    upload(packed.root, "flaky://bucket/mine")
+    Flaky.faults = faults
+
+    root = mirrored("flaky:/bucket/mine")
+    found = ready_dataset("folder", root)
+
+    assert dict(found.videos) == dict(packed.videos)
+    for video in packed.videos.values():
+        for members in ([0], [3, 4, 5, 2], [video.num_frames, video.num_frames + 3], [0, 7, 9]):
+            local = read_members(archive_path(packed, video), members)
+            assert read_members(archive_path(found, video), members) == local
+    assert not list(root.glob("rawframes/**/*.zip"))
+
+
+def test_a_whole_archive_is_fetched_only_for_those_who_look_at_all_of_it(packed):
+    upload(packed.root, "flaky://bucket/mine")
+    found = ready_dataset("folder", mirrored("flaky:/bucket/mine"))
+    video = packed.videos["v1"]
+    frame = packed.layout.frame_path(found.root, video, 2)
+
+    assert read_stored(frame) == read_members(archive_path(packed, video), [2])[0]
+    assert len(stored_paths(frame.parent)) == 3 * video.num_frames - 1  # With the table.
+    assert damaged_member(archive_path(found, video)) is None
+    assert len(list(found.root.glob("rawframes/**/*.zip"))) == 1
+
+
+@pytest.mark.parametrize("faults", FAULTS, ids=lambda faults: "-".join(faults) or "none")
+def test_what_is_written_is_uploaded_whole(faults):
+    Flaky.faults = faults
+    runs = mirrored("flaky:/bucket/runs")
+
+    write_text(runs / "mine" / "history.csv", "loss\n" + "0.5\n" * 99)
+    with uploading():
+        (runs / "mine" / "tensorboard").mkdir()
+        (runs / "mine" / "tensorboard" / "events").write_bytes(bytes(range(256)))
+
+    Flaky.faults = []
+    there = {
+        name: fsspec.filesystem("flaky").cat_file(name) for name in fsspec.filesystem("flaky").find("/bucket/runs")
+    }
+    assert there == {
+        "/bucket/runs/mine/history.csv": b"loss\n" + b"0.5\n" * 99,
+        "/bucket/runs/mine/tensorboard/events": bytes(range(256)),
+    }
+
+
+def test_only_what_has_changed_is_fetched_and_uploaded():
+    upload_text("a.txt", "one")
+    upload_text("b.txt", "two")
+    folder = mirrored("flaky:/bucket/runs")
+    upload_text("a.txt", "three")
+
+    mirror = Mirror(folder)
+
+    assert mirror.fetch() == 1
+    assert (folder / "a.txt").read_text() == "three"
+    assert mirror.fetch() == 0
+    assert [mirror.push(path) for path in mirror.local()] == [False, False]
+
+
+def test_what_a_command_deletes_is_deleted_there_and_what_is_missing_here_is_fetched_again():
+    upload_text("a.txt", "one")
+    upload_text("old.txt", "two")
+    folder = mirrored("flaky:/bucket/runs")
+    (folder / "a.txt").unlink()
+    folder = mirrored("flaky:/bucket/runs")
+    assert (folder / "a.txt").read_text() == "one"
+
+    (folder / "old.txt").unlink()
+    write_text(folder / "new.txt", "three")
+
+    assert sorted(fsspec.filesystem("flaky").find("/bucket/runs")) == ["/bucket/runs/a.txt", "/bucket/runs/new.txt"]
+    fsspec.filesystem("flaky").rm_file("/bucket/runs/a.txt")
+    assert not (mirrored("flaky:/bucket/runs") / "a.txt").exists()
+
+
+def upload_text(name, text):
+    fsspec.filesystem("flaky").pipe_file(f"/bucket/runs/{name}", text.encode())
+
+
+def test_a_store_that_never_answers_is_named(monkeypatch):
+    Flaky.faults = ["refused"]
+    monkeypatch.setattr(Flaky, "_next", lambda self: (_ for _ in ()).throw(OSError("503 Slow Down")))
+
+    with pytest.raises(OSError, match=r"flaky://bucket/mine can't be read or written, after 7 attempts: 503 Slow Down"):
+        mirrored("flaky:/bucket/mine")
+
+
+def test_loose_frames_and_unknown_stores_are_refused():
+    fsspec.filesystem("flaky").pipe_file("/bucket/mine/rawframes/a/v/img_00001.jpg", b"x")
+
+    with pytest.raises(OSError, match=r"holds loose frames, rawframes/a/v/img_00001\.jpg .* \./run pack"):
+        mirrored("flaky:/bucket/mine")
+    with pytest.raises(ValueError, match="nowhere://bucket can't be reached"):
+        mirrored("nowhere:/bucket")
+
+
+def test_no_name_in_a_store_leads_out_of_the_mirror():
+    listed = {"/bucket/mine/../../escaped": {"size": 1}, "/bucket/mine/.remote.json": {"size": 1}}
+    mirror = Mirror.__new__(Mirror)
+    mirror.address, mirror._root = "flaky://bucket/mine", "/bucket/mine"
+    mirror._system = type("System", (), {"find": lambda *_, **__: listed, "invalidate_cache": lambda *_: None})()
+
+    assert mirror._list() == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("s3://bucket/set", True),
+        ("gs:/bucket/set", True),
+        ("C:\\data", False),
+        ("c:/data", False),
+        ("/data/set", False),
+        ("a/b", False),
+    ],
+)
+def test_addresses_are_told_from_paths(path, answer):
+    assert is_remote(path) == answer
+
+
+def test_any_option_that_is_a_path_may_be_an_address():
+    upload_text("a.txt", "one")
+    parser = Parser("")
+    parser.add_argument("--runs", type=Path)
+
+    runs = parser.parse_args(["--runs", "flaky://bucket/runs"]).runs
+
+    assert (runs / "a.txt").read_text() == "one"
+
+
+needs_s3 = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("moto", "s3fs", "flask")),
+    reason="needs moto[server] and s3fs",
+)
+
+
+@needs_s3
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_training_and_its_evaluation_live_in_a_bucket(packed, tmp_path, monkeypatch):
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        keys = {"AWS_ACCESS_KEY_ID": "made", "AWS_SECRET_ACCESS_KEY": "up", "AWS_DEFAULT_REGION": "us-east-1"}
+        for name, value in {**keys, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
+            monkeypatch.setenv(name, value)
+        store = fsspec.filesystem("s3", skip_instance_cache=True)
+        store.mkdir("bucket")
+        for path in packed.root.rglob("*"):
+            if path.is_file() and not path.name.startswith("."):
+                store.pipe_file(f"bucket/mine/{path.relative_to(packed.root).as_posix()}", path.read_bytes())
+        words = ["--backbone", "small", "--weights", "none", "--crop-size", "32", "--epochs", "1", "--batch-size", "3"]
+        words += ["--protocol", "paper", "--dataset", "mine"]
+        for root, runs in ((packed.root, tmp_path / "runs"), ("s3://bucket/mine", "s3://bucket/runs")):
+            command = [sys.executable, PROJECT / "spatial" / "train.py", *words, "--root", root, "--runs", runs]
+            done = subprocess.run([str(word) for word in command], env=os.environ, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+        name = "mine/spatial/split1"
+        assert (
+            store.cat_file(f"bucket/runs/{name}/model.keras") == (tmp_path / "runs" / name / "model.keras").read_bytes()
+        )
+        assert json.loads(store.cat_file(f"bucket/runs/{name}/config.json"))["result"]["epoch"] == 1
+    finally:
+        server.stop()
+
+
+def test_a_header_tells_a_wrong_file(packed):
+    path = archive_path(packed, packed.videos["v0"])
+    with zipfile.ZipFile(path) as archive:
+        info = archive.infolist()[3]
+        content = archive.read(info)
+    before = path.read_bytes()[info.header_offset : info.header_offset + 30 + len(info.filename)]
+
+    remote.checked_member(before, content, "it")
+    with pytest.raises(OSError, match="wrong checksum"):
+        remote.checked_member(before, np.frombuffer(content, np.uint8)[::-1].tobytes(), "it")
