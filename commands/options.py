@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from commands.help_page import HelpAll, Layout, help_page, typed, with_suggestion
-from commands.remote import is_remote, mirrored
+from commands.remote import local
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance, SupportsWrite
@@ -39,8 +39,8 @@ class Parser(argparse.ArgumentParser):
             self.exit()
         found, rest = super().parse_known_args(args, namespace)
         for name, value in vars(found).items():
-            if isinstance(value, Path) and ":" in str(value) and is_remote(value):
-                setattr(found, name, mirrored(value))
+            if isinstance(value, Path) and ":" in str(value):
+                setattr(found, name, local(value))
         return found, rest
 
     def format_help(self) -> str:

@@ -50,6 +50,13 @@ def is_remote(path: str | Path) -> bool:
     return _ADDRESS.fullmatch(str(path)) is not None
 
 
+def local(path: Path) -> Path:
+    """Returns a path itself or, for an address, the folder that stands for it in this process."""
+    return next((folder for folder, given in _given.items() if given == str(path)), None) or (
+        mirrored(path) if is_remote(path) else path
+    )
+
+
 def mirrored(path: Path) -> Path:
     """Returns the local folder that stands for an address, with its small files; what is written there is uploaded."""
     scheme, rest = _ADDRESS.fullmatch(str(path)).groups()  # type: ignore[union-attr]
@@ -62,7 +69,7 @@ def mirrored(path: Path) -> Path:
     mirror = Mirror(folder)
     count = mirror.fetch()
     print(f"{address}: {count:,} files were fetched to {folder}; archives are read where they are.", file=sys.stderr)
-    _open[folder] = mirror
+    _open[folder], _given[folder] = mirror, str(path)
     if _upload not in files.after_writing:
         files.after_writing.append(_upload)
     return folder
@@ -234,6 +241,7 @@ class Mirror:
 
 
 _open: dict[Path, Mirror] = {}
+_given: dict[Path, str] = {}  # The addresses of open mirrors, as they were given.
 
 
 @lru_cache(maxsize=8)

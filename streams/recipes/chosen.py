@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from commands.remote import local
 from data.ready import BUILT_IN, home_of, is_own
 from data.store.index import READY, Row, index_path, is_indexed, is_table, read_index
 from data.store.mapped_index import mapped_index
@@ -143,6 +144,7 @@ def _fitting(given: argparse.Namespace, words: Sequence[str], stream: str) -> tu
     """Returns the automatically chosen options, and a paragraph that explains them."""
     name = given.dataset or BUILT_IN
     root = Path(given.root) if given.root else home_of(name)
+    root = local(root) if ":" in str(root) else root
     shaping = [word for word in words if word.startswith("--") and word[2:].partition("=")[0] not in _BESIDE]
     if not given.recipe and (shaping or stream not in STREAMS):
         return _most_of_the_frame(name, root, given.crop_size)

@@ -24,6 +24,7 @@ from data.store.archive import damaged_member, read_members, read_stored, stored
 from data.store.description import Recipe
 from data.store.index import Row, index_path, write_index
 from data.store.whole_folder import archive_path, begin_storing, end_storing, pack_video
+from streams.recipes.chosen import recipe_presets
 from tests.conftest import PROJECT
 from tests.makers.frames import HEIGHT, WIDTH, made_dataset
 
@@ -84,6 +85,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TWO_STREAM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(remote, "_FIRST_WAIT", 0.001)
     monkeypatch.setattr(remote, "_open", {})
+    monkeypatch.setattr(remote, "_given", {})
     monkeypatch.setattr(files, "after_writing", [])
     remote._opened.cache_clear()
     Flaky.store.clear()
@@ -247,6 +249,18 @@ def test_any_option_that_is_a_path_may_be_an_address():
     runs = parser.parse_args(["--runs", "flaky://bucket/runs"]).runs
 
     assert (runs / "a.txt").read_text() == "one"
+
+
+def test_the_fitting_training_is_that_of_the_same_data_on_the_disk(packed):
+    upload(packed.root, "flaky://bucket/mine")
+    words = ["--dataset", "mine", "--backbone", "small", "--crop-size", "16"]
+
+    local, far = (
+        recipe_presets([*words, "--root", str(root)], "spatial") for root in (packed.root, "flaky://bucket/mine")
+    )
+
+    assert local == far
+    assert local["shown"] == "most"
 
 
 needs_s3 = pytest.mark.skipif(
