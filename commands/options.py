@@ -38,10 +38,7 @@ class Parser(argparse.ArgumentParser):
             print(json.dumps([_described(self, action) for action in self._actions]))
             self.exit()
         found, rest = super().parse_known_args(args, namespace)
-        for name, value in vars(found).items():
-            if isinstance(value, Path) and ":" in str(value):
-                setattr(found, name, local(value))
-        return found, rest
+        return (_with_local(found) if any(":" in str(value) for value in vars(found).values()) else found), rest
 
     def format_help(self) -> str:
         """Returns the page of `--help`."""
@@ -54,6 +51,14 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Ends with exit code 2, after printing the error and a suggestion."""
         self.exit(2, f"Error: {with_suggestion(self, message)}\n{typed()} --help shows the options.\n")
+
+
+def _with_local(found: argparse.Namespace) -> argparse.Namespace:
+    """Replaces addresses of stores by the folders that stand for them."""
+    for name, value in vars(found).items():
+        if isinstance(value, Path) and ":" in str(value):
+            setattr(found, name, local(value))
+    return found
 
 
 def option(

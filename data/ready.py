@@ -169,11 +169,11 @@ def frame_description(root: Path) -> Description:
     described = cast(Description, {name: made[name] for name in _OF_FRAMES if name in made})
     if made.get("jpeg_quality", 0) is None:  # Left out otherwise: frames are JPEGs nearly always.
         described["jpeg_quality"] = None
-    if is_table(root):
-        usual = mapped_index(root).usual_size
-        return cast(Description, {**described, "usual_size": usual}) if usual else described
+    usual = mapped_index(root).usual_size if is_table(root) else _usual_size(root)
+    return cast(Description, {**described, "usual_size": usual}) if usual else described
+
+
+def _usual_size(root: Path) -> list[int] | None:
     rows = read_index(index_path(root)).values()
     sizes = Counter((row.width, row.height) for row in rows if row.state == READY and row.width)
-    if sizes:
-        described["usual_size"] = list(sizes.most_common(1)[0][0])
-    return described
+    return list(sizes.most_common(1)[0][0]) if sizes else None

@@ -50,8 +50,7 @@ def read_planes(
         box = augment.random_box(augmentation, frame, crop_size, randoms, shown, is_motion)
         fits = (tf.reduce_min(frame) >= smallest) & (tf.reduce_max(box[2:]) <= (largest or tf.int32.max))
         first = tf.reshape(files["path"][number], [-1])[0]
-        # Nothing in a graph of data waits for an assertion of itself: what is made of the box must not come first.
-        # `unreadable` puts the error into words.
+        # Nothing in a graph waits for an assertion of itself, so the box has to. `unreadable` words the error.
         with tf.control_dependencies([tf.debugging.Assert(fits, ["The crop does not fit:", first, frame])]):
             box = tf.identity(box)
         planes.append([source.planes(clip, box) for clip in clips])

@@ -59,10 +59,8 @@ def run_folder(config: TrainConfig, stream: str, clip: Input, *data: Data) -> It
             run = Run.of(config.runs, data[0][0].name, stream, config.split, data_hash)
             with rejoining(config, run.folder) if config.rejoin_seconds else contextlib.nullcontext():
                 yield run
-    except KeyboardInterrupt as interruption:
-        if str(interruption):  # The training stopped after a step, and has already said what to type next.
-            raise
-        raise KeyboardInterrupt(_what_is_lost(config)) from None
+    except KeyboardInterrupt as said:  # A training that stopped after a step has already said what to type next.
+        raise said if str(said) else KeyboardInterrupt(_what_is_lost(config)) from None
 
 
 def import_tensorflow(config: TrainConfig, dataset: DataSet, training: Sequence[Video]) -> None:
@@ -119,8 +117,7 @@ def _(videos: VideoRows) -> set[int]:
 
 def _check_crop(crop_size: int, dataset: DataSet, training: Sequence[Video]) -> None:
     rows = read_index(index_path(dataset.root))
-    looked_at = _with_smallest(training)
-    sides = [(min(rows[video.name].width, rows[video.name].height), video.name) for video in looked_at]
+    sides = [(min(rows[video.name].width, rows[video.name].height), video.name) for video in _with_smallest(training)]
     smallest, name = min((side for side in sides if side[0]), default=(crop_size, ""))
     if smallest < crop_size:
         raise ValueError(_TOO_SMALL.format(crop_size, name, smallest))

@@ -143,8 +143,7 @@ def _is_list(value: object) -> bool:
 def _fitting(given: argparse.Namespace, words: Sequence[str], stream: str) -> tuple[Options, str]:
     """Returns the automatically chosen options, and a paragraph that explains them."""
     name = given.dataset or BUILT_IN
-    root = Path(given.root) if given.root else home_of(name)
-    root = local(root) if ":" in str(root) else root
+    root = local(Path(given.root)) if ":" in given.root else Path(given.root or home_of(name))
     shaping = [word for word in words if word.startswith("--") and word[2:].partition("=")[0] not in _BESIDE]
     if not given.recipe and (shaping or stream not in STREAMS):
         return _most_of_the_frame(name, root, given.crop_size)
