@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 RangeReader: TypeAlias = Callable[[int, int], bytes]
 
-# A scheme of one letter would be a drive of Windows. Path makes one slash of two.
-_ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/+(.+)", re.DOTALL)
+# A scheme of one letter would be a drive of Windows, and hf: is the hub of models. Path makes one slash of two.
+_ADDRESS = re.compile(r"(?!hf:)([a-z][a-z0-9+]+):/+(.+)", re.DOTALL)
 _KNOWN = ".remote.json"
 # Attempts at one request, and the seconds before the second of them; each wait is twice the one before, at most this.
 _ATTEMPTS, _FIRST_WAIT, _LONGEST_WAIT = 7, 0.2, 10.0

@@ -112,7 +112,7 @@ def test_who_is_killed_is_not_at_fault_and_is_left_for_the_next_run(tmp_path):
     (tmp_path / "videos" / "a b" / "a b 0.avi").rename(tmp_path / "videos" / "a b" / "killed.avi")
     dataset = open_dataset("mine", tmp_path)
 
-    with pytest.raises(RuntimeError, match=r"1 videos are left over, killed among them: .* were killed"):
+    with pytest.raises(RuntimeError, match=r"1 videos are left over, such as killed: .* were killed"):
         prepare(dataset, recipe=RECIPE, work=Work(extract=extract_with_bad_decoder))
     between = set(read_index(index_path(tmp_path)))
     rows = prepare(dataset, recipe=RECIPE)

@@ -234,6 +234,7 @@ def test_no_name_in_a_store_leads_out_of_the_mirror():
         ("C:\\data", False),
         ("c:/data", False),
         ("/data/set", False),
+        ("hf:/owner/name", False),
         ("a/b", False),
     ],
 )

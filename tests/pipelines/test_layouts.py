@@ -43,7 +43,7 @@ def test_a_folder_that_another_tool_spelt_differently_is_read_under_the_name_of_
     stored = dataclasses.replace(spelt.videos["v_HandStand"], name="v_Handstand", stored="v_HandStand")
     dataset = dataclasses.replace(spelt, videos={"v_Handstand": stored})
 
-    assert Source(dataset, [stored], Input("rgb")).names.numpy().tolist() == [b"v_Handstand"]
+    assert Source(dataset, [stored], Input("rgb")).columns("name", [0]).numpy().tolist() == [b"v_Handstand"]
     for clip in (Input("rgb"), Input("flow", 2)):
         np.testing.assert_array_equal(first_views(dataset, clip, 3), first_views(spelt, clip, 3))
 
