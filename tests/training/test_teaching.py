@@ -110,7 +110,11 @@ TRAININGS = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "all")) for name in TRAININGS])
+# The slow ones go the same way as the others.
+SLOW = ("all", "on the device", "segments")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in TRAININGS])
 def test_a_stopped_training_goes_on_bit_for_bit(dataset, teachers, tmp_path, name):
     options = TRAININGS[name](teachers)
     whole = trained(tmp_path / "whole", dataset, **options)

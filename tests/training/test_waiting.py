@@ -31,7 +31,7 @@ def shares(folder, printed, seconds, ahead):
     return [int(share) for share in re.findall(r"(\d+)% waiting", printed.readouterr().out)]
 
 
-@pytest.mark.parametrize("ahead", [0, 4], ids=["as-asked", "fetched-ahead"])
+@pytest.mark.parametrize("ahead", [0, pytest.param(4, marks=pytest.mark.slow)], ids=["as-asked", "fetched-ahead"])
 def test_slow_input_is_waited_for_and_fast_input_is_not(tmp_path, capsys, ahead):
     slow = shares(tmp_path / "slow", capsys, 0.1, ahead)
     fast = shares(tmp_path / "fast", capsys, 0.0, ahead)
