@@ -61,11 +61,9 @@ def mirrored(path: Path) -> Path:
     """Returns the local folder that stands for an address, with its small files; what is written there is uploaded."""
     scheme, rest = _ADDRESS.fullmatch(str(path)).groups()  # type: ignore[union-attr]
     address = f"{scheme}://{rest.strip('/')}" if scheme != "file" else f"file:///{rest.strip('/')}"
-    home = Path(os.environ.get("TWO_STREAM_CACHE", Path.home() / ".cache" / "two-stream"))
-    folder = home / hashlib.sha256(address.encode()).hexdigest()[:16] / PurePosixPath(rest).name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _home() / _key(address) / PurePosixPath(rest).name
     if not (folder / _KNOWN).exists():
-        (folder / _KNOWN).write_text(json.dumps({"address": address, "files": {}}), encoding="utf-8")
+        _replace(folder / _KNOWN, json.dumps({"address": address, "files": {}}).encode())
     mirror = Mirror(folder)
     count = mirror.fetch()
     print(f"{address}: {count:,} files were fetched to {folder}; archives are read where they are.", file=sys.stderr)
@@ -93,7 +91,10 @@ def mirror_of(path: Path) -> "Mirror | None":
     for folder in path.parents:
         if folder in _open:
             return _open[folder]
-        if (folder / _KNOWN).is_file():
+    # Only where mirrors are made: a data set from elsewhere may hold such a file, and must not say what is read.
+    if _home() in path.parents:
+        folder = _home().joinpath(*path.relative_to(_home()).parts[:2])
+        if folder != path and (folder / _KNOWN).is_file():
             return _opened(folder)
     return None
 
@@ -121,6 +122,8 @@ class Mirror:
     def __init__(self, folder: Path) -> None:
         found = json.loads((folder / _KNOWN).read_text(encoding="utf-8"))
         self.folder, self.address = folder, str(found["address"])
+        if folder.parent.name != _key(self.address):
+            raise ValueError(f"{folder} is no mirror of {printable(self.address)}: delete it.")
         self._files: dict[str, list[object]] = found["files"]  # Of each: size, tag, and when it was changed here.
         self._system, self._root = _system(self.address)
 
@@ -155,10 +158,7 @@ class Mirror:
             return content, _tag(described)
 
         content, tag = trying(f"{self.address}/{name}", get)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".incomplete.{os.getpid()}-{path.name}")
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
+        _replace(path, content)
         self._note(name, tag)
 
     def read(self, name: str, begin: int, length: int) -> bytes:
@@ -235,13 +235,28 @@ class Mirror:
         self._save()
 
     def _save(self) -> None:
-        unfinished = self.folder / f"{_KNOWN}.{os.getpid()}"
-        unfinished.write_text(json.dumps({"address": self.address, "files": self._files}), encoding="utf-8")
-        unfinished.replace(self.folder / _KNOWN)
+        _replace(self.folder / _KNOWN, json.dumps({"address": self.address, "files": self._files}).encode())
 
 
 _open: dict[Path, Mirror] = {}
 _given: dict[Path, str] = {}  # The addresses of open mirrors, as they were given.
+
+
+def _home() -> Path:
+    """Returns the folder of all mirrors."""
+    return Path(os.environ.get("TWO_STREAM_CACHE", Path.home() / ".cache" / "two-stream"))
+
+
+def _key(address: str) -> str:
+    return hashlib.sha256(address.encode()).hexdigest()[:16]
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all. Unlike `files.replacing`, it uploads nothing: the content came from there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".incomplete.{os.getpid()}-{path.name}")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
 
 
 @lru_cache(maxsize=8)

@@ -17,7 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from commands import files, remote
 from commands.files import write_text
 from commands.options import Parser
-from commands.remote import Mirror, is_remote, mirrored, uploading
+from commands.remote import Mirror, fetched, is_remote, mirrored, range_reader, uploading
 from data.ready import ready_dataset
 from data.sets.folders import keep_list
 from data.store.archive import damaged_member, read_members, read_stored, stored_paths
@@ -224,6 +224,27 @@ def test_no_name_in_a_store_leads_out_of_the_mirror():
     mirror._system = type("System", (), {"find": lambda *_, **__: listed, "invalidate_cache": lambda *_: None})()
 
     assert mirror._list() == {}
+
+
+def test_a_file_in_a_data_set_from_elsewhere_cannot_say_what_is_read(tmp_path):
+    planted = tmp_path / "set"
+    (planted / "rawframes").mkdir(parents=True)
+    (planted / ".remote.json").write_text(json.dumps({"address": f"file://{tmp_path}", "files": {}}))
+    (tmp_path / "rawframes").mkdir()
+    (tmp_path / "rawframes" / "v.zip").write_bytes(b"of somebody else")
+
+    assert range_reader(planted / "rawframes" / "v.zip") is None
+    assert not fetched(planted / "rawframes" / "v.zip").exists()
+
+
+def test_a_mirror_of_another_address_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("TWO_STREAM_CACHE", str(tmp_path))
+    folder = tmp_path / "0123456789abcdef" / "set"
+    folder.mkdir(parents=True)
+    (folder / ".remote.json").write_text(json.dumps({"address": "memory://other", "files": {}}))
+
+    with pytest.raises(ValueError, match="is no mirror of memory://other: delete it"):
+        range_reader(folder / "v.zip")
 
 
 @pytest.mark.parametrize(
