@@ -8,9 +8,6 @@ Expected: under 4 s of processor time. Figures are the least of some turns, beca
 
 import argparse
 import json
-import os
-import resource
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +16,8 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.predict import REAL, cut, networks
-from commands.files import PROJECT, scratch_folder
+from benchmarks.processes import run_command
+from commands.files import scratch_folder
 from commands.options import positive
 from commands.running import quiet_tensorflow, run
 from commands.waiting import Now
@@ -46,29 +44,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         command = ["fusion/predict.py", str(video), *models, "--json", str(found)]
         ways = {name: ["-c", code] for name, code in PARTS.items()} | {"the answer": command}
         Now.doing = "Filling the caches"
-        _seconds(command)
-        least = {name: min(_seconds(words) for _ in range(options.turns)) for name, words in ways.items()}
+        run_command(command, cores=1)
+        least = {name: min(run_command(words, cores=1) for _ in range(options.turns)) for name, words in ways.items()}
         stages = json.loads(found.read_text(encoding="utf-8"))["predictions"][0]["seconds"]
     print("| processor seconds until | |\n|---|---|")
     for name, seconds in least.items():
         print(f"| {name} | {seconds:.2f} |")
     print("\nOf the last turn, by the clock:", ", ".join(f"{name} {spent:.2f} s" for name, spent in stages.items()))
     print(f"Expected: under {EXPECTED:g}. {'Reached.' if least['the answer'] < EXPECTED else 'Missed.'}")
-
-
-def _seconds(words: Sequence[str]) -> float:
-    """Returns the processor seconds of a Python process on one core."""
-    core = min(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [sys.executable, *words],
-        cwd=PROJECT,
-        check=True,
-        capture_output=True,
-        preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 if __name__ == "__main__":

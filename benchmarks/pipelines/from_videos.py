@@ -9,11 +9,11 @@ take turns; the time of the worker processes counts.
 
 import argparse
 import os
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -29,6 +29,7 @@ import numpy as np
 import psutil
 
 from benchmarks.pipelines.made_data import texture
+from benchmarks.pipelines.turns import median_rates, rate_of
 from commands.files import write_json
 from commands.running import quiet_tensorflow, run
 from data.catalog import DataSet
@@ -137,18 +138,13 @@ def _contenders(
 
 def measure(contenders: dict[str, Iterator[object]], steps: int, turns: int) -> dict[str, float]:
     """Returns the median rate of each kind of clips, in clips per CPU-second, over interleaved turns."""
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(turns + 1):
-        for name, batches in contenders.items():
-            count = steps if name.startswith("rgb") or "stored" in name else max(1, steps // 4)
-            _wait_until_idle()
-            start = _seconds()
-            for _ in islice(batches, count):
-                pass
-            _wait_until_idle()
-            if turn:  # The first turn fills buffers, and starts the workers.
-                rates[name].append(count * BATCH / (_seconds() - start))
-    return {name: statistics.median(values) for name, values in rates.items()}
+
+    def rate(name: str) -> float:
+        count = steps if name.startswith("rgb") or "stored" in name else max(1, steps // 4)
+        # Times of other processes come in hundredths of a second.
+        return rate_of(contenders[name], count, BATCH, _seconds, tick=0.011)
+
+    return median_rates({name: partial(rate, name) for name in contenders}, turns)
 
 
 def _films(folder: Path | None, count: int, frames: int) -> Iterator[list[np.ndarray]]:
@@ -205,13 +201,6 @@ def _seconds() -> float:
     """Returns the processor time of this process and of its workers."""
     children = (child.cpu_times() for child in psutil.Process().children(recursive=True))
     return time.process_time() + sum(times.user + times.system for times in children)
-
-
-def _wait_until_idle() -> None:
-    before = -1.0
-    while _seconds() - before > 0.011:  # Times of other processes come in hundredths of a second.
-        before = _seconds()
-        time.sleep(0.1)
 
 
 if __name__ == "__main__":

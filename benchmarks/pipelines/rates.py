@@ -11,11 +11,11 @@ import argparse
 import dataclasses
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 
 from benchmarks.pipelines import classic
 from benchmarks.pipelines.made_data import make_dataset
+from benchmarks.pipelines.turns import median_rates, rate_of
 from benchmarks.pipelines.worker import Worker
 from commands.files import write_json
 from commands.running import quiet_tensorflow, run
@@ -120,14 +121,11 @@ def measure(
     def seconds() -> float:
         return time.process_time() + sum(worker.seconds() for worker in workers)
 
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(passes + 1):
-        for name, (loader, step) in contenders.items():
-            count = samples * (1 if name.startswith("flow") else 4)
-            rate = _rate(loader, count // step, step, seconds)
-            if turn:  # The first turn fills buffers and caches.
-                rates[name].append(rate)
-    return {name: statistics.median(values) for name, values in rates.items()}
+    def rate(name: str) -> float:
+        loader, step = contenders[name]
+        return rate_of(loader, samples * (1 if name.startswith("flow") else 4) // step, step, seconds)
+
+    return median_rates({name: partial(rate, name) for name in contenders}, passes)
 
 
 def print_table(rates: dict[str, float]) -> dict[str, float]:
@@ -143,23 +141,6 @@ def print_table(rates: dict[str, float]) -> dict[str, float]:
             ratios[name] = rates[ours] / rates[f"{kind} {other}"]
             print(f"{name:28} {expected:9.2f} {ratios[name]:9.2f}")
     return ratios
-
-
-def _rate(loader: Loader, steps: int, samples: int, seconds: Callable[[], float]) -> float:
-    """Returns samples per CPU-second; prefetch buffers are full before and after, so that no work is left out."""
-    _wait_until_idle(seconds)
-    start = seconds()
-    for _ in range(steps):
-        next(loader)
-    _wait_until_idle(seconds)
-    return steps * samples / (seconds() - start)
-
-
-def _wait_until_idle(seconds: Callable[[], float]) -> None:
-    before = -1.0
-    while seconds() - before > 0.002:
-        before = seconds()
-        time.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.extraction.decoder import Bounds, Decoder
+from data.extraction.on_demand.frames import pixels
 from data.extraction.video_files import is_of_pictures
 from data.optical_flow.compute import UNKNOWN
 from data.optical_flow.methods import find_kind
@@ -69,21 +69,20 @@ class CodedVideo(Decoder):
             raise NoVectorsError(f"Its codec, {codec}, has no motion vectors; {' and '.join(CODECS)} have.")
 
     def _decoded_video(self) -> Iterator[tuple[float, np.ndarray]]:
-        from av.video.reformatter import VideoReformatter
-
-        # One converter for all frames, as making one is slow. One thread, as several videos are decoded at once.
-        colours = partial(VideoReformatter().reformat, format="rgb24", threads=1)
         context, fields = self._stream.codec_context, list[np.ndarray]()
         reader = self._reader(context.name, (context.height, context.width))
         reader.prepare(context)
         with self._container:
             for frame, motion in reader.fields(self._decoded()):
                 quarters = int(frame.rotation) // 90 % 4
-                pixels = np.ascontiguousarray(np.rot90(colours(frame).to_ndarray(), quarters))
+                picture = np.ascontiguousarray(np.rot90(pixels(frame), quarters))
                 fields = [] if motion is None else [*fields[1 - REACH :], turned(motion, quarters)]
                 self._seconds = self._time(frame)
                 self.decoded_frames += 1
-                yield self._seconds, CodedFrame.of(pixels, reader, self.decoded_frames, tuple(fields), pixels.shape[:2])
+                yield (
+                    self._seconds,
+                    CodedFrame.of(picture, reader, self.decoded_frames, tuple(fields), picture.shape[:2]),
+                )
         if self.decoded_frames > 1 and not reader.vectors:
             raise NoVectorsError("It is coded picture by picture, without motion vectors.")
 

@@ -75,9 +75,7 @@ def from_models(
     with_joint = with_joint and _has_joint(dataset, split, scoring)
     joint = stream_scores(dataset, split, "test", test, BOTH, scoring) if with_joint else None
     unseen = evidence_of("test", test, scores, joint)
-    held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else {}
-    trained = [stream for stream in streams if stream not in held_out]
-    videos, why_not = _to_learn_from(dataset, split, trained, scoring, fit) if trained else ((), "")
+    held_out, trained, videos, why_not = _lessons(dataset, split, streams, scoring, fit)
     if held_out and (videos or not trained):
         of_trained = [stream_scores(dataset, split, fit, videos, stream, scoring) for stream in trained]
         found = {each.stream: each for each in (*of_trained, *held_out.values())}
@@ -109,12 +107,19 @@ def score_parts(
     work = [("test", test, stream, how) for how in (scoring, *kept) for stream in streams]
     if with_joint and _has_joint(dataset, split, scoring):
         work.append(("test", test, BOTH, scoring))
-    held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else {}
-    trained = [stream for stream in streams if stream not in held_out]
-    videos, _ = _to_learn_from(dataset, split, trained, scoring, fit) if trained else ((), "")
+    held_out, trained, videos, _ = _lessons(dataset, split, streams, scoring, fit)
     hows = (scoring, *([] if held_out else kept)) if videos else ()
     work += [(fit, videos, stream, how) for how in hows for stream in trained]
     return [score_part(dataset, split, part, listed, stream, how) for part, listed, stream, how in work]
+
+
+def _lessons(
+    dataset: DataSet, split: int, streams: Sequence[str], scoring: Scoring, fit: str
+) -> tuple[dict[str, Scores], list[str], Sequence[Video], str]:
+    """Returns what fusion may learn from: held-out scores by stream, the other streams, their videos, or why none."""
+    held_out = _held_out(dataset, split, streams, scoring) if fit == "validation" else {}
+    trained = [stream for stream in streams if stream not in held_out]
+    return held_out, trained, *(_to_learn_from(dataset, split, trained, scoring, fit) if trained else ((), ""))
 
 
 def _has_joint(dataset: DataSet, split: int, scoring: Scoring) -> bool:
