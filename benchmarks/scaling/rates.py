@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -104,29 +105,49 @@ def _of_training(root: Path) -> dict[str, float]:
     return {"read": read, "step": step, "score": 250 * step / 3}
 
 
-def validated(workers: Sequence[int] = (1, 2), number: int = 16) -> dict[str, float]:
-    """Sets a real preparation by so many processes beside the played one, whose rates are those of other videos.
+def validated(workers: Sequence[int] = (1, 2), number: int = 12, rounds: int = 3) -> dict[str, float]:
+    """Returns, by the number of processes, played / real seconds of a preparation. The rates are those of other videos.
 
-    Both are processor seconds of the busiest process, so that other work on the machine disturbs neither.
+    Both are processor seconds of the busiest process. Each round measures the rates anew, with as many processes at
+    work: cores that share a cache or a clock slow each other, and so does other work for a while. The median counts.
     """
-    found = {}
+    rows: list[dict[int, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        jobs = [Job(path, root / path.stem, path.stem, "", Recipe()) for path in _make_videos(root, number + 5)]
+        paths = _make_videos(root, number + 3 * max(workers))
+        jobs = [Job(path, root / path.stem, path.stem, "", Recipe()) for path in paths]
         list(run_jobs(extract_timed, jobs[:1]))  # Compiles the kernels.
-        ended = [outcome[1] for _, outcome in run_jobs(extract_timed, jobs[1:5]) if isinstance(outcome, tuple)]
-        seconds = (ended[3] - ended[0]) / 3
-        rates = Rates(start=ended[0] - seconds)
-        for count in workers:
-            again = [replace(job, folder=job.folder.with_name(f"{job.name}-{count}")) for job in jobs[5:]]
-            outcomes = [outcome for _, outcome in run_jobs(extract_timed, again, workers=count)]
-            real = max(outcome[1] for outcome in outcomes if isinstance(outcome, tuple))
-            fleet = Fleet(1, count, hours_between_deaths=1e9)
-            played = shared_out("prepare", number, seconds, 0.0, fleet, rates, random.Random(0)).hours * 3600
-            found[str(count)] = played / real
-            said = f"played {played:.2f} s, real {real:.2f} s, {played / real - 1:+.0%} (expected: within 15 %)"
-            print(f"{count} workers: {said}")
+        for place in range(rounds):
+            again = [replace(job, folder=root / f"{job.name}-{place}") for job in jobs]
+            rows.append({count: _played_over_real(again, count, number) for count in workers})
+    found = {str(count): statistics.median(row[count] for row in rows) for count in workers}
+    for count, ratio in found.items():
+        print(f"{count} workers: played / real is {ratio:.2f}, the median of {rounds} rounds (goal: within 15 %)")
     return found
+
+
+def _played_over_real(jobs: Sequence[Job], workers: int, number: int) -> float:
+    """Plays the first `number` jobs by the rates of three of the others per worker, then prepares them."""
+    own = [replace(job, folder=job.folder.with_name(f"{job.folder.name}-{workers}")) for job in jobs]
+    rated = _processor_seconds(own[number : number + 3 * workers], workers)
+    seconds = statistics.mean((times[-1] - times[0]) / (len(times) - 1) for times in rated if len(times) > 1)
+    rates = Rates(start=statistics.mean(times[0] for times in rated) - seconds)
+    real = max(times[-1] for times in _processor_seconds(own[:number], workers))
+    fleet = Fleet(1, workers, hours_between_deaths=1e9)
+    played = shared_out("prepare", number, seconds, 0.0, fleet, rates, random.Random(0)).hours * 3600
+    print(f"{workers} workers: played {played:.2f} s, real {real:.2f} s, of the busiest process")
+    return played / real
+
+
+def _processor_seconds(jobs: Sequence[Job], workers: int) -> list[list[float]]:
+    """Returns, per process, its processor seconds since its start at the end of each of its videos."""
+    ended: dict[int, list[float]] = {}
+    for _, outcome in run_jobs(extract_timed, jobs, workers=workers):
+        if isinstance(outcome, Exception):
+            raise outcome
+        process, seconds = outcome
+        ended.setdefault(process, []).append(seconds)
+    return [sorted(times) for times in ended.values()]
 
 
 def extract_timed(job: Job, show_life: Callable[[], None]) -> tuple[int, float]:
