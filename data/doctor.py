@@ -160,17 +160,14 @@ def say(findings: Sequence[Finding]) -> None:
 
 def _repair(dataset: DataSet, findings: Sequence[Finding]) -> None:
     """Deletes the broken videos that this project prepared, and prepares them again with the same settings."""
-    names = {name for finding in findings if finding.repairable for name in finding.videos}
+    names = frozenset(name for finding in findings if finding.repairable for name in finding.videos)
     print(f"Preparing {len(names):,} videos again.", flush=True)
     for name in names:
         shutil.rmtree(dataset.frame_folder(dataset.videos[name]), ignore_errors=True)
         archive_path(dataset, dataset.videos[name]).unlink(missing_ok=True)
-    indexed = {row.video: row for row in read_index(index_path(dataset.root)).values()}
-    keep_index(dataset, [row for name, row in indexed.items() if name not in names])
-    # Videos that are not in the index were left out on purpose (--limit), so they are not prepared here either.
-    wanted = {name: video for name, video in dataset.videos.items() if name in indexed}
+    keep_index(dataset, [row for row in read_index(index_path(dataset.root)).values() if row.video not in names])
     packed = read_layout(dataset.root).name in (PACKED, HALF_PACKED)
-    prepare(dataclasses.replace(dataset, videos=wanted), recipe=recipe_of(dataset.root), work=Work(packed=packed))
+    prepare(dataset, recipe=recipe_of(dataset.root), work=Work(packed=packed, names=names))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,10 @@ from collections.abc import Iterator
 
 from data.audit.findings import ERROR, WARNING, Finding
 from data.catalog import DataSet
+from data.store.index import index_path
+
+# A table can't be read by people.
+_WRITE_CSV = "./run prepare {name} --index both writes the reasons into index.csv"
 
 
 def audit_counts(dataset: DataSet, listed: DataSet) -> Iterator[Finding]:
@@ -22,9 +26,8 @@ def audit_counts(dataset: DataSet, listed: DataSet) -> Iterator[Finding]:
         what = (
             f"{len(unready):,} of {len(listed.videos):,} videos are not prepared, so results don't follow the protocol."
         )
-        yield Finding(
-            WARNING, what, "index.csv gives the reasons. Get these videos and type ./run prepare again.", unready
-        )
+        where = "index.csv gives the reasons" if index_path(dataset.root).exists() else _WRITE_CSV
+        yield Finding(WARNING, what, f"{where}. Get these videos and type ./run prepare again.", unready)
 
 
 def audit_groups(dataset: DataSet) -> Iterator[Finding]:

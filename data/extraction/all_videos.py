@@ -40,6 +40,7 @@ class Work:
     tls: Path | None = None  # The folder of the scheduler's certificate and key.
     shard: tuple[int, int] = (1, 1)  # Number of this machine, from 1, and number of machines.
     limit: int = 0  # The number of videos, equally many of each class. 0 means all.
+    names: frozenset[str] = frozenset()  # The videos to prepare. None means all.
     time_limit: float = 300.0  # A decoder that returns no frame for this many seconds counts as hung.
     check_space: bool = True
     bounds: Bounds = USUAL  # Larger and longer videos count as broken.
@@ -154,7 +155,9 @@ def _jobs(dataset: DataSet, sources: dict[str, Path], recipe: Recipe, work: Work
 
 
 def _chosen(dataset: DataSet, sources: Mapping[str, Path], work: Work) -> Sequence[Video]:
-    """Returns the videos of this shard; with a limit, only that many of the existing ones, equally for each class."""
+    """Returns the videos of this shard, or those that are named, or a few of the existing ones, equally by class."""
+    if work.names:
+        return [video for name, video in dataset.videos.items() if name in work.names]
     if work.limit:
         ready = [row.video for row in _earlier(dataset.root).values() if row.state == READY]
         chosen = few_videos(dataset, {*sources, *ready}, work.limit)

@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-
 from commands.files import check_file, write_text
 from commands.schema import read_json
 from commands.text import as_cell, is_printable, of_cell, printable
 from data.catalog import DataSet, Video, in_words, read_layout
 from data.optical_flow.compute import FlowDescription
-from data.store.columns import Table, key_of, table_path
+from data.store.columns import Table, first_place, key_of, table_path
 
 # The most frames of a video, and the most pixels of a side: a hundred hours, and more than JPEG allows.
 MOST_COUNTED = 10_000_000
@@ -182,7 +180,7 @@ class _Values(ValuesView[Row]):
 def find_row(table: Table, name: str) -> int | None:
     """Returns the number of a video's row in a table, or None if it has none."""
     keys, rows, key = table.whole("keys"), table.whole("key_rows"), key_of(name)
-    place = int(np.searchsorted(keys, np.uint64(key)))
+    place = first_place(keys, key)
     while place < len(keys) and keys[place] == key:
         row = int(rows[place])
         if table.text("video", row) == name:

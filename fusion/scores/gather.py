@@ -18,7 +18,7 @@ from fusion.scores.protocol import Scoring
 from fusion.scores.truth import columns_of, rows_of, truth_of
 from streams.runs.model_file import BOTH, file_hash
 from streams.runs.run_folder import Run
-from streams.runs.score_file import Scores, read_scores
+from streams.runs.score_file import FEATURES, Scores, read_scores
 
 # The videos that methods learn from. validation: groups on which the streams were not trained. train: the streams' own
 # training list, as for the paper's SVM. folds: the other folds of the evaluated videos, by cross-validation. Streams
@@ -66,7 +66,7 @@ def from_models(
         return [stream_scores(dataset, split, part, videos, stream, how) for stream in streams]
 
     def evidence_of(part: str, videos: Sequence[Video], scores: list[Scores], joint: Scores | None = None) -> Evidence:
-        kept = dataclasses.replace(scoring, layer="features", crops="1")
+        kept = dataclasses.replace(scoring, layer=FEATURES, crops="1")
         features = scores_of(part, videos, kept) if with_features else []
         return Evidence.of(scores, [video.group for video in videos], features, joint)
 
@@ -102,7 +102,7 @@ def score_parts(
     with_joint: bool = False,
 ) -> list[Path]:
     """Scores one of `scoring.shard`'s parts of each list that `from_models` needs; returns the files of the scores."""
-    kept = [dataclasses.replace(scoring, layer="features", crops="1")] if with_features else []
+    kept = [dataclasses.replace(scoring, layer=FEATURES, crops="1")] if with_features else []
     test = dataset.part(split, "test")
     work = [("test", test, stream, how) for how in (scoring, *kept) for stream in streams]
     if with_joint and _has_joint(dataset, split, scoring):

@@ -75,6 +75,8 @@ def parted(source: str) -> tuple[Path, str]:
 
 def _hdf5(path: Path, array: str, names: Path | None) -> NamedScores:
     scores = read_scores(path)
+    if scores.of_features:
+        raise ValueError(f"{path} holds features, which can't be fused as scores. Name the file without -features.")
     return NamedScores(scores.stream, scores.videos, scores.view_logits, scores.classes)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from commands.files import replacing
 from commands.text import is_printable
 
+# The layer whose output may be stored in place of logits; it is a part of the protocol then.
+FEATURES = "features"
 _TEXT = ("stream", "data_set", "part", "protocol", "model_hash", "data_hash", "selection")
 
 # The first bytes of HDF5's "global heap collection", which stores texts of any length. It has only one version.
@@ -38,6 +40,11 @@ class Scores:
     def has_origin_of(self, other: "Scores") -> bool:
         """Tells whether both are of the same model, data and protocol, so that one may stand for the other."""
         return all(getattr(self, name) == getattr(other, name) for name in (*_TEXT, "split", "classes"))
+
+    @property
+    def of_features(self) -> bool:
+        """Tells whether these are features of a layer in place of logits, whose number is not that of classes."""
+        return FEATURES in self.protocol.split("-")
 
     @property
     def logits(self) -> np.ndarray:
@@ -109,7 +116,8 @@ def _own(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
 
 def _checked(scores: Scores) -> Scores:
     logits, labels = scores.view_logits, scores.labels
-    if logits.dtype.kind != "f" or logits.ndim != 3 or logits.shape[::2] != (len(scores.videos), len(scores.classes)):
+    width = logits.shape[-1:] if scores.of_features else (len(scores.classes),)
+    if logits.dtype.kind != "f" or logits.ndim != 3 or logits.shape[::2] != (len(scores.videos), *width):
         raise ValueError(f"its logits are {logits.dtype}{list(logits.shape)}, instead of one row per video and class")
     if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or len(labels) != len(scores.videos):
         raise ValueError(f"its labels are {labels.dtype}{list(labels.shape)}, instead of one per video")

@@ -10,7 +10,7 @@ from data.catalog import DataSet, Split, Video
 from data.ready import frame_description, ready_dataset
 from data.sets.folders import keep_list, open_dataset
 from data.sets.lists import cut_validation, training_lists
-from data.store.columns import PART_ROWS, Ragged, Table, TableWriter, key_of, keys_of, mixed
+from data.store.columns import PART_ROWS, Ragged, Table, TableWriter, first_place, key_of, keys_of, mixed
 from data.store.description import Recipe
 from data.store.index import BROKEN, MISSING, Row, index_path, is_table, read_index, table_folder
 from data.store.mapped_index import VideoRows, mapped_index
@@ -197,6 +197,16 @@ def test_names_with_control_characters_are_refused(tmp_path):
 
     with pytest.raises(ValueError, match="control characters"):
         mapped_index(tmp_path)[name]
+
+
+def test_a_key_is_found_where_a_search_of_all_keys_finds_it():
+    spread = np.sort(np.random.default_rng(0).integers(0, 2**64, 30_000, np.uint64))
+    crowded = np.sort(np.concatenate([spread[:50] >> np.uint64(20), spread, spread[100:120]]))
+
+    for keys in (spread, crowded, spread[:1], spread[:0]):
+        asked = [0, 2**64 - 1, *keys[:: max(1, len(keys) // 300)].tolist()]
+        asked += [each - 1 for each in asked[2:] if each]
+        assert [first_place(keys, key) for key in asked] == np.searchsorted(keys, np.array(asked, np.uint64)).tolist()
 
 
 def test_keys_tell_texts_apart_and_do_not_depend_on_their_neighbours():

@@ -11,6 +11,8 @@ from data.doctor import examine, main
 from data.extraction.other_tools import recognise, use_in_place
 from data.optical_flow.levels import dequantise, mirror_levels, quantise
 from data.ready import open_dataset, ready_dataset
+from data.store.index import BROKEN, MISSING, Row, index_path, read_index
+from data.store.mapped_writer import CSV, TABLE, keep_index
 from tests.makers.data import claim, hmdb51_lists, sound_data
 
 FOLDER = "rawframes/left"
@@ -64,6 +66,26 @@ def test_missing_and_damaged_files_are_found_and_fix_makes_just_these_again(root
     assert (root / "rawframes" / "right" / "right0" / "video.json").stat().st_mtime_ns == untouched
     for name in ("left0/img_00002.jpg", "left1/flow_y_00004.jpg"):
         assert (root / FOLDER / name).read_bytes() == (sound / FOLDER / name).read_bytes()
+
+
+@pytest.mark.parametrize("form", [CSV, TABLE])
+def test_fix_keeps_what_the_index_says_of_all_other_videos(root, capsys, form):
+    listed = root / "videos" / "videos.csv"
+    for name in ("torn", "gone", "later"):
+        listed.write_text(f"{listed.read_text()}\nleft/{name}.avi,left,{name},train")
+    rows = list(read_index(index_path(root)).values())
+    odd = [Row("torn", "left", state=BROKEN, reason="no video"), Row("gone", "left", state=MISSING, reason="none")]
+    keep_index(open_dataset("mine", root), [*rows, *odd], form)
+    before = dict(read_index(index_path(root)))
+    (root / FOLDER / "left0" / "img_00002.jpg").unlink()
+
+    main(["mine", "--root", str(root), "--fix"])
+
+    assert dict(read_index(index_path(root))) == before
+    printed = capsys.readouterr().out
+    assert printed.count("4 of 7 videos are used: 1 broken, 1 missing, 1 not prepared") == 2
+    told = "index.csv gives the reasons" if form == CSV else f"prepare mine --root {root} --index both writes the"
+    assert told in printed
 
 
 @pytest.mark.timeout(20)

@@ -49,6 +49,15 @@ def test_a_score_file_gives_back_what_was_written(tmp_path):
         np.testing.assert_array_equal(getattr(found, name), value)
 
 
+def test_features_are_read_again_and_not_taken_for_scores(tmp_path):
+    features = scores(protocol="2x1-features", view_logits=np.zeros((3, 2, 7), np.float32))
+    write_scores(tmp_path / "test_2x1-features.h5", features)
+
+    assert read_scores(tmp_path / "test_2x1-features.h5").view_logits.shape == (3, 2, 7)
+    with pytest.raises(ValueError, match=r"test_2x1-features\.h5 holds features, which can't be fused"):
+        read_score_file(str(tmp_path / "test_2x1-features.h5"))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -142,11 +142,12 @@ def test_a_config_that_lacks_what_was_validated_on_is_named_and_methods_that_lea
     )
 
 
-def test_what_was_scored_is_not_scored_again(dataset, runs, monkeypatch):
-    first = scored(dataset, runs, views=3, crops="1")
+@pytest.mark.parametrize("layer", ["", "features"])
+def test_what_was_scored_is_not_scored_again(dataset, runs, monkeypatch, layer):
+    first = scored(dataset, runs, views=3, crops="1", layer=layer)
     monkeypatch.setattr("keras.saving.load_model", lambda *_, **__: pytest.fail("was scored again"))
 
-    again = scored(dataset, runs, views=3, crops="1")
+    again = scored(dataset, runs, views=3, crops="1", layer=layer)
 
     np.testing.assert_array_equal(again.view_logits, first.view_logits)
 
