@@ -14,13 +14,13 @@ from data.extraction.decoder import Bounds
 from data.sets.cutting import rate_of
 from data.sets.segments import Segment, read_segments
 from fusion.live.showing import watch_live
-from fusion.over_time import judged
-from fusion.over_time.annotate import write_annotated
-from fusion.over_time.picture import frames_that_fit, write_picture
-from fusion.over_time.segments import segment_of, write_segments
-from fusion.over_time.timeline import as_text, timeline
 from fusion.prediction.as_prepared import PreparedVideo
 from fusion.prediction.chosen_fusion import sentence
+from fusion.prediction.over_time import judged
+from fusion.prediction.over_time.annotate import write_annotated
+from fusion.prediction.over_time.picture import frames_that_fit, write_picture
+from fusion.prediction.over_time.segments import segment_of, write_segments
+from fusion.prediction.over_time.timeline import as_text, timeline
 from fusion.prediction.prediction import Prediction
 from fusion.prediction.shared_out import Look, predictions
 from fusion.prediction.tables import STANDARD_OUTPUT, Failure, as_line, as_table, places_of

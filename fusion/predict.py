@@ -22,9 +22,9 @@ from commands.help_page import Layout
 from commands.options import Parser, part_of, positive
 from commands.running import quiet_tensorflow, run
 from data.extraction.video_limits import add_limits
-from fusion.over_time.segments import EXTENSIONS
 from fusion.prediction.chosen_models import add_model_options, model_files
 from fusion.prediction.named_videos import named_videos
+from fusion.prediction.over_time.segments import EXTENSIONS
 from fusion.prediction.tables import CODECS, STANDARD_OUTPUT, Results
 
 _LAYOUT = Layout(

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     is_warped = read_description(dataset.root).get("method") == "warped"
     kinds = options.inputs or [kind for kind in KINDS if kind != "warped" or is_warped]
     quiet_tensorflow()
-    from pipelines.sheet_clips import FirstBatch  # Importing TensorFlow takes seconds.
+    from pipelines.sheet.first_batch import FirstBatch  # Importing TensorFlow takes seconds.
 
     shown = dataset, dataset.part(options.split, "train"), options.clips, options.crop_size
     note = "" if options.inputs or is_warped else NO_WARPED

@@ -68,8 +68,8 @@ def moments_whole(video: Video) -> int:
 def _pictures(paths: Sequence[Path], runs: Path) -> Iterator[Image.Image]:
     quiet_tensorflow()
     from fusion import TwoStream
-    from fusion.over_time.annotate import annotated_frames
-    from fusion.over_time.timeline import timeline
+    from fusion.prediction.over_time.annotate import annotated_frames
+    from fusion.prediction.over_time.timeline import timeline
 
     two_stream = TwoStream.load(runs / "shapes")
     for path in paths:

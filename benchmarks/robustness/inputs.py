@@ -30,7 +30,7 @@ from fusion.prediction.named_videos import named_videos
 from streams.runs.run_folder import Run, say_result, threads_before
 from streams.weights.torch_file import read_tensors
 from tests.makers.data import extract_all, hmdb51_lists, sound_data, ucf101_lists, write_clip
-from tests.makers.torch_files import FORMS, write_safetensors, write_torch
+from tests.makers.torch.files import FORMS, write_safetensors, write_torch
 
 Act = Callable[[Path], None]
 # The videos of the score files.

@@ -12,8 +12,8 @@ from data.catalog import DataSet, Video
 from data.store.description import Recipe
 from fusion.explaining.gradcam import Looker, heat_of_frame, looker, with_heat
 from fusion.explaining.pictures import data_uri
-from fusion.over_time.annotate import flow_in_colour
 from fusion.prediction.as_prepared import PreparedVideo, clip_of
+from fusion.prediction.over_time.annotate import flow_in_colour
 from fusion.prediction.prediction import Prediction
 from fusion.prediction.scorer import Scorer
 from fusion.prediction.views import Spread, Stopwatch, Wanted, video_views

@@ -11,7 +11,7 @@ import numpy as np
 from data import flow
 from fusion.live.memory import LiveMemory
 from fusion.live.source import LiveSource
-from fusion.over_time.timeline import Timeline
+from fusion.prediction.over_time.timeline import Timeline
 from fusion.prediction.prediction import FUSED, Json, best, fused
 from fusion.two_stream import TwoStream
 

@@ -20,10 +20,10 @@ from commands.text import as_cell, printable
 from commands.waiting import Now
 from fusion.live.decisions import Glance, Pace, compile_networks, watch
 from fusion.live.source import LiveSource
-from fusion.over_time.annotate import ROWS, draw
-from fusion.over_time.picture import frames_that_fit, write_picture
-from fusion.over_time.segments import segment_of, write_segments
-from fusion.over_time.timeline import Timeline, as_text, clock, timeline
+from fusion.prediction.over_time.annotate import ROWS, draw
+from fusion.prediction.over_time.picture import frames_that_fit, write_picture
+from fusion.prediction.over_time.segments import segment_of, write_segments
+from fusion.prediction.over_time.timeline import Timeline, as_text, clock, timeline
 from fusion.prediction.prediction import Prediction
 from fusion.prediction.tables import CODECS, STANDARD_OUTPUT, write_to
 from fusion.two_stream import TwoStream

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from commands.files import write_json, write_text
 from commands.text import as_cell, printable
-from fusion.over_time.colours import DARK, OTHER
-from fusion.over_time.timeline import timeline
+from fusion.prediction.over_time.colours import DARK, OTHER
+from fusion.prediction.over_time.timeline import timeline
 from fusion.prediction.prediction import Json, Prediction
 
 STANDARD_OUTPUT = "-"

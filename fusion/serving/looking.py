@@ -9,7 +9,7 @@ from data.extraction.decoder import Bounds
 from fusion.explaining.gradcam import Looker
 from fusion.explaining.moments import Moment, explain, looker_of
 from fusion.explaining.pictures import data_uri
-from fusion.over_time.timeline import Timeline, timeline
+from fusion.prediction.over_time.timeline import Timeline, timeline
 from fusion.prediction.prediction import Json
 from fusion.serving.described import described
 from fusion.serving.limits import Limits

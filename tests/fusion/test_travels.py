@@ -16,9 +16,9 @@ from fusion.methods.fixed import softmax
 from fusion.methods.kept import Fusion, KeptFusions, as_probabilities, travels
 from fusion.methods.sequences import SEQUENCES, _learned, _network, states_to_scores
 from fusion.methods.table import LEARNED, METHODS, fuse
-from fusion.over_time.timeline import timeline
 from fusion.predict import main as predict
 from fusion.prediction.chosen_fusion import FUSION_FILE, chosen_fusion
+from fusion.prediction.over_time.timeline import timeline
 from fusion.report.one_split import evaluate, write_report
 from fusion.scores.gather import from_models
 from fusion.scores.protocol import Scoring

@@ -4,20 +4,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import sheet, show
+from pipelines import show
 from pipelines.inputs import Input
+from pipelines.sheet import drawing
 from tests.makers.data import sound_data
 
 
 def row_of(clip, image, numbers):
-    return sheet.Row(clip, [image], [numbers])
+    return drawing.Row(clip, [image], [numbers])
 
 
 def test_still_flow_is_white_and_motion_is_coloured():
     field = np.zeros((8, 8, 2), np.float32)
     field[:, 4:, 0] = 2.0
 
-    (picture,) = sheet.parts_of(row_of(Input("flow", 1), field, [3]), 0, {"flow": 2.0})
+    (picture,) = drawing.parts_of(row_of(Input("flow", 1), field, [3]), 0, {"flow": 2.0})
 
     assert (picture[:, :4] == 255).all()
     np.testing.assert_array_equal(picture[:, 4:], np.broadcast_to([255, 0, 0], (8, 4, 3)))
@@ -26,7 +27,7 @@ def test_still_flow_is_white_and_motion_is_coloured():
 def test_differences_are_stretched_around_grey():
     frames = np.concatenate([np.full((4, 4, 3), level, np.uint8) for level in (10, 20, 0)], axis=-1)
 
-    first, second = sheet.parts_of(row_of(Input("rgb_difference", 2), frames, [1, 2, 3]), 0, {"rgb_difference": 20.0})
+    first, second = drawing.parts_of(row_of(Input("rgb_difference", 2), frames, [1, 2, 3]), 0, {"rgb_difference": 20.0})
 
     assert (first == 128 + 63).all()
     assert (second == 1).all()
@@ -43,7 +44,7 @@ def test_differences_are_stretched_around_grey():
     ],
 )
 def test_each_part_says_of_which_frames_it_is(clip, numbers, names):
-    assert sheet.names_of(row_of(clip, None, numbers), 0) == names
+    assert drawing.names_of(row_of(clip, None, numbers), 0) == names
 
 
 @pytest.mark.parametrize("augment", ["none", "corners"])

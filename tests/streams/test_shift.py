@@ -14,7 +14,7 @@ from streams.networks.preprocessing import Pixels
 from streams.networks.shift import first_layers, shifted
 from streams.networks.start import pretrain, weighted_layers
 from temporal.train import TemporalConfig
-from tests.makers.torch_files import resnet_arrays, write_torch
+from tests.makers.torch.files import resnet_arrays, write_torch
 
 FRAMES = 3
 PIXELS = Pixels("rgb", 3 * FRAMES, 32, num_frames=FRAMES)

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.robustness.mutations import changed_bytes
 from streams.weights.names import origin_among, places
 from streams.weights.torch_file import read_tensors
-from tests.makers.torch_files import FORMS, write_safetensors, write_torch
+from tests.makers.torch.files import FORMS, write_safetensors, write_torch
 
 ARRAYS = {
     "conv1.weight": np.random.default_rng(0).normal(size=(4, 3, 2, 2)).astype(np.float32),

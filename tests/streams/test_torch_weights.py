@@ -19,7 +19,7 @@ from streams.weights.names import WITH_MEAN
 
 # A Python with torch, torchvision and safetensors; the project's own has none of them.
 TORCH_PYTHON = os.environ.get("TWO_STREAM_TORCH_PYTHON", "")
-MAKER = Path(__file__).parents[1] / "makers" / "torch_networks.py"
+MAKER = Path(__file__).parents[1] / "makers" / "torch" / "networks.py"
 SEGMENTS = 4
 # By file: the backbone, the origin and, if it has shifts, the share of the channels.
 CASES = {

@@ -18,7 +18,7 @@ from streams.networks.build import build_network
 from streams.networks.preprocessing import Pixels
 from streams.networks.start import inflated, pretrain, variant_of, weighted_layers
 from streams.runs.model_file import card_of, origin_of_weights, save_model
-from tests.makers.torch_files import resnet_arrays, write_torch
+from tests.makers.torch.files import resnet_arrays, write_torch
 
 
 @pytest.fixture(scope="module")

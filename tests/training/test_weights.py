@@ -10,7 +10,7 @@ from spatial.train import main as train_spatial
 from streams.runs.model_file import read_card
 from temporal.train import main as train_temporal
 from tests.makers.commands import ucf101
-from tests.makers.torch_files import resnet_arrays, write_torch
+from tests.makers.torch.files import resnet_arrays, write_torch
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Makes networks of PyTorch with random weights, for test_torch_weights.py: files of them, pixels, and their logits.
 
 It runs in a Python that has torch, torchvision and safetensors, and imports nothing of this project:
-python torch_networks.py FOLDER < bn_inception.json
+python networks.py FOLDER < bn_inception.json
 """
 
 import json

@@ -8,7 +8,7 @@ from pathlib import Path
 from commands.files import write_json, write_text
 from commands.text import as_cell, printable
 from data.sets.segments import Segment
-from fusion.over_time.timeline import UNSURE, Stretch
+from fusion.prediction.over_time.timeline import UNSURE, Stretch
 
 COLUMNS = ("video", "start", "end", "class", "confidence")
 EXTENSIONS = (".csv", ".json")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from commands.files import replacing
-from fusion.over_time.colours import CLASSES, LIGHT, OTHER, OTHER_CLASSES, UNSURE_CLASS, is_dark
-from fusion.over_time.timeline import UNSURE, Timeline, clock
+from fusion.prediction.over_time.colours import CLASSES, LIGHT, OTHER, OTHER_CLASSES, UNSURE_CLASS, is_dark
+from fusion.prediction.over_time.timeline import UNSURE, Timeline, clock
 from fusion.prediction.prediction import FUSED
 
 if TYPE_CHECKING:

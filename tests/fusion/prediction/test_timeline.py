@@ -8,12 +8,12 @@ import pytest
 
 from data.sets.segments import Segment
 from fusion.methods.kept import Doubt, Fusion
-from fusion.over_time.annotate import draw
-from fusion.over_time.colours import DARK, LIGHT
-from fusion.over_time.judged import average_precisions, judged
-from fusion.over_time.picture import frames_that_fit, write_picture
-from fusion.over_time.segments import write_segments
-from fusion.over_time.timeline import as_text, clock, timeline
+from fusion.prediction.over_time.annotate import draw
+from fusion.prediction.over_time.colours import DARK, LIGHT
+from fusion.prediction.over_time.judged import average_precisions, judged
+from fusion.prediction.over_time.picture import frames_that_fit, write_picture
+from fusion.prediction.over_time.segments import write_segments
+from fusion.prediction.over_time.timeline import as_text, clock, timeline
 from fusion.prediction.prediction import Prediction
 
 SURE = 8.0
@@ -149,7 +149,7 @@ def test_the_annotated_frame_is_the_frame_itself_above_a_panel():
 
 
 def test_one_set_of_colours_is_used_on_every_page():
-    project = Path(__file__).resolve().parents[2]
+    project = Path(__file__).resolve().parents[3]
     report = (project / "fusion" / "report" / "templates" / "report.css").read_text()
     page = (project / "fusion" / "serving" / "page.css").read_text()
     names = {"spatial": "first", "temporal": "second", "fused": "fused"}

@@ -14,9 +14,9 @@ from commands.running import swallowed_stderr
 from commands.text import printable
 from data import flow
 from data.extraction.decoder import write_video
-from fusion.over_time.colours import DARK, rgb
-from fusion.over_time.timeline import Timeline, clock
 from fusion.prediction.as_prepared import PreparedVideo
+from fusion.prediction.over_time.colours import DARK, rgb
+from fusion.prediction.over_time.timeline import Timeline, clock
 from fusion.prediction.prediction import FUSED, Prediction
 from fusion.prediction.tables import CODECS
 from fusion.prediction.views import Stopwatch, Wanted, video_views

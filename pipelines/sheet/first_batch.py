@@ -14,7 +14,7 @@ from pipelines.augment import random_box
 from pipelines.clip_stream import ClipStream
 from pipelines.inputs import Input
 from pipelines.sampling import clip_items
-from pipelines.sheet import Column, Row, draw_sheet
+from pipelines.sheet.drawing import Column, Row, draw_sheet
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TypedDict
 import numpy as np
 
 from data.sets.segments import Segment
-from fusion.over_time.segments import is_decided
+from fusion.prediction.over_time.segments import is_decided
 
 # A segment counts as found from this overlap on: temporal intersection over union.
 OVERLAP = 0.5
