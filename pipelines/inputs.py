@@ -9,7 +9,7 @@ KINDS = FRAME_KINDS + FLOW_KINDS
 # The channels of these kinds are computed from the contents of the files; see assemble.py.
 ASSEMBLED = ("trajectory", "bidirectional")
 
-# How clips may be cut, mirrored and coloured; see docs/pipelines.md.
+# How clips may be cut, mirrored and coloured; see docs/training/pipelines.md.
 AUGMENTATIONS = ("none", "flip", "paper", "corners", "multi-scale")
 # The crops of these are shares of the frame, so they fit frames of any size.
 SCALED = ("corners", "multi-scale")

@@ -7,7 +7,8 @@ python benchmarks/accuracy/levers.py fights --root DIR/fights --only tricks
 Each row trains one stream with one choice that differs from the first row of its table. The test list is never read.
 Solved last layers are judged by the folds over groups that they are solved with. Trained networks are judged at their
 best epoch by a quarter of the groups, which each seed draws anew. Gains are paired by clip, with an interval over
-groups. Finished trainings are kept, so run the same command again to continue. It prints tables for docs/results.md.
+groups. Finished trainings are kept, so run the same command again to continue. It prints tables for
+docs/background/results.md.
 """
 
 import argparse

@@ -5,7 +5,7 @@ python benchmarks/accuracy/long_videos.py fights --root DIR/fights --runs DIR/ru
 It needs both streams of a data set of short clips (`./run own FOLDER`). Each video is made of so many test clips in
 random order, all at the size and the rate of its first one; neighbours of one class are one labelled segment. Then it
 runs predict.py with --segments and --truth for windows of several lengths, and for decisions without delay, as for a
-camera. It prints a table for docs/results.md.
+camera. It prints a table for docs/background/results.md.
 """
 
 import argparse

@@ -5,7 +5,7 @@ python benchmarks/accuracy/none_of_these.py grid_words --root DIR --runs DIR
 It needs both streams of the data set by the recipe `own` (`./run own FOLDER`), whose training kept features. For each
 class, the last layers of both streams are solved again without it, by folds over groups of the training list. The
 videos of the other classes count as known and those of the class as unknown; neither was learnt from. It prints the
-table of docs/results.md, and writes each class with --json.
+table of docs/background/results.md, and writes each class with --json.
 """
 
 import argparse

@@ -7,7 +7,7 @@ It prepares frames and flow, computes the features of both streams once, solves 
 of each fold, and fuses them by held-out scores of that training part. The test part is only scored. Results are kept in
 the folder --work, so run the same command again to continue. It uses the recipe `own`, unless --recipe names another
 one with a solved last layer. ImageNet weights are searched as by the training commands. It prints tables for
-docs/results.md.
+docs/background/results.md.
 """
 
 import argparse
@@ -388,7 +388,7 @@ def _costs(fit: Mapping[str, float], seconds: Mapping[str, float], items: int) -
 
 
 def _print(report: Report, title: str) -> None:
-    """Prints tables for docs/results.md."""
+    """Prints tables for docs/background/results.md."""
     print(f"\n{title}\n")
     print("| | video accuracy | 95 % interval | mean of folds | CPU-minutes |")
     print("|---|---|---|---|---|")

@@ -1,4 +1,4 @@
-"""Fills the table of recipes in docs/results.md from the reports of finished runs.
+"""Fills the table of recipes in docs/background/results.md from the reports of finished runs.
 
 python benchmarks/accuracy/recipes.py --runs runs
 
@@ -21,7 +21,7 @@ from commands.files import PROJECT, RUNS, write_text
 from commands.running import run
 from streams.recipes.table import RECIPES
 
-_RESULTS = PROJECT / "docs" / "results.md"
+_RESULTS = PROJECT / "docs" / "background" / "results.md"
 # A row of the table: the recipe, its source, what is expected, what was measured.
 _ROW = re.compile(r"^\| `([\w-]+)` \|([^|]*)\|([^|]*)\|[^|]*\|$", re.MULTILINE)
 

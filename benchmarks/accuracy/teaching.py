@@ -4,7 +4,7 @@ python benchmarks/accuracy/teaching.py shapes --teacher runs/shapes/spatial/spli
 python benchmarks/accuracy/teaching.py words --root DIR/words --teacher runs/words/temporal/split1
 
 The student looks at differences of frames. It is trained without teachers and with them, alike but for that, and scored
-on the test list beside the teachers. Finished trainings are kept. It prints a table for docs/tricks.md.
+on the test list beside the teachers. Finished trainings are kept. It prints a table for docs/training/tricks.md.
 """
 
 import argparse

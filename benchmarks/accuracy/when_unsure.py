@@ -4,8 +4,8 @@ python benchmarks/accuracy/when_unsure.py grid_words --root DIR --runs DIR --vid
 
 It needs an evaluation of both streams (`fusion/evaluate.py`), whose scores of the test list it reads. Processor seconds
 are those of TwoStream.predict on some test videos, with the spatial stream alone and with both; what is computed anew
-where the first is not enough (decoding) is counted. It prints the table of docs/results.md: one line for each
-threshold, the one that the evaluation set on held-out videos in bold.
+where the first is not enough (decoding) is counted. It prints the table of docs/background/results.md: one line for
+each threshold, the one that the evaluation set on held-out videos in bold.
 """
 
 import argparse

@@ -6,7 +6,8 @@ python benchmarks/flow/for_recognition.py --videos FOLDER --recipe own --limit 6
 
 With the recipe `own`, whose last layer is solved, all training videos are judged by folds that have not seen them, and
 time and disk of the flow are measured. Only the flow differs: videos, split, network, steps and seeds are the same.
-Prepared data and finished trainings are kept, so an interrupted run can continue. Prints a table for docs/results.md.
+Prepared data and finished trainings are kept, so an interrupted run can continue. Prints a table for
+docs/background/results.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measures the error in pixels and the bytes of flow stored as 8-bit JPEG of each quality; the table of docs/flow.md.
+"""Measures the error in pixels and the bytes of flow as 8-bit JPEG of each quality, for docs/background/flow.md.
 
 python benchmarks/flow/storage.py                     synthetic pairs
 python benchmarks/flow/storage.py --video clip.avi    also the flow of a video's first 40 frames

@@ -1,4 +1,4 @@
-"""Draws docs/flow.png: a frame of the built-in data set, and its flow to the next by each method.
+"""Draws docs/pictures/flow.png: a frame of the built-in data set, and its flow to the next by each method.
 
 python benchmarks/pictures/flow.py
 """
@@ -16,6 +16,7 @@ from matplotlib import pyplot
 
 from benchmarks.pictures.shapes import frames_of, whole_scene
 from commands.files import PROJECT
+from commands.options import Parser
 from data.flow import colour_wheel, flow_between
 
 # Each method with what the page says it is for.
@@ -30,6 +31,7 @@ METHODS = {
 
 def main() -> None:
     """Writes the picture."""
+    Parser(__doc__).parse_args()
     scene, (moment, _) = whole_scene("Slide")
     first, second = frames_of(f"v_ChecksSlide_{scene}")[moment : moment + 2]
     pictures = {"a frame": first} | {
@@ -41,7 +43,7 @@ def main() -> None:
         axis.imshow(picture)
         axis.set_title(title, fontsize=9.5)
         axis.axis("off")
-    figure.savefig(PROJECT / "docs" / "flow.png", dpi=150)
+    figure.savefig(PROJECT / "docs" / "pictures" / "flow.png", dpi=150)
 
 
 if __name__ == "__main__":

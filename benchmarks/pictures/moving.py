@@ -1,4 +1,4 @@
-"""Draws docs/shown.webp: test videos of the built-in data set, their flow, and what the streams say of them.
+"""Draws docs/pictures/shown.webp: test videos of the built-in data set, their flow, and what the streams say of them.
 
 ./run demo
 python benchmarks/pictures/moving.py
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, metavar="FOLDER", help="of the built-in data set")
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help="where its models are")
-    parser.add_argument("--out", type=Path, default=PROJECT / "docs" / "shown.webp", metavar="FILE")
+    parser.add_argument("--out", type=Path, default=PROJECT / "docs" / "pictures" / "shown.webp", metavar="FILE")
     options = parser.parse_args(argv)
     dataset = ready_dataset("shapes", options.root)
     tested = dataset.part(1, "test")

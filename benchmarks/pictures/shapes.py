@@ -1,4 +1,4 @@
-"""Draws docs/shapes.png: a frame of each of the nine classes of the built-in data set, and its flow at two moments.
+"""Draws docs/pictures/shapes.png: a frame of each class of the built-in data set, and its flow at two moments.
 
 python benchmarks/pictures/shapes.py
 """
@@ -20,6 +20,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from commands.files import PROJECT
+from commands.options import Parser
 from data.flow import colour_wheel, flow_between
 from data.sets import shapes
 
@@ -31,6 +32,7 @@ APART, TURNED = 4, 3.0
 
 def main() -> None:
     """Writes the picture."""
+    Parser(__doc__).parse_args()
     rows, columns = len(shapes.APPEARANCES), len(shapes.MOTIONS)
     figure, axes = pyplot.subplots(rows, columns, figsize=(11, 4.6), layout="constrained")
     for column, motion in enumerate(shapes.MOTIONS):
@@ -46,7 +48,7 @@ def main() -> None:
         "A frame, its flow, and the flow some frames later: flow tells the column and not the row", fontsize=11
     )
     figure.supylabel("One frame tells the row", fontsize=11)
-    figure.savefig(PROJECT / "docs" / "shapes.png", dpi=150)
+    figure.savefig(PROJECT / "docs" / "pictures" / "shapes.png", dpi=150)
 
 
 def whole_scene(motion: str) -> tuple[str, tuple[int, int]]:

@@ -34,7 +34,7 @@ def write_older_layout(dataset: DataSet, folder: Path) -> str:
     rule = find_description(dataset.root).get("rule", OURS.rule)
     return (
         f"Laid out {len(videos):,} videos in {folder}, as jpegs_256, tvl1_flow/u and tvl1_flow/v. "
-        f"Levels of flow follow the rule {rule} (docs/flow.md)."
+        f"Levels of flow follow the rule {rule} (docs/background/flow.md)."
     )
 
 

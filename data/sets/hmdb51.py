@@ -8,7 +8,7 @@ from data.sets.lists import bad_line, find_lists, lines_of
 
 SOURCE = "test_train_splits.rar"
 OFFICIAL = {1: (3570, 1530), 2: (3570, 1530), 3: (3570, 1530)}
-# The authors publish neither sizes nor checksums, so those of the first download are kept; see docs/robustness.md.
+# The authors publish no sizes or checksums, so those of the first download are kept (docs/background/robustness.md).
 ADDRESS = "https://serre-lab.clps.brown.edu/wp-content/uploads/2013/10"
 ARCHIVES = (
     Archive(f"{ADDRESS}/test_train_splits.rar", "annotations"),

@@ -10,7 +10,7 @@ SOURCE = "UCF101TrainTestSplits-RecognitionTask.zip"
 OFFICIAL = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}
 ADDRESS = "https://www.crcv.ucf.edu/data/UCF101"
 # The size and the checksum of the lists are those that TensorFlow Datasets records; the authors publish none. Of the
-# videos nobody does, so those of the first download are kept; see docs/robustness.md.
+# videos nobody does, so those of the first download are kept; see docs/background/robustness.md.
 ARCHIVES = (
     Archive(
         f"{ADDRESS}/UCF101TrainTestSplits-RecognitionTask.zip",

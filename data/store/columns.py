@@ -1,8 +1,8 @@
 """Stores tables of up to a hundred million rows: columns as NumPy files, which are mapped into memory, not read.
 
 A table is a folder: `table.json` has the numbers of rows, and each part has a folder with one `.npy` file a column.
-NumPy reads them, so the index needs no other package; see docs/scale.md. A column with equal values is stored as one
-value. A column of zeros or empty texts is left out.
+NumPy reads them, so the index needs no other package; see docs/training/scale.md. A column with equal values is stored
+as one value. A column of zeros or empty texts is left out.
 """
 
 import hashlib

@@ -43,7 +43,7 @@ DEFAULT_CROP = 64
 OWN, QUICK = "own", "own-quick"  # QUICK uses half as many frames and fields.
 OWN_RECIPES = (OWN, QUICK)
 STREAMS = ("spatial", "temporal")
-# Networks for the frames of own clips, from the best one on, as measured (docs/results.md).
+# Networks for the frames of own clips, from the best one on, as measured (docs/background/results.md).
 PRETRAINED = ("mobilenet", "mobilenet_v2")
 _SOLVED: Options = {
     "protocol": "folds",

@@ -87,7 +87,7 @@ _SG3I = {
 _TSN = {**_DEEP, "backbone": "bn_inception", "segments": 3, "freeze_bn": "all-but-first"}
 
 # Temporal shift (Lin et al. 2019) as its authors trained it for UCF-101, plus later published methods that helped there
-# or on ImageNet. docs/tricks.md has the source of each option.
+# or on ImageNet. docs/training/tricks.md has the source of each option.
 _MODERN = {
     "backbone": "resnet50",
     "shift": 0.125,

@@ -17,7 +17,7 @@ from streams.hosts.schedulers import place_of
 from tests.makers.data import write_clip
 
 DEPLOY = PROJECT / "deploy"
-# The resource definitions of JobSet and of Dask's operator, if somebody has put them there: see docs/machines.md.
+# The resource definitions of JobSet and of Dask's operator, if somebody has put them there: docs/training/machines.md.
 SCHEMAS = os.environ.get("TWO_STREAM_SCHEMAS", "")
 # Options of sbatch that the scripts use, from its manual.
 SBATCH = {

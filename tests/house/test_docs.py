@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from benchmarks.house import PROJECT
-from docs.code_blocks import blocks_of, commands_in, problems_of, script_of
+from docs.site.code_blocks import blocks_of, commands_in, problems_of, script_of
 from tests.makers.data import write_clip
 from tests.makers.imagenet import write_imagenet
 
@@ -37,7 +37,7 @@ def linked_from(page):
     """The files that a page links to."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if not target.startswith(("http", "#", "reference/")):
+        if not target.removeprefix("../").startswith(("http", "#", "reference/")):
             yield page.parent / target.partition("#")[0]
 
 

@@ -19,7 +19,7 @@ from streams.runs.run_folder import Run, stages_of
 from temporal.train import TemporalConfig
 from temporal.train import main as train_temporal
 
-RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "background" / "results.md"
 CONFIGS = {"spatial": SpatialConfig, "temporal": TemporalConfig}
 EVERY = [
     (name, stream) for name, recipe in RECIPES.items() for stream in CONFIGS if getattr(recipe, stream) is not None

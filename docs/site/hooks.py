@@ -1,6 +1,7 @@
 """Hooks for MkDocs: pages that are made from the code, links that leave the documentation, and checks of code."""
 
 import ast
+import posixpath
 import re
 import sys
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 _COLUMNS = 84
 sys.path.insert(0, str(PROJECT))
 
-from docs.code_blocks import commands, help_all, problems_of  # noqa: E402
+from docs.site.code_blocks import commands, help_all, problems_of  # noqa: E402
 
 # Modules that other programs may import, by purpose.
 PUBLIC = {
@@ -26,26 +27,37 @@ PUBLIC = {
 }
 
 
+# Pages that are kept at the root of the project, and their places in the documentation.
+_FROM_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Adds the pages that are made from the code, and those that are outside of docs/."""
-    made = {
-        "reference/options.md": options_page(),
-        "reference/python.md": python_page(),
-        "changelog.md": (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"),
-        "contributing.md": (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("](docs/", "]("),
-    }
+    made = {"reference/options.md": options_page(), "reference/python.md": python_page()}
+    for name, page in _FROM_ROOT.items():
+        made[page] = (PROJECT / name).read_text(encoding="utf-8").replace("](docs/", "](")
     for name, text in made.items():
         files.append(File.generated(config, name, content=text.replace("](CHANGELOG.md)", "](changelog.md)")))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Raises an error for wrong code blocks, and replaces links that leave the documentation by names."""
+    """Raises an error for wrong code blocks, and replaces links to files outside of the documentation by names."""
     problems = [] if page.file.src_uri.startswith("reference/") else list(problems_of(markdown))
     if problems:
         raise PluginError(f"{page.file.src_uri}: {'; '.join(problems)}")
-    markdown = re.sub(r"\]\((?:\.\./)*(CONTRIBUTING|CHANGELOG)\.md", lambda found: f"]({found[1].lower()}.md", markdown)
-    return re.sub(r"\[([^\]]+)\]\([\w/]*(?:\.\./[^)]+|\w+\.ipynb)\)", r"\1", markdown)
+    return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", lambda link: _that_stays(link, page.file.src_uri), markdown)
+
+
+def _that_stays(link: re.Match[str], page: str) -> str:
+    """Returns a link that leads somewhere in the documentation, or the name alone of a file outside of it."""
+    path, mark, anchor = link[2].partition("#")
+    if not path or "://" in path or path.startswith("mailto:") or page in _FROM_ROOT.values():
+        return link[0]
+    target = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), path))
+    if target in _FROM_ROOT:
+        return f"[{link[1]}]({posixpath.relpath(_FROM_ROOT[target], posixpath.dirname(page) or '.')}{mark}{anchor})"
+    return link[0] if target.startswith("docs/") and not target.endswith(".ipynb") else link[1]
 
 
 def options_page() -> str:
