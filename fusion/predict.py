@@ -21,11 +21,12 @@ from rich.console import Console
 from commands.help_page import Layout
 from commands.options import Parser, part_of, positive
 from commands.running import quiet_tensorflow, run
+from data.extraction.video_files import WRITABLE_CODECS
 from data.extraction.video_limits import add_limits
 from fusion.prediction.chosen_models import add_model_options, model_files
 from fusion.prediction.named_videos import named_videos
 from fusion.prediction.over_time.segments import EXTENSIONS
-from fusion.prediction.tables import CODECS, STANDARD_OUTPUT, Results
+from fusion.prediction.tables import STANDARD_OUTPUT, Results
 
 _LAYOUT = Layout(
     first=(
@@ -94,8 +95,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     over_time = [name for name in ("timeline", "segments", "truth", "save") if getattr(options, name)]
     if options.when_unsure and over_time:
         parser.error(f"--when-unsure decides on whole videos, but --{over_time[0]} needs both streams at every moment")
-    if options.save and Path(options.save).suffix.lower() not in ("", *CODECS):
-        parser.error(f"--save writes {', '.join(CODECS)} files (browsers play .webm), not {options.save}")
+    if options.save and Path(options.save).suffix.lower() not in ("", *WRITABLE_CODECS):
+        parser.error(f"--save writes {', '.join(WRITABLE_CODECS)} files (browsers play .webm), not {options.save}")
     if options.segments and options.segments.suffix.lower() not in EXTENSIONS:
         parser.error(f"--segments writes {' and '.join(EXTENSIONS)} files, not {options.segments}")
     if (options.timeline or options.segments or options.truth) and not (options.hop or options.camera):

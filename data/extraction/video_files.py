@@ -12,6 +12,8 @@ VIDEO_EXTENSIONS = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
     *(".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
+# Codecs that OpenCV's wheels can write. Browsers play VP9 in .webm. No wheel contains H.264.
+WRITABLE_CODECS = {".webm": "VP90", ".mp4": "mp4v", ".avi": "MJPG"}
 # Splits a name into numbers and the text between them.
 _PARTS = re.compile(r"(\d+)")
 PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")

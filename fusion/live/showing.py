@@ -18,6 +18,7 @@ from commands.files import replacing, write_text
 from commands.running import swallowed_stderr
 from commands.text import as_cell, printable
 from commands.waiting import Now
+from data.extraction.video_files import WRITABLE_CODECS
 from fusion.live.decisions import Glance, Pace, compile_networks, watch
 from fusion.live.source import LiveSource
 from fusion.prediction.over_time.annotate import ROWS, draw
@@ -25,7 +26,7 @@ from fusion.prediction.over_time.picture import frames_that_fit, write_picture
 from fusion.prediction.over_time.segments import segment_of, write_segments
 from fusion.prediction.over_time.timeline import Timeline, as_text, clock, timeline
 from fusion.prediction.prediction import Prediction
-from fusion.prediction.tables import CODECS, STANDARD_OUTPUT, write_to
+from fusion.prediction.tables import STANDARD_OUTPUT, write_to
 from fusion.two_stream import TwoStream
 
 BAR = 20
@@ -85,7 +86,7 @@ class Film:
             return
         picture = cv2.cvtColor(self._drawn(frame, field, source), cv2.COLOR_RGB2BGR)
         if self._writer is None:
-            codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix.lower()])
+            codec = cv2.VideoWriter.fourcc(*WRITABLE_CODECS[self._path.suffix.lower()])
             size = picture.shape[1], picture.shape[0]
             self._writer = cv2.VideoWriter(str(self._path), codec, source.kept_rate, size)
             if not self._writer.isOpened():

@@ -21,8 +21,6 @@ from fusion.prediction.over_time.timeline import timeline
 from fusion.prediction.prediction import Json, Prediction
 
 STANDARD_OUTPUT = "-"
-# Codecs that OpenCV's wheels can write. Browsers play VP9 in .webm. No wheel contains H.264.
-CODECS = {".webm": "VP90", ".mp4": "mp4v", ".avi": "MJPG"}
 BAR = 16
 CONFIDENCE = "Confidence {0:.1%}, calibrated on {1.videos:,} held-out videos."
 UNSURE = "Unsure: it may be none of the classes. Of held-out videos of the classes, {0.kept:.0%} reached {0.below:.1%}."

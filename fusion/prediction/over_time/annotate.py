@@ -14,11 +14,11 @@ from commands.running import swallowed_stderr
 from commands.text import printable
 from data import flow
 from data.extraction.decoder import write_video
+from data.extraction.video_files import WRITABLE_CODECS
 from fusion.prediction.as_prepared import PreparedVideo
 from fusion.prediction.over_time.colours import DARK, rgb
 from fusion.prediction.over_time.timeline import Timeline, clock
 from fusion.prediction.prediction import FUSED, Prediction
-from fusion.prediction.tables import CODECS
 from fusion.prediction.views import Stopwatch, Wanted, video_views
 from pipelines.inputs import Input
 
@@ -41,7 +41,7 @@ def write_annotated(
     # OpenCV warns on standard error if a container has another name for the codec. That does no harm.
     with replacing(path) as temporary, swallowed_stderr():
         frames = annotated_frames(video, line, prediction, with_flow=with_flow)
-        write_video(temporary, frames, video.original_rate, CODECS[path.suffix.lower()])
+        write_video(temporary, frames, video.original_rate, WRITABLE_CODECS[path.suffix.lower()])
 
 
 def annotated_frames(
