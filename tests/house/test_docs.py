@@ -86,6 +86,25 @@ def test_every_page_is_in_the_navigation():
 
 
 @pytest.mark.slow
+def test_the_site_is_built_and_its_pages_lead_to_each_other(clone):
+    done = subprocess.run([sys.executable, "run", "docs"], cwd=clone, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    site = clone / "site"
+    linked = {
+        page: re.findall(r'(?:href|src)="([^":#?]+)[#?"]', page.read_text(encoding="utf-8"))
+        for page in site.rglob("index.html")
+    }
+    assert not [
+        (page, target)
+        for page, targets in linked.items()
+        for target in targets
+        if not target.startswith("/") and not (page.parent / target).exists()
+    ]
+    assert "../../background/results/" in linked[site / "data" / "own" / "index.html"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
