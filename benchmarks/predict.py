@@ -131,8 +131,8 @@ def networks(folder: Path) -> dict[str, Path]:
     return files
 
 
-def cut(source: Path, path: Path, count: int) -> Path:
-    """Writes the first frames of a clip, or of a synthetic one if there is none, without loss."""
+def cut(source: Path, path: Path, count: int, codec: str = "FFV1") -> Path:
+    """Writes the first frames of a clip, or of a synthetic one if there is none; without loss unless told otherwise."""
     if not source.exists():
         random = np.random.default_rng(0)
         texture = cv2.resize(random.integers(0, 255, (120, 320, 3), np.uint8), (640, 240))
@@ -140,7 +140,7 @@ def cut(source: Path, path: Path, count: int) -> Path:
     else:
         frames = islice(read_frames(source), count)
     print(f"{count} frames of {source if source.exists() else 'a made-up clip'}", flush=True)
-    write_video(path, frames, 25, "FFV1")
+    write_video(path, frames, 25, codec)
     return path
 
 

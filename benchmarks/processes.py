@@ -1,13 +1,11 @@
 """Commands and the service as benchmarks run them, in processes of their own, and the gain between two results."""
 
-import os
 import re
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from commands.files import PROJECT
@@ -15,12 +13,10 @@ from fusion.methods.by_groups import Part, drawn_accuracies, interval
 from fusion.methods.measures import video_accuracy
 
 
-def run_command(words: Sequence[str], *, cores: int | None = None) -> float:
-    """Runs a script of the project, on all cores or on so many, and returns the processor seconds that it took."""
-    usable = sorted(os.sched_getaffinity(0))[:cores] if hasattr(os, "sched_getaffinity") else []
-    limit = partial(os.sched_setaffinity, 0, usable) if cores and usable else None
+def run_command(words: Sequence[str]) -> float:
+    """Runs a script of the project, and returns the processor seconds that it took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, *words], cwd=PROJECT, capture_output=True, text=True, preexec_fn=limit)
+    done = subprocess.run([sys.executable, *words], cwd=PROJECT, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise RuntimeError(f"python {' '.join(words)} failed:\n{done.stderr.strip()}")

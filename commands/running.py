@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import errno
 import functools
+import gc
 import importlib.metadata
 import os
 import platform
@@ -225,7 +226,7 @@ def quiet_tensorflow() -> None:
     # Failures are raised as exceptions. The lines that native code prints only list what a processor lacks.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The library prints some lines before it reads its log level, so they are caught at the file descriptor.
-    with swallowed_stderr(), _hidden(*_NOT_NEEDED):
+    with swallowed_stderr(), hidden(*_NOT_NEEDED), without_collecting():
         import keras  # noqa: F401
         import tensorflow as tf
 
@@ -234,7 +235,7 @@ def quiet_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def _hidden(*names: str) -> Iterator[None]:
+def hidden(*names: str) -> Iterator[None]:
     """Lets imports work as if these packages were not installed. Afterwards they can be imported as usual."""
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
@@ -243,6 +244,23 @@ def _hidden(*names: str) -> Iterator[None]:
     finally:
         for name in hidden:
             sys.modules.pop(name, None)
+
+
+@contextlib.contextmanager
+def without_collecting() -> Iterator[None]:
+    """Lets imports run without garbage collection. What they make stays until the end, so it is never searched again.
+
+    Otherwise Python searches the million objects of TensorFlow again and again: a sixth of the time to a first answer.
+    """
+    if "tensorflow" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextlib.contextmanager

@@ -100,6 +100,18 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
 
 
+def test_an_import_is_not_searched_for_garbage_neither_while_it_goes_on_nor_later():
+    code = "import gc; from commands.running import without_collecting\n"
+    code += "with without_collecting(): made, during = [[] for _ in range(1000)], gc.isenabled()\n"
+    code += "print(during, gc.isenabled(), gc.get_freeze_count() > 1000)\n"
+    # Once TensorFlow is there, nothing of a user's own objects may be withheld from the collector.
+    code += "import sys; sys.modules['tensorflow'], frozen = sys, gc.get_freeze_count()\n"
+    code += "with without_collecting(): print(gc.isenabled())\n"
+    code += "print(gc.get_freeze_count() == frozen)"
+
+    assert command("-c", code).stdout.split() == ["False", "True", "True", "True", "True"]
+
+
 def test_two_opencv_packages_are_refused_with_their_repair(tmp_path):
     metadata = tmp_path / "opencv_python-4.13.0.dist-info" / "METADATA"
     metadata.parent.mkdir()

@@ -11,6 +11,8 @@ from data.store.description import Recipe
 from pipelines.inputs import Input
 from streams.runs.model_file import ModelCard
 
+# The frames of a video that needs no more memory than this are kept from the first pass over it for the second.
+KEPT_BYTES = 64 * 2**20
 # If the sides of a video differ by more than this factor from training, it shows things in another size.
 FAR = 1.25
 
@@ -45,6 +47,7 @@ class PreparedVideo:
         self._short_side, self._enlarge, self.resized = making.short_side, making.enlarge, ""
         self.coded_again = ""  # Why its own motion vectors can't be used, where the model takes such.
         self.original_rate, self.frame_size = RATE_OF_PICTURES, (0, 0)  # Frames a second of the file; height, width.
+        self._known: list[np.ndarray] = []  # All kept frames in their own size, if they are few and small.
         try:
             self.num_frames, self.frame_rate, self.shortfall = self._count()
         except NoVectorsError as error:
@@ -53,8 +56,7 @@ class PreparedVideo:
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields the kept frames, resized."""
-        decoder = self._decoder()
-        for frame in self._kept(decoder):
+        for frame in self._known or self._kept(self._decoder()):
             yield self._resized(frame)
 
     def originals(self) -> Iterator[np.ndarray]:
@@ -75,16 +77,19 @@ class PreparedVideo:
         kept_rate = min(rate, self.making.fps) if self.making.fps else rate / self.making.every
         longest = self._bounds.duration
         most_frames = longest * kept_rate if longest else np.inf
-        num_frames = 0
+        num_frames, known = 0, list[np.ndarray]()
         for frame in self._named(self._kept(decoder)):
             if num_frames == 0:
                 self._choose_size(frame)
                 self.frame_size = self._resized(frame).shape[:2]
             num_frames += 1
+            if num_frames * frame.nbytes <= KEPT_BYTES:
+                known.append(frame)
             if num_frames > most_frames:
                 raise ValueError(f"{self.path}: it plays for more than {longest:g} seconds. Send a shorter one.")
         if num_frames == 0:
             raise ValueError(f"{self.path}: no frame can be decoded: it is cut off, damaged, or has no video in it.")
+        self._known = known if len(known) == num_frames else []
         return num_frames, kept_rate, decoder.shortfall()
 
     def _choose_size(self, frame: np.ndarray) -> None:

@@ -8,8 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipelines.augment import crop as crop_box
-from pipelines.augment import mirror_flow, most_of, place_box
+from pipelines.augment import mirror_flow, most_of
 from streams.networks.variants import variant
 
 # The crops that go through the network at once. On a processor, a few dozen occupy all cores and stay in its caches:
@@ -204,11 +203,14 @@ def _squares(frames: tf.Tensor, size: int, num_crops: int, shown: str) -> tf.Ten
     """Returns the centre of each view, or its corners and centre: uint8[views, 1 or 5, size, size, C]."""
     places = [(0.5, 0.5)] if num_crops == 1 else [(0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)]
     sides = tf.shape(frames)[1:3]
-    side = most_of(sides) if shown == "most" else size
+    side = most_of(sides) if shown == "most" else tf.constant(size)
+    corners = tf.cast(tf.cast(sides - side, tf.float32) * tf.constant(places, tf.float32), tf.int32)
+    box = tf.stack([-1, side, side, -1])
     crops = []
-    for place in places:
+    # All corners at once, and one operation for each crop: tracing takes a part of the time to the first answer.
+    for start in tf.unstack(tf.pad(corners, [[0, 0], [1, 1]])):
         # Cut first and resized afterwards, as in training. In the other order, positions would be rounded differently.
-        crop = crop_box(frames, place_box(sides, side, place))
+        crop = tf.slice(frames, start, box)
         crop = _resized(crop, tf.constant([size, size])) if shown == "most" else crop
         crops.append(tf.ensure_shape(crop, [None, size, size, frames.shape[-1]]))
     return tf.stack(crops, axis=1)

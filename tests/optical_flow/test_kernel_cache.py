@@ -62,6 +62,22 @@ def test_every_file_that_kernels_are_made_of_is_in_the_key():
     assert compiled <= {path for pattern in kernel_cache.SOURCES for path in PROJECT.glob(pattern)}
 
 
+def test_a_process_that_finds_all_kernels_compiles_nothing_and_imports_no_linear_algebra(tmp_path):
+    code = "import sys; from numba.core.event import install_recorder; " + FLOW
+    code += "\nwith install_recorder('numba:compile') as compiled: some_flow()\n"
+    code += "print(len(compiled.buffer), 'scipy.linalg' in sys.modules)"
+
+    first, second = (
+        subprocess.check_output(
+            [sys.executable, "-c", code], cwd=PROJECT, env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, text=True
+        )
+        for _ in range(2)
+    )
+
+    assert first.split()[0] != "0"
+    assert second.split() == ["0", "False"]
+
+
 def test_where_no_folder_can_be_written_there_is_no_cache(tmp_path):
     (tmp_path / "file").write_text("in the way")
 

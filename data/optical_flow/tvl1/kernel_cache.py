@@ -22,7 +22,13 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataC
 from numba.core.codegen import get_host_cpu_features
 
 from commands.files import INSTALLED
+from commands.running import hidden
 from commands.waiting import Now
+
+with hidden(
+    "scipy.linalg"
+):  # numba imports it at the first kernel, in a tenth of a second. No kernel multiplies matrices.
+    import numba.np.arraymath
 
 Function = TypeVar("Function", bound=Callable[..., object])
 

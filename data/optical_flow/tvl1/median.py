@@ -89,13 +89,15 @@ def middle_of(a: Lanes, b: Lanes, c: Lanes) -> Lanes:
 
 def plane_length(height: int, width: int) -> int:
     """Returns the number of floats in a plane, which holds one component of the flow by rows, with a border."""
-    return (height + 2 * BORDER) * plane_pitch(width) + LANES
+    return (height + 2 * BORDER) * _pitch(width) + LANES
 
 
-@inner
-def plane_pitch(width: int) -> int:
+def _pitch(width: int) -> int:
     """Returns the distance between rows of a plane; it leaves room for a last vector that overruns the row."""
     return (width + LANES - 1) // LANES * LANES + 2 * BORDER
+
+
+plane_pitch = inner(_pitch)  # For kernels. Called from Python it would be compiled in each process, not cached.
 
 
 @kernel

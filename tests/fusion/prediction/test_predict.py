@@ -16,11 +16,13 @@ from data.extraction.decoder import Bounds, read_frames, write_video
 from data.extraction.video_files import VIDEO_EXTENSIONS
 from data.store.description import Recipe
 from fusion.predict import main
-from fusion.prediction.as_prepared import PreparedVideo
+from fusion.prediction.as_prepared import KEPT_BYTES, PreparedVideo
+from fusion.prediction.as_stored import joined
 from fusion.prediction.named_videos import named_videos
 from fusion.prediction.prediction import fused
 from fusion.prediction.tables import Results
 from fusion.prediction.views import Stopwatch, Wanted, video_views
+from pipelines.inputs import Input
 from tests.conftest import PROJECT
 from tests.makers.models import CLASSES, make_model, make_video, moving_texture
 
@@ -108,6 +110,26 @@ def test_views_are_the_same_however_many_frames_are_decoded_at_once(two_stream, 
     assert len(many) == 18 and many.keys() == few.keys()
     for view, pixels in many.items():
         np.testing.assert_array_equal(few[view], pixels)
+
+
+@pytest.mark.parametrize(("most_bytes", "is_read_again"), [(KEPT_BYTES, False), (0, True)])
+def test_a_short_video_is_decoded_once_and_a_long_one_twice(video, monkeypatch, most_bytes, is_read_again):
+    monkeypatch.setattr("fusion.prediction.as_prepared.KEPT_BYTES", most_bytes)
+    frames, prepared = list(read_frames(video)), PreparedVideo(video, Recipe())
+
+    if not is_read_again:
+        video.unlink()
+
+    np.testing.assert_array_equal(list(prepared.frames()), frames)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_clip_has_the_channels_of_its_items_in_their_order(channels):
+    items = list(np.random.default_rng(0).integers(0, 256, (10, 6, 7, channels), np.uint8))
+
+    clip = joined(items, Input("flow" if channels == 2 else "rgb", 10), Recipe())
+
+    np.testing.assert_array_equal(clip, np.concatenate(items, axis=-1))
 
 
 def test_a_video_far_larger_than_the_training_videos_is_shrunk_and_that_is_said(tmp_path):
