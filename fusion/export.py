@@ -81,7 +81,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--out", type=Path, metavar="FOLDER", help="output folder (default: exported/ beside the model)"
     )
     output.add_argument(
-        "--check", type=Path, nargs="+", default=[], metavar="VIDEO", help="videos on which answers are compared"
+        "--check",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="VIDEO",
+        help="videos, or folders of them, on which answers are compared",
     )
     output.add_argument(
         "--json", type=Path, metavar="FILE", help="also write sizes, latencies and differences to this file"

@@ -88,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _commands(options: argparse.Namespace, folder: Path, name: str, plan: Plan) -> dict[str, list[str]]:
     """Returns the command of each step."""
     where = ["--root", str(options.datasets / name)]
-    learning = ["--dataset", name, *where, "--runs", str(options.runs)]
+    runs = ["--dataset", name, "--runs", str(options.runs)]
+    learning = [*runs, *where]
     has_weights = any(find_imagenet(backbone) for backbone in PRETRAINED)
     if not has_weights:
         print(_NO_WEIGHTS)
@@ -100,7 +101,7 @@ def _commands(options: argparse.Namespace, folder: Path, name: str, plan: Plan) 
         "temporal": ["train temporal", *learning, "--recipe", plan.recipe],
         "spatial": ["train spatial", *learning] + (["--recipe", plan.recipe] if has_weights else ["--weights", "none"]),
         "report": ["evaluate", *learning, *methods, *([] if plan.questions else ["--no-questions"])],
-        "export": ["export", "--dataset", name, "--runs", str(options.runs)],
+        "export": ["export", *runs, "--check", str(options.datasets / name / "videos")],
     }
 
 

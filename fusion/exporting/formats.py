@@ -1,5 +1,6 @@
 """Exports models. A file is written only if its format gives the same answers as the Keras model."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from commands.files import DATASETS, scratch_folder
 from commands.waiting import Now
+from data.extraction.video_files import is_of_pictures, is_video, walk_files
 from fusion.exporting.hub import write_hub
 from fusion.exporting.one_model import FORMATS, joined, write
 from fusion.prediction.chosen_fusion import sentence
@@ -73,7 +75,7 @@ def export(models: Mapping[str, Path], asked: Asked, folder: Path, fusion: str =
     print(f"Checked on {source}.")
     answers = {name: np.asarray(value) for name, value in model(clips, training=False).items()}
     check = _Check(clips, {name: value for name, value in answers.items() if name in {*two_stream.scorers, FUSED}})
-    calibrated = _of_videos(two_stream, asked.calibrate) if "litert-int8" in asked.formats else {}
+    calibrated = _joined([squares(two_stream, video) for video in asked.calibrate if "litert-int8" in asked.formats])
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for kind in asked.formats:
@@ -135,11 +137,14 @@ def _agreement(answers: Arrays, expected: Arrays) -> float:
 
 def _clips(two_stream: TwoStream, videos: Sequence[Path]) -> tuple[str, Arrays]:
     """Returns clips on which answers are compared: from the named videos, or else from the data set, or else noise."""
-    if not videos:
-        folder = DATASETS / next(iter(two_stream.cards.values())).data_set / "videos"
-        videos = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".txt")[:3]
-    if videos:
-        return f"{len(videos)} videos, the first of which is {videos[0]}", _of_videos(two_stream, videos)
+    of_data_set = DATASETS / next(iter(two_stream.cards.values())).data_set / "videos"
+    of_videos: dict[Path, Arrays] = {}
+    for path in videos or [of_data_set] * of_data_set.is_dir():
+        is_folder = path.is_dir() and not is_of_pictures(path)
+        of_videos |= _in_folder(two_stream, path) if is_folder else {path: squares(two_stream, path)}
+    if of_videos:
+        said = f"{len(of_videos)} videos, the first of which is {next(iter(of_videos))}"
+        return said, _joined(list(of_videos.values()))
     random = np.random.default_rng(0)
     inputs = (each for scorer in two_stream.scorers.values() for each in scorer.network.inputs)
     shapes = {each.name: each.shape[1:] for each in inputs}
@@ -148,9 +153,20 @@ def _clips(two_stream: TwoStream, videos: Sequence[Path]) -> tuple[str, Arrays]:
     return "noise, because no video is named (--check VIDEO names some)", noise
 
 
-def _of_videos(two_stream: TwoStream, videos: Sequence[Path]) -> Arrays:
-    of_videos = [squares(two_stream, video) for video in videos]
-    return {name: np.concatenate([each[name] for each in of_videos]) for name in of_videos[0]}
+def _in_folder(two_stream: TwoStream, folder: Path, count: int = 3) -> dict[Path, Arrays]:
+    """Returns clips of the first videos in a folder that can be read, by the paths of these videos."""
+    found: dict[Path, Arrays] = {}
+    for video in walk_files(folder):
+        if is_video(video):
+            with contextlib.suppress(OSError, ValueError):  # Preparation has named those that are broken.
+                found[video] = squares(two_stream, video)
+        if len(found) == count:
+            break
+    return found
+
+
+def _joined(clips: Sequence[Arrays]) -> Arrays:
+    return {name: np.concatenate([each[name] for each in clips]) for name in (clips[0] if clips else ())}
 
 
 def _milliseconds(answer: Answer, clip: Arrays) -> float:

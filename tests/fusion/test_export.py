@@ -1,9 +1,11 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -159,6 +161,23 @@ def test_what_another_runtime_runs_is_not_turned_into_another_format(tmp_path):
 
     with pytest.raises(ValueError, match=r"a\.onnx is a model for another runtime.*Name the \.keras files"):
         main(["--model", str(tmp_path / "a.onnx")])
+
+
+def test_answers_are_compared_on_the_first_videos_of_a_folder_that_can_be_read(models, video, tmp_path, capsys):
+    folder = tmp_path / "videos"
+    for place in ("b", "c", "d"):
+        (folder / place).mkdir(parents=True)
+        shutil.copy(video, folder / place / "clip.avi")
+    (folder / "a").mkdir()
+    (folder / "a" / "broken.avi").write_bytes(b"RIFF")
+    (folder / "a" / "notes.md").write_text("Clips of Monday.")
+    (folder / "b" / "as pictures").mkdir()
+    for place in range(3):
+        cv2.imwrite(str(folder / "b" / "as pictures" / f"{place}.png"), np.full((64, 64, 3), 80 * place, np.uint8))
+
+    main([*named(models), "--out", str(tmp_path), "--check", str(folder)])
+
+    assert f"Checked on 3 videos, the first of which is {folder / 'b' / 'as pictures'}" in capsys.readouterr().out
 
 
 def test_int8_asks_for_clips_to_find_its_ranges_on(models, capsys):

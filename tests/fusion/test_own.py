@@ -10,7 +10,9 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
+from data.extraction.decoder import read_frames
 from fusion.own import Trained, _name_of, _parse, main, state_of
 from fusion.own_plan import Clips, Clock, duration, plan_for, sentences
 from tests.conftest import PROJECT
@@ -252,14 +254,22 @@ def test_a_folder_without_clips_is_said_before_anything_is_done(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("case", ["three clips a class", "mixed sizes"])
-def test_few_clips_and_clips_of_several_sizes_go_through(tmp_path, weights, case):
+@pytest.mark.parametrize("case", ["three clips a class", "mixed sizes", "folders of pictures"])
+def test_few_clips_and_clips_of_several_sizes_or_as_pictures_go_through(tmp_path, weights, case):
     sizes = ((80, 64), (64, 96), (120, 80)) if case == "mixed sizes" else ((80, 64),)
     folder = write_clips(tmp_path / "clips", 3, sizes=sizes)
+    if case == "folders of pictures":
+        for path in folder.rglob("*.avi"):
+            path.with_suffix("").mkdir()
+            for number, frame in enumerate(read_frames(path)):
+                Image.fromarray(frame).save(path.with_suffix("") / f"frame_{number}.jpg")
+            path.unlink()
+        (folder / "left" / "notes.txt").write_text("Clips of Monday.")
 
     done = own(folder, tmp_path, weights)
 
     assert done.code == 0, done.said
+    assert "Checked on 3 videos" in done.said
     assert (tmp_path / "runs" / "clips" / "fusion" / "split1" / "report.html").is_file()
 
 
