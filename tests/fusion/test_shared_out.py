@@ -182,18 +182,24 @@ def test_each_process_sees_one_gpu(monkeypatch):
 def test_a_cluster_that_loses_a_worker_scores_the_same_file(dataset, runs, alone, tmp_path):
     command = [sys.executable, str(PROJECT / "fusion" / "evaluate.py"), *evaluate_words(dataset, runs)]
 
-    with dask_cluster(tmp_path, "127.0.0.1", None) as (address, started):
-        words = [*command, "--stream", "spatial", "--cluster", address]
+    code, output = run_on_a_cluster_that_loses_a_worker([*command, "--stream", "spatial"], tmp_path)
+
+    assert code == 0, output
+    assert file_of(runs).read_bytes() == alone.read_bytes()
+
+
+def run_on_a_cluster_that_loses_a_worker(command, folder):
+    """Runs a command on two workers, one of which is killed at work; returns its exit code and what it printed."""
+    with dask_cluster(folder, "127.0.0.1", None) as (address, started):
+        words = [*command, "--cluster", address]
         running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        # A worker's scorer is a child of it: once both have one, videos are being scored, and one of them dies.
+        # The process that keeps the models is a child of its worker: once both have one, both are at work.
         while min(len(children_of(process)) for process in started[1:]) < 1:
             assert running.poll() is None, running.stdout.read()
             time.sleep(0.01)
         started[1].kill()
-        output, _ = running.communicate(timeout=200)
-
-    assert running.returncode == 0, output
-    assert file_of(runs).read_bytes() == alone.read_bytes()
+        output, _ = running.communicate(timeout=250)
+    return running.returncode, output
 
 
 def children_of(process):
@@ -228,3 +234,22 @@ def test_predictions_of_several_processes_are_those_of_one(runs, tmp_path):
     assert len(rows["one"]) == 5 * 3 * 3
     assert {row["video"] for row in rows["part1"]}.isdisjoint(row["video"] for row in rows["part2"])
     assert sorted(map(str, rows["part1"] + rows["part2"])) == sorted(map(str, rows["one"]))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_cluster_that_loses_a_worker_predicts_the_same(runs, tmp_path):
+    for number in range(12):
+        make_video(tmp_path / "videos" / f"clip{number:02d}.mp4", 8 + number, seed=number)
+    (tmp_path / "videos" / "broken.mp4").write_bytes(b"no video")
+    command = [sys.executable, str(PROJECT / "fusion" / "predict.py"), str(tmp_path / "videos"), "--views", "3"]
+    command += [f"--{stream}={Run.of(runs, 'mine', stream, 1).model}" for stream in ("spatial", "temporal")]
+
+    alone = subprocess.run([*command, "--csv", str(tmp_path / "alone.csv")], capture_output=True, text=True)
+    code, output = run_on_a_cluster_that_loses_a_worker([*command, "--csv", str(tmp_path / "cluster.csv")], tmp_path)
+
+    assert (alone.returncode, code) == (1, 1)
+    for said in (alone.stderr, output):
+        assert "1 of 13 videos could not be predicted" in said and "broken.mp4" in said
+    assert (tmp_path / "cluster.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()
+    assert len((tmp_path / "alone.csv").read_text().splitlines()) == 1 + 12 * 3 * 3
