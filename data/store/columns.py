@@ -101,12 +101,17 @@ def key_of(text: str) -> int:
 def first_place(keys: np.ndarray, key: int) -> int:
     """Returns the first place of a key among sorted keys, or where it would be.
 
-    Keys are spread evenly, so a key is near the place that its share of all numbers gives: eight standard deviations of
-    it are searched first. A search of all of them would map many more pages of a large file.
+    Keys are spread evenly: a key is near the place that its share of all numbers gives, and nearer still to one that is
+    corrected by the key found there. A search of all keys would map many more pages of a large file.
     """
-    reach = 4 * math.isqrt(len(keys)) + 1
-    low = max(0, (key * len(keys) >> 64) - reach)
-    near = keys[low : low + 2 * reach]
+    count = len(keys)
+    if not count:
+        return 0
+    guess = key * count >> 64
+    guess += (key - keys.item(guess)) * count >> 64
+    reach = 12 * math.isqrt(math.isqrt(count)) + 1  # Eight standard deviations of what is still unknown, or more.
+    low = max(0, guess - reach)
+    near = keys[low : max(0, guess + reach)]
     place = int(near.searchsorted(np.uint64(key)))
     # Between two keys of the part that was searched, it is the place among all.
     return low + place if 0 < place < len(near) else int(keys.searchsorted(np.uint64(key)))
@@ -192,7 +197,8 @@ class Table:
         """Returns one number of a column."""
         part, place = self._where(row)
         array = self._array(part, name)
-        return int(array[place if len(array) > 1 else 0]) if len(array) else 0
+        found: int = array.item(place if len(array) > 1 else 0) if len(array) else 0
+        return found
 
     def row_of(self, name: str, row: int) -> np.ndarray:
         """Returns a row of a column of rows with different lengths."""
@@ -244,9 +250,9 @@ class Table:
 
     def _array(self, part: int | None, name: str) -> np.ndarray:
         key = -1 if part is None else part, name
-        if key not in self._mapped:
-            self._mapped[key] = self._open(part, name)
-        return self._mapped[key]
+        if (found := self._mapped.get(key)) is None:
+            found = self._mapped[key] = self._open(part, name)
+        return found
 
     def _open(self, part: int | None, name: str) -> np.ndarray:
         if name not in self._columns[-1 if part is None else part]:

@@ -14,7 +14,7 @@ import numpy as np
 from commands.schema import checked
 from data.catalog import DataSet, Split, Video, read_layout
 from data.store.columns import PART_ROWS, Table
-from data.store.index import IndexedRows, find_row, is_table, table_folder
+from data.store.index import find_row, is_table, table_folder
 
 PARTS = ("train", "test", "validation")
 
@@ -110,7 +110,7 @@ class MappedIndex(Mapping[str, Video]):
 
     def __init__(self, table: Table) -> None:
         self.table, self.about = table, checked(table.about, About)
-        self._rows, self._extensions = IndexedRows(table), table.whole_texts("extensions")
+        self._folders, self._extensions = table.whole_texts("folders"), table.whole_texts("extensions")
 
     def __len__(self) -> int:
         """Returns the number of videos."""
@@ -129,14 +129,13 @@ class MappedIndex(Mapping[str, Video]):
 
     def video(self, number: int) -> Video:
         """Returns the video of a row."""
-        row, table = self._rows.at(number), self.table
-        labels = (
-            table.row_of("labels", number).tolist() if self.about["multi_label"] else [table.number("label", number)]
-        )
-        extension = self._extensions[table.number("extension", number)]
+        count, text = self.table.number, self.table.text
+        name, folder, extension = text("video", number), count("folder", number), count("extension", number)
+        many = self.about["multi_label"]
+        labels = tuple(self.table.row_of("labels", number).tolist()) if many else (count("label", number),)
         return Video(
-            *(row.video, row.folder, extension, tuple(labels), table.text("group", number) or row.video),
-            *(row.frames, row.flows, table.text("file", number), row.stored),
+            *(name, self._folders[folder], self._extensions[extension], labels, text("group", number) or name),
+            *(count("frames", number), count("flows", number), text("file", number), text("stored", number)),
         )
 
     def all(self) -> VideoRows:
