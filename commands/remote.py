@@ -5,6 +5,7 @@ indexes and models; archives of frames and flow stay where they are, and only th
 What a command writes is uploaded as soon as it is whole. fsspec knows the stores; each needs a package, like s3fs.
 """
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -41,8 +42,12 @@ class UnreachableError(OSError):
     """A store that has failed again and again."""
 
 
-# No use trying again: nobody is there, or nobody may read it.
-_FINAL = (UnreachableError, FileNotFoundError, PermissionError, NotImplementedError, ImportError)
+class LooseFramesError(ValueError):
+    """A data set in a store that is not packed."""
+
+
+# No use trying again: nobody is there, or nobody may read it. Half an answer may be any other error, of JSON as well.
+_FINAL = (UnreachableError, LooseFramesError, FileNotFoundError, PermissionError, NotImplementedError, ImportError)
 
 
 def is_remote(path: str | Path) -> bool:
@@ -218,7 +223,7 @@ class Mirror:
                 continue  # Nobody may write outside of the mirror, or over what it knows.
             if parts[0] == "rawframes":
                 if not name.endswith(".zip"):
-                    raise ValueError(
+                    raise LooseFramesError(
                         f"{self.address} holds loose frames, {name} among them, and each would be a request. Pack them "
                         "where they lie, by ./run pack, and upload them again."
                     )
@@ -299,8 +304,10 @@ def _tag(described: dict[str, object]) -> str:
 def _check_whole(content: bytes, described: dict[str, object]) -> None:
     if len(content) != described["size"]:
         raise OSError(f"{len(content):,} of {described['size']:,} bytes came")
-    found = _MD5.fullmatch(str(described.get("ETag", "")))  # Of a file that was uploaded in one piece.
-    if found and hashlib.md5(content, usedforsecurity=False).hexdigest() != found[1]:
+    known = _MD5.fullmatch(str(described.get("ETag", "")))  # S3's, of a file that was uploaded in one piece.
+    google = base64.b64decode(str(described.get("md5Hash", ""))).hex()
+    expected = known[1] if known else google
+    if expected and hashlib.md5(content, usedforsecurity=False).hexdigest() != expected:
         raise OSError("its content has a wrong checksum")
 
 
@@ -312,7 +319,7 @@ def trying(what: str, action: Callable[[], Answer]) -> Answer:
         except _FINAL:
             raise
         except Exception as error:  # Each store's package has errors of its own.
-            if isinstance(error, ValueError) or attempt == _ATTEMPTS - 1:
+            if attempt == _ATTEMPTS - 1:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise UnreachableError(
                     f"{what} can't be read or written, after {attempt + 1} attempts: {reason}"
