@@ -8,7 +8,7 @@ python benchmarks/scale.py --validate
 Preparing, training and scoring are played event by event: machines take videos, die, come back and start again. Rates
 are those of one processor core and one training step here (--calibrate measures them anew), and prices are yours to
 edit.
---validate sets a real preparation by one and by two processes beside what is played for them.
+--validate sets real preparing, training and scoring by one and by two processes beside what is played for them.
 """
 
 import argparse
@@ -25,7 +25,8 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
     packages.check()  # Before the first import that may fail.
 
 from benchmarks.scaling.played import DATA, Data, Fleet, Prices, Rates, Stage, play
-from benchmarks.scaling.rates import calibrated, validated
+from benchmarks.scaling.rates import calibrated
+from benchmarks.scaling.real import validated
 from commands.files import write_json
 from commands.options import positive
 from commands.running import run
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rates", type=Path, metavar="FILE", help="what --calibrate wrote, on a machine of yours")
     parser.add_argument("--prices", type=Path, metavar="FILE", help=f"JSON like {json.dumps(asdict(Prices()))}")
     parser.add_argument("--calibrate", type=Path, metavar="FILE", help="measure rates, and write them to FILE")
-    parser.add_argument("--validate", action="store_true", help="compare a real preparation with what is played")
+    parser.add_argument("--validate", action="store_true", help="compare real small runs with what is played")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
     options = parser.parse_args(argv)
