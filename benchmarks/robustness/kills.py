@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -27,8 +28,9 @@ from commands.files import PROJECT
 from commands.options import positive
 from commands.running import run
 
-# What holds the time by its nature.
+# What holds the time by its nature: folders, and the entry of a config.json that says how long a training took.
 _TIMED = ("tensorboard", "scratch")
+_DURATION = re.compile(rb'"seconds": [\d.]+')
 
 
 class Found(NamedTuple):
@@ -118,7 +120,9 @@ def _copy(source: Path, target: Path) -> None:
 
 def _contents(folder: Path) -> dict[str, bytes]:
     paths = [path for path in folder.rglob("*") if path.is_file() and not set(path.parts) & set(_TIMED)]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.name != "events"}
+    return {
+        str(path.relative_to(folder)): _DURATION.sub(b"", path.read_bytes()) for path in paths if path.name != "events"
+    }
 
 
 def _unfinished(folder: Path) -> Iterator[Path]:
