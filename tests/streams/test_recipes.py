@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.accuracy.levers_tables import TABLES
 from commands.options import as_dictionary, parse
 from fusion.evaluate import EvaluateConfig
 from fusion.methods.table import LEARNED
 from pipelines.inputs import FRAME_KINDS, KINDS
 from spatial.train import SpatialConfig
 from spatial.train import main as train_spatial
+from streams.command import training_options
 from streams.networks.backbones.table import BACKBONES
 from streams.recipes.chosen import departures, listing, recipe_presets
 from streams.recipes.table import RECIPES
@@ -143,3 +145,12 @@ def test_every_recipe_has_its_row_in_the_results():
 
 def recipe_described(name):
     return next(each for each in listing().split("\n\n") if each.startswith(f"{name}  "))
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.title)
+def test_every_row_of_a_measured_table_is_another_training(table):
+    kind = CONFIGS[table.stream]
+
+    rows = [training_options(kind, [*table.options, *words], "", table.stream) for words in table.rows.values()]
+
+    assert not [row for number, row in enumerate(rows) if row in rows[:number]]
