@@ -14,6 +14,7 @@ import random
 import re
 import sys
 import time
+import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -42,12 +43,12 @@ class UnreachableError(OSError):
     """A store that has failed again and again."""
 
 
-class LooseFramesError(ValueError):
-    """A data set in a store that is not packed."""
+class UnfitError(ValueError):
+    """An address that can't stand for a folder: that of a file, or of a data set that is not packed."""
 
 
 # No use trying again: nobody is there, or nobody may read it. Half an answer may be any other error, of JSON as well.
-_FINAL = (UnreachableError, LooseFramesError, FileNotFoundError, PermissionError, NotImplementedError, ImportError)
+_FINAL = (UnreachableError, UnfitError, FileNotFoundError, PermissionError, NotImplementedError, ImportError)
 
 
 def is_remote(path: str | Path) -> bool:
@@ -89,6 +90,30 @@ def uploading() -> Iterator[None]:
             mirror.drop(mirror.folder)
             if count:
                 print(f"{count:,} files were uploaded to {mirror.address}.", file=sys.stderr)
+
+
+def refresh() -> None:
+    """Fetches what other machines have written since the mirrors of this process were opened."""
+    for mirror in _open.values():
+        mirror.fetch()
+
+
+def with_mirrors(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Returns a function that first opens the mirrors of this process where it is called, on whatever machine."""
+    given = tuple(mirror.address for mirror in _open.values())
+    return partial(_mirrored_first, uuid.uuid4().hex, str(_home()), given, function) if given else function
+
+
+def _mirrored_first(
+    command: str, home: str, addresses: tuple[str, ...], function: Callable[..., Answer], *job: object
+) -> Answer:
+    """Calls a function once the mirrors that a command reads are here, in the same place, and up to date."""
+    if command not in _commands:
+        os.environ["TWO_STREAM_CACHE"] = home
+        for address in addresses:
+            mirrored(Path(address))
+        _commands.add(command)
+    return function(*job)
 
 
 def mirror_of(path: Path) -> "Mirror | None":
@@ -149,7 +174,8 @@ class Mirror:
                 del self._files[name]
                 (self.folder / name).unlink(missing_ok=True)
         for name in changed:
-            self.download(name)
+            with contextlib.suppress(FileNotFoundError):  # Somebody has deleted it meanwhile.
+                self.download(name)
         return len(changed)
 
     def download(self, name: str) -> None:
@@ -219,11 +245,15 @@ class Mirror:
         for place, each in described.items():
             name = place.removeprefix(self._root).lstrip("/")
             parts = PurePosixPath(name).parts
-            if any(part.startswith(".") for part in parts) or printable(name) != name or not name:
+            if not name:
+                raise UnfitError(
+                    f"{self.address} is a file. Name the folder that it lies in, or copy it to this machine."
+                )
+            if any(part.startswith(".") for part in parts) or printable(name) != name:
                 continue  # Nobody may write outside of the mirror, or over what it knows.
             if parts[0] == "rawframes":
                 if not name.endswith(".zip"):
-                    raise LooseFramesError(
+                    raise UnfitError(
                         f"{self.address} holds loose frames, {name} among them, and each would be a request. Pack them "
                         "where they lie, by ./run pack, and upload them again."
                     )
@@ -244,6 +274,7 @@ class Mirror:
 
 
 _open: dict[Path, Mirror] = {}
+_commands: set[str] = set()  # Those that have opened their mirrors in this process, a worker of theirs.
 _given: dict[Path, str] = {}  # The addresses of open mirrors, as they were given.
 
 

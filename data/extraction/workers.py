@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from commands.files import IMPORTED_FROM
+from commands.remote import with_mirrors
 from data.extraction.own_process import Companion, LostError, run_apart
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ def run_jobs(
     the certificate of the scheduler, `cert.pem`, and its key, `key.pem`.
     """
     # Pickled here, so that workers don't have to import what only their companion process uses.
-    packed = ((job, pickle.dumps((function, job))) for job in jobs)
     if cluster:
-        yield from _on_cluster(packed, cluster, tls, time_limit)
+        away = with_mirrors(function)
+        yield from _on_cluster(((job, pickle.dumps((away, job))) for job in jobs), cluster, tls, time_limit)
         return
+    packed = ((job, pickle.dumps((function, job))) for job in jobs)
     companions = [Companion(each) for each in environments] or [Companion() for _ in range(max(1, workers))]
     yield from _on_this_machine(packed, companions, time_limit)
 

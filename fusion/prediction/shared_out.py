@@ -15,6 +15,7 @@ from fusion.methods.kept import Fusion
 from fusion.prediction.prediction import Prediction
 from fusion.scores.shared_out import environments, in_order
 from fusion.two_stream import TwoStream
+from streams.runs.model_file import file_hash
 
 # Returns the prediction, or raises an error, when it is called.
 Outcome: TypeAlias = Callable[[], Prediction]
@@ -37,13 +38,14 @@ class Look:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """A video, and all that a process needs to load the streams."""
 
     number: int
     video: Path
     look: Look
     models: Mapping[str, Path]
+    hashes: tuple[str, ...]  # Of the models, whose files may change while a worker keeps them loaded.
     fusion: Fusion
     making: Recipe
     notes: tuple[str, ...]
@@ -59,13 +61,18 @@ def predictions(
             Now.doing = f"Looking at {video.name}: decoding, flow, both networks"
             yield video, partial(two_stream.predict, video, **vars(look))
         return
-    models = {name: path.resolve() for name, path in two_stream.models.items()}
-    known = look, models, two_stream.fusion, two_stream.making, two_stream.notes, two_stream.alone is not None
     Now.doing = f"Looking at {len(videos):,} videos on several devices"
-    jobs = (_Job(number, video.absolute(), *known) for number, video in enumerate(videos))
-    outcomes = in_order(_predict, jobs, options.devices, options.cluster, options.tls)
+    outcomes = in_order(predict_job, jobs_of(two_stream, videos, look), options.devices, options.cluster, options.tls)
     for video, outcome in zip(videos, outcomes, strict=True):
         yield video, partial(_given, video, outcome)
+
+
+def jobs_of(two_stream: TwoStream, videos: Sequence[Path], look: Look) -> Iterator[Job]:
+    """Yields for each video what a process needs to predict it."""
+    models = {name: path.resolve() for name, path in two_stream.models.items()}
+    hashes = tuple(file_hash(path) for path in models.values())
+    known = look, models, hashes, two_stream.fusion, two_stream.making, two_stream.notes, two_stream.alone is not None
+    return (Job(number, video.absolute(), *known) for number, video in enumerate(videos))
 
 
 def _given(video: Path, outcome: Prediction | Exception) -> Prediction:
@@ -77,9 +84,9 @@ def _given(video: Path, outcome: Prediction | Exception) -> Prediction:
 _streams: list[tuple[object, TwoStream]] = []  # The streams that a process has loaded.
 
 
-def _predict(job: _Job, show_life: Callable[[], None]) -> Prediction | Exception:
+def predict_job(job: Job, show_life: Callable[[], None]) -> Prediction | Exception:
     """Predicts a video, in a process that keeps its streams for the next ones. An error does not stop the others."""
-    key = job.models, job.when_unsure
+    key = job.models, job.hashes, job.when_unsure
     if not _streams or _streams[0][0] != key:
         _streams[:] = [(key, TwoStream(job.models, when_unsure=job.when_unsure))]
     two_stream = _streams[0][1]

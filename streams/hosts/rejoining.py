@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from commands.files import locked, read_text, write_text
+from commands.remote import mirror_of
 from commands.schema import parsed
 from streams.config import TrainConfig
 from streams.hosts.members import MEMBERS, Members, members_of
@@ -37,6 +38,12 @@ def rejoining(config: TrainConfig, folder: Path) -> Iterator[None]:
     if members is None or len(members.all) < 2:
         raise ValueError("--rejoin-seconds is for a training on several machines: pass --hosts with it.")
     place = folder / "meeting"
+    if mirror_of(place):
+        raise ValueError(
+            "With --rejoin-seconds, machines meet in the run folder, which all must see as it is now, and a bucket's "
+            f"copy in {folder} is no such folder. Name a shared folder by --runs, or leave --rejoin-seconds out: the "
+            "same commands go on together from the last checkpoint."
+        )
     if MEMBERS not in os.environ:
         members = _come_back(config, place, members)
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from commands.remote import refresh
 from commands.running import first_line
 from pipelines.clip_stream import Shard
 from pipelines.source import plainly
@@ -60,6 +61,8 @@ class Together(Alone):
         """
         with contextlib.suppress(tf.errors.OpError):
             self._sum(tf.constant(0, tf.int64)).numpy()
+        if not self.is_chief:  # The first machine has written the run, perhaps into a store.
+            refresh()
 
     def dealt(self, batches: tf.data.Dataset, batch_size: int) -> Batches:
         """Divides this machine's part of each batch among its devices. It reads and decodes only this part."""

@@ -5,6 +5,8 @@ import hashlib
 import importlib.util
 import json
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -26,9 +28,12 @@ from data.store.archive import damaged_member, read_members, read_stored, stored
 from data.store.description import Recipe
 from data.store.index import Row, index_path, write_index
 from data.store.whole_folder import archive_path, begin_storing, end_storing, pack_video
+from streams.config import TrainConfig
+from streams.hosts.rejoining import rejoining
 from streams.recipes.chosen import recipe_presets
 from tests.conftest import PROJECT
 from tests.makers.frames import HEIGHT, WIDTH, made_dataset
+from tests.makers.processes.cluster import dask_cluster
 from tests.makers.processes.faulty_store import PATIENCE, faulty, gs_store, s3_store
 
 
@@ -237,6 +242,37 @@ def test_loose_frames_and_unknown_stores_are_refused():
         mirrored("nowhere:/bucket")
 
 
+def test_the_address_of_a_file_is_refused():
+    upload_text("a.txt", "one")
+
+    with pytest.raises(ValueError, match=r"^flaky://bucket/runs/a\.txt is a file\. Name the folder"):
+        mirrored("flaky:/bucket/runs/a.txt")
+
+
+def test_a_worker_elsewhere_opens_the_mirrors_of_the_command_once(tmp_path, monkeypatch):
+    upload_text("a.txt", "one")
+    folder = mirrored("flaky:/bucket/runs")
+    away = pickle.dumps(remote.with_mirrors(read_with_life))
+
+    def on_another_machine(work):
+        return pickle.loads(work)(folder / "a.txt", lambda: None)
+
+    shutil.rmtree(folder)
+    monkeypatch.setattr(remote, "_open", {})
+    assert on_another_machine(away) == "one"
+    upload_text("a.txt", "three")
+    assert on_another_machine(away) == "one"
+    assert on_another_machine(pickle.dumps(remote.with_mirrors(read_with_life))) == "three"
+
+
+def test_work_without_mirrors_is_left_as_it_is():
+    assert remote.with_mirrors(read_with_life) is read_with_life
+
+
+def read_with_life(path, show_life):
+    return path.read_text()
+
+
 def test_no_name_in_a_store_leads_out_of_the_mirror():
     listed = {"/bucket/mine/../../escaped": {"size": 1}, "/bucket/mine/.remote.json": {"size": 1}}
     mirror = Mirror.__new__(Mirror)
@@ -338,6 +374,55 @@ def test_a_training_and_its_evaluation_live_in_a_bucket(packed, tmp_path, monkey
         assert b"</html>" in bucket.cat_file("bucket/runs/mine/fusion/split1/report.html")
         print(server.asked, server.spoiled)
         assert {"refused", "half", "late"} <= set(server.spoiled)
+
+
+@needs("moto", "s3fs", "flask")
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_hosts_and_workers_of_a_cluster_share_nothing_but_a_bucket(packed, tmp_path, monkeypatch):
+    from tests.makers.training import free_ports  # It imports TensorFlow.
+
+    with s3_store() as (port, settings):
+        for name, value in {**settings, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
+            monkeypatch.setenv(name, value)
+        bucket = fsspec.filesystem("s3", skip_instance_cache=True)
+        bucket.mkdir("bucket")
+        upload(packed.root, "s3://bucket/mine")
+        places = ["--root", "s3://bucket/mine", "--runs", "s3://bucket/runs"]
+        hosts = ",".join(f"127.0.0.1:{number}" for number in free_ports(2))
+        words = [sys.executable, str(PROJECT / "spatial" / "train.py"), *SMALL, "--batch-size", "2", *places]
+
+        together = [
+            subprocess.Popen(
+                [*words, "--hosts", hosts, "--host-index", str(each)], env=of_machine(tmp_path / str(each))
+            )
+            for each in range(2)
+        ]
+        assert [process.wait() for process in together] == [0, 0]
+
+        evaluate = [sys.executable, str(PROJECT / "fusion" / "evaluate.py"), *SCORED, "--stream", "spatial", *places]
+        file = "bucket/runs/mine/spatial/split1/scores/test_3x1.h5"
+        found = []
+        with dask_cluster(tmp_path, "127.0.0.1", of_machine(tmp_path / "worker")) as (address, _):
+            for more in (["--cluster", address], ["--rescore"]):
+                done = subprocess.run(
+                    [*evaluate, *more], env=of_machine(tmp_path / "4"), capture_output=True, text=True
+                )
+                assert done.returncode == 0, done.stderr
+                found.append(bucket.cat_file(file))
+        assert found[0] == found[1]
+
+
+def of_machine(home):
+    """The environment of a process on a machine of its own, which has another home."""
+    return {**os.environ, "TWO_STREAM_CACHE": str(home)}
+
+
+def test_machines_cannot_meet_again_in_a_bucket():
+    config, folder = TrainConfig(dataset="made", hosts="a:1,b:2", rejoin_seconds=5.0), mirrored("flaky:/bucket/runs")
+
+    with pytest.raises(ValueError, match="Name a shared folder by --runs"), rejoining(config, folder / "made"):
+        pass
 
 
 STREAMS = "spatial", "temporal"

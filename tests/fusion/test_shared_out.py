@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
+from data.extraction.decoder import USUAL
 from data.sets.folders import keep_list
 from data.store.description import Recipe
 from data.store.index import Row, index_path, write_index
@@ -234,6 +236,22 @@ def test_predictions_of_several_processes_are_those_of_one(runs, tmp_path):
     assert len(rows["one"]) == 5 * 3 * 3
     assert {row["video"] for row in rows["part1"]}.isdisjoint(row["video"] for row in rows["part2"])
     assert sorted(map(str, rows["part1"] + rows["part2"])) == sorted(map(str, rows["one"]))
+
+
+def test_a_process_that_keeps_its_models_sees_that_a_file_has_changed(runs, tmp_path):
+    from fusion.prediction.shared_out import Look, jobs_of, predict_job
+    from fusion.two_stream import TwoStream
+
+    video = make_video(tmp_path / "clip.mp4", 8)
+    model = Run.of(runs, "mine", "spatial", 1).model
+
+    found = []
+    for seed in (1, 2):
+        make_model(model, "spatial", classes=CLASSES, seed=seed)
+        (job,) = jobs_of(TwoStream({"spatial": model}), [video], Look(3, 1, None, False, USUAL))
+        found.append(predict_job(job, lambda: None).view_logits["spatial"])
+
+    assert not np.allclose(*found)
 
 
 @pytest.mark.slow
