@@ -21,6 +21,7 @@ class Rates:
     # Of a clip of ten fields in a step of MobileNet at 224 pixels, on the device of a machine: here, a processor.
     step: float = 0.060
     score: float = 5.0  # Of the 25 x 10 crops of a video on that device.
+    spread: float = 0.3  # Standard deviation of the work on a video, as a share of it: videos differ in length.
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ def shared_out(
         if now < back[machine]:
             heapq.heappush(free, (back[machine], machine))
             continue
-        # Videos differ in length: of few together, the spread is that of one.
-        took = together * seconds * slowdown * max(0.2, chance.gauss(1.0, 0.3 / together**0.5))
+        # The mean length of many videos together varies less than that of one.
+        took = together * seconds * slowdown * max(0.2, chance.gauss(1.0, rates.spread / together**0.5))
         if now + took > dying[machine]:
             lost += dying[machine] - now
             heapq.heappush(free, (dying[machine], machine))

@@ -34,8 +34,8 @@ from streams.runs.model_file import file_hash
 Task = TypeVar("Task")
 Timed = tuple[int, float]  # A process, and its processor seconds since it was started.
 
-# The jobs that are played and then done; three others of each worker give the rates.
-_NUMBER, _RATED = 12, 3
+# The jobs that are played and then done, and those of each worker that give the rates.
+_NUMBER, _RATED = 12, 6
 _VIEWS, _VIDEOS_OF_A_BLOCK = 10, 4
 _FIRST_STEPS = 6  # They compile, and fill buffers.
 
@@ -115,7 +115,8 @@ def _from_a_queue(
     """Plays the first jobs by the rates of others, then does them."""
     rated = _processor_seconds(function, jobs[_NUMBER : _NUMBER + _RATED * workers], workers)
     seconds = statistics.mean((times[-1] - times[0]) / (len(times) - 1) for times in rated if len(times) > 1)
-    rates = Rates(start=statistics.mean(times[0] for times in rated) - seconds)
+    # The made-up videos are of equal length.
+    rates = Rates(start=statistics.mean(times[0] for times in rated) - seconds, spread=0.0)
     real = max(times[-1] for times in _processor_seconds(function, jobs[:_NUMBER], workers))
     fleet = Fleet(1, workers, hours_between_deaths=1e9)
     return _said(

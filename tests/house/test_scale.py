@@ -21,6 +21,14 @@ def test_without_deaths_the_work_is_shared_evenly():
     assert prepared(replace(IMMORTAL, machines=8)).hours == pytest.approx(prepared(IMMORTAL).hours / 2, rel=0.01)
 
 
+def test_videos_of_equal_length_keep_all_workers_at_work_to_the_end():
+    found = shared_out(
+        "score", 12, 5.0, 0.0, replace(IMMORTAL, machines=2, cores=1), Rates(start=3.0, spread=0.0), random.Random(0)
+    )
+
+    assert found.hours * 3600 == pytest.approx(3.0 + 6 * 5.0)
+
+
 def test_a_storage_that_is_too_slow_is_in_the_way():
     # 32 cores write 1 GB each 30 s, a bit more than 1 GB/s.
     slow = prepared(replace(IMMORTAL, gigabytes_a_second=0.5), moved=1e9)
