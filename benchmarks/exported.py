@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with scratch_folder() as folder:
         checked, ranged = ([files[each.name] for each in some] for some in (test[:3], calibrating))
         found, refused = [], []
-        for kind in FORMATS:
+        for kind in options.formats:
             try:
                 found += export(models, Asked((kind,), checked, ranged), folder)
             except ValueError as error:  # Its answers differ too much, so that no file was written.
@@ -128,8 +128,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--calibrating", type=positive, default=10, metavar="N", help="training videos a class for int8"
     )
+    words = "formats to compare; keras is always one of them (default: all)"
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS, metavar="NAME", help=words)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table here too")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    options.formats = [name for name in FORMATS if name in {"keras", *options.formats}]
+    return options
 
 
 if __name__ == "__main__":

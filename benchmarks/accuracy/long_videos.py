@@ -3,16 +3,13 @@
 python benchmarks/accuracy/long_videos.py fights --root DIR/fights --runs DIR/runs
 
 It needs both streams of a data set of short clips (`./run own FOLDER`). Each video is made of so many test clips in
-random order, all at the size and the rate of its first one; neighbours of one class are one labelled segment. Then it
-runs predict.py with --segments and --truth for windows of several lengths, and for decisions without delay, as for a
-camera. It prints a table for docs/background/results.md.
+random order, all at the size and the rate of its first one; neighbours of one class are one labelled segment. Each
+video is predicted once, with a view every half second. Then its segments are found with windows of several lengths, and
+by decisions without delay, as for a camera: what `predict --hop 0.5 --window SECONDS --truth FILE` judges. It prints a
+table for docs/background/results.md. Four videos of fifteen clips of fights take five minutes of a processor.
 """
 
 import argparse
-import csv
-import json
-import re
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,48 +20,59 @@ if not __package__:  # Run as a script: import from the root, as `python -m` wou
 import cv2
 import numpy as np
 
-from commands.files import PROJECT, RUNS, scratch_folder
+from commands.files import RUNS, scratch_folder
 from commands.options import positive
-from commands.running import run
+from commands.running import quiet_tensorflow, run
 from commands.waiting import Now
 from data.extraction.decoder import read_frames, write_video
 from data.ready import ready_dataset
 from data.sets.cutting import CODEC, EXTENSION, rate_of
+from data.sets.segments import Segment
+from fusion.prediction.over_time.judged import judged
+from fusion.prediction.over_time.segments import segment_of
+from fusion.prediction.over_time.timeline import timeline
 
-# How decisions are made, by name.
-WAYS = {
-    "windows of 1 s": ("--window", "1"),
-    "windows of 2 s": ("--window", "2"),
-    "windows of 4 s": ("--window", "4"),
-    "windows of 2 s, without delay": ("--window", "2", "--delay", "0"),
+# How decisions are made, by name: the window and the delay, in seconds.
+WAYS: dict[str, tuple[float, float | None]] = {
+    "windows of 1 s": (1, None),
+    "windows of 2 s": (2, None),
+    "windows of 4 s": (4, None),
+    "windows of 2 s, without delay": (2, 0),
 }
+HOP = 0.5
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Joins the videos, judges their segments, and prints the table."""
+    """Joins the videos, finds and judges their segments, and prints the table."""
     options = _parse(argv)
     dataset = ready_dataset(options.dataset, options.root)
     clips = [
         (dataset.root / "videos" / each.relative_path, dataset.classes[each.label]) for each in dataset.part(1, "test")
     ]
     order = np.random.default_rng(options.seed).permutation(len(clips))[: options.videos * options.clips]
+    quiet_tensorflow()
+    from fusion import TwoStream
+
+    two_stream = TwoStream.load(options.runs / options.dataset)
+    found: dict[str, list[Segment]] = {name: [] for name in WAYS}
+    truth = []
     with scratch_folder(options.work) as folder:
-        truth = []
         for number, places in enumerate(np.array_split(order, options.videos)):
-            Now.doing = f"Joining video {number + 1} of {options.videos}"
-            truth += _joined([clips[place] for place in places], folder / f"{number}{EXTENSION}")
-        with (folder / "truth.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("video", "label", "start", "end"), *truth])
-        seconds = sum(end for _, _, end in _last_of_each(truth))
-        print(f"{options.videos} videos of {options.clips} clips, {seconds:.0f} s with {len(truth)} segments.\n")
-        print(f"| {dataset.name}, decided by | mean average precision at tIoU .5 | segments found |\n|---|---|---|")
-        for name, words in WAYS.items():
-            Now.doing = f"Predicting by {name}"
-            precision, found = _judged(folder, words, options)
-            print(f"| {name} | {precision} | {found} |", flush=True)
+            Now.doing = f"Joining and predicting video {number + 1} of {options.videos}"
+            path = folder / f"{number}{EXTENSION}"
+            truth += _joined([clips[place] for place in places], path)
+            prediction = two_stream.predict(path, hop=HOP, crops=1)
+            for name, (window, delay) in WAYS.items():
+                stretches = timeline(prediction, window, delay).stretches()
+                found[name] += [segment_of(path, stretch) for stretch in stretches]
+    seconds = sum(each.end - each.start for each in truth)
+    print(f"{options.videos} videos of {options.clips} clips, {seconds:.0f} s with {len(truth)} segments.\n")
+    print(f"| {dataset.name}, decided by | mean average precision at tIoU .5 | segments found |\n|---|---|---|")
+    for name, segments in found.items():
+        print(f"| {name} | {100 * judged(segments, truth)['mean_average_precision']:.1f} % | {len(segments)} |")
 
 
-def _joined(clips: Sequence[tuple[Path, str]], path: Path) -> list[tuple[str, str, float, float]]:
+def _joined(clips: Sequence[tuple[Path, str]], path: Path) -> list[Segment]:
     """Writes the clips as one video, and returns its segments."""
     rate = rate_of(clips[0][0])
     size = next(read_frames(clips[0][0])).shape[1::-1]
@@ -79,31 +87,12 @@ def _joined(clips: Sequence[tuple[Path, str]], path: Path) -> list[tuple[str, st
 
     write_video(path, frames(), rate, CODEC)
     ends = np.cumsum(lengths) / rate
-    rows: list[tuple[str, str, float, float]] = []
+    segments: list[Segment] = []
     for (_, label), start, end in zip(clips, [0.0, *ends[:-1]], ends, strict=True):
-        if rows and rows[-1][1] == label:
-            rows[-1] = (*rows[-1][:3], float(end))
-        else:
-            rows.append((path.name, label, float(start), float(end)))
-    return rows
-
-
-def _last_of_each(rows: Sequence[tuple[str, str, float, float]]) -> list[tuple[str, float, float]]:
-    return list({name: (name, start, end) for name, _, start, end in rows}.values())
-
-
-def _judged(folder: Path, words: Sequence[str], options: argparse.Namespace) -> tuple[str, int]:
-    """Returns the mean average precision that predict.py prints, and how many segments it writes."""
-    videos = sorted(str(path) for path in folder.glob(f"*{EXTENSION}"))
-    place = ["--dataset", options.dataset, "--runs", str(options.runs.resolve()), "--crops", "1"]
-    output = ["--segments", str(folder / "found.json"), "--truth", str(folder / "truth.csv")]
-    command = [sys.executable, "fusion/predict.py", *videos, *place, *output, *words]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip())
-    said = re.search(r"Mean average precision (\S+?%)", done.stdout)
-    assert said, done.stdout
-    return said[1].replace("%", " %"), len(json.loads((folder / "found.json").read_text(encoding="utf-8")))
+        if segments and segments[-1].label == label:
+            start = segments.pop().start
+        segments.append(Segment(path.name, float(start), float(end), label))
+    return segments
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -16,6 +16,7 @@ from commands.files import scratch_folder
 from commands.running import swallowed_stderr
 from fusion.exporting.fused_output import fused_output
 from fusion.exporting.in_order import put_in_order
+from fusion.exporting.int8 import with_int8
 from fusion.methods.kept import AVERAGE, Fusion
 from fusion.prediction.exported import KERAS_COPY, LOGITS, SIGNATURE, Arrays
 from fusion.prediction.exported_texts import EXTRA
@@ -118,7 +119,7 @@ def _litert(model: keras.Model, precision: str, clips: Arrays) -> bytes:
             converter.target_spec.supported_types = [tf.float16]
         if precision == "int8":
             converter.representative_dataset = functools.partial(_examples, entries, clips)
-        written: bytes = converter.convert()
+        written: bytes = with_int8(converter) if precision == "int8" else converter.convert()
     return written
 
 

@@ -180,6 +180,24 @@ def test_answers_are_compared_on_the_first_videos_of_a_folder_that_can_be_read(m
     assert f"Checked on 3 videos, the first of which is {folder / 'b' / 'as pictures'}" in capsys.readouterr().out
 
 
+def test_8_bits_are_for_convolutions_but_neither_for_the_first_nor_for_the_last_layers_nor_for_logarithms():
+    import keras
+    import tensorflow as tf
+
+    from fusion.exporting.int8 import results_in_float
+
+    x = inputs = keras.Input((8, 8, 2), batch_size=1, name="flow")
+    for number in range(10):
+        x = keras.layers.Conv2D(2, 3, padding="same", name=f"conv{number}")(x)
+    logarithms = keras.ops.log(keras.ops.mean(x * x, axis=(1, 2)) + 1)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(logarithms))
+    names = results_in_float(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+
+    result = "StatefulPartitionedCall"  # What the converter calls the output of the last layer.
+    layers = [*(f"conv{number}" for number in range(10)), "Log", result]
+    assert [each for each in layers if any(each in name for name in names)] == ["conv0", "Log", result]
+
+
 def test_int8_asks_for_clips_to_find_its_ranges_on(models, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*named(models), "--format", "litert-int8"])
