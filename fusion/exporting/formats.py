@@ -73,6 +73,7 @@ def export(models: Mapping[str, Path], asked: Asked, folder: Path, fusion: str =
     model = joined(two_stream.scorers, two_stream.fusion)
     source, clips = _clips(two_stream, asked.check)
     print(f"Checked on {source}.")
+    Now.doing = "Asking the Keras models for the answers"
     answers = {name: np.asarray(value) for name, value in model(clips, training=False).items()}
     check = _Check(clips, {name: value for name, value in answers.items() if name in {*two_stream.scorers, FUSED}})
     calibrated = _joined([squares(two_stream, video) for video in asked.calibrate if "litert-int8" in asked.formats])
