@@ -94,8 +94,8 @@ def ask(folder, port):
     write_json(folder / "answer.json", {name: found[name] for name in ("top", "timeline", "video")})
     os.kill(os.getpid(), signal.SIGTERM)
 
-def listening(port):
-    listener = whole(port)
+def listening(*place):
+    listener = whole(*place)
     threading.Thread(target=ask, args=(folder, listener.getsockname()[1]), daemon=True).start()
     return listener
 

@@ -17,7 +17,8 @@ from commands.running import run
 
 # How a trial may end; all after the second are faults.
 ENDS = ("accepted", "told", "crashed", "hung", "grew", "leaked", "ran code")
-HUNG_SECONDS = 10.0
+# A trial hangs after so many seconds of a processor, or as many by the clock as a busy machine may make of them.
+HUNG_SECONDS, HUNG_WAITING = 10.0, 60.0
 MOST_GROWTH = 2 * 2**30  # Bytes; a process that has TensorFlow needs a gigabyte to work.
 CANARY = "canary"
 
@@ -41,7 +42,7 @@ def try_out(act: Callable[[Path], None], folder: Path, slack: float = 0.0) -> En
     process = os.fork()
     if process == 0:
         _be_command(act, folder, scratch)
-    status, peak = _watch(process, began + HUNG_SECONDS + slack)
+    status, peak = _watch(process, slack)
     seconds = time.monotonic() - began
     said = (folder / "said").read_text(encoding="utf-8", errors="replace")[-4000:]
     return Ended(_how(status, peak, said, folder, scratch), said, seconds, peak / 1e6)
@@ -73,19 +74,29 @@ def _be_command(act: Callable[[Path], None], folder: Path, scratch: Path) -> Non
         os._exit(code)
 
 
-def _watch(process: int, until: float) -> tuple[int | None, int]:
+def _watch(process: int, slack: float) -> tuple[int | None, int]:
     """Waits for a process; returns its status, None if it hung or grew, and the most memory that it held."""
-    peak, begin = 0, _resident(process)
+    peak, begin, until = 0, _resident(process), time.monotonic() + HUNG_WAITING + slack
     while True:
         done, status = os.waitpid(process, os.WNOHANG)
         if done:
             return status, peak
         peak = max(peak, _resident(process))
-        if time.monotonic() > until or peak - begin > MOST_GROWTH:
+        hangs = time.monotonic() > until or _processor_seconds(process) > HUNG_SECONDS + slack
+        if hangs or peak - begin > MOST_GROWTH:
             os.killpg(process, signal.SIGKILL) if os.getpgid(process) == process else os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
             return None, peak if peak - begin > MOST_GROWTH else -1
         time.sleep(0.004)
+
+
+def _processor_seconds(process: int) -> float:
+    """Returns the processor time of a process and of the children that it has waited for."""
+    try:
+        times = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]
+    except OSError:
+        return 0.0
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(process: int) -> int:

@@ -176,7 +176,7 @@ def _config(options: argparse.Namespace) -> SpatialConfig | TemporalConfig:
     if options.network != "small":
         backbone = options.network.partition("-")[0]
         words |= {"backbone": backbone, "weights": "none", "crop_size": size, "augment": "corners"}
-        words |= {"learning_rate": 1e-4}
+        words |= {"learning_rate": 1e-4, "optimizer": "sgd"}  # With momentum, as torch_peer.py trains.
     return SpatialConfig(**words) if stream == "spatial" else TemporalConfig(**words)
 
 
