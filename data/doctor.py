@@ -34,7 +34,7 @@ from data.extraction.all_videos import Work, prepare
 from data.ready import BUILT_IN, KNOWN, home_of, open_dataset, ready_dataset
 from data.sets.lists import training_lists
 from data.store.description import recipe_of
-from data.store.index import index_path, read_description, read_index
+from data.store.index import READY, index_path, read_description, read_index
 from data.store.mapped_writer import keep_index
 from data.store.whole_folder import archive_path
 
@@ -165,9 +165,13 @@ def _repair(dataset: DataSet, findings: Sequence[Finding]) -> None:
     for name in names:
         shutil.rmtree(dataset.frame_folder(dataset.videos[name]), ignore_errors=True)
         archive_path(dataset, dataset.videos[name]).unlink(missing_ok=True)
-    keep_index(dataset, [row for row in read_index(index_path(dataset.root)).values() if row.video not in names])
-    packed = read_layout(dataset.root).name in (PACKED, HALF_PACKED)
-    prepare(dataset, recipe=recipe_of(dataset.root), work=Work(packed=packed, names=names))
+    rows = [row for row in read_index(index_path(dataset.root)).values() if row.video not in names]
+    keep_index(dataset, rows)
+    layout = read_layout(dataset.root).name
+    if layout == HALF_PACKED:  # The others are packed on the way, so that the data set is whole again.
+        names |= {row.video for row in rows if row.state == READY}
+    work = Work(packed=layout in (PACKED, HALF_PACKED), names=names)
+    prepare(dataset, recipe=recipe_of(dataset.root), work=work)
 
 
 if __name__ == "__main__":
