@@ -6,7 +6,7 @@ It needs both streams of a data set of short clips (`./run own FOLDER`). Each vi
 random order, all at the size and the rate of its first one; neighbours of one class are one labelled segment. Each
 video is predicted once, with a view every half second. Then its segments are found with windows of several lengths, and
 by decisions without delay, as for a camera: what `predict --hop 0.5 --window SECONDS --truth FILE` judges. It prints a
-table for docs/background/results.md. Four videos of fifteen clips of fights take five minutes of a processor.
+table for docs/background/results.md.
 """
 
 import argparse

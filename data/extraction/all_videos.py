@@ -40,7 +40,7 @@ class Work:
     tls: Path | None = None  # The folder of the scheduler's certificate and key.
     shard: tuple[int, int] = (1, 1)  # Number of this machine, from 1, and number of machines.
     limit: int = 0  # The number of videos, equally many of each class. 0 means all.
-    names: frozenset[str] = frozenset()  # The videos to prepare. None means all.
+    names: frozenset[str] = frozenset()  # The videos to prepare. If empty, all.
     time_limit: float = 300.0  # A decoder that returns no frame for this many seconds counts as hung.
     check_space: bool = True
     bounds: Bounds = USUAL  # Larger and longer videos count as broken.

@@ -45,11 +45,11 @@ def run_jobs(
     the certificate of the scheduler, `cert.pem`, and its key, `key.pem`.
     """
     # Pickled here, so that workers don't have to import what only their companion process uses.
+    called = with_mirrors(function) if cluster else function
+    packed = ((job, pickle.dumps((called, job))) for job in jobs)
     if cluster:
-        away = with_mirrors(function)
-        yield from _on_cluster(((job, pickle.dumps((away, job))) for job in jobs), cluster, tls, time_limit)
+        yield from _on_cluster(packed, cluster, tls, time_limit)
         return
-    packed = ((job, pickle.dumps((function, job))) for job in jobs)
     companions = [Companion(each) for each in environments] or [Companion() for _ in range(max(1, workers))]
     yield from _on_this_machine(packed, companions, time_limit)
 

@@ -210,13 +210,18 @@ def children_of(process):
     return psutil.Process(process.pid).children(recursive=True)
 
 
+def predicting(runs, folder, count):
+    """Returns the command that predicts a folder of so many videos, and of a broken one."""
+    for number in range(count):
+        make_video(folder / f"clip{number:02d}.mp4", 8 + number, seed=number)
+    (folder / "broken.mp4").write_bytes(b"no video")
+    command = [sys.executable, str(PROJECT / "fusion" / "predict.py"), str(folder), "--views", "3"]
+    return [*command, *(f"--{stream}={Run.of(runs, 'mine', stream, 1).model}" for stream in ("spatial", "temporal"))]
+
+
 @pytest.mark.slow
 def test_predictions_of_several_processes_are_those_of_one(runs, tmp_path):
-    for number in range(5):
-        make_video(tmp_path / "videos" / f"clip{number}.mp4", 8 + number, seed=number)
-    (tmp_path / "videos" / "broken.mp4").write_bytes(b"no video")
-    command = [sys.executable, str(PROJECT / "fusion" / "predict.py"), str(tmp_path / "videos"), "--views", "3"]
-    command += [f"--{stream}={Run.of(runs, 'mine', stream, 1).model}" for stream in ("spatial", "temporal")]
+    command = predicting(runs, tmp_path / "videos", 5)
 
     done = [
         subprocess.run([*command, "--csv", str(tmp_path / f"{name}.csv"), *words], capture_output=True, text=True)
@@ -257,11 +262,7 @@ def test_a_process_that_keeps_its_models_sees_that_a_file_has_changed(runs, tmp_
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_cluster_that_loses_a_worker_predicts_the_same(runs, tmp_path):
-    for number in range(12):
-        make_video(tmp_path / "videos" / f"clip{number:02d}.mp4", 8 + number, seed=number)
-    (tmp_path / "videos" / "broken.mp4").write_bytes(b"no video")
-    command = [sys.executable, str(PROJECT / "fusion" / "predict.py"), str(tmp_path / "videos"), "--views", "3"]
-    command += [f"--{stream}={Run.of(runs, 'mine', stream, 1).model}" for stream in ("spatial", "temporal")]
+    command = predicting(runs, tmp_path / "videos", 12)
 
     alone = subprocess.run([*command, "--csv", str(tmp_path / "alone.csv")], capture_output=True, text=True)
     code, output = run_on_a_cluster_that_loses_a_worker([*command, "--csv", str(tmp_path / "cluster.csv")], tmp_path)

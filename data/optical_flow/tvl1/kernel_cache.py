@@ -25,9 +25,8 @@ from commands.files import INSTALLED
 from commands.running import hidden
 from commands.waiting import Now
 
-with hidden(
-    "scipy.linalg"
-):  # numba imports it at the first kernel, in a tenth of a second. No kernel multiplies matrices.
+# numba imports it at the first kernel, in a tenth of a second. No kernel multiplies matrices.
+with hidden("scipy.linalg"):
     import numba.np.arraymath
 
 Function = TypeVar("Function", bound=Callable[..., object])
