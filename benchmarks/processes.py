@@ -2,6 +2,7 @@
 
 import re
 import resource
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,15 @@ def run_command(words: Sequence[str]) -> float:
     if done.returncode:
         raise RuntimeError(f"python {' '.join(words)} failed:\n{done.stderr.strip()}")
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def free_ports(number: int) -> list[int]:
+    """Returns ports of this machine that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 @contextmanager

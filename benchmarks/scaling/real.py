@@ -7,7 +7,6 @@ other videos, batches or lists, by as many processes: cores that share a cache o
 import json
 import os
 import random
-import socket
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from benchmarks.processes import free_ports
 from benchmarks.scaling.one_host import PARTS, STEPS
 from benchmarks.scaling.played import Data, Fleet, Rates, in_step, shared_out
 from benchmarks.scaling.rates import make_videos
@@ -75,7 +75,7 @@ class _Stages:
     def train(self, workers: int) -> float:
         """Returns played / real seconds of the steps of a training, and keeps its model for scoring."""
         places = [Path(tempfile.mkdtemp(dir=self.root)) for _ in range(workers)]
-        hosts = ",".join(f"127.0.0.1:{port}" for port in _free_ports(workers)) if workers > 1 else ""
+        hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(workers)) if workers > 1 else ""
         script = [sys.executable, str(PROJECT / "benchmarks" / "scaling" / "one_host.py"), str(self.root)]
         commands = [[*script, str(place), "--hosts", hosts, "--host-index", str(n)] for n, place in enumerate(places)]
         running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
@@ -156,13 +156,3 @@ def score_timed(block: Block, show_life: Callable[[], None]) -> Timed:
 
 def _seconds(steps: Sequence[float]) -> float:
     return statistics.mean(steps[_FIRST_STEPS:])
-
-
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

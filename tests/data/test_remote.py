@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from benchmarks.processes import free_ports
 from commands import files, remote
 from commands.files import write_text
 from commands.options import Parser
@@ -380,8 +381,6 @@ def test_a_training_and_its_evaluation_live_in_a_bucket(packed, tmp_path, monkey
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_hosts_and_workers_of_a_cluster_share_nothing_but_a_bucket(packed, tmp_path, monkeypatch):
-    from tests.makers.training import free_ports  # It imports TensorFlow.
-
     with s3_store() as (port, settings):
         for name, value in {**settings, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
             monkeypatch.setenv(name, value)

@@ -5,7 +5,6 @@ import dataclasses
 import multiprocessing
 import os
 import signal
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.processes import free_ports
 from commands.running import run as run_as_command
 from pipelines.clip_stream import Clips
 from pipelines.source import OPTIONS, plainly
@@ -153,15 +153,6 @@ def stop_in_step(folder, step, **options):
     """Runs a training in which Ctrl-C is pressed in a step."""
     with pytest.raises(StoppedError, match="same command goes on"):
         train_made(folder, watch=CtrlC(step), epochs=3, **options)
-
-
-def free_ports(number):
-    """Returns ports of this machine that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def start_apart(folder, environment=(), **options):
