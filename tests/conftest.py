@@ -1,5 +1,6 @@
 """Fixtures for all tests: real data if it is beside the project, and tiny prepared data sets."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -15,6 +16,16 @@ from tests.makers.frames import numbered_dataset, textured_dataset
 os.environ["TWO_STREAM_SILENT"] = "1"
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_finish():
+    """Keeps the garbage collector from looking through the million objects of TensorFlow again and again."""
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    """Spares pytest's last collections, which take ten seconds a process and free nothing that matters then."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

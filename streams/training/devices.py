@@ -16,10 +16,11 @@ from typing import TypeAlias
 import keras
 import psutil
 import tensorflow as tf
+from tensorflow.python.data.ops import multi_device_iterator_ops as copying_ahead
 
 from commands.running import usable_processors
 from pipelines.clip_stream import WHOLE, Shard
-from pipelines.source import plainly
+from pipelines.source import OPTIONS, plainly
 from streams.config import TrainConfig
 from streams.hosts.members import Members, described, members_of
 
@@ -34,6 +35,11 @@ _MEMORY_FILES = {
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
 }
 _PROCESSOR = ["/device:CPU:0"]
+
+# MirroredStrategy copies batches ahead by iterators of its own, which TensorFlow 2.21 tunes in a thread. If such an
+# iterator is deleted, it may wait up to a minute for its thread. So these iterators get the options of our pipelines.
+_made = copying_ahead._create_device_dataset
+copying_ahead._create_device_dataset = lambda *given: _made(*given).with_options(OPTIONS)
 
 # The data that Keras trains on: batches for one device, or batches that a strategy distributes.
 Batches: TypeAlias = tf.data.Dataset | tf.distribute.DistributedDataset

@@ -301,10 +301,8 @@ def with_features(evaluated, dataset):
     return gathered._replace(unseen=unseen, known=dataclasses.replace(gathered.known, features=features))
 
 
-# One kind quickly, the others with the slow tests: all go the same way.
-@pytest.mark.parametrize(
-    "method", [pytest.param(name, marks=[pytest.mark.slow] * (number > 0)) for number, name in enumerate(SEQUENCES)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", SEQUENCES)
 def test_a_recurrent_network_travels_with_its_evaluation(method, with_features, dataset, loaded, tmp_path):
     found = evaluate(with_features, ["average", method])
     path = tmp_path / FUSION_FILE

@@ -7,6 +7,8 @@ import time
 import pytest
 import tensorflow as tf
 
+from pipelines.source import OPTIONS
+from streams.training.devices import strategy_for
 from tests.makers.training import MadeClips, made_config, train_made
 
 
@@ -40,3 +42,14 @@ def test_slow_input_is_waited_for_and_fast_input_is_not(tmp_path, capsys, ahead)
     assert min(slow[2:]) > 60
     assert max(slow) <= 100
     assert statistics.median(fast[2:]) < 30  # Of milliseconds, which one of a busy machine's delays may well double.
+
+
+def test_what_copies_batches_ahead_has_no_tuner_to_wait_for_at_its_end():
+    # TensorFlow may wait a minute for the thread of the tuner, which options switch off.
+    strategy = strategy_for(made_config())
+    ours = tf.data.Dataset.range(8).batch(2).with_options(OPTIONS)
+    (of_machine,) = iter(strategy.experimental_distribute_dataset(ours))._iterators
+
+    (of_device,) = of_machine._iterator._device_iterators
+
+    assert of_device._dataset.options().autotune.enabled is False

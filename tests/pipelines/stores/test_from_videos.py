@@ -104,7 +104,7 @@ def test_views_are_what_lossless_files_would_hold(exact, kind):
         np.testing.assert_array_equal(views.numpy(), items[starts])
 
 
-@pytest.mark.parametrize("augment", ["flip", "corners"])
+@pytest.mark.parametrize("augment", ["flip", pytest.param("corners", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("clip", CLIPS, ids=str)
 def test_as_stored_batches_are_those_of_stored_files(both, clip, augment):
     on_disk, from_videos = both

@@ -119,6 +119,7 @@ def test_averages_are_what_validation_judges_and_what_is_saved(tmp_path):
         np.testing.assert_allclose(saved, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_averages_include_the_statistics_of_normalisation_and_are_alike_on_two_devices(tmp_path):
     # Devices are fixed once TensorFlow has computed anything.
     from tests.makers.training import exit_codes, start_apart
