@@ -88,8 +88,13 @@ def faulty(port):
 @contextlib.contextmanager
 def s3_store():
     """Runs moto's server of S3's protocol; gives the port and what clients need beside the address."""
+    from moto.backends import get_backend
     from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
 
+    # Else buckets of a store before this one would be there still, and clients would ask at its address.
+    get_backend("s3").reset()
+    S3FileSystem.clear_instance_cache()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     keys = {"AWS_ACCESS_KEY_ID": "made", "AWS_SECRET_ACCESS_KEY": "up", "AWS_DEFAULT_REGION": "us-east-1"}
