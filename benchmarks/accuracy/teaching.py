@@ -45,12 +45,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--teacher", type=Path, action="append", required=True, help="a finished run; repeat it")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each student (default: %(default)s)")
     parser.add_argument("--work", type=Path, default=RUNS / "teaching", help="keeps trainings (default: %(default)s)")
+    parser.add_argument("--teacher-weight", metavar="SHARE", help="as of a training (default: that of a training)")
     parser.add_argument("--student", default="", help="options of the student's training, in quotes")
     options = parser.parse_args(argv)
     quiet_tensorflow()
     dataset = ready_dataset(options.dataset, options.root)
     alone = _students(options, dataset, ())
-    taught = _students(options, dataset, [f"--teacher={each.resolve()}" for each in options.teacher])
+    weight = [f"--teacher-weight={options.teacher_weight}"] if options.teacher_weight else []
+    taught = _students(options, dataset, [*(f"--teacher={each.resolve()}" for each in options.teacher), *weight])
     models = [each / "model.keras" for each in options.teacher]
     teachers = [_part(dataset, load_model(model)[1].stream, model, options.work) for model in models]
     together = Part(
