@@ -75,8 +75,7 @@ class _Watch:
 
     def _note(self, frame: FrameType, event: str, value: object) -> None:
         code = frame.f_code
-        # A plain installation has no TensorBoard.
-        if code.co_filename.startswith(_ROOMS) and not code.co_qualname.startswith("TensorBoard."):
+        if code.co_filename.startswith(_ROOMS):
             self.entered.add(code)
         elif code.co_name == "converted_call" and "autograph" in code.co_filename:
             # What runs in a graph is a translation of our function, made into a file of its own.
