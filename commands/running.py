@@ -219,10 +219,9 @@ def message_of(error: BaseException) -> str:
 
 def quiet_tensorflow() -> None:
     """Imports TensorFlow without its start-up messages, and tunes malloc. Errors of the import are still shown."""
-    if sys.platform == "linux":  # Threads then keep freed memory for the next clip.
-        with contextlib.suppress(OSError, AttributeError):  # Other C libraries don't have this call.
-            for setting, size in _KEPT_MEMORY:
-                ctypes.CDLL(None).mallopt(setting, size)
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # Other systems and C libraries don't have this call.
+        for setting, size in _KEPT_MEMORY:  # Threads then keep freed memory for the next clip.
+            ctypes.CDLL(None).mallopt(setting, size)
     Now.doing = "Importing TensorFlow"
     # Failures are raised as exceptions. The lines that native code prints only list what a processor lacks.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -4,6 +4,7 @@ Everything random is a pure function of seed and step, so any step can be comput
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -21,13 +22,8 @@ Draw = Callable[[tf.Tensor], tf.Tensor]
 def draw_rows(videos: Sequence[Video], batch_size: int, seed: int, *, balance: bool = False) -> Draw:
     """Returns the function from a step to the rows of the videos in its batch."""
     # Every pass over the videos shows each of them once, in a new order. Nothing is shuffled in memory.
-    count, balanced = len(videos), _balanced(videos, seed) if balance else None
-
-    def rows(step: tf.Tensor) -> tf.Tensor:
-        places = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        return balanced(places) if balanced else _shuffled(places, count, seed)
-
-    return rows
+    draw = _balanced(videos, seed) if balance else partial(_shuffled, count=len(videos), seed=seed)
+    return lambda step: draw(step * batch_size + tf.range(batch_size, dtype=tf.int64))
 
 
 def random_starts(num_items: tf.Tensor, clip: Input, randoms: tf.Tensor) -> tf.Tensor:

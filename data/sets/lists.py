@@ -75,8 +75,7 @@ def cut_validation(
         groups.setdefault(video.group, []).append(video)
     drawn = sorted(groups)
     random.Random(seed).shuffle(drawn)
-    total, taken = _count_labels(videos), Counter[int]()
-    chosen: set[str] = set()
+    total, taken, chosen = _count_labels(videos), Counter[int](), set[str]()
     for group in drawn:  # A group is taken if that brings the classes nearer to the wanted share.
         counts = _count_labels(groups[group])
         # The gain of classes that still need validation videos, minus the loss of those that have enough.

@@ -41,10 +41,9 @@ def build_network(
     if pixels.num_frames or parts.in_time == "flow":
         return network_in_time(inputs, pixels, parts, num_classes, dropout)
     features = _features(inputs, pixels, parts, dropout if dense_dropout is None else dense_dropout)
+    kept = layers.Dropout(dropout, name="dropout")(features)
     # In float32 even if the rest has less precision, because sums of exponentials need it.
-    logits = layers.Dense(num_classes, name="logits", dtype="float32")(
-        layers.Dropout(dropout, name="dropout")(features)
-    )
+    logits = layers.Dense(num_classes, name="logits", dtype="float32")(kept)
     return keras.Model(inputs, logits, name=f"{backbone}_{pixels.family}")
 
 

@@ -64,11 +64,9 @@ def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Se
         source = "imagenet" if BACKBONES[options.backbone].application and not clip.is_flow else "none"
         if source == "none" and options.train != "all":
             raise ValueError(_NOTHING_LEARNT.format(**vars(options)))
-    if source == "none":
-        print(f"All weights of {network.name} are random.")
-    else:
-        print(_pretrained(network, source, options, clip, classes))
-    print(set_trainable(network, options.train, options.freeze_bn), flush=True)
+    named = f"All weights of {network.name} are random."
+    said = named if source == "none" else _pretrained(network, source, options, clip, classes)
+    print(said, set_trainable(network, options.train, options.freeze_bn), sep="\n", flush=True)
     return network
 
 

@@ -131,13 +131,8 @@ def _words(loss: float, accuracy: float) -> str:
 
 def _noted(times: deque[float], values: Tensors) -> Tensors:
     """Returns the same values, inside a graph, after adding the time to a list."""
-
-    def note() -> np.int64:
-        times.append(time.monotonic())
-        return np.int64(0)
-
     # TensorFlow's own clock is refused in deterministic mode.
-    with tf.control_dependencies([tf.numpy_function(note, [], tf.int64)]):
+    with tf.control_dependencies([tf.numpy_function(lambda: times.append(time.monotonic()), [], [])]):
         return tf.nest.map_structure(tf.identity, values)
 
 

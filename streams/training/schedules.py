@@ -18,13 +18,10 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate of each step: a warm-up, then a schedule, times the `factor` that plateaus leave of it."""
 
     def __init__(self, config: TrainConfig, steps_per_epoch: int, total_steps: int):
-        # Milestones have the same unit as the length of the training.
-        unit = 1 if config.steps else steps_per_epoch
+        self.shape, self.total_steps, self.warmup_steps = config.schedule, total_steps, config.warmup * steps_per_epoch
         self.peak = config.learning_rate * config.batch_size / (config.rate_batch or config.batch_size)
-        self.shape = config.schedule
-        self.total_steps = total_steps
-        self.warmup_steps = config.warmup * steps_per_epoch
-        self.milestones = [unit * milestone for milestone in config.milestones]
+        # Milestones have the same unit as the length of the training.
+        self.milestones = [(1 if config.steps else steps_per_epoch) * each for each in config.milestones]
         self.factor = tf.Variable(1.0, trainable=False, name="plateau_factor")
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
