@@ -122,7 +122,7 @@ def _recipe(options: argparse.Namespace, dataset: DataSet, parser: argparse.Argu
         step=options.step,
         backward=options.backward,
         # Only for tvl1, since looking for a GPU has to import TensorFlow.
-        engine="cpu" if options.engine == "cpu" or options.only == INDEX else _found_engine(options),
+        engine="cpu" if options.engine == "cpu" else _found_engine(options),
         jpeg_quality=None if options.only == INDEX and not options.as_stored else JPEG_QUALITY,
         only=options.only,
     )

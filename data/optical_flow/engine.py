@@ -12,7 +12,7 @@ from itertools import groupby, islice
 
 import numpy as np
 
-from data.optical_flow.frames import Prepared, check_same_size, grey, levels_of_pair
+from data.optical_flow.frames import Prepared, check_same_size, in_few_bytes, levels_of_pair
 from data.optical_flow.methods import find_kind
 from data.optical_flow.parameters import Values
 from data.optical_flow.trial import may_have_gpu, trouble_of_gpu
@@ -76,7 +76,7 @@ def xla_engine(preset: str = "balanced", batch: int = GPU_BATCH, **parameters: f
         full = [np.stack([*images, *[images[-1]] * rest]) for images in (firsts, seconds)]
         return solver.solve_batch(*full)[: len(firsts)]
 
-    return FlowEngine("gpu", batch, grey, flow_of_prepared)
+    return FlowEngine("gpu", batch, in_few_bytes, flow_of_prepared)
 
 
 def _cpu_engine(method: str, preset: str, parameters: Values) -> FlowEngine:

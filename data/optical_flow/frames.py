@@ -43,13 +43,7 @@ def _in_levels(frame: np.ndarray) -> np.ndarray:
 
 def grey(frame: np.ndarray) -> np.ndarray:
     """Returns a grey or RGB frame of 0..255, uint8 or float, as contiguous float32[H, W]."""
-    frame = np.asarray(frame)
-    if frame.ndim == 3 and frame.shape[2] == 1:
-        frame = frame[..., 0]
-    if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] != 3):
-        raise ValueError(f"A frame must be grey [H, W] or RGB [H, W, 3]. Received an array of shape {frame.shape}.")
-    if min(frame.shape[:2]) < SMALLEST_SIDE:
-        raise ValueError(f"Flow needs frames of at least 16×16 pixels. Received {frame.shape[1]}×{frame.shape[0]}.")
+    frame = _image(frame)
     if frame.dtype == np.uint8:
         return _luma(frame)
     if frame.dtype.kind != "f":
@@ -60,6 +54,23 @@ def grey(frame: np.ndarray) -> np.ndarray:
     if np.abs(image).max() > FAR_BEYOND:
         raise ValueError(f"Floats in a frame must be 0..255, or 0..1. Received {image.flat[np.abs(image).argmax()]:g}.")
     return image
+
+
+def in_few_bytes(frame: np.ndarray) -> np.ndarray:
+    """Returns a frame from which a GPU makes `grey` itself: uint8[H, W] or [H, W, 3], or float32[H, W] of floats."""
+    frame = _image(frame)
+    return np.ascontiguousarray(frame) if frame.dtype == np.uint8 else grey(frame)
+
+
+def _image(frame: np.ndarray) -> np.ndarray:
+    frame = np.asarray(frame)
+    if frame.ndim == 3 and frame.shape[2] == 1:
+        frame = frame[..., 0]
+    if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] != 3):
+        raise ValueError(f"A frame must be grey [H, W] or RGB [H, W, 3]. Received an array of shape {frame.shape}.")
+    if min(frame.shape[:2]) < SMALLEST_SIDE:
+        raise ValueError(f"Flow needs frames of at least 16×16 pixels. Received {frame.shape[1]}×{frame.shape[0]}.")
+    return frame
 
 
 def _luma(frame: np.ndarray) -> np.ndarray:

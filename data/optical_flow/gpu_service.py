@@ -1,4 +1,4 @@
-"""Computes flow for all workers in one process on one GPU, in full batches.
+"""Computes flow for all workers on one GPU, in full batches, in a process of its own or in that of a training.
 
 Workers decode, resize and write. Their pairs of frames wait in this process until a batch is full, even with pairs of
 several videos, or until no more arrive. So decoding, flow and writing overlap, short videos fill batches too, and a
@@ -25,13 +25,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, TypeAlias, cast
 
 import numpy as np
 
 from commands.files import project_on_path
 from data.optical_flow.engine import GPU_BATCH, FlowEngine
-from data.optical_flow.frames import check_same_size, grey
+from data.optical_flow.frames import check_same_size, in_few_bytes
 
 PATIENCE = 0.02  # After so many seconds without a request, batches that aren't full are computed.
 LONGEST = 0.5  # Seconds that a pair of a rare size waits at most while other requests keep coming.
@@ -39,6 +39,8 @@ COMPILING = 600.0  # Seconds that the first batch of a size may take.
 CHUNK_BYTES = 1 << 27  # Memory of the frames and flow of one request: a whole batch at 340×256, fewer pairs at 4K.
 
 Pair = tuple[np.ndarray, np.ndarray]
+# The size of frames and the type of their pixels. Pairs of one form may share a batch.
+_Form: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 
 
 def ask_flow(
@@ -131,9 +133,9 @@ class FlowService:
         """Answers the requests of one video."""
         with connection, contextlib.suppress(EOFError, ConnectionError):
             while True:
-                shape, places = connection.recv()
-                frames = np.empty(shape, np.float32)
-                connection.recv_bytes_into(frames.reshape(-1))
+                shape, kind, places = connection.recv()
+                frames = np.empty(shape, kind)
+                connection.recv_bytes_into(frames.reshape(-1).view(np.uint8))
                 questions = [_Question(frames[first], frames[second]) for first, second in places]
                 for question in questions:
                     self._asked.put(question)
@@ -143,22 +145,22 @@ class FlowService:
                     connection.send_bytes(question.answer.result().data)
 
     def _compute(self) -> None:
-        waiting: dict[tuple[int, ...], list[_Question]] = {}  # By size of frames; the longest waiting come first.
+        waiting: dict[_Form, list[_Question]] = {}  # By form of frames; the longest waiting come first.
         while True:
             try:
                 question = self._asked.get(timeout=PATIENCE if waiting else None)
                 if question is None:
                     return
-                alike = waiting.setdefault(question.first.shape, [])
+                alike = waiting.setdefault(question.form, [])
                 alike.append(question)
-                due = [question.first.shape] if len(alike) == self._engine.batch else []
+                due = [question.form] if len(alike) == self._engine.batch else []
                 oldest = next(iter(waiting))
                 if time.monotonic() - waiting[oldest][0].asked > LONGEST and oldest not in due:
                     due.append(oldest)
             except queue.Empty:
                 due = list(waiting)[:1]
-            for shape in due:
-                self._solve(waiting.pop(shape))
+            for form in due:
+                self._solve(waiting.pop(form))
 
     def _solve(self, batch: Sequence[_Question]) -> None:
         try:
@@ -174,9 +176,10 @@ class FlowService:
 
 
 class _Question:
-    """A pair of prepared frames, and a future for its flow."""
+    """A pair of frames, and a future for its flow."""
 
     def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
+        self.form: _Form = (first.shape, first.dtype)
         self.first, self.second, self.asked = first, second, time.monotonic()
         self.answer: Future[np.ndarray] = Future()
 
@@ -198,9 +201,10 @@ def _send(connection: Connection, chunk: Sequence[Pair]) -> None:
     # Most frames belong to two pairs but are sent only once.
     frames = {id(frame): frame for pair in chunk for frame in pair}
     place_of = {identity: place for place, identity in enumerate(frames)}
-    prepared = np.stack([grey(frame) for frame in frames.values()])
-    connection.send((prepared.shape, [(place_of[id(first)], place_of[id(second)]) for first, second in chunk]))
-    connection.send_bytes(prepared.data)
+    sent = np.stack([in_few_bytes(frame) for frame in frames.values()])
+    places = [(place_of[id(first)], place_of[id(second)]) for first, second in chunk]
+    connection.send((sent.shape, sent.dtype, places))
+    connection.send_bytes(sent.reshape(-1).data)
 
 
 def _receive(

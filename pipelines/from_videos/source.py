@@ -1,4 +1,7 @@
-"""Reads clips straight from videos: worker processes decode frames and compute flow when a clip is wanted."""
+"""Reads clips straight from videos: worker processes decode frames and compute flow when a clip is wanted.
+
+With a GPU, the workers send decoded frames to a service in this process, which computes flow in full batches.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +13,7 @@ import tensorflow as tf
 
 from commands.running import first_line
 from data.catalog import DataSet, Video
-from data.extraction.on_demand.workers import CHECK, Wanted, item_workers
+from data.extraction.on_demand.workers import CHECK, Wanted, flow_service, item_workers
 from data.extraction.video_files import find_sources
 from data.store.description import recipe_of
 from pipelines import augment, sampling
@@ -36,7 +39,8 @@ class FromVideos(Source):
         self._kind = "flow" if clip.is_flow else "colour" if clip.is_colour else "grey"
         self._depth = {"flow": 2, "colour": 3, "grey": 1}[self._kind]
         self._making, self._videos = recipe_of(dataset.root), videos
-        self._workers = item_workers()  # Here, since the threads of a pipeline might each make their own.
+        # Here, since the threads of a pipeline might each make their own.
+        self._workers, self._flow_service = item_workers(), flow_service(self._making) if clip.is_flow else ""
 
     def files(self, rows: tf.Tensor, starts: tf.Tensor) -> Example:
         """Returns the items that `contents` makes from videos, for rows and starts of the same shape [...]."""
@@ -87,7 +91,8 @@ class FromVideos(Source):
         return [made[row][item] for row, of_clip in zip(rows.tolist(), items.tolist(), strict=True) for item in of_clip]
 
     def _items(self, row: int, items: np.ndarray) -> np.ndarray:
-        return self._workers.make(self._wanted(int(row), self._kind, items.tolist()), self._making)
+        wanted = self._wanted(int(row), self._kind, items.tolist())
+        return self._workers.make(wanted, self._making, self._flow_service)
 
     def _wanted(self, row: int, kind: str, items: Sequence[int] = ()) -> Wanted:
         return Wanted(self._source(row), self.dataset.frame_folder(self._videos[row]), kind, tuple(items))

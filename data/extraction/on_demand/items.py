@@ -1,12 +1,13 @@
 """Makes the frames and flow fields of clips from the frames of a video; the pixels are those of prepared data."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from data.optical_flow.compute import flow_of_video
+from data.optical_flow.gpu_service import ask_flow
 from data.optical_flow.levels import quantise
 from data.store.description import JPEG_QUALITY, Recipe
 
@@ -50,6 +51,21 @@ def fields_at(
     for run in runs_of(sorted(starts), making.step):
         stretch = [frames[index] for index in (*run, run[-1] + making.step)]
         yield from zip(run, fields_of_stretch(stretch, kind, making), strict=True)
+
+
+def asked_fields(
+    starts: Collection[int],
+    frames: Mapping[int, np.ndarray],
+    kind: str,
+    making: Recipe,
+    service: str,
+    show_life: Callable[[], None],
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields what `fields_at` does. The flow is computed by the service at an address: see gpu_service.py."""
+    ordered, (first, second) = sorted(starts), (making.step, 0) if kind == "backward" else (0, making.step)
+    pairs = ((frames[start + first], frames[start + second]) for start in ordered)
+    for start, field in zip(ordered, ask_flow(service, pairs, show_life), strict=True):
+        yield start, stored_field(field, making)
 
 
 def runs_of(starts: Sequence[int], step: int = 1) -> list[list[int]]:

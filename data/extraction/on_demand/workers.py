@@ -4,6 +4,7 @@ The processes never import TensorFlow, so each of them starts within a second an
 """
 
 import atexit
+import contextlib
 import math
 import mmap
 import os
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -23,8 +24,10 @@ import numpy as np
 from commands.running import usable_processors
 from data.extraction.decoder import resized
 from data.extraction.on_demand.frames import frames_at
-from data.extraction.on_demand.items import FLOW, fields_at, stored_picture
+from data.extraction.on_demand.items import FLOW, asked_fields, fields_at, stored_picture
 from data.extraction.own_process import Companion, LostError, run_apart
+from data.optical_flow.engine import flow_engine
+from data.optical_flow.gpu_service import FlowService
 from data.store.description import Recipe
 from data.store.seeking import read_seeking
 
@@ -32,6 +35,10 @@ from data.store.seeking import read_seeking
 TIME_LIMIT = 300.0
 # The kind that decodes all frames and returns none: it only checks whether the video can be decoded.
 CHECK = "check"
+_NO_GPU = (
+    "Flow was to be computed on a GPU (prepare --engine gpu), but TensorFlow finds none here. So the processors "
+    "compute it, more slowly: the same to a hundredth of a pixel."
+)
 # Called for each frame and field, to show that the work goes on.
 Life: TypeAlias = Callable[[], None]
 
@@ -55,11 +62,11 @@ class ItemWorkers:
         for worker in self._all:
             self._free.put(worker)
 
-    def make(self, wanted: Wanted, making: Recipe) -> np.ndarray:
+    def make(self, wanted: Wanted, making: Recipe, flow_service: str = "") -> np.ndarray:
         """Returns the items, uint8[items, H, W, channels]. Any number of threads may call it at the same time."""
         worker = self._free.get()
         try:
-            return worker.make(wanted, making)
+            return worker.make(wanted, making, flow_service)
         finally:
             self._free.put(worker)
 
@@ -77,6 +84,25 @@ def item_workers() -> ItemWorkers:
     return workers
 
 
+def flow_service(making: Recipe) -> str:
+    """Returns the address of the service of this process that computes flow on its GPU, or "" if processors do."""
+    if making.engine != "gpu":
+        return ""
+    return _service(making.method, making.preset, tuple(making.parameters.items()))
+
+
+@cache
+def _service(method: str, preset: str, parameters: tuple[tuple[str, Any], ...]) -> str:
+    try:
+        engine = flow_engine("gpu", method, preset, **dict(parameters))
+    except ValueError:  # The data set may have been indexed on another machine.
+        print(_NO_GPU, flush=True)
+        return ""
+    kept = contextlib.ExitStack()
+    atexit.register(kept.close)
+    return kept.enter_context(FlowService(engine)).address
+
+
 class _Worker:
     """A process and the memory that it shares with this one."""
 
@@ -84,9 +110,9 @@ class _Worker:
         self._memory = _Memory(_anonymous_file())
         self.companion = Companion(inherited=(self._memory.file,))
 
-    def make(self, wanted: Wanted, making: Recipe) -> np.ndarray:
+    def make(self, wanted: Wanted, making: Recipe, flow_service: str) -> np.ndarray:
         """Returns the items of one video."""
-        work = pickle.dumps((make_items, _Job(wanted, making, self._memory.file)))
+        work = pickle.dumps((make_items, _Job(wanted, making, self._memory.file, flow_service)))
         shape = run_apart(work, TIME_LIMIT, self.companion)
         if isinstance(shape, LostError):
             raise ValueError(str(shape))
@@ -117,12 +143,13 @@ class _Job:
     wanted: Wanted
     making: Recipe
     memory: int  # The number of the open file, which is the same in both processes.
+    flow_service: str  # The address of the service that computes flow on a GPU, or "" to compute it here.
 
 
 def make_items(job: _Job, show_life: Life) -> tuple[int, ...]:
     """Writes the items of one video into the shared memory, in a worker, and returns their shape."""
     cv2.setNumThreads(1)  # Other workers use the other processors.
-    made = make_here(job.wanted, job.making, show_life)
+    made = make_here(job.wanted, job.making, show_life, job.flow_service)
     if not made:
         return (0,)
     items = job.wanted.items
@@ -133,26 +160,27 @@ def make_items(job: _Job, show_life: Life) -> tuple[int, ...]:
     return shape
 
 
-def make_here(wanted: Wanted, making: Recipe, show_life: Life = lambda: None) -> dict[int, np.ndarray]:
-    """Returns the items of one video, made in this process, by their numbers."""
+def make_here(
+    wanted: Wanted, making: Recipe, show_life: Life = lambda: None, flow_service: str = ""
+) -> dict[int, np.ndarray]:
+    """Returns the items of one video, made in this process or by a service for flow, by their numbers."""
     if wanted.kind == CHECK:
         deque(_frames(wanted, making, None, show_life), maxlen=0)
         return {}
-    return (_fields if wanted.kind == "flow" else _pictures)(wanted, making, show_life)
-
-
-def _pictures(wanted: Wanted, making: Recipe, show_life: Life) -> dict[int, np.ndarray]:
+    if wanted.kind == "flow":
+        return _fields(wanted, making, show_life, flow_service)
     frames = _frames(wanted, making, set(wanted.items), show_life)
     return {number: stored_picture(frame, wanted.kind, making) for number, frame in frames}
 
 
-def _fields(wanted: Wanted, making: Recipe, show_life: Life) -> dict[int, np.ndarray]:
+def _fields(wanted: Wanted, making: Recipe, show_life: Life, service: str) -> dict[int, np.ndarray]:
     starts = {item // 2 for item in wanted.items}
     frames = dict(_frames(wanted, making, starts | {start + making.step for start in starts}, show_life))
     made = {}
     for way, kind in enumerate(FLOW):
         starts = {item // 2 for item in wanted.items if item % 2 == way}
-        for start, field in fields_at(starts, frames, kind, making):
+        computed = fields_at(starts, frames, kind, making)
+        for start, field in asked_fields(starts, frames, kind, making, service, show_life) if service else computed:
             show_life()
             made[2 * start + way] = field
     return made

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from data.optical_flow.frames import LUMA
 from data.optical_flow.tvl1.brightness import EVERY_TO_COMPARE, EVERY_TO_MATCH
 from data.optical_flow.tvl1.median import SPREADS
 from data.optical_flow.tvl1.parameters import TVL1Parameters
@@ -27,11 +28,11 @@ class XlaTVL1:
         self._compiled = tf.function(self._flow, jit_compile=True, autograph=False)
 
     def solve_batch(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Returns the flow [B, H, W, 2] between grey float32 images [B, H, W] of 0..255."""
-        return self._compiled(tf.constant(first, tf.float32), tf.constant(second, tf.float32)).numpy()
+        """Returns the flow [B, H, W, 2] between images of 0..255: grey [B, H, W], or uint8 RGB [B, H, W, 3]."""
+        return self._compiled(tf.constant(first), tf.constant(second)).numpy()
 
     def _flow(self, first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        choice = self.parameters
+        first, second, choice = _grey(first), _grey(second), self.parameters
         batch, height, width = first.shape
         sizes = level_sizes(height, width, choice.levels)
         firsts, seconds = (image_pyramid(image, sizes, choice.smooth) for image in (first, second))
@@ -59,6 +60,11 @@ class XlaTVL1:
         for spread in SPREADS:
             flow = _median(flow, spread)
         return tf.transpose(flow, (1, 2, 3, 0))
+
+
+def _grey(images: tf.Tensor) -> tf.Tensor:
+    levels = tf.cast(images, tf.float32)
+    return levels if levels.shape.rank == 3 else tf.reduce_sum(levels * LUMA, axis=-1)
 
 
 def _repeated(body, times: int, state: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:  # type: ignore[no-untyped-def]

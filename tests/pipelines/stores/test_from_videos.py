@@ -9,8 +9,13 @@ import pytest
 import tensorflow as tf
 
 from data.extraction.decoder import Decoder, resized
+from data.extraction.on_demand.workers import ItemWorkers, Wanted, make_here
 from data.flow import flow_of_video, quantise
+from data.optical_flow.engine import xla_engine
+from data.optical_flow.gpu_service import FlowService
+from data.optical_flow.trial import may_have_gpu
 from data.ready import ready_dataset
+from data.store.description import recipe_of
 from data.store.index import find_description
 from pipelines.clips import video_views
 from pipelines.inputs import Input
@@ -89,6 +94,36 @@ def test_clips_are_what_lossless_files_would_hold(exact, clip):
             if clip.is_flow:
                 expected[..., 0::2] = 256 - expected[..., 0::2].astype(int)
         np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_flow_of_the_gpus_service_is_that_of_the_processors_in_both_directions(videos, tmp_path):
+    dataset = indexed(copied(videos, tmp_path / "mine"), method="tvl1", preset="fast", backward=True)
+    video, making = videos_of(dataset)[-1], recipe_of(dataset.root)
+    path = dataset.root / "videos" / video.relative_path
+    wanted = Wanted(path, dataset.frame_folder(video), "flow", (0, 1, 4, 5, 10))
+    workers = ItemWorkers(1)
+
+    with FlowService(xla_engine("fast", 4)) as service:
+        found = workers.make(wanted, making, service.address)
+    workers.close()
+
+    expected = make_here(wanted, making)
+    apart = np.abs(found.astype(int) - np.stack([expected[item] for item in wanted.items]))
+    assert apart.max() <= 1
+    assert apart.mean() < 1e-3
+
+
+@pytest.mark.skipif(may_have_gpu(), reason="there may be a GPU")
+def test_without_its_gpu_flow_is_computed_by_the_processors_and_says_so(videos, tmp_path, capsys):
+    def clips(engine):
+        root = copied(videos, tmp_path / engine / "mine")
+        dataset = indexed(root, method="tvl1", preset="fast", engine=engine)
+        return take(dataset, Input("flow", 2), 1, batch_size=4, crop_size=32)[0][0]
+
+    np.testing.assert_array_equal(clips("gpu"), clips("cpu"))
+    assert capsys.readouterr().out.count("TensorFlow finds none here. So the processors compute it") == 1
 
 
 @pytest.mark.parametrize("kind", ["rgb", "flow"])
