@@ -89,9 +89,9 @@ def one_processor():
     ("clip", "settings"),
     [
         (Input("flow", 2), {"augment": "corners"}),
-        (Input("rgb"), {"augment": "corners"}),
+        pytest.param(Input("rgb"), {"augment": "corners"}, marks=pytest.mark.slow),
         (Input("rgb"), {"augment": "paper"}),
-        (Input("rgb"), {"augment": "flip"}),
+        pytest.param(Input("rgb"), {"augment": "flip"}, marks=pytest.mark.slow),
         (Input("flow", 2), {"augment": "corners", "on_device": True}),
     ],
     ids=lambda case: "-".join(case) if isinstance(case, dict) else case.kind,

@@ -118,7 +118,9 @@ def one_clip(dataset, clip, augment, is_mirrored):
     return read_clips(source, examples, 32, augment).numpy()
 
 
-@pytest.mark.parametrize("kind", FLOW_KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "trajectory")) for kind in FLOW_KINDS]
+)
 def test_half_of_all_clips_of_flow_are_mirrored(numbered, kind):
     ((clips, _),) = take(numbered, Input(kind, 2), batch_size=32)
 

@@ -13,7 +13,7 @@ from tests.makers.frames import HEIGHT, WIDTH, made_dataset, write
 
 
 @pytest.mark.parametrize(
-    "augment", ["flip", "corners", *(pytest.param(name, marks=pytest.mark.slow) for name in ("none", "paper"))]
+    "augment", ["flip", *(pytest.param(name, marks=pytest.mark.slow) for name in ("corners", "none", "paper"))]
 )
 @pytest.mark.parametrize(
     "clip", [*(Input(kind, 2) for kind in KINDS), Input("flow", 1, segments=2)], ids=lambda clip: clip.kind

@@ -47,7 +47,7 @@ def test_each_part_says_of_which_frames_it_is(clip, numbers, names):
     assert drawing.names_of(row_of(clip, None, numbers), 0) == names
 
 
-@pytest.mark.parametrize("augment", ["none", "corners"])
+@pytest.mark.parametrize("augment", [pytest.param("none", marks=pytest.mark.slow), "corners"])
 def test_the_sheet_shows_all_inputs_of_a_batch_and_says_what_was_drawn(tmp_path, capsys, augment):
     root, out, found = sound_data(tmp_path / "mine"), tmp_path / "sheet.png", tmp_path / "found.json"
     words = ["--dataset", "mine", "--root", str(root), "--crop-size", "48", "--length", "2", "--augment", augment]

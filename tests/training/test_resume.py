@@ -97,7 +97,7 @@ def test_a_training_that_is_stopped_at_once_says_what_is_lost(tmp_path, monkeypa
     "options",
     [
         {"precision": "mixed_float16", "optimizer": "sgd", "schedule": "plateau", "plateau": 1, "warmup": 1.0},
-        {"precision": "mixed_bfloat16", "accumulate": 2, "clip_norm": 0.5},
+        pytest.param({"precision": "mixed_bfloat16", "accumulate": 2, "clip_norm": 0.5}, marks=pytest.mark.slow),
     ],
     ids=["float16", "bfloat16"],
 )

@@ -56,7 +56,10 @@ def exact(videos, tmp_path_factory):
     return indexed(copied(videos, tmp_path_factory.mktemp("exact") / "mine"))
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["forward", "backward"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(False, id="forward"), pytest.param(True, id="backward", marks=pytest.mark.slow)],
+)
 def both(request, videos, tmp_path_factory):
     """The videos stored, and the same with an index and `--as-stored`; perhaps with backward flow."""
     root = tmp_path_factory.mktemp("both")

@@ -110,11 +110,8 @@ TRAININGS = {
 }
 
 
-# The slow ones go the same way as the one that is left.
-SLOW = ("varied", "all", "on the device", "segments")
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in TRAININGS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAININGS)
 def test_a_stopped_training_goes_on_bit_for_bit(dataset, teachers, tmp_path, name):
     options = TRAININGS[name](teachers)
     whole = trained(tmp_path / "whole", dataset, **options)

@@ -35,10 +35,13 @@ TRICKS = {
 }
 
 
-# Half precision is emulated on processors, and slow.
+# Half precision is emulated on processors, and slow. The losses are tested by themselves too.
+SLOW = ("all", "losses", "adjusted")
+
+
 @pytest.mark.parametrize(
     "options",
-    [pytest.param(options, marks=[pytest.mark.slow] * (name == "all"), id=name) for name, options in TRICKS.items()],
+    [pytest.param(options, marks=[pytest.mark.slow] * (name in SLOW), id=name) for name, options in TRICKS.items()],
 )
 def test_a_stopped_training_with_tricks_goes_on_bit_for_bit(tmp_path, options):
     whole = train_made(tmp_path / "whole", epochs=3, **options)
