@@ -20,6 +20,7 @@ import llvmlite.binding
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
 from numba.core.codegen import get_host_cpu_features
+from numba.core.runtime import rtsys
 
 from commands.files import INSTALLED
 from commands.running import hidden
@@ -115,7 +116,9 @@ class _Cache(FunctionCache):
     def load_overload(self, signature: object, target: object) -> object:
         """Returns the code that was compiled before, or None."""
         with contextlib.suppress(Exception):  # Unreadable or of unknown form: it is compiled and saved again.
-            found = super().load_overload(signature, target)
+            # numba's own method first fills the tables that it compiles with, which takes a tenth of a second.
+            rtsys.initialize(target)
+            found = self._load_overload(signature, target)
             if found is not None:
                 return found
         Now.doing = "Compiling the kernels of optical flow, once on this machine"
