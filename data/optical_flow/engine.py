@@ -43,8 +43,8 @@ class FlowEngine:
         return self.flow_of_prepared(*([self.prepare(pair[place]) for pair in pairs] for place in (0, 1)))
 
     def flow_of_pairs(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        """Yields the flow of each pair, in order; neighbours of one size form batches, even from different videos."""
-        for _, alike in groupby(pairs, key=lambda pair: pair[0].shape):
+        """Yields the flow of each pair, in order; neighbours of one form are a batch, even from different videos."""
+        for _, alike in groupby(pairs, key=lambda pair: [(frame.shape, frame.dtype) for frame in pair]):
             while batch := list(islice(alike, self.batch)):
                 yield from self.flow_of_batch(*zip(*batch, strict=True))
 
@@ -59,7 +59,7 @@ def flow_engine(
         return _cpu_engine(method, preset, parameters)
     if method != "tvl1":
         raise ValueError(f"A GPU can only compute tvl1 flow. Received {method!r}. Use --engine cpu.")
-    if name == "gpu" and not _has_gpu():
+    if name == "gpu" and not has_gpu():
         raise ValueError("TensorFlow finds no GPU. Use --engine cpu or --engine auto.")
     return xla_engine(preset, batch, **parameters)
 
@@ -99,7 +99,7 @@ def _gpu_works() -> bool:
     return trouble is None
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
     """Tells whether TensorFlow sees a GPU. TensorFlow is imported only if there is a device file."""
     if not may_have_gpu():
         return False

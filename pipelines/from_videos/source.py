@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from commands.running import first_line
 from data.catalog import DataSet, Video
-from data.extraction.on_demand.workers import CHECK, Wanted, flow_service, item_workers
+from data.extraction.on_demand.workers import CHECK, Wanted, flow_service_of, item_workers
 from data.extraction.video_files import find_sources
 from data.store.description import recipe_of
 from pipelines import augment, sampling
@@ -40,7 +40,8 @@ class FromVideos(Source):
         self._depth = {"flow": 2, "colour": 3, "grey": 1}[self._kind]
         self._making, self._videos = recipe_of(dataset.root), videos
         # Here, since the threads of a pipeline might each make their own.
-        self._workers, self._flow_service = item_workers(), flow_service(self._making) if clip.is_flow else ""
+        self._workers = item_workers()
+        self._flow_service = flow_service_of(self._making) if clip.is_flow else ""
 
     def files(self, rows: tf.Tensor, starts: tf.Tensor) -> Example:
         """Returns the items that `contents` makes from videos, for rows and starts of the same shape [...]."""

@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.flow.pairs import FlowPair, middlebury_pairs
 from data.flow import METHODS, flow_between, flow_description, flow_of_video, main
-from data.optical_flow.engine import flow_engine, xla_engine
+from data.optical_flow.engine import FlowEngine, flow_engine, xla_engine
+from data.optical_flow.frames import in_few_bytes
 from data.optical_flow.methods import KINDS
 from data.optical_flow.parameters import LIMITS
 from data.optical_flow.picture import colour_wheel
@@ -195,6 +196,22 @@ def test_an_engine_gives_each_pair_its_flow_whatever_the_sizes():
 
     for flow, (first, second) in zip(flows, pairs, strict=True):
         np.testing.assert_array_equal(flow, flow_between(first, second, preset="fast"))
+
+
+def test_pairs_of_unlike_pixels_share_no_batch():
+    batches = []
+
+    def solve(firsts, seconds):
+        batches.append([np.stack(images).dtype for images in (firsts, seconds)])
+        return np.zeros((len(firsts), 20, 24, 2), np.float32)
+
+    colour = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+    pairs = [(colour, colour), (colour, colour), (colour / 255, colour / 255), (colour, colour[..., 0])]
+
+    flows = list(FlowEngine("gpu", 4, in_few_bytes, solve).flow_of_pairs(pairs))
+
+    assert len(flows) == 4
+    assert batches == [[np.uint8] * 2, [np.float32] * 2, [np.uint8] * 2]
 
 
 def test_only_the_solver_for_it_runs_on_an_accelerator():

@@ -13,7 +13,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeAlias, cast
@@ -26,7 +26,7 @@ from data.extraction.decoder import resized
 from data.extraction.on_demand.frames import frames_at
 from data.extraction.on_demand.items import FLOW, asked_fields, fields_at, stored_picture
 from data.extraction.own_process import Companion, LostError, run_apart
-from data.optical_flow.engine import flow_engine
+from data.optical_flow.engine import flow_engine, has_gpu
 from data.optical_flow.gpu_service import FlowService
 from data.store.description import Recipe
 from data.store.seeking import read_seeking
@@ -84,7 +84,7 @@ def item_workers() -> ItemWorkers:
     return workers
 
 
-def flow_service(making: Recipe) -> str:
+def flow_service_of(making: Recipe) -> str:
     """Returns the address of the service of this process that computes flow on its GPU, or "" if processors do."""
     if making.engine != "gpu":
         return ""
@@ -93,11 +93,10 @@ def flow_service(making: Recipe) -> str:
 
 @cache
 def _service(method: str, preset: str, parameters: tuple[tuple[str, Any], ...]) -> str:
-    try:
-        engine = flow_engine("gpu", method, preset, **dict(parameters))
-    except ValueError:  # The data set may have been indexed on another machine.
+    if not has_gpu():  # The data set may have been indexed on another machine.
         print(_NO_GPU, flush=True)
         return ""
+    engine = flow_engine("gpu", method, preset, **dict(parameters))
     kept = contextlib.ExitStack()
     atexit.register(kept.close)
     return kept.enter_context(FlowService(engine)).address
@@ -176,11 +175,11 @@ def make_here(
 def _fields(wanted: Wanted, making: Recipe, show_life: Life, service: str) -> dict[int, np.ndarray]:
     starts = {item // 2 for item in wanted.items}
     frames = dict(_frames(wanted, making, starts | {start + making.step for start in starts}, show_life))
+    fields = partial(asked_fields, service=service, show_life=show_life) if service else fields_at
     made = {}
     for way, kind in enumerate(FLOW):
         starts = {item // 2 for item in wanted.items if item % 2 == way}
-        computed = fields_at(starts, frames, kind, making)
-        for start, field in asked_fields(starts, frames, kind, making, service, show_life) if service else computed:
+        for start, field in fields(starts, frames, kind, making):
             show_life()
             made[2 * start + way] = field
     return made
