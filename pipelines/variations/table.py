@@ -17,7 +17,7 @@ class Variation:
     least: float = 0.0
     of: str = "all"  # "flow", "colour" (frames) or "moving" (clips of several frames or fields); "all" for any clip.
     is_drawn: bool = True  # Whether `random` may draw it.
-    is_named: bool = False  # Whether `random` draws it only if it is named too.
+    only_named: bool = False  # Whether `random` draws it only if it is named too.
 
 
 # Scales are drawn from 1 / amount to amount; rotations and shares from -amount to amount.
@@ -28,7 +28,7 @@ VARIATIONS = {
     "shear": Variation(0.15, 1.0, "shear rows sideways by up to this share of their distance"),
     "speed": Variation(1.5, 8.0, "speed up or slow down by up to this factor", 1.0, of="flow"),
     # Backwards, many actions are other actions: alone, it cost 6 points on spoken words and gained nothing elsewhere.
-    "backwards": Variation(0.5, 1.0, "play this share of clips backwards", of="moving", is_named=True),
+    "backwards": Variation(0.5, 1.0, "play this share of clips backwards", of="moving", only_named=True),
     "brightness": Variation(0.3, 1.0, "change the brightness by up to this share", of="colour"),
     "contrast": Variation(0.3, 1.0, "change the contrast by up to this share", of="colour"),
     "saturation": Variation(0.3, 1.0, "change the saturation by up to this share", of="colour"),
@@ -61,7 +61,7 @@ def variations_of(words: Sequence[str]) -> dict[str, float]:
             )
         found[name] = amount
     if "random" in found and not any(VARIATIONS[name].is_drawn for name in found):
-        usual = {name: each.usual for name, each in VARIATIONS.items() if each.is_drawn and not each.is_named}
+        usual = {name: each.usual for name, each in VARIATIONS.items() if each.is_drawn and not each.only_named}
         found = usual | found
     return found
 

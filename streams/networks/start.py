@@ -64,8 +64,9 @@ def started(network: keras.Model, options: TrainConfig, clip: Input, classes: Se
         source = "imagenet" if BACKBONES[options.backbone].application and not clip.is_flow else "none"
         if source == "none" and options.train != "all":
             raise ValueError(_NOTHING_LEARNT.format(**vars(options)))
-    named = f"All weights of {network.name} are random."
-    said = named if source == "none" else _pretrained(network, source, options, clip, classes)
+    said = f"All weights of {network.name} are random."
+    if source != "none":
+        said = _pretrained(network, source, options, clip, classes)
     print(said, set_trainable(network, options.train, options.freeze_bn), sep="\n", flush=True)
     return network
 
